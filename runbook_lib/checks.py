@@ -1,0 +1,94 @@
+"""
+Checks: a comparison that says what it expected, and a closing table of all of them.
+"""
+
+from dataclasses import dataclass
+from html import escape
+
+from runbook_lib.errors import CheckFailedError
+from runbook_lib.ledger import LEDGER, Check, Ledger
+
+SUMMARY_MIME = "application/vnd.runbook.summary+json"
+"""The output type under which a notebook's summary keeps its ledger for the report."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """
+    A check that passed, as a notebook shows it.
+    """
+
+    check: Check
+
+    def __repr__(self) -> str:
+        return f"✓ {self.check.name}: {self.check.actual}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>✓ <b>{escape(self.check.name)}</b>: {escape(self.check.actual)}</p>"
+
+
+def check(name: str, *, expected: object, actual: object, next_step: str = "") -> Verdict:
+    """
+    Compare with `==`, record the comparison, and stop the notebook where they differ.
+
+    Raises
+    ------
+    CheckFailedError
+        With both values, and `next_step` where given.
+    """
+    passed = bool(expected == actual)
+    record = Check(name, _short(expected), _short(actual), passed)
+    LEDGER.checks.append(record)
+    if not passed:
+        raise CheckFailedError(
+            f"{name}: expected {record.expected}, saw {record.actual}", next_step=next_step
+        )
+    return Verdict(record)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """
+    The closing table of a notebook: its checks, and what it changed.
+    """
+
+    ledger: Ledger
+
+    def __repr__(self) -> str:
+        lines = [f"{_mark(c.passed)} {c.name}: {c.actual}" for c in self.ledger.checks]
+        return "\n".join([*lines, self._changed()])
+
+    def _changed(self) -> str:
+        count = len(self.ledger.changes)
+        return f"{count} change{'s' * (count != 1)}" if count else "no changes"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
+        rows = "".join(
+            f"<tr><td>{_mark(c.passed)}</td><td>{escape(c.name)}</td>"
+            f"<td>{escape(c.expected)}</td><td>{escape(c.actual)}</td></tr>"
+            for c in self.ledger.checks
+        )
+        table = (
+            f"<table><tr><th></th><th>check</th><th>expected</th><th>seen</th></tr>{rows}</table>"
+        )
+        return {
+            "text/plain": repr(self),
+            "text/html": f"<table>{head}{rows}</table><p><b>{self._changed()}</b> in this notebook</p>",
+            SUMMARY_MIME: self.ledger.as_dict(),
+        }
+
+
+def summary() -> Summary:
+    """
+    Everything that this notebook checked and changed; its last code cell shows it.
+    """
+    return Summary(LEDGER)
+
+
+def _mark(passed: bool) -> str:
+    return "✓" if passed else "✗"
+
+
+def _short(value: object, limit: int = 300) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

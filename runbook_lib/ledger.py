@@ -1,0 +1,56 @@
+"""
+What this kernel did: changes made, checks passed or failed, API calls sent.
+
+Written as things happen, so that an interrupted notebook still tells what it changed.
+The summary of a notebook carries the ledger in its output, where the report finds it.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True)
+class Change:
+    """
+    One effect on the world, for example `Change("instance", "worker-1", "launched")`.
+    """
+
+    what: str
+    name: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """
+    One comparison of what was expected with what was seen.
+    """
+
+    name: str
+    expected: str
+    actual: str
+    passed: bool
+
+
+@dataclass
+class Ledger:
+    """
+    Everything recorded since the kernel started.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, object]:
+        """
+        As plain JSON values; `calls` maps an IAM action such as `ec2:RunInstances` to its count.
+        """
+        return {
+            "changes": [asdict(c) for c in self.changes],
+            "checks": [asdict(c) for c in self.checks],
+            "calls": dict(sorted(self.calls.items())),
+        }
+
+
+LEDGER = Ledger()

@@ -1,0 +1,55 @@
+"""
+One line that moves while something takes long, in a notebook; silent elsewhere.
+"""
+
+import time
+from html import escape
+from types import TracebackType
+
+from IPython.core.getipython import get_ipython
+from IPython.display import HTML, DisplayHandle, display
+
+
+class Progress:
+    """
+    A context manager; on leaving, the line says how long it took.
+
+    Parameters
+    ----------
+    what
+        What is being done, for example "Docker installed on every instance".
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._started = self._shown = time.monotonic()
+        self._handle: DisplayHandle | None = None
+
+    def __enter__(self) -> "Progress":
+        if get_ipython() is not None:
+            self._handle = display(HTML(self._line("…")), display_id=True)
+        return self
+
+    def update(self, seen: str, done: int = 0, total: int = 0) -> None:
+        """
+        Show what is true now; at most five times a second.
+        """
+        now = time.monotonic()
+        if self._handle is None or now - self._shown < 0.2:
+            return
+        self._shown = now
+        bar = f"<progress value={done} max={total}></progress> " if total else ""
+        self._handle.update(HTML(self._line(f"{bar}{escape(seen)}")))
+
+    def _line(self, state: str) -> str:
+        seconds = time.monotonic() - self._started
+        return f"<p>{escape(self.what)}: {state} <small>{seconds:.0f} s</small></p>"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None
+    ) -> None:
+        if self._handle is None:
+            return
+        seconds = time.monotonic() - self._started
+        state = f"done in {seconds:.1f} s" if kind is None else f"stopped after {seconds:.1f} s"
+        self._handle.update(HTML(f"<p>{escape(self.what)}: {state}</p>"))
