@@ -68,12 +68,10 @@ class Summary:
             f"<td>{escape(c.expected)}</td><td>{escape(c.actual)}</td></tr>"
             for c in self.ledger.checks
         )
-        table = (
-            f"<table><tr><th></th><th>check</th><th>expected</th><th>seen</th></tr>{rows}</table>"
-        )
+        head = "<tr><th></th><th>check</th><th>expected</th><th>seen</th></tr>"
         return {
             "text/plain": repr(self),
-            "text/html": f"<table>{head}{rows}</table><p><b>{self._changed()}</b> in this notebook</p>",
+            "text/html": f"<table>{head}{rows}</table><p><b>{self._changed()}</b></p>",
             SUMMARY_MIME: self.ledger.as_dict(),
         }
 
