@@ -1,0 +1,98 @@
+"""
+Whether a Swarm service is what it should be: replicated, global or one-shot.
+
+The command line gets this wrong in known ways: it hangs on one-shot services (docker/cli#5299),
+and exits 0 after a rollback (docker/cli#6752).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+
+_WORDS = {
+    "no suitable node": "no node fits its placement or has room for its reservations",
+    "No such image": "its image is not in the registry that the node asked",
+    "port already in use": "its published port is taken on that node",
+}
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """
+    The state of one service; `failure` says why it will not converge by itself.
+    """
+
+    service: str
+    mode: str
+    image: str
+    running: int
+    wanted: int
+    reason: str
+    failure: str
+
+    @property
+    def done(self) -> bool:
+        """
+        Whether it runs as wanted.
+        """
+        return not self.failure and not self.reason and self.running >= self.wanted
+
+
+def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # noqa: ANN401 - the stubs' Service lacks attrs
+    """
+    Compare the tasks of a service with its specification.
+    """
+    spec = service.attrs["Spec"]
+    tasks = manager.api.tasks(filters={"service": service.name})
+    mode = next(iter(spec["Mode"]))
+    running = [t for t in tasks if t["DesiredState"] == t["Status"]["State"] == "running"]
+    current = [t for t in running if _is_current(t, spec)]
+    update = service.attrs.get("UpdateStatus", {})
+    reasons = sorted({_reason(t) for t in tasks if t["DesiredState"] in ("running", "ready")})
+    if mode == "Replicated":
+        wanted = spec["Mode"]["Replicated"]["Replicas"]
+    elif mode == "Global":
+        wanted = len([t for t in tasks if t["DesiredState"] == "running"])
+    else:
+        wanted = spec["Mode"][mode].get("TotalCompletions", 1)
+        current = [t for t in tasks if t["Status"]["State"] == "complete"]
+    return Convergence(
+        service=str(service.name),
+        mode=mode.lower(),
+        image=spec["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0],
+        running=len(current),
+        wanted=max(wanted, 1) if mode == "Global" else wanted,
+        reason="; ".join(filter(None, [*reasons, _updating(update)])),
+        failure=_failure(update),
+    )
+
+
+def _is_current(task: dict[str, Any], spec: dict[str, Any]) -> bool:
+    wanted = spec["TaskTemplate"]
+    same_container = task["Spec"].get("ContainerSpec") == wanted["ContainerSpec"]
+    same_force = task["Spec"].get("ForceUpdate", 0) == wanted.get("ForceUpdate", 0)
+    return bool(same_container and same_force)
+
+
+def _reason(task: dict[str, Any]) -> str:
+    """
+    Why a task does not run yet, in words; "" where it runs.
+    """
+    state = task["Status"]["State"]
+    if state == "running":
+        return ""
+    said = task["Status"].get("Err") or task["Status"].get("Message", "")
+    words = next((text for key, text in _WORDS.items() if key in said), "")
+    return f"{state}: {words + ' - ' if words else ''}{said}"
+
+
+def _updating(update: dict[str, Any]) -> str:
+    return "updating" if update.get("State") == "updating" else ""
+
+
+def _failure(update: dict[str, Any]) -> str:
+    state = str(update.get("State", ""))
+    if state == "paused" or state.startswith("rollback"):
+        return f"update {state}: {update.get('Message', '')}"
+    return ""

@@ -1,0 +1,57 @@
+"""
+The Docker API of an instance, through the SSH connection that is open already.
+"""
+
+import docker
+import fabric
+from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter
+
+
+def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker.DockerClient:
+    """
+    A Docker client through an open SSH connection, whose host key has been checked already.
+
+    The SDK's own `ssh://` reads ~/.ssh/config and opens a connection of its own; here each
+    request is a channel of ours that runs `docker system dial-stdio` on the host.
+    """
+    client = docker.DockerClient(base_url="http://docker.invalid", version="1.41")
+    adapter = _Adapter(connection, timeout_s)
+    client.api.timeout = timeout_s
+    client.api.mount("http+docker://ssh", adapter)
+    client.api.base_url = "http+docker://ssh"
+    client.api._custom_adapter = adapter
+    return client
+
+
+def docker_clients(connections: dict[str, fabric.Connection]) -> dict[str, docker.DockerClient]:
+    """
+    A Docker client for every connection, with the same keys.
+    """
+    return {name: docker_client(connection) for name, connection in connections.items()}
+
+
+class _Channel(SSHConnection):
+    def connect(self) -> None:
+        channel = self.ssh_transport.open_session()
+        channel.settimeout(self.timeout)
+        channel.exec_command("sudo -n docker system dial-stdio")
+        self.sock = channel
+
+
+class _Pool(SSHConnectionPool):
+    def _new_conn(self) -> _Channel:
+        return _Channel(self.ssh_transport, self.timeout, self.ssh_host)
+
+
+class _Adapter(SSHHTTPAdapter):
+    def __init__(self, connection: fabric.Connection, timeout_s: int) -> None:
+        self._connection = connection
+        super().__init__("ssh://", timeout=timeout_s, shell_out=True)
+        self.ssh_client = connection.client
+
+    def get_connection(self, url: str, proxies: object = None) -> _Pool:
+        pool = self.pools.get(url)
+        if pool is None:
+            pool = _Pool(self.ssh_client, self.timeout, self.max_pool_size)
+            self.pools[url] = pool
+        return pool

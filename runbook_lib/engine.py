@@ -1,0 +1,137 @@
+"""
+Docker Engine on every instance: installed from a signed source, the same on all.
+
+Source: section "Getting Resources & Dependencies" of the guide (`scripts/docker_install.sh`,
+whose `apt-key` and compose v1 are gone).
+"""
+
+import json
+import shlex
+from typing import Any
+
+import fabric
+
+from runbook_lib.changes import Changes
+from runbook_lib.parallel import for_each
+from runbook_lib.ssh import run
+
+REGISTRY_PORT = 5001
+
+_APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq"
+
+# The key's fingerprint is Docker's own, https://docs.docker.com/engine/install/ubuntu/
+_DOCKER_CE = """
+. /etc/os-release
+install -d -m 0755 /etc/apt/keyrings
+curl -fsSL --retry 5 "https://download.docker.com/linux/$ID/gpg" -o /etc/apt/keyrings/docker.asc
+gpg --show-keys --with-colons /etc/apt/keyrings/docker.asc \
+  | grep -q 9DC858229FC7DD38854AE2D88D81803C0EBFCD88
+echo "deb [arch=$(dpkg --print-architecture) signed-by=/etc/apt/keyrings/docker.asc]" \
+  "https://download.docker.com/linux/$ID $VERSION_CODENAME stable" \
+  >/etc/apt/sources.list.d/docker.list
+{apt} update
+{apt} install -y docker-ce{pin} docker-ce-cli{pin} containerd.io
+"""
+
+_DISTRO = """
+install_docker() {{ {apt} install -y --no-install-recommends docker.io{pin} iptables; }}
+install_docker || {{ {apt} update && install_docker; }}
+"""
+
+_INSTALL = """
+if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
+if command -v dockerd >/dev/null && docker version >/dev/null 2>&1; then echo present; exit; fi
+({script}) >/var/log/runbook-docker.log 2>&1 || {{ tail -5 /var/log/runbook-docker.log; exit 1; }}
+systemctl enable --now docker >/dev/null 2>&1
+timeout 60 sh -c 'until docker version >/dev/null 2>&1; do sleep 0.2; done'
+echo installed
+"""
+
+_CONFIGURE = """
+install -d /etc/docker
+wanted={wanted}
+if [ "$(cat /etc/docker/daemon.json 2>/dev/null)" = "$wanted" ]; then echo same; exit; fi
+printf '%s' "$wanted" >/etc/docker/daemon.json.partial
+mv /etc/docker/daemon.json.partial /etc/docker/daemon.json
+if systemctl -q is-active docker; then systemctl restart docker; fi
+echo configured
+"""
+
+_REMOVE = """
+if ! command -v dockerd >/dev/null; then echo absent; exit; fi
+systemctl disable --now docker.socket docker.service containerd.service >/dev/null 2>&1 || true
+DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq purge -y \
+  docker.io docker-ce docker-ce-cli containerd containerd.io runc >/dev/null 2>&1 ||
+DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq purge -y \
+  docker.io containerd runc >/dev/null
+rm -rf /etc/docker /etc/apt/sources.list.d/docker.list /etc/apt/keyrings/docker.asc
+find /var/lib/docker /var/lib/containerd -mindepth 1 -delete 2>/dev/null || true
+echo removed
+"""
+
+
+def daemon_options(manager_private_ip: str, registry_mirror: str = "") -> dict[str, Any]:
+    """
+    The content of daemon.json: bounded logs, our registry on the manager, a mirror if any.
+
+    Our registry speaks plain HTTP inside the `worker` group; images are deployed by digest, so
+    that one altered on the way is refused.
+    """
+    options: dict[str, Any] = {
+        "log-driver": "json-file",
+        "log-opts": {"max-size": "10m", "max-file": "3"},
+        "insecure-registries": [f"{manager_private_ip}:{REGISTRY_PORT}"],
+    }
+    if registry_mirror:
+        options["registry-mirrors"] = [registry_mirror]
+    return options
+
+
+def ensure_engine(
+    connections: dict[str, fabric.Connection],
+    *,
+    docker_source: str,
+    options: dict[str, Any],
+    docker_version: str = "",
+) -> Changes:
+    """
+    Configure and install Docker Engine on all hosts at once; waits for cloud-init and dpkg.
+
+    Parameters
+    ----------
+    docker_source
+        "docker-ce" for Docker's signed apt repository, "distro" for the distribution's package.
+    options
+        The content of /etc/docker/daemon.json; where it differs, the engine is restarted.
+    docker_version
+        The exact package version; "" for the newest.
+    """
+    source = {"docker-ce": _DOCKER_CE, "distro": _DISTRO}[docker_source]
+    pin = f"={shlex.quote(docker_version)}" if docker_version else ""
+    install = _INSTALL.format(script=source.format(apt=_APT, pin=pin))
+    configure = _CONFIGURE.format(wanted=shlex.quote(json.dumps(options, indent=2)))
+    changes = Changes()
+
+    def one(item: tuple[str, fabric.Connection]) -> None:
+        name, connection = item
+        if run(connection, configure, sudo=True).strip() == "configured":
+            changes.add("engine options", name, "written")
+        if run(connection, install, sudo=True).strip() == "installed":
+            changes.add("engine", name, f"installed from {docker_source}")
+
+    for_each("Docker Engine installed", {n: (n, c) for n, c in connections.items()}, one)
+    return changes
+
+
+def remove_engine(connections: dict[str, fabric.Connection]) -> Changes:
+    """
+    Purge Docker Engine, its images and its volumes from all hosts.
+    """
+    changes = Changes()
+
+    def one(item: tuple[str, fabric.Connection]) -> None:
+        if run(item[1], _REMOVE, sudo=True).strip() == "removed":
+            changes.add("engine", item[0], "removed")
+
+    for_each("Docker Engine removed", {n: (n, c) for n, c in connections.items()}, one)
+    return changes

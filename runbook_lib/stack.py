@@ -1,0 +1,196 @@
+"""
+Deploying a stack in place, and waiting until it is really so.
+
+Source: sections "Deploy - Work Stack" and "Deploy - Web Stack" of the guide. Its script removes
+the stack first, which is downtime and a race (moby#29293); here `docker stack deploy` updates it.
+"""
+
+import secrets
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+import fabric
+import pandas as pd
+
+from runbook_lib.changes import Changes
+from runbook_lib.convergence import Convergence, convergence
+from runbook_lib.errors import CommandError
+from runbook_lib.ssh import run
+from runbook_lib.stack_file import StackFile, keeps_replicas, render
+from runbook_lib.wait import Pending, wait_for
+
+_NAMESPACE = "com.docker.stack.namespace"
+
+
+def ensure_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
+    """
+    Make each missing external secret: a random token that exists in memory and in the Swarm only.
+    """
+    changes = Changes()
+    existing = {secret.name for secret in manager.secrets.list()}
+    for name in stack.external_secrets:
+        if name not in existing:
+            manager.secrets.create(name=name, data=secrets.token_urlsafe(32).encode())
+            changes.add("secret", name, "made")
+    return changes
+
+
+def ensure_stack(
+    connection: fabric.Connection,
+    manager: docker.DockerClient,
+    stack: StackFile,
+    name: str,
+    *,
+    images: Mapping[str, str],
+    variables: Mapping[str, object],
+) -> Changes:
+    """
+    Deploy the stack in place; what its services' specifications do not change goes on running.
+
+    The docker SDK has no `stack deploy`, so that the command line on the manager does it.
+    """
+    before = _specs(manager, name)
+    live = {
+        service: before[f"{name}_{service}"]["Mode"]["Replicated"]["Replicas"]
+        for service, spec in stack.services.items()
+        if keeps_replicas(spec) and f"{name}_{service}" in before
+    }
+    text = render(stack, images, live)
+    environment = " ".join(f"{k}={shlex.quote(str(v))}" for k, v in variables.items())
+    # `always` pins each image by its digest; images that only the manager has have none
+    resolve = "always" if all("/" in image for image in images.values()) else "never"
+    run(
+        connection,
+        f"env {environment} docker stack deploy --prune --resolve-image {resolve} "
+        f"--compose-file - {shlex.quote(name)} <<'RUNBOOK_STACK' 2>&1\n{text}\nRUNBOOK_STACK\n",
+        sudo=True,
+    )
+    return _spec_changes(before, _specs(manager, name))
+
+
+def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 300) -> None:
+    """
+    Wait until every service runs as wanted; a rollback or a paused update is a failure.
+
+    Raises
+    ------
+    CommandError
+        Where an update was rolled back or paused.
+    WaitTimeoutError
+        Where tasks stay pending; its message explains each in words.
+    """
+
+    def probe() -> bool | Pending:
+        states = [convergence(manager, service) for service in _services(manager, name)]
+        failed = [s for s in states if s.failure]
+        if failed:
+            raise CommandError(
+                f"expected stack {name} to converge; {len(failed)} service(s) did not",
+                evidence="\n".join(f"{s.service}: {s.failure}" for s in failed),
+                next_step=f"docker service ps --no-trunc {failed[0].service}  on the manager",
+            )
+        open_ones = [s for s in states if not s.done]
+        if open_ones or not states:
+            return Pending(_explain(open_ones), sum(s.done for s in states), len(states))
+        return True
+
+    wait_for(f"Stack {name} converged", probe, timeout_s=timeout_s)
+
+
+def service_table(manager: docker.DockerClient, name: str) -> pd.DataFrame:
+    """
+    One row a service; columns: service, mode, running, wanted, image.
+    """
+    rows = [convergence(manager, s) for s in _services(manager, name)]
+    return pd.DataFrame(
+        [
+            {
+                "service": r.service,
+                "mode": r.mode,
+                "running": r.running,
+                "wanted": r.wanted,
+                "image": r.image,
+            }
+            for r in sorted(rows, key=lambda r: r.service)
+        ]
+    )
+
+
+def find_stacks(manager: docker.DockerClient) -> list[str]:
+    """
+    The names of the stacks that are deployed.
+    """
+    services = manager.services.list()
+    return sorted({s.attrs["Spec"]["Labels"].get(_NAMESPACE, "") for s in services} - {""})
+
+
+def remove_stack(
+    connection: fabric.Connection, manager: docker.DockerClient, name: str, timeout_s: float = 120
+) -> Changes:
+    """
+    Remove the stack, and wait until its tasks and networks are gone too.
+
+    `docker stack rm` returns before that, and a deployment right after it fails.
+    """
+    changes = Changes()
+    for service in _services(manager, name):
+        changes.add("service", str(service.name), "removed")
+    labels = {"label": f"{_NAMESPACE}={name}"}
+    networks = manager.networks.list(filters=labels)
+    if not changes and not networks:
+        return changes
+    run(connection, f"docker stack rm {shlex.quote(name)} 2>&1", sudo=True)
+
+    def probe() -> bool | Pending:
+        tasks = [t for t in manager.api.tasks() if _is_of(t, name)]
+        left = len(tasks) + len(manager.networks.list(filters=labels))
+        return Pending(f"{left} tasks and networks left") if left else True
+
+    wait_for(f"Stack {name} removed", probe, timeout_s=timeout_s)
+    return changes
+
+
+def remove_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
+    """
+    Remove the stack's external secrets: with them, the passwords exist nowhere any more.
+    """
+    changes = Changes()
+    for secret in manager.secrets.list():
+        if secret.name in stack.external_secrets:
+            secret.remove()
+            changes.add("secret", secret.name, "removed")
+    return changes
+
+
+def _services(manager: docker.DockerClient, name: str) -> list[Any]:
+    return manager.services.list(filters={"label": f"{_NAMESPACE}={name}"})
+
+
+def _specs(manager: docker.DockerClient, name: str) -> dict[str, Any]:
+    return {str(s.name): s.attrs["Spec"] for s in _services(manager, name)}
+
+
+def _spec_changes(before: dict[str, Any], after: dict[str, Any]) -> Changes:
+    changes = Changes()
+    for service, spec in after.items():
+        if service not in before:
+            changes.add("service", service, "created")
+        elif spec != before[service]:
+            changes.add("service", service, "updated")
+    for service in before.keys() - after.keys():
+        changes.add("service", service, "removed")
+    return changes
+
+
+def _is_of(task: dict[str, Any], name: str) -> bool:
+    labels = task["Spec"].get("ContainerSpec", {}).get("Labels") or {}
+    alive = task["Status"]["State"] not in ("shutdown", "complete", "failed", "rejected", "remove")
+    return alive and labels.get(_NAMESPACE) == name
+
+
+def _explain(states: list[Convergence]) -> str:
+    return "; ".join(
+        f"{s.service} {s.running}/{s.wanted}{f' ({s.reason})' if s.reason else ''}" for s in states
+    )

@@ -1,0 +1,169 @@
+"""
+A Compose v3 stack file: read, what it needs, and rendered for one deployment.
+
+Any stack file deploys, as with the guide's `set_up_stack.sh <file> <name>`; two conventions serve
+those that build: a service with `build` gets the image that was built from its sources, and a
+service labelled `runbook.replicas: live` keeps the replicas that an autoscaler gave it.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runbook_lib.errors import NotFoundError, ParameterError
+
+LIVE_REPLICAS = {"runbook.replicas": "live"}
+_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::?[-?][^}]*)?\}")
+
+
+@dataclass(frozen=True)
+class Build:
+    """
+    An image to build: its name, its folder, and the tag that its sources give it.
+    """
+
+    name: str
+    context: Path
+    dockerfile: str
+    tag: str
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """
+    A stack file as read; `content` is the parsed YAML.
+    """
+
+    path: Path
+    content: dict[str, Any]
+
+    @property
+    def services(self) -> dict[str, Any]:
+        """
+        The services by name.
+        """
+        return dict(self.content.get("services") or {})
+
+    @property
+    def variables(self) -> set[str]:
+        """
+        The names of the variables that the file interpolates.
+        """
+        return set(_VARIABLE.findall(self.path.read_text()))
+
+    @property
+    def external_secrets(self) -> list[str]:
+        """
+        The Docker secrets that must exist before the stack is deployed.
+        """
+        secrets = self.content.get("secrets") or {}
+        return [
+            str((spec or {}).get("name", name))
+            for name, spec in secrets.items()
+            if (spec or {}).get("external")
+        ]
+
+
+def read(path: str | Path) -> StackFile:
+    """
+    Read a stack file.
+
+    Raises
+    ------
+    NotFoundError, ParameterError
+        Where there is no such file, or it has no services.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise NotFoundError(
+            f"expected a stack file at {file}; there is none",
+            next_step="set stack_file to a Compose v3 file, relative to the project",
+        )
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise ParameterError(f"expected YAML in {file}", evidence=str(error)) from error
+    if not isinstance(content, dict) or not content.get("services"):
+        raise ParameterError(
+            f"expected a Compose v3 file with services in {file}",
+            next_step="see stacks/geo-diff/work.yml",
+        )
+    return StackFile(file, content)
+
+
+def builds(stack: StackFile) -> dict[str, Build]:
+    """
+    What must be built, by image name; services that share an image share its build.
+    """
+    found: dict[str, Build] = {}
+    for service, spec in stack.services.items():
+        if not spec.get("build"):
+            continue
+        build = spec["build"] if isinstance(spec["build"], dict) else {"context": spec["build"]}
+        context = (stack.path.parent / build["context"]).resolve()
+        dockerfile = build.get("dockerfile", "Dockerfile")
+        if not (context / dockerfile).is_file():
+            raise NotFoundError(
+                f"service {service!r} of {stack.path} builds from {context}; "
+                f"there is no {dockerfile}",
+                next_step="correct `build` in the stack file",
+            )
+        name = str(spec.get("image", service)).split(":")[0]
+        found[name] = Build(name, context, dockerfile, sources_hash(context))
+    return found
+
+
+def sources_hash(folder: Path) -> str:
+    """
+    Twelve hex digits over the names, modes and bytes of all files of a folder.
+    """
+    digest = hashlib.sha256()
+    for file in source_files(folder):
+        digest.update(f"{file.relative_to(folder)}\0{file.stat().st_mode & 0o111}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def source_files(folder: Path) -> list[Path]:
+    """
+    The files of a build context, sorted; Python's caches are no sources.
+    """
+    return sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+
+
+def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, int]) -> str:
+    """
+    The YAML to deploy.
+
+    Parameters
+    ----------
+    images
+        The reference to run for each built image name, for example
+        `{"geo-diff": "172.31.0.4:5001/geo-diff:0a1b2c3d4e5f"}`.
+    replicas
+        The running replicas of services whose label says `runbook.replicas: live`.
+    """
+    services = {}
+    for name, spec in stack.services.items():
+        rendered = {key: value for key, value in spec.items() if key != "build"}
+        if spec.get("build"):
+            rendered["image"] = images[str(spec.get("image", name)).split(":")[0]]
+        if name in replicas:
+            rendered["deploy"] = {**spec.get("deploy", {}), "replicas": replicas[name]}
+        services[name] = rendered
+    return yaml.safe_dump({**stack.content, "services": services}, sort_keys=False)
+
+
+def keeps_replicas(spec: Mapping[str, Any]) -> bool:
+    """
+    Whether a service's replicas belong to an autoscaler and survive a deployment.
+    """
+    labels = spec.get("deploy", {}).get("labels") or {}
+    if isinstance(labels, list):
+        labels = dict(label.split("=", 1) for label in labels)
+    return LIVE_REPLICAS.items() <= {k: str(v) for k, v in labels.items()}.items()

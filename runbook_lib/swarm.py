@@ -1,0 +1,227 @@
+"""
+The Swarm: initialised on the manager, joined by the others, labelled; its quorum counted.
+
+Source: section "Configurando el Swarm" of the guide. Join tokens are asked for when needed and
+go straight from one engine to the other; they are never printed or kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import pandas as pd
+
+from runbook_lib.changes import Changes
+from runbook_lib.errors import ConflictError, NotFoundError
+from runbook_lib.instances import Instance
+from runbook_lib.parallel import for_each
+from runbook_lib.wait import Pending, wait_for
+
+Clients = Mapping[str, docker.DockerClient]
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """
+    How many managers there are, and how many of them may fail.
+
+    Raft needs a majority: 1 bears 0 failures, 2 bear 0 (and double the odds of one), 3 bear 1.
+    Source: https://docs.docker.com/engine/swarm/raft/
+    """
+
+    managers: int
+
+    @property
+    def needed(self) -> int:
+        """
+        The majority.
+        """
+        return self.managers // 2 + 1
+
+    @property
+    def tolerated(self) -> int:
+        """
+        How many managers may fail before the Swarm can no longer be changed.
+        """
+        return self.managers - self.needed
+
+    def __repr__(self) -> str:
+        return f"{self.managers} manager(s), {self.needed} needed, {self.tolerated} may fail"
+
+
+def ensure_swarm(
+    clients: Clients, instances: Mapping[str, Instance], *, manager: str = "manager"
+) -> Changes:
+    """
+    Initialise the Swarm on `manager` and join every other client's engine as a worker.
+
+    Raises
+    ------
+    ConflictError
+        Where an engine belongs to another Swarm, or is locked.
+    """
+    changes = Changes()
+    leader = clients[manager]
+    if _state(leader, manager) == "inactive":
+        address = instances[manager].private_ip
+        leader.swarm.init(advertise_addr=address, listen_addr="0.0.0.0:2377")
+        changes.add("swarm", manager, "initialised")
+    members = _by_id(leader)
+    leader.swarm.reload()
+    token = leader.swarm.attrs["JoinTokens"]["Worker"]
+    remote = [f"{instances[manager].private_ip}:2377"]
+
+    def join(role: str) -> None:
+        engine = clients[role]
+        if _state(engine, role) == "active":
+            _refuse_other_swarm(engine, role, members)
+            return
+        engine.swarm.join(
+            remote_addrs=remote, join_token=token, advertise_addr=instances[role].private_ip
+        )
+        changes.add("node", role, "joined as a worker")
+
+    for_each("Nodes joined", {r: r for r in clients if r != manager}, join)
+    _forget_dead_nodes(leader, clients, changes)
+    return changes
+
+
+def wait_for_nodes(manager: docker.DockerClient, count: int, timeout_s: float = 60) -> None:
+    """
+    Wait until `count` nodes are ready and active.
+    """
+
+    def probe() -> bool | Pending:
+        nodes = manager.nodes.list()
+        ready = sum(n.attrs["Status"]["State"] == "ready" for n in nodes)
+        return True if ready == count else Pending(f"{ready} of {count} ready", ready, count)
+
+    wait_for("Nodes ready", probe, timeout_s=timeout_s)
+
+
+def ensure_label(manager: docker.DockerClient, node_id: str, name: str, value: str) -> Changes:
+    """
+    Set one label on a node; the stack's placement constraints read it.
+    """
+    changes = Changes()
+    node = manager.nodes.get(node_id)
+    spec = node.attrs["Spec"]
+    if spec.get("Labels", {}).get(name) != value:
+        node.update({**spec, "Labels": {**spec.get("Labels", {}), name: value}})
+        changes.add("node label", node.attrs["Description"]["Hostname"], f"{name}={value}")
+    return changes
+
+
+def node_id(client: docker.DockerClient) -> str:
+    """
+    The Swarm's id of the node that this client speaks to; "" outside any Swarm.
+    """
+    return str(client.info()["Swarm"].get("NodeID", ""))
+
+
+def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) -> pd.DataFrame:
+    """
+    One row a node; columns: role, hostname, state, availability, manager, labels, engine.
+    """
+    roles = {i.private_ip: role for role, i in instances.items()}
+    rows: list[dict[str, Any]] = [
+        {
+            "role": roles.get(_address(node.attrs), "?"),
+            "hostname": node.attrs["Description"]["Hostname"],
+            "state": node.attrs["Status"]["State"],
+            "availability": node.attrs["Spec"]["Availability"],
+            "manager": node.attrs.get("ManagerStatus", {}).get("Reachability", ""),
+            "labels": ", ".join(f"{k}={v}" for k, v in node.attrs["Spec"]["Labels"].items()),
+            "engine": node.attrs["Description"]["Engine"]["EngineVersion"],
+        }
+        for node in manager.nodes.list()
+    ]
+    order = [*instances, "?"]
+    rows.sort(key=lambda row: order.index(row["role"]))
+    return pd.DataFrame(rows)
+
+
+def quorum(manager: docker.DockerClient) -> Quorum:
+    """
+    Count the managers.
+    """
+    return Quorum(len(manager.nodes.list(filters={"role": "manager"})))
+
+
+def get_manager(clients: Clients, manager: str = "manager") -> docker.DockerClient:
+    """
+    The client of the manager, if it is one.
+
+    Raises
+    ------
+    NotFoundError
+        Where it does not manage a Swarm.
+    """
+    if not clients[manager].info()["Swarm"].get("ControlAvailable"):
+        raise NotFoundError(
+            f"expected {manager} to manage a Swarm; it does not", next_step="run 05_swarm"
+        )
+    return clients[manager]
+
+
+def remove_swarm(clients: Clients, *, manager: str = "manager") -> Changes:
+    """
+    Let every node leave, the manager last: with it, services, networks and secrets are gone.
+    """
+    changes = Changes()
+
+    def leave(role: str) -> None:
+        if clients[role].info()["Swarm"]["LocalNodeState"] != "inactive":
+            clients[role].swarm.leave(force=True)
+            changes.add("node", role, "left the Swarm")
+
+    for_each("Nodes left", {r: r for r in clients if r != manager}, leave)
+    for_each("Manager left", {manager: manager}, leave)
+    return changes
+
+
+def _state(client: docker.DockerClient, role: str) -> str:
+    swarm = client.info()["Swarm"]
+    state = str(swarm["LocalNodeState"])
+    if state not in ("inactive", "active"):
+        raise ConflictError(
+            f"expected the engine of {role} to be in no Swarm or in ours, saw state {state!r}",
+            evidence=str(swarm.get("Error", "")),
+            next_step=f"on {role}:  sudo docker swarm leave --force , then run 05_swarm again",
+        )
+    return state
+
+
+def _by_id(manager: docker.DockerClient) -> set[str]:
+    return {str(node.id) for node in manager.nodes.list()}
+
+
+def _refuse_other_swarm(client: docker.DockerClient, role: str, members: set[str]) -> None:
+    if node_id(client) not in members:
+        raise ConflictError(
+            f"the engine of {role} is in a Swarm, but not in the one of this manager",
+            evidence=f"its node id {node_id(client)} is unknown here",
+            next_step=f"on {role}:  sudo docker swarm leave --force , then run 05_swarm again",
+        )
+
+
+def _forget_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: Changes) -> None:
+    """
+    Remove the records of nodes that are down and that none of our engines is.
+    """
+    ours = {node_id(client) for client in clients.values()}
+    for node in manager.nodes.list():
+        if node.id not in ours and node.attrs["Status"]["State"] == "down":
+            node.remove(force=True)
+            changes.add("node", node.attrs["Description"]["Hostname"], "forgotten: it is gone")
+
+
+def _address(node: dict[str, Any]) -> str:
+    """
+    A manager reports 0.0.0.0 of itself; its address is then in the manager's status.
+    """
+    address = str(node["Status"].get("Addr", ""))
+    if address in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
+        address = node.get("ManagerStatus", {}).get("Addr", "").rsplit(":", 1)[0]
+    return address
