@@ -1,0 +1,59 @@
+# Every target sets up what it needs; `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+BIN := .venv/bin
+PARAMS ?= params/lab.yml
+UV_VERSION := 0.13.9
+
+.PHONY: help setup run test check walkthrough bench lab-up lab-status lab-down down lock map
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: .venv/.done ## the virtual environment, from the lock
+
+.venv/.done: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || python3 -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: lab-up ## the main job on the lab: notebooks 00 to 06 headless, to a report
+	@$(BIN)/runbook run $(PARAMS)
+
+test: setup ## everything: the gate, then the whole runbook on the lab, each notebook twice
+	@$(BIN)/pytest tests
+
+check: setup ## the gate: lint, types, unit tests, notebook rules
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest tests/unit tests/notebooks
+
+walkthrough: lab-up ## JupyterLab on prepared copies of the notebooks
+	@$(BIN)/jupyter lab "$$($(BIN)/runbook prepare $(PARAMS))"
+
+bench: lab-up ## measure: ratios against references of the same run
+	@$(BIN)/python -m tests.bench
+
+lab-up: setup ## the rehearsal cloud
+	@$(BIN)/python -m lab up --policy params/iam-policy.json
+
+lab-status: setup ## what the lab runs
+	@$(BIN)/python -m lab status
+
+lab-down: setup ## remove the lab, keep its caches
+	@$(BIN)/python -m lab down
+
+down: setup ## remove the cluster, its key and the lab
+	@if $(BIN)/python -m lab status >/dev/null; then $(BIN)/runbook run $(PARAMS) --only 90; fi
+	@$(BIN)/python -m lab down
+
+map: setup ## write the map of the notebooks into the README
+	@$(BIN)/runbook map --write README.md
+
+lock: setup ## resolve the dependencies anew
+	@$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --no-emit-index-url \
+	  --universal --python-version 3.11 --upgrade pyproject.toml -o requirements.lock
