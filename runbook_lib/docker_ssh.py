@@ -2,9 +2,13 @@
 The Docker API of an instance, through the SSH connection that is open already.
 """
 
+from collections.abc import Mapping
+
 import docker
 import fabric
 from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter
+
+from runbook_lib.ssh import run_all
 
 
 def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker.DockerClient:
@@ -28,6 +32,16 @@ def docker_clients(connections: dict[str, fabric.Connection]) -> dict[str, docke
     A Docker client for every connection, with the same keys.
     """
     return {name: docker_client(connection) for name, connection in connections.items()}
+
+
+def find_docker_clients(
+    connections: Mapping[str, fabric.Connection],
+) -> dict[str, docker.DockerClient]:
+    """
+    A Docker client for those of the hosts that have an engine.
+    """
+    present = run_all("Engines looked for", dict(connections), "command -v dockerd || true")
+    return {name: docker_client(connections[name]) for name, path in present.items() if path}
 
 
 class _Channel(SSHConnection):

@@ -7,9 +7,12 @@ whose `apt-key` and compose v1 are gone).
 
 import json
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
+import docker
 import fabric
+import pandas as pd
 
 from runbook_lib.changes import Changes
 from runbook_lib.parallel import for_each
@@ -135,3 +138,21 @@ def remove_engine(connections: dict[str, fabric.Connection]) -> Changes:
 
     for_each("Docker Engine removed", {n: (n, c) for n, c in connections.items()}, one)
     return changes
+
+
+def engine_table(clients: Mapping[str, docker.DockerClient]) -> pd.DataFrame:
+    """
+    One row an engine; columns: role, engine, storage, cgroups, limits (memory and CPU enforced).
+    """
+    info = for_each("Engines answer", clients, lambda client: client.info())
+    rows = [
+        {
+            "role": role,
+            "engine": i["ServerVersion"],
+            "storage": i["Driver"],
+            "cgroups": i.get("CgroupVersion", "1"),
+            "limits": bool(i["MemoryLimit"] and i["CpuCfsQuota"]),
+        }
+        for role, i in info.items()
+    ]
+    return pd.DataFrame(rows)

@@ -50,6 +50,13 @@ def ensure_images(
     return changes
 
 
+def find_pushed(manager: docker.DockerClient, images: Mapping[str, str]) -> list[str]:
+    """
+    Those of the references that the registry has.
+    """
+    return [reference for reference in images.values() if _is_pushed(manager, reference)]
+
+
 def _has(manager: docker.DockerClient, reference: str) -> bool:
     try:
         manager.images.get(reference)

@@ -200,6 +200,19 @@ def remove_instances(ec2: "EC2Client", cluster: str, timeout_s: float = 300) -> 
     return changes
 
 
+def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
+    """
+    Everything in EC2 that still carries the cluster's tag, as "type id".
+
+    A terminated instance is shown by EC2 for about an hour; it is nothing any more.
+    """
+    filters: list[Any] = [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]
+    tags = ec2.get_paginator("describe_tags").paginate(Filters=filters)
+    gone = {i["InstanceId"] for i in _describe(ec2, cluster) if i["State"]["Name"] not in _ALIVE}
+    found = {(t["ResourceType"], t["ResourceId"]) for page in tags for t in page["Tags"]}
+    return sorted(f"{kind} {name}" for kind, name in found if name not in gone)
+
+
 def table(instances: list[Instance]) -> pd.DataFrame:
     """
     One row an instance; columns: role, instance_id, state, instance_type, private_ip, public_ip.

@@ -45,7 +45,7 @@ def ensure_host_keys(
     changes = Changes()
     path = known_hosts_path(key_file)
     lines = path.read_text().splitlines() if path.exists() else []
-    pinned = {line.split()[0] for line in lines if line.strip()}
+    pinned = pinned_instances(key_file)
     wanted = {i.instance_id for i in instances}
     lines = [line for line in lines if line.split() and line.split()[0] in wanted]
     missing = {i.instance_id: i for i in instances if i.instance_id not in pinned}
@@ -69,6 +69,15 @@ def ensure_host_keys(
         partial.write_text("\n".join(lines) + "\n")
         partial.rename(path)
     return changes
+
+
+def pinned_instances(key_file: str) -> set[str]:
+    """
+    The ids of the instances whose host keys are pinned.
+    """
+    path = known_hosts_path(key_file)
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {line.split()[0] for line in lines if line.strip()}
 
 
 def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.Connection:

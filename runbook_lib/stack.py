@@ -17,8 +17,10 @@ import pandas as pd
 from runbook_lib.changes import Changes
 from runbook_lib.convergence import Convergence, convergence
 from runbook_lib.errors import CommandError
+from runbook_lib.instances import Instance
 from runbook_lib.ssh import run
 from runbook_lib.stack_file import StackFile, keeps_replicas, render
+from runbook_lib.swarm import address
 from runbook_lib.wait import Pending, wait_for
 
 _NAMESPACE = "com.docker.stack.namespace"
@@ -118,6 +120,21 @@ def service_table(manager: docker.DockerClient, name: str) -> pd.DataFrame:
     )
 
 
+def placement_table(
+    manager: docker.DockerClient, name: str, instances: Mapping[str, Instance]
+) -> pd.DataFrame:
+    """
+    Running tasks; one row a node's role, one column a service.
+    """
+    addresses = {i.private_ip: role for role, i in instances.items()}
+    roles = {n.id: addresses.get(address(n.attrs), "?") for n in manager.nodes.list()}
+    tasks = [t for t in manager.api.tasks(filters={"desired-state": "running"}) if _is_of(t, name)]
+    services = {s.id: str(s.name).removeprefix(f"{name}_") for s in _services(manager, name)}
+    rows = [(roles.get(t.get("NodeID", ""), "?"), services[t["ServiceID"]]) for t in tasks]
+    placed = pd.DataFrame(rows, columns=["role", "service"])
+    return placed.groupby(["role", "service"]).size().unstack(fill_value=0)
+
+
 def find_stacks(manager: docker.DockerClient) -> list[str]:
     """
     The names of the stacks that are deployed.
@@ -127,37 +144,45 @@ def find_stacks(manager: docker.DockerClient) -> list[str]:
 
 
 def remove_stack(
-    connection: fabric.Connection, manager: docker.DockerClient, name: str, timeout_s: float = 120
+    connection: fabric.Connection | None,
+    manager: docker.DockerClient | None,
+    name: str,
+    timeout_s: float = 120,
 ) -> Changes:
     """
-    Remove the stack, and wait until its tasks and networks are gone too.
+    Remove the stack and its volumes, and wait until its tasks and networks are gone too.
 
-    `docker stack rm` returns before that, and a deployment right after it fails.
+    `docker stack rm` returns before that, and a deployment right after it fails. Without a
+    manager there is no stack.
     """
     changes = Changes()
+    if connection is None or manager is None:
+        return changes
     for service in _services(manager, name):
         changes.add("service", str(service.name), "removed")
-    labels = {"label": f"{_NAMESPACE}={name}"}
-    networks = manager.networks.list(filters=labels)
-    if not changes and not networks:
-        return changes
-    run(connection, f"docker stack rm {shlex.quote(name)} 2>&1", sudo=True)
+    labels: dict[str, Any] = {"label": f"{_NAMESPACE}={name}"}
+    if changes or manager.networks.list(filters=labels):
+        run(connection, f"docker stack rm {shlex.quote(name)} 2>&1", sudo=True)
 
     def probe() -> bool | Pending:
         tasks = [t for t in manager.api.tasks() if _is_of(t, name)]
-        left = len(tasks) + len(manager.networks.list(filters=labels))
+        containers = manager.containers.list(all=True, filters=labels)
+        left = len(tasks) + len(containers) + len(manager.networks.list(filters=labels))
         return Pending(f"{left} tasks and networks left") if left else True
 
     wait_for(f"Stack {name} removed", probe, timeout_s=timeout_s)
+    for volume in manager.volumes.list(filters=labels):
+        volume.remove()
+        changes.add("volume", str(volume.name), "removed")
     return changes
 
 
-def remove_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
+def remove_secrets(manager: docker.DockerClient | None, stack: StackFile) -> Changes:
     """
     Remove the stack's external secrets: with them, the passwords exist nowhere any more.
     """
     changes = Changes()
-    for secret in manager.secrets.list():
+    for secret in manager.secrets.list() if manager else []:
         if secret.name in stack.external_secrets:
             secret.remove()
             changes.add("secret", secret.name, "removed")

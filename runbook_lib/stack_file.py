@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from runbook_lib.errors import NotFoundError, ParameterError
+
+PROJECT = Path(__file__).resolve().parents[1]
+"""Stack files are named relative to the project, wherever the notebook runs."""
 
 LIVE_REPLICAS = {"runbook.replicas": "live"}
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::?[-?][^}]*)?\}")
@@ -78,7 +82,7 @@ def read(path: str | Path) -> StackFile:
     NotFoundError, ParameterError
         Where there is no such file, or it has no services.
     """
-    file = Path(path)
+    file = PROJECT / path
     if not file.is_file():
         raise NotFoundError(
             f"expected a stack file at {file}; there is none",
@@ -116,6 +120,25 @@ def builds(stack: StackFile) -> dict[str, Build]:
         name = str(spec.get("image", service)).split(":")[0]
         found[name] = Build(name, context, dockerfile, sources_hash(context))
     return found
+
+
+def service_table(stack: StackFile) -> pd.DataFrame:
+    """
+    One row a service as the file has it; columns: service, image, built, replicas, placement.
+    """
+    rows = []
+    for name, spec in stack.services.items():
+        deploy = spec.get("deploy", {})
+        rows.append(
+            {
+                "service": name,
+                "image": spec.get("image", name),
+                "built": "here" if spec.get("build") else "pulled",
+                "replicas": deploy.get("mode", deploy.get("replicas", 1)),
+                "placement": ", ".join(deploy.get("placement", {}).get("constraints", [])),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def sources_hash(folder: Path) -> str:

@@ -87,15 +87,16 @@ def ensure_swarm(
     return changes
 
 
-def wait_for_nodes(manager: docker.DockerClient, count: int, timeout_s: float = 60) -> None:
+def wait_for_nodes(manager: docker.DockerClient, clients: Clients, timeout_s: float = 60) -> None:
     """
-    Wait until `count` nodes are ready and active.
+    Wait until the node of every client is ready.
     """
+    ours = {node_id(client) for client in clients.values()}
 
     def probe() -> bool | Pending:
-        nodes = manager.nodes.list()
-        ready = sum(n.attrs["Status"]["State"] == "ready" for n in nodes)
-        return True if ready == count else Pending(f"{ready} of {count} ready", ready, count)
+        ready = {n.id for n in manager.nodes.list() if n.attrs["Status"]["State"] == "ready"}
+        count = len(ours & ready)
+        return count == len(ours) or Pending(f"{count} of {len(ours)} ready", count, len(ours))
 
     wait_for("Nodes ready", probe, timeout_s=timeout_s)
 
@@ -127,7 +128,7 @@ def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) 
     roles = {i.private_ip: role for role, i in instances.items()}
     rows: list[dict[str, Any]] = [
         {
-            "role": roles.get(_address(node.attrs), "?"),
+            "role": roles.get(address(node.attrs), "?"),
             "hostname": node.attrs["Description"]["Hostname"],
             "state": node.attrs["Status"]["State"],
             "availability": node.attrs["Spec"]["Availability"],
@@ -158,11 +159,20 @@ def get_manager(clients: Clients, manager: str = "manager") -> docker.DockerClie
     NotFoundError
         Where it does not manage a Swarm.
     """
-    if not clients[manager].info()["Swarm"].get("ControlAvailable"):
+    found = find_manager(clients, manager)
+    if found is None:
         raise NotFoundError(
             f"expected {manager} to manage a Swarm; it does not", next_step="run 05_swarm"
         )
-    return clients[manager]
+    return found
+
+
+def find_manager(clients: Clients, manager: str = "manager") -> docker.DockerClient | None:
+    """
+    The client of the manager; None where it has no engine, or manages no Swarm.
+    """
+    client = clients.get(manager)
+    return client if client and client.info()["Swarm"].get("ControlAvailable") else None
 
 
 def remove_swarm(clients: Clients, *, manager: str = "manager") -> Changes:
@@ -177,7 +187,7 @@ def remove_swarm(clients: Clients, *, manager: str = "manager") -> Changes:
             changes.add("node", role, "left the Swarm")
 
     for_each("Nodes left", {r: r for r in clients if r != manager}, leave)
-    for_each("Manager left", {manager: manager}, leave)
+    for_each("Manager left", {r: r for r in clients if r == manager}, leave)
     return changes
 
 
@@ -217,7 +227,7 @@ def _forget_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: 
             changes.add("node", node.attrs["Description"]["Hostname"], "forgotten: it is gone")
 
 
-def _address(node: dict[str, Any]) -> str:
+def address(node: dict[str, Any]) -> str:
     """
     A manager reports 0.0.0.0 of itself; its address is then in the manager's status.
     """

@@ -6,8 +6,10 @@ Source: section "Solo en el manager/admin" of the guide. Tiles lie as
 """
 
 import base64
+import io
 import json
 import shlex
+import tarfile
 from dataclasses import dataclass
 
 import docker
@@ -76,7 +78,7 @@ rows = []
 for surface in sorted(os.listdir(root)) if os.path.isdir(root) else []:
     for date in sorted(os.listdir(f"{root}/{surface}")) if not surface.startswith(".") else []:
         walk = os.walk(f"{root}/{surface}/{date}")
-        files = [f for _, _, names in walk for f in names if f.endswith(".png")]
+        files = [f for _, _, names in walk for f in names if f.endswith((".png", ".json"))]
         rows.append((surface, date, sum(not f.startswith(".") for f in files)))
 print(json.dumps(rows))
 """
@@ -161,12 +163,14 @@ def ensure_volume(manager: docker.DockerClient, data: DataSet) -> Changes:
 
 
 def remove_tiles(
-    connection: fabric.Connection, manager: docker.DockerClient | None, data: DataSet
+    connection: fabric.Connection | None, manager: docker.DockerClient | None, data: DataSet
 ) -> Changes:
     """
-    Remove the volume, the tiles and the parts; `manager` is None where Docker is gone already.
+    Remove the volume, the tiles and the parts; None stands for an instance or engine that is gone.
     """
     changes = Changes()
+    if connection is None:
+        return changes
     for volume in manager.volumes.list(filters={"name": VOLUME}) if manager else []:
         volume.remove()
         changes.add("volume", VOLUME, "removed")
@@ -177,21 +181,38 @@ def remove_tiles(
     return changes
 
 
-def count_tiles(manager: fabric.Connection, data: DataSet) -> pd.DataFrame:
+def count_tiles(manager: fabric.Connection | None, data: DataSet) -> pd.DataFrame:
     """
     Count the tiles on the manager's disk; columns: surface (RAW is the input), date, tiles.
     """
     script = f"python3 -c {shlex.quote(_COUNT)} {shlex.quote(data.directory)}"
-    rows = json.loads(run(manager, script, sudo=True))
+    rows = json.loads(run(manager, script, sudo=True)) if manager else []
     return pd.DataFrame(rows, columns=["surface", "date", "tiles"])
 
 
-def read_tile(manager: fabric.Connection, data: DataSet, path: str) -> bytes:
+def find_tiles(manager: fabric.Connection, data: DataSet, surface: str) -> list[str]:
     """
-    The bytes of one tile, for example `RAW/2004-01-15/3/2/5.png`.
+    The tiles of a surface, sorted, as `<date>/<z>/<y>/<x>.png`.
     """
-    target = shlex.quote(f"{data.directory}/{path}")
-    return base64.b64decode(run(manager, f"base64 {target}", sudo=True))
+    folder = shlex.quote(f"{data.directory}/{surface}")
+    return run(manager, f"cd {folder} && find . -name '[!.]*.png' -printf '%P\\n'|sort").split()
+
+
+def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> dict[str, bytes]:
+    """
+    The bytes of some tiles in one round trip; a path is for example `RAW/2004-01-15/3/2/5.png`.
+    """
+    names = " ".join(shlex.quote(path) for path in paths)
+    packed = run(manager, f"cd {shlex.quote(data.directory)} && tar -cf - {names} | base64 -w0")
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed))) as tar:
+        return {m.name: f.read() for m in tar.getmembers() if (f := tar.extractfile(m))}
+
+
+def data_uri(png: bytes) -> str:
+    """
+    A PNG as an address that a page can show without fetching anything.
+    """
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _explained(error: CommandError, url: str) -> Exception:

@@ -1,0 +1,143 @@
+"""
+The live state of every step, found again from EC2, the engines and the Swarm; nothing is stored.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import docker
+import fabric
+import pandas as pd
+
+from runbook_lib.convergence import convergence
+from runbook_lib.docker_ssh import find_docker_clients
+from runbook_lib.errors import RunbookError
+from runbook_lib.firewall import guide_rules, rule_changes
+from runbook_lib.instances import Instance, Wanted, find_instances
+from runbook_lib.security_group_rules import find_permissions
+from runbook_lib.security_groups import find_groups
+from runbook_lib.ssh import connect_all
+from runbook_lib.tiles import VOLUME
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+DONE, NOT_YET, DIFFERS = "done", "not yet", "differs"
+MARKS = {DONE: "🟢", NOT_YET: "⚪", DIFFERS: "🟠"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    One notebook's effect as it is now.
+    """
+
+    notebook: str
+    state: str
+    detail: str
+
+
+def find_steps(
+    ec2: "EC2Client",
+    cluster: str,
+    wanted: list[Wanted],
+    *,
+    key_file: str,
+    operator_cidr: str,
+    stack_name: str,
+) -> list[Step]:
+    """
+    Look at the cluster from the outside inwards; a step behind a closed door is "not yet".
+    """
+    found = find_instances(ec2, cluster)
+    steps = [_instances(found, wanted), _groups(ec2, cluster, operator_cidr)]
+    running = [i for i in found if i.state == "running" and i.public_ip]
+    names = ["03_install", "04_tiles", "05_swarm", "06_work_stack"]
+    if not running or steps[1].state == NOT_YET:
+        return [*steps, *(Step(name, NOT_YET, "no instance to look into") for name in names)]
+    try:
+        connections = connect_all(running, key_file, timeout_s=10)
+    except RunbookError as error:
+        reason = str(error).splitlines()[0]
+        return [*steps, *(Step(name, NOT_YET, reason) for name in names)]
+    return [*steps, *_inside(connections, len(wanted), stack_name)]
+
+
+def step_table(steps: list[Step]) -> pd.DataFrame:
+    """
+    One row a step; columns: state (with its light), notebook, detail.
+    """
+    rows = [(f"{MARKS[s.state]} {s.state}", s.notebook, s.detail) for s in steps]
+    return pd.DataFrame(rows, columns=["state", "notebook", "detail"])
+
+
+def next_step(steps: list[Step]) -> str:
+    """
+    The first notebook whose effect is not there; "" where all are.
+    """
+    return next((s.notebook for s in steps if s.state != DONE), "")
+
+
+def _instances(found: list[Instance], wanted: list[Wanted]) -> Step:
+    running = sum(i.state == "running" for i in found)
+    detail = f"{running} of {len(wanted)} run"
+    if not found:
+        return Step("01_instances", NOT_YET, detail)
+    return Step("01_instances", DONE if running == len(wanted) else DIFFERS, detail)
+
+
+def _groups(ec2: "EC2Client", cluster: str, operator_cidr: str) -> Step:
+    groups = find_groups(ec2, cluster)
+    if not groups:
+        return Step("02_security_groups", NOT_YET, "no group")
+    ids = {group.name: group.group_id for group in groups}
+    changes = rule_changes(find_permissions(ec2, ids), guide_rules(operator_cidr))
+    extra, missing = len(changes.revoke), len(changes.authorize)
+    state = DIFFERS if extra or missing else DONE
+    return Step("02_security_groups", state, f"{missing} rules missing, {extra} too many")
+
+
+def _inside(
+    connections: Mapping[str, fabric.Connection], count: int, stack_name: str
+) -> list[Step]:
+    clients = find_docker_clients(connections)
+    ready = list(clients.values())
+    state = DONE if len(ready) == count else (DIFFERS if ready else NOT_YET)
+    steps = [Step("03_install", state, f"Docker on {len(ready)} of {count}")]
+    manager = clients.get("manager")
+    looks: dict[str, Callable[[docker.DockerClient], Step]] = {
+        "04_tiles": _tiles,
+        "05_swarm": lambda client: _swarm(client, count - 1),
+        "06_work_stack": lambda client: _stack(client, stack_name),
+    }
+    for name, look in looks.items():
+        steps.append(look(manager) if manager else Step(name, NOT_YET, "no engine on the manager"))
+    return steps
+
+
+def _tiles(manager: docker.DockerClient) -> Step:
+    names = [v.name for v in manager.volumes.list(filters={"name": VOLUME})]
+    there = VOLUME in names
+    return Step(
+        "04_tiles", DONE if there else NOT_YET, f"volume {VOLUME}" if there else "no volume"
+    )
+
+
+def _swarm(manager: docker.DockerClient, count: int) -> Step:
+    if not manager.info()["Swarm"].get("ControlAvailable"):
+        return Step("05_swarm", NOT_YET, "no Swarm")
+    ready = sum(n.attrs["Status"]["State"] == "ready" for n in manager.nodes.list())
+    return Step("05_swarm", DONE if ready >= count else DIFFERS, f"{ready} nodes ready")
+
+
+def _stack(manager: docker.DockerClient, name: str) -> Step:
+    if not manager.info()["Swarm"].get("ControlAvailable"):
+        return Step("06_work_stack", NOT_YET, "no Swarm")
+    label = f"com.docker.stack.namespace={name}"
+    states = [convergence(manager, s) for s in manager.services.list(filters={"label": label})]
+    if not states:
+        return Step("06_work_stack", NOT_YET, f"no stack {name}")
+    done = sum(s.done for s in states)
+    state = DONE if done == len(states) else DIFFERS
+    return Step("06_work_stack", state, f"{done} of {len(states)} services as wanted")
