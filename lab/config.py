@@ -88,7 +88,7 @@ class LabConfig:
     @property
     def gateway(self) -> str:
         """
-        This host, as the instances see it; AWS's router has the same address, so none gets it.
+        The host, as the instances see it; AWS's router has the same address, so none gets it.
         """
         return self._address(1)
 

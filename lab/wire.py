@@ -1,0 +1,69 @@
+"""
+WSGI answers, and errors in the form that each AWS protocol expects.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from typing import Any
+from xml.sax.saxutils import escape
+
+from werkzeug.wrappers import Request, Response
+
+Environ = dict[str, Any]
+Body = Iterable[bytes]
+
+
+def service_of(request: Request) -> str:
+    """
+    The AWS service that a request was signed for; empty when it is not signed.
+    """
+    return _scope(request)[3]
+
+
+def region_of(request: Request) -> str:
+    return _scope(request)[2]
+
+
+def text_response(text: str, status: int = 200) -> Response:
+    return Response(text, status=status, content_type="text/plain; charset=utf-8")
+
+
+def json_response(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(content), status=status, content_type="application/x-amz-json-1.1")
+
+
+def error_response(service: str, status: int, code: str, message: str) -> Response:
+    """
+    An error as boto3 parses it for this service: EC2's XML, S3's, that of other query services
+    (IAM, STS), or JSON.
+    """
+    request_id = str(uuid.uuid4())
+    code_xml = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+    if service == "ec2":
+        body = (
+            f"<Response><Errors><Error>{code_xml}</Error></Errors>"
+            f"<RequestID>{request_id}</RequestID></Response>"
+        )
+    elif service == "s3":
+        body = f"<Error>{code_xml}<RequestId>{request_id}</RequestId></Error>"
+    elif service in ("iam", "sts"):
+        body = (
+            f"<ErrorResponse><Error><Type>Sender</Type>{code_xml}</Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+    else:
+        return json_response({"__type": code, "message": message}, status)
+    declaration = '<?xml version="1.0" encoding="UTF-8"?>\n'
+    return Response(declaration + body, status=status, content_type="text/xml;charset=UTF-8")
+
+
+def _scope(request: Request) -> list[str]:
+    """
+    The parts of `Credential=KEY/date/region/service/aws4_request`, empty strings without one.
+    """
+    header = request.headers.get("Authorization", "")
+    parts = header.partition("Credential=")[2].partition(",")[0].split("/")
+    return parts if len(parts) == 5 else [""] * 5
