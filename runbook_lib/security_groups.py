@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from runbook_lib.changes import Changes
 from runbook_lib.errors import ConflictError, NotFoundError
-from runbook_lib.firewall import MEMBERSHIP, Rule, membership, rule_changes
+from runbook_lib.firewall import MEMBERSHIP, Permission, Rule, membership, rule_changes
 from runbook_lib.instances import CLUSTER_TAG, ROLE_TAG, Instance
 from runbook_lib.security_group_rules import authorize, find_permissions, revoke
 from runbook_lib.wait import Pending, wait_for
@@ -89,6 +89,24 @@ def ensure_groups(ec2: "EC2Client", cluster: str, vpc_id: str) -> Changes:
         )["GroupId"]
         changes.add("security group", f"{cluster}-{name}", f"created {group_id}")
     return changes
+
+
+def find_rules(ec2: "EC2Client", cluster: str) -> list[Permission]:
+    """
+    What the cluster's groups let in, as EC2 holds it; shown as the rules of the tables are.
+    """
+    return find_permissions(ec2, {g.name: g.group_id for g in find_groups(ec2, cluster)})
+
+
+def find_members(
+    ec2: "EC2Client", cluster: str, instances: list[Instance]
+) -> dict[str, tuple[str, ...]]:
+    """
+    The groups of every instance by role; one that is not the cluster's stands with its id.
+    """
+    names = {group.group_id: group.name for group in find_groups(ec2, cluster)}
+    order = [*names, *sorted({g for i in instances for g in i.group_ids} - set(names))]
+    return {i.role: tuple(names.get(g, g) for g in order if g in i.group_ids) for i in instances}
 
 
 def ensure_rules(ec2: "EC2Client", cluster: str, rules: list[Rule]) -> Changes:

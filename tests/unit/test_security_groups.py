@@ -17,6 +17,8 @@ from runbook_lib.security_groups import (
     ensure_membership,
     ensure_rules,
     find_groups,
+    find_members,
+    find_rules,
     get_default_vpc,
     remove_groups,
 )
@@ -140,6 +142,13 @@ def test_rules_become_those_of_the_tables(ec2, cluster):
     assert ensure_rules(ec2, cluster, RULES) == []
 
 
+def test_rules_read_back_are_said_as_the_tables_say_them(ec2, cluster):
+    """
+    So that a notebook can hold one list against the other.
+    """
+    assert sorted(map(str, RULES)) == sorted(map(str, find_rules(ec2, cluster)))
+
+
 def test_rules_without_groups_point_back_to_the_beginning(ec2):
     """
     The error names what is missing.
@@ -213,6 +222,10 @@ def test_every_instance_gets_exactly_the_groups_of_its_role(ec2, cluster):
         "worker-1": "now in worker",
     }
     assert ensure_membership(ec2, cluster, find_instances(ec2, cluster)) == []
+    assert find_members(ec2, cluster, find_instances(ec2, cluster)) == {
+        "manager": ("worker", "manager", "web"),
+        "worker-1": ("worker",),
+    }
 
 
 def test_removal_puts_instances_back_and_breaks_circular_references(ec2, cluster):
