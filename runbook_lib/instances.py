@@ -202,15 +202,17 @@ def remove_instances(ec2: "EC2Client", cluster: str, timeout_s: float = 300) -> 
 
 def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
     """
-    Everything in EC2 that still carries the cluster's tag, as "type id".
+    Everything in EC2 that still carries the cluster's tag, as "kind id".
 
     A terminated instance is shown by EC2 for about an hour; it is nothing any more.
     """
-    filters: list[Any] = [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]
-    tags = ec2.get_paginator("describe_tags").paginate(Filters=filters)
-    gone = {i["InstanceId"] for i in _describe(ec2, cluster) if i["State"]["Name"] not in _ALIVE}
-    found = {(t["ResourceType"], t["ResourceId"]) for page in tags for t in page["Tags"]}
-    return sorted(f"{kind} {name}" for kind, name in found if name not in gone)
+    tagged: Any = {"Filters": [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]}
+    found = [("instance", i.instance_id) for i in find_instances(ec2, cluster)]
+    found += [("volume", v["VolumeId"]) for v in ec2.describe_volumes(**tagged)["Volumes"]]
+    groups = ec2.describe_security_groups(**tagged)["SecurityGroups"]
+    found += [("security group", g["GroupId"]) for g in groups]
+    found += [("key pair", k["KeyName"]) for k in ec2.describe_key_pairs(**tagged)["KeyPairs"]]
+    return [f"{kind} {name}" for kind, name in found]
 
 
 def table(instances: list[Instance]) -> pd.DataFrame:
