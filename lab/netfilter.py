@@ -1,0 +1,70 @@
+"""
+What a Docker daemon leaves in the host's packet filter and interfaces, and how it is removed.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+PROGRAMS = ("iptables", "ip6tables")
+TABLES = ("filter", "nat", "raw", "mangle")
+DOCKERS_OWN = re.compile(r"\bDOCKER|\bdocker0\b")
+
+
+def forward_policies() -> dict[str, str]:
+    """
+    The policy of the FORWARD chain by program: Docker sets it to DROP and never back.
+    """
+    policies = {}
+    for program in PROGRAMS:
+        for line in _saved(program, "filter"):
+            if line.startswith(":FORWARD "):
+                policies[program] = line.split()[1]
+    return policies
+
+
+def removal_commands(program: str, table: str, saved: list[str]) -> list[list[str]]:
+    """
+    The commands that take Docker's rules and chains out of a table as `iptables-save` shows it.
+    """
+    base = [program, "--wait", "--table", table]
+    rules = [line for line in saved if line.startswith("-A ") and DOCKERS_OWN.search(line)]
+    chains = [line.split()[0][1:] for line in saved if line.startswith(":DOCKER")]
+    deletions = [[*base, "--delete", *_words(line)[1:]] for line in rules]
+    return deletions + [[*base, "--delete-chain", chain] for chain in chains]
+
+
+def remove_docker_rules(policies: dict[str, str]) -> None:
+    """
+    Remove Docker's rules and chains, and give FORWARD back the policies it had before.
+    """
+    for program in PROGRAMS:
+        for table in TABLES:
+            for command in removal_commands(program, table, _saved(program, table)):
+                subprocess.run(command, check=False, capture_output=True)
+        if program in policies:
+            command = [program, "--wait", "--policy", "FORWARD", policies[program]]
+            subprocess.run(command, check=False, capture_output=True)
+
+
+def remove_bridge(name: str) -> None:
+    """
+    Remove a bridge of a daemon that has stopped; happy if there is none.
+    """
+    if shutil.which("ip"):
+        command = ["ip", "link", "delete", name, "type", "bridge"]
+        subprocess.run(command, check=False, capture_output=True)
+
+
+def _saved(program: str, table: str) -> list[str]:
+    save = f"{program}-save"
+    if not shutil.which(save):
+        return []
+    result = subprocess.run([save, "--table", table], check=False, capture_output=True, text=True)
+    return result.stdout.splitlines()
+
+
+def _words(rule: str) -> list[str]:
+    return [word.strip('"') for word in rule.split()]

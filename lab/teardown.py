@@ -1,0 +1,115 @@
+"""
+Take a lab down: what carries its label goes, and the private engine with the last lab.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from docker.models.containers import Container
+
+from lab import dockerd, network, packages, rootfs, sample, service
+from lab.config import LabConfig
+from lab.steps import Steps
+
+
+def down(config: LabConfig, daemon: dockerd.Daemon, steps: Steps, *, keep_engine: bool) -> None:
+    """
+    Remove everything of one lab; the private engine goes with the last of them.
+    """
+    with steps.step("server") as step:
+        step.outcome = "stopped" if service.stop_server(config) else "was not running"
+    client = _engine_of(config, daemon)
+    if client is not None:
+        with steps.step("containers, network, volumes") as step:
+            step.outcome = f"{remove_parts(client, config)} removed"
+    rootfs.clear_abandoned(config.cache_dir / "images")
+    sample.clear_abandoned(config.cache_dir / "tiles")
+    shutil.rmtree(config.state_dir, ignore_errors=True)
+    with suppress(OSError):
+        config.state_dir.parent.rmdir()
+    if config.docker_host == daemon.host and not keep_engine:
+        with steps.step("private engine") as step:
+            users = engine_users(client)
+            stopped = not users and dockerd.stop_daemon(daemon)
+            step.outcome = (
+                f"stays, for {users}" if users else "stopped" if stopped else "was not running"
+            )
+
+
+def remove_parts(client: docker.DockerClient, config: LabConfig) -> int:
+    """
+    Remove the containers (with their volumes), the volumes and the network of a lab; how many.
+    """
+    mine = config.label
+    containers = client.containers.list(all=True, filters={"label": mine}, ignore_removed=True)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(_remove_container, containers))
+    volumes = client.volumes.list(filters={"label": mine})
+    for volume in volumes:
+        volume.remove(force=True)
+    removed = network.remove_network(client, config)
+    return len(containers) + len(volumes) + int(removed)
+
+
+def engine_users(client: docker.DockerClient | None) -> str:
+    """
+    Who else uses the engine: the names of containers that run or belong to another lab.
+    """
+    if client is None:
+        return ""
+    names = {str(one.name) for one in client.containers.list(ignore_removed=True)}
+    labelled = client.containers.list(all=True, filters={"label": "lab"}, ignore_removed=True)
+    names |= {str(one.name) for one in labelled}
+    names |= {str(one.name) for one in client.networks.list(filters={"label": "lab"})}
+    return ", ".join(sorted(names))
+
+
+def cache_sizes(config: LabConfig) -> dict[Path, int]:
+    """
+    What stays after `down`: the size in bytes of every folder of the cache that has files.
+    """
+    sizes = {}
+    for folder in sorted(path for path in config.cache_dir.glob("*") if path.is_dir()):
+        if size := _size(folder):
+            sizes[folder] = size
+    return sizes
+
+
+def _engine_of(config: LabConfig, daemon: dockerd.Daemon) -> docker.DockerClient | None:
+    """
+    The engine that may hold parts of this lab. The private one is started to give them back.
+    """
+    private = config.docker_host == daemon.host and os.geteuid() == 0
+    if private and daemon.data_root.exists() and not packages.missing_programs(["dockerd"]):
+        dockerd.start_daemon(daemon)
+    with suppress(DockerException):
+        client = docker.DockerClient(base_url=config.docker_host, timeout=120)
+        client.ping()
+        return client
+    return None
+
+
+def _remove_container(container: Container) -> None:
+    try:
+        container.remove(force=True, v=True)
+    except NotFound:
+        return
+    except APIError as exc:
+        if exc.status_code != 409:  # "already in progress"
+            raise
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(root, name).lstat().st_blocks * 512
+    return total
