@@ -201,6 +201,9 @@ class LabInstance(moto_instances.Instance):
     # An address instead of a name: it resolves without a DNS server.
     public_dns_name = property(lambda self: self.public_ip, lambda self, value: None)
 
+    # DescribeInstanceStatus looks for this name, and moto answers without the id where it is not
+    instance_id = property(lambda self: self.id)
+
     # ----
 
     def _enter(self, code: int) -> None:
