@@ -27,7 +27,7 @@ CAPABILITIES = (
     *("NET_BROADCAST", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_ADMIN"),
     *("SYS_BOOT", "SYS_CHROOT", "SYS_NICE", "SYS_PTRACE", "SYSLOG"),
 )
-UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined")
+UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined")
 APPLY = (
     'printf %s "$1" >/etc/lab/net.new && mv /etc/lab/net.new /etc/lab/net.sh'
     " && exec sh /etc/lab/net.sh"
@@ -92,6 +92,8 @@ class Machines:
                 type=LogConfig.types.JSON, config={"max-size": "4m", "max-file": "1"}
             ),
         )
+        # The command line calls this systempaths=unconfined; the SDK has no argument for it.
+        host_config |= {"MaskedPaths": [], "ReadonlyPaths": []}
         endpoint = self._api.create_endpoint_config(
             ipv4_address=machine.address, aliases=[machine.dns_name]
         )

@@ -28,6 +28,11 @@ from lab.wire import Environ, error_response, json_response, region_of, service_
 log = logging.getLogger(__name__)
 
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+JSON_CODES = {
+    "AccessDenied": "AccessDeniedException",
+    "InvalidClientTokenId": "UnrecognizedClientException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+}
 ONE_REGION = ("ec2", "ssm")
 
 
@@ -80,6 +85,8 @@ class OperatorDoor:
             response = self._ask_moto(request)
         if service_of(request) == "iam":
             self._save()
+        if "X-Amz-Target" in request.headers:
+            return json_refusal(response.get_data(as_text=True)) or response
         return response
 
     def _ec2(self, request: Request) -> Response:
@@ -121,6 +128,17 @@ class InstanceDoor:
         return self._s3(environ, start_response)
 
 
+def json_refusal(text: str) -> Response | None:
+    """
+    A refusal of moto's IAM, which is in XML, as services that speak JSON word it.
+    """
+    found = re.search(r"<Code>(.*?)</Code>.*<Message>(.*?)</Message>", text, re.DOTALL)
+    if found is None:
+        return None
+    code, message = found.groups()
+    return json_response({"__type": JSON_CODES.get(code, code), "message": message}, 400)
+
+
 def with_console(response: Response, text: bytes) -> Response:
     """
     Put a console's text where moto has a canned one.
@@ -138,7 +156,9 @@ def _canned(request: Request, target: str) -> Response:
     try:
         check_canned(request, action, body)
     except HTTPException as exc:
-        message = f"Not authorized to perform: {action} ({type(exc).__name__})"
-        return json_response({"__type": "AccessDeniedException", "message": message}, 400)
+        refusal = json_refusal(exc.description or "")
+        if refusal is None:
+            raise
+        return refusal
     status, content = answer(json.loads(body or b"{}"))
     return json_response(content, status)

@@ -13,11 +13,12 @@ from moto import settings
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.ec2.models import ec2_backends
 from moto.iam.access_control import IAMRequestBase
+from moto.s3.models import FakeBucket
 
 from lab.addresses import free_address
 from lab.config import LabConfig
 from lab.ec2 import LabBackend
-from lab.iam import authorize_s3, check_action_permitted
+from lab.iam import authorize_s3, bucket_permission, check_action_permitted
 from lab.instances import LabInstance
 
 
@@ -43,6 +44,7 @@ def install(config: LabConfig) -> None:
 
     IAMRequestBase.check_action_permitted = check_action_permitted  # type: ignore[method-assign] # that is the hook
     ActionAuthenticatorMixin._authenticate_and_authorize_s3_action = authorize_s3  # type: ignore[method-assign] # that is the hook
+    FakeBucket.get_permission = bucket_permission  # type: ignore[method-assign] # that is the hook
     settings.INITIAL_NO_AUTH_ACTION_COUNT = 0  # every request is authenticated
 
 

@@ -14,7 +14,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.iam.access_control import IAMPolicy, IAMRequest, IAMRequestBase, PermissionResult
 from moto.s3.exceptions import S3AccessDeniedError
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeBucket, s3_backends
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
 
@@ -24,8 +24,16 @@ from lab.wire import error_response
 
 log = logging.getLogger(__name__)
 
+# What the API's calls are named in policies, where that differs.
+S3_ACTIONS = {
+    "s3:HeadObject": "s3:GetObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:ListObjects": "s3:ListBucket",
+}
+
 moto_check = IAMRequestBase.check_action_permitted
 moto_s3_check = ActionAuthenticatorMixin._authenticate_and_authorize_s3_action
+moto_bucket_permission = FakeBucket.get_permission
 
 
 class Unauthorized(HTTPException):
@@ -77,9 +85,19 @@ def authorize_s3(
     if "Authorization" in headers:
         moto_s3_check(self, bucket_name, key_name)
         return
-    action = f"s3:{self._get_action()}"  # type: ignore[attr-defined] # of moto's responses
-    if not is_public(action, bucket_name or "", key_name or ""):
+    action = self._get_action()  # type: ignore[attr-defined] # of moto's responses
+    if not is_public(f"s3:{action}", bucket_name or "", key_name or ""):
         raise S3AccessDeniedError
+
+
+def bucket_permission(self: FakeBucket, action: str, resource: str) -> PermissionResult:
+    """
+    Replace moto's method: it asks for actions that no policy has a name for.
+    """
+    permission: PermissionResult = moto_bucket_permission(
+        self, S3_ACTIONS.get(action, action), resource
+    )
+    return permission
 
 
 def is_public(action: str, bucket_name: str, key_name: str) -> bool:
@@ -132,6 +150,8 @@ def _asks(request: IAMRequestBase, resource: str) -> list[Ask]:
         owners = {name: "" if name.startswith("aws/") else request.account_id for name in names}
         arns = [f"{prefix}:{owners[name]}:parameter/{name}" for name in names]
         return [Ask(request._action, arn, context) for arn in arns or ["*"]]
+    if request._service == "s3":
+        return [Ask(S3_ACTIONS.get(request._action, request._action), resource, context)]
     return [Ask(request._action, resource, context)]
 
 
