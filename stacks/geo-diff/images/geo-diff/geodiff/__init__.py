@@ -1,0 +1,3 @@
+"""
+The services of Geo-Diff's work stack: one package, one command per service.
+"""

@@ -1,0 +1,224 @@
+"""
+A confirmed AMQP channel for asyncio.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pika
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.channel import Channel
+from pika.frame import Method
+from pika.spec import Basic, BasicProperties
+
+from geodiff import topology
+from geodiff.settings import BrokerSettings
+
+PERSISTENT = 2
+
+
+class LinkLostError(ConnectionError):
+    """
+    The connection is gone. Nothing is lost: what was not acknowledged comes again.
+    """
+
+
+@dataclass(frozen=True)
+class Delivery:
+    tag: int
+    message_id: str
+    headers: Mapping[str, Any]
+    body: bytes
+    redelivered: bool
+
+
+class Link:
+    """
+    One connection with one channel with publisher confirms. What breaks it breaks it for good.
+
+    A message that the broker refuses, or cannot route, breaks it too: the topology is gone, and
+    the way back is to declare it again and to get everything unacknowledged again.
+    """
+
+    def __init__(self, connection: AsyncioConnection, channel: Channel) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._published = 0
+        self._unconfirmed: dict[int, asyncio.Future[None]] = {}
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        channel.add_on_close_callback(lambda _, reason: self._break(reason))
+        channel.add_on_return_callback(
+            lambda _channel, method, _properties, _body: self._break(
+                f"returned by {method.exchange or 'the default exchange'}: {method.reply_text}"
+            )
+        )
+
+    @classmethod
+    async def open(cls, settings: BrokerSettings) -> "Link":
+        """
+        Connect, switch confirms on and declare the topology; LinkLostError if any of it fails.
+        """
+        opened: asyncio.Future[AsyncioConnection] = asyncio.get_running_loop().create_future()
+        closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def refuse(_: AsyncioConnection, reason: object) -> None:
+            if not opened.done():
+                opened.set_exception(LinkLostError(f"{settings.host}:{settings.port}: {reason!r}"))
+            if not closed.done():
+                closed.set_result(repr(reason))
+
+        connection = AsyncioConnection(
+            pika.ConnectionParameters(
+                host=settings.host,
+                port=settings.port,
+                virtual_host=settings.virtual_host,
+                credentials=pika.PlainCredentials(settings.user, settings.password),
+                heartbeat=settings.heartbeat_s,
+                socket_timeout=5,
+                stack_timeout=10,
+            ),
+            on_open_callback=opened.set_result,
+            on_open_error_callback=refuse,
+            on_close_callback=refuse,
+        )
+        await opened
+        ready: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
+        connection.channel(on_open_callback=ready.set_result)
+        await asyncio.wait({ready, closed}, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+        if not ready.done():
+            raise LinkLostError(closed.result() if closed.done() else "no channel within 10 s")
+        link = cls(connection, ready.result())
+        closed.add_done_callback(lambda future: link._break(future.result()))
+        await link._declare()
+        return link
+
+    async def _declare(self) -> None:
+        channel = self._channel
+        await self._call(channel.confirm_delivery, ack_nack_callback=self._on_confirm)
+        await self._call(
+            channel.exchange_declare,
+            exchange=topology.RES_XCHG,
+            exchange_type="fanout",
+            durable=True,
+        )
+        for queue in topology.QUEUES:
+            await self._call(
+                channel.queue_declare,
+                queue=queue.name,
+                durable=True,
+                arguments=dict(queue.arguments),
+            )
+        await self._call(
+            channel.queue_bind, queue=topology.RESULT_QUEUE, exchange=topology.RES_XCHG
+        )
+
+    async def _call(self, method: Callable[..., object], **arguments: object) -> Method:
+        """
+        Call a method of the channel that answers by callback, and wait for its answer.
+        """
+        self.check()
+        answer: asyncio.Future[Method] = asyncio.get_running_loop().create_future()
+        method(callback=answer.set_result, **arguments)
+        await asyncio.wait({answer, self.lost}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            await self.lost
+        return answer.result()
+
+    def check(self) -> None:
+        """
+        Raise LinkLostError if the link is gone.
+        """
+        if self.lost.done():
+            self.lost.result()
+
+    def _break(self, reason: object) -> None:
+        if self.lost.done():
+            return
+        error = LinkLostError(str(reason))
+        for future in (self.lost, *self._unconfirmed.values()):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # seen: asyncio need not warn when nobody else waits for it
+        self._unconfirmed.clear()
+
+    def _on_confirm(self, frame: Method) -> None:
+        if isinstance(frame.method, Basic.Nack):
+            self._break("the broker refused a message")
+            return
+        tag = frame.method.delivery_tag
+        tags = [t for t in self._unconfirmed if t <= tag] if frame.method.multiple else [tag]
+        for confirmed in tags:
+            future = self._unconfirmed.pop(confirmed, None)
+            if future is not None and not future.done():
+                future.set_result(None)
+
+    def publish(
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        *,
+        message_id: str | None = None,
+        headers: Mapping[str, object] | None = None,
+        mandatory: bool = True,
+    ) -> asyncio.Future[None]:
+        """
+        Send a persistent message; the future is done once the broker has made it its own.
+        """
+        self.check()
+        properties = BasicProperties(
+            delivery_mode=PERSISTENT, message_id=message_id, headers=dict(headers or {})
+        )
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._channel.basic_publish(exchange, key, body, properties, mandatory=mandatory)
+        self._published += 1
+        self._unconfirmed[self._published] = confirmed
+        return confirmed
+
+    async def consume(
+        self, queue: str, prefetch: int, handler: Callable[[Delivery], None]
+    ) -> Callable[[], Awaitable[object]]:
+        """
+        Hand each delivery to `handler`; return the function that stops it.
+        """
+
+        def receive(
+            _: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes
+        ) -> None:
+            handler(
+                Delivery(
+                    method.delivery_tag,
+                    properties.message_id or "",
+                    properties.headers or {},
+                    body,
+                    method.redelivered,
+                )
+            )
+
+        await self._call(self._channel.basic_qos, prefetch_count=prefetch)
+        frame = await self._call(
+            self._channel.basic_consume, queue=queue, on_message_callback=receive
+        )
+        tag = frame.method.consumer_tag
+        self._channel.add_on_cancel_callback(lambda _: self._break(f"{queue} was deleted"))
+        return lambda: self._call(self._channel.basic_cancel, consumer_tag=tag)
+
+    def ack(self, delivery: Delivery) -> None:
+        self.check()
+        self._channel.basic_ack(delivery.tag)
+
+    async def ready(self, queue: str) -> int:
+        """
+        Return how many messages wait in a queue (those that a consumer holds are not counted).
+        """
+        frame = await self._call(self._channel.queue_declare, queue=queue, passive=True)
+        return int(frame.method.message_count)
+
+    async def close(self) -> None:
+        if self._connection.is_open:
+            self._connection.close()
+        with suppress(LinkLostError, TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.lost), 5)

@@ -1,0 +1,106 @@
+"""
+Segment one tile into its three surfaces in a single pass: one decode, one HSV, three masks.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from geodiff import png
+from geodiff.tiles import MAX_BYTES
+
+TILE_PX = 256
+SHARE_KEYWORD = "surface-share"
+
+# Hue ranges, both ends included, of OpenCV's RGB-to-HSV applied to BGR data, as the authors tuned
+# them: red and blue are swapped, so desert's yellows and reds lie where blue would be.
+HUES = {"FOREST-JUNGLE": (41, 79), "OCEAN-SEA": (0, 40), "DESERT": (80, 135)}
+
+# The filter UP with run-length deflate was the quickest lossless way in `tests/bench`: files are a
+# tenth larger than OpenCV's default, for a fifth less time.
+ENCODING = (
+    cv2.IMWRITE_PNG_COMPRESSION,
+    1,
+    cv2.IMWRITE_PNG_STRATEGY,
+    cv2.IMWRITE_PNG_STRATEGY_RLE,
+)
+
+cv2.setNumThreads(1)
+
+
+class BadTileError(ValueError):
+    """
+    The tile cannot be segmented, now or ever; the message is the reason.
+    """
+
+
+@dataclass(frozen=True)
+class Surface:
+    """
+    One result: a BGRA PNG, transparent black outside the surface, and the share of it (0 to 1).
+    """
+
+    name: str
+    png: bytes
+    share: float
+
+
+def decode(data: bytes) -> np.ndarray:
+    """
+    Return the BGR pixels of a RAW tile; BadTileError if it is no PNG of 256 x 256.
+    """
+    if len(data) > MAX_BYTES:
+        raise BadTileError(f"{len(data)} bytes are more than the {MAX_BYTES} that a tile can have")
+    try:
+        width, height = png.size(data)
+    except png.PngError as exc:
+        raise BadTileError(str(exc)) from exc
+    if (width, height) != (TILE_PX, TILE_PX):
+        raise BadTileError(f"{width} x {height} pixels, expected {TILE_PX} x {TILE_PX}")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as exc:
+        raise BadTileError(f"OpenCV: {exc.err}") from exc
+    if image is None:
+        raise BadTileError("the PNG cannot be decoded")
+    return image
+
+
+def masks(image: np.ndarray) -> dict[str, np.ndarray]:
+    """
+    Return one mask (0 or 255 a pixel) for each surface.
+    """
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    return {
+        name: cv2.inRange(hsv, (low, 0, 0), (high, 255, 255)) for name, (low, high) in HUES.items()
+    }
+
+
+def _encode(bgra: np.ndarray, share: float) -> bytes:
+    done, buffer = cv2.imencode(".png", bgra, ENCODING)
+    if not done:
+        raise RuntimeError("OpenCV could not encode a PNG")
+    return png.with_text(buffer.tobytes(), SHARE_KEYWORD, f"{share:.6f}")
+
+
+def segment(data: bytes) -> list[Surface]:
+    """
+    Return the three surfaces of a RAW tile.
+
+    The share is mask pixels over all pixels. (The original took the length of a tuple of two
+    index arrays for the count of pixels, so every tile was 99.997 % covered.)
+    """
+    image = decode(data)
+    bgra = cv2.cvtColor(image, cv2.COLOR_BGR2BGRA)
+    surfaces = []
+    for name, mask in masks(image).items():
+        count = cv2.countNonZero(mask)
+        share = count / mask.size
+        picture = _encode(cv2.bitwise_and(bgra, bgra, mask=mask), share) if count else NOTHING
+        surfaces.append(Surface(name, picture, share))
+    return surfaces
+
+
+# A surface that a tile does not have is always the same picture: one in three, so encode it once.
+NOTHING = _encode(np.zeros((TILE_PX, TILE_PX, 4), np.uint8), 0.0)

@@ -1,0 +1,83 @@
+"""
+The updater: writes each result beside the RAW tiles, then acknowledges it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from geodiff import png, serving, topology
+from geodiff.broker import Delivery, Link
+from geodiff.settings import UpdaterSettings, updater_settings
+from geodiff.tiles import REJECTED, SURFACES, parse_tile, remove_strays, write_atomic
+
+log = logging.getLogger(__name__)
+
+
+class BadResultError(ValueError):
+    """
+    The message is not a result that we could write; the message is the reason.
+    """
+
+
+def store(root: Path, delivery: Delivery) -> bool:
+    """
+    Write what the message carries; return False if the disk has it already.
+    """
+    kind = delivery.headers.get("kind")
+    try:
+        tile = parse_tile(delivery.message_id)
+        if kind == "rejection":
+            mtime_ns = int(delivery.headers["raw-mtime-ns"])
+            return write_atomic(tile.path(root, REJECTED), delivery.body, mtime_ns)
+        surface = delivery.headers.get("filter")
+        if kind != "surface" or surface not in SURFACES:
+            raise BadResultError(f"kind {kind!r}, filter {surface!r}")
+        png.size(delivery.body)
+    except (ValueError, KeyError, TypeError) as exc:
+        raise BadResultError(f"{exc.__class__.__name__}: {exc}") from exc
+    written = write_atomic(tile.path(root, surface), delivery.body)
+    tile.path(root, REJECTED).unlink(missing_ok=True)  # it was mended
+    return written
+
+
+class Updater:
+    """
+    Files are written by a few threads, so that the disk's waits (fsync) overlap.
+    """
+
+    def __init__(self, settings: UpdaterSettings) -> None:
+        self._settings = settings
+        self._disk = ThreadPoolExecutor(8, thread_name_prefix="disk")
+
+    async def start(self, stop: asyncio.Event) -> None:
+        async def session(link: Link) -> None:
+            await serving.work_off(
+                link, topology.RESULT_QUEUE, self._settings.prefetch, self._handle, stop
+            )
+
+        loop = asyncio.get_running_loop()
+        removed = await loop.run_in_executor(self._disk, remove_strays, self._settings.tiles_dir)
+        log.info("%d temporary files of a crash removed", removed)
+        await serving.serve(self._settings.broker, session, stop)
+
+    async def _handle(self, link: Link, delivery: Delivery) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._disk, store, self._settings.tiles_dir, delivery)
+        except BadResultError as exc:
+            log.warning("%s: %s", delivery.message_id[:80], exc)
+            await link.publish(
+                "",
+                topology.DEAD_LETTER_QUEUE,
+                delivery.body,
+                message_id=delivery.message_id[:255],
+                headers={**delivery.headers, "reason": str(exc)},
+            )
+        link.ack(delivery)
+
+
+def prepare(environ: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable[None]]:
+    return Updater(updater_settings(environ)).start

@@ -1,0 +1,121 @@
+"""
+The worker: takes a task, segments the tile, publishes three results, then acknowledges the task.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from geodiff import serving, topology
+from geodiff.broker import Delivery, Link
+from geodiff.segmentation import SHARE_KEYWORD, BadTileError, segment
+from geodiff.settings import WorkerSettings, worker_settings
+from geodiff.tiles import Tile, parse_tile
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """
+    The event loop talks to the broker while one thread computes: OpenCV lets go of the GIL.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._done = 0
+
+    async def start(self, stop: asyncio.Event) -> None:
+        async def session(link: Link) -> None:
+            await serving.work_off(
+                link,
+                topology.TASK_QUEUE,
+                self._settings.prefetch,
+                self._handle,
+                stop,
+                self._keep_alive(link),
+            )
+
+        await serving.serve(self._settings.broker, session, stop)
+
+    async def _handle(self, link: Link, delivery: Delivery) -> None:
+        try:
+            tile = parse_tile(delivery.message_id)
+        except ValueError as exc:
+            await self._bury(link, delivery, str(exc))
+            link.ack(delivery)
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            surfaces = await loop.run_in_executor(self._compute, segment, delivery.body)
+        except BadTileError as exc:
+            await self._reject(link, delivery, tile, str(exc))
+        else:
+            await asyncio.gather(
+                *(
+                    link.publish(
+                        topology.RES_XCHG,
+                        "",
+                        surface.png,
+                        message_id=str(tile),
+                        headers={
+                            **tile.headers(),
+                            "kind": "surface",
+                            "filter": surface.name,
+                            SHARE_KEYWORD: f"{surface.share:.6f}",
+                        },
+                    )
+                    for surface in surfaces
+                )
+            )
+        link.ack(delivery)
+        self._done += 1
+
+    async def _bury(self, link: Link, delivery: Delivery, reason: str) -> None:
+        log.warning("%s: %s", delivery.message_id[:80], reason)
+        await link.publish(
+            "",
+            topology.DEAD_LETTER_QUEUE,
+            delivery.body,
+            message_id=delivery.message_id[:255],
+            headers={**delivery.headers, "reason": reason, "task-id": self._settings.task_id},
+        )
+
+    async def _reject(self, link: Link, delivery: Delivery, tile: Tile, reason: str) -> None:
+        """
+        Keep the tile as evidence, and let the updater write down that it is not to be dealt again.
+        """
+        raw_mtime_ns = int(delivery.headers.get("raw-mtime-ns", 0))
+        record = {"tile": str(tile), "reason": reason, "raw_mtime_ns": raw_mtime_ns}
+        await asyncio.gather(
+            self._bury(link, delivery, reason),
+            link.publish(
+                topology.RES_XCHG,
+                "",
+                json.dumps(record, indent=1).encode(),
+                message_id=str(tile),
+                headers={**tile.headers(), "kind": "rejection", "raw-mtime-ns": raw_mtime_ns},
+            ),
+        )
+
+    async def _keep_alive(self, link: Link) -> None:
+        """
+        Publish a sign of life that has been through the computing thread: a hang there shows.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await loop.run_in_executor(self._compute, time.monotonic)
+            sign = {
+                "task_id": self._settings.task_id,
+                "node": self._settings.node,
+                "tiles_done": self._done,
+            }
+            await link.publish("", topology.KEEP_ALIVE_QUEUE, json.dumps(sign).encode())
+            await asyncio.sleep(self._settings.keep_alive_s)
+
+
+def prepare(environ: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable[None]]:
+    return Worker(worker_settings(environ)).start

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Turn the two Docker secrets into the files that RabbitMQ reads, then become RabbitMQ.
+# The password is only ever in files and pipes (printf is a builtin), never in argv, env or log.
+set -eu
+umask 077
+
+password_file=${RABBITMQ_PASSWORD_FILE:-/run/secrets/rabbitmq_password}
+cookie_file=${RABBITMQ_ERLANG_COOKIE_FILE:-/run/secrets/rabbitmq_erlang_cookie}
+missing=
+for file in "$password_file" "$cookie_file"; do
+  [ -s "$file" ] && [ -r "$file" ] || missing="$missing $file"
+done
+if [ -n "$missing" ]; then
+  echo "a password and an Erlang cookie were expected as secrets; missing or empty:$missing" >&2
+  exit 78
+fi
+
+rm -f "$HOME/.erlang.cookie"
+printf '%s' "$(cat "$cookie_file")" > "$HOME/.erlang.cookie"
+chmod 400 "$HOME/.erlang.cookie"
+
+# rabbit_password_hashing_sha256: base64(salt + sha256(salt + password)), salt of four bytes
+work=$(mktemp -d)
+head -c 4 /dev/urandom > "$work/salt"
+{ cat "$work/salt"; printf '%s' "$(cat "$password_file")"; } | openssl dgst -sha256 -binary > "$work/digest"
+cat > /tmp/definitions.json <<JSON
+{"vhosts": [{"name": "/"}],
+ "users": [{"name": "geodiff", "tags": ["administrator"],
+            "password_hash": "$(cat "$work/salt" "$work/digest" | base64 -w0)",
+            "hashing_algorithm": "rabbit_password_hashing_sha256"}],
+ "permissions": [{"user": "geodiff", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}]}
+JSON
+rm -rf "$work"
+
+exec /usr/lib/rabbitmq/bin/rabbitmq-server "$@"

@@ -1,0 +1,203 @@
+"""
+The services of the work stack against a real RabbitMQ: nothing is lost, whoever is killed.
+
+Containers on the Docker engine that DOCKER_HOST names, or on the runbook's own.
+"""
+
+import json
+import os
+import secrets
+import time
+import uuid
+from pathlib import Path
+
+import cv2
+import docker
+import numpy as np
+import pika
+import pytest
+
+pytestmark = pytest.mark.lab
+
+IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
+SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
+TILES = 300
+DATE = "2004-01-15"
+
+
+def wait_until(what, predicate, timeout_s=30.0):
+    deadline = time.monotonic() + timeout_s
+    while not (value := predicate()):
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s; last saw {value!r}"
+        time.sleep(0.1)
+    return value
+
+
+class Stack:
+    """
+    One RabbitMQ and any number of services, all carrying one label.
+    """
+
+    def __init__(self, engine, folder):
+        self.engine = engine
+        self.name = f"geodiff-test-{uuid.uuid4().hex[:8]}"
+        self.tiles = folder / "tiles"
+        self.tiles.mkdir()
+        self.tiles.chmod(0o777)
+        self.secrets = folder / "secrets"
+        self.secrets.mkdir()
+        self.password = secrets.token_urlsafe(24)
+        (self.secrets / "rabbitmq_password").write_text(self.password)
+        (self.secrets / "rabbitmq_erlang_cookie").write_text(secrets.token_urlsafe(24))
+        for path in (self.secrets, *self.secrets.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o444)
+        self.images = {
+            name: engine.images.build(path=str(IMAGES / name), tag=f"geodiff-test/{name}")[0]
+            for name in ("rabbitmq", "geo-diff")
+        }
+        self.network = engine.networks.create(self.name, labels={"geodiff-test": self.name})
+
+    def run(self, image, name, command=None, **options):
+        return self.engine.containers.run(
+            self.images[image].id,
+            command,
+            name=f"{self.name}-{name}",
+            labels={"geodiff-test": self.name},
+            network=self.name,
+            detach=True,
+            volumes={
+                str(self.secrets): {"bind": "/run/secrets", "mode": "ro"},
+                str(self.tiles): {"bind": "/tiles", "mode": "rw"},
+            },
+            **options,
+        )
+
+    def start_broker(self):
+        self.broker = self.run(
+            "rabbitmq", "rabbitmq", hostname="rabbitmq", nano_cpus=500_000_000, mem_limit="512m"
+        )
+        self.broker.reload()
+        self.address = self.broker.attrs["NetworkSettings"]["Networks"][self.name]["IPAddress"]
+        wait_until("the broker answers", self._answers)
+
+    def _answers(self):
+        try:
+            self.connect().close()
+        except pika.exceptions.AMQPError:
+            return False
+        return True
+
+    def connect(self):
+        return pika.BlockingConnection(
+            pika.ConnectionParameters(
+                self.address, credentials=pika.PlainCredentials("geodiff", self.password)
+            )
+        )
+
+    def service(self, command, name, **environment):
+        host = {"AMQP_HOST": f"{self.name}-rabbitmq", "TASK_ID": name, **environment}
+        return self.run(
+            "geo-diff",
+            name,
+            command,
+            environment=host,
+            read_only=True,
+            tmpfs={"/tmp": ""},
+            cap_drop=["ALL"],
+        )
+
+    def queues(self):
+        code, output = self.broker.exec_run(
+            ["rabbitmqctl", "list_queues", "name", "messages", "--formatter", "json", "-q"]
+        )
+        assert code == 0, output
+        return {queue["name"]: queue["messages"] for queue in json.loads(output)}
+
+    def results(self):
+        return [path for surface in SURFACES for path in (self.tiles / surface).rglob("*.png")]
+
+    def remove(self):
+        label = {"label": f"geodiff-test={self.name}"}
+        for container in self.engine.containers.list(all=True, filters=label):
+            container.remove(force=True, v=True)
+        self.network.remove()
+
+
+@pytest.fixture
+def stack(tmp_path):
+    url = os.environ.get("DOCKER_HOST", "unix:///run/geo-diff-runbook/docker.sock")
+    stack = Stack(docker.DockerClient(base_url=url), tmp_path)
+    try:
+        yield stack
+    finally:
+        stack.remove()
+
+
+def make_tiles(root):
+    """
+    Write blurred noise as RAW tiles, and one that is cut off; return their names.
+    """
+    random = np.random.default_rng(7)
+    names = [f"{DATE}/5/{n // 32}/{n % 32}" for n in range(TILES)]
+    for name in names:
+        path = root / "RAW" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = random.integers(0, 256, (16, 16, 3), np.uint8)
+        cv2.imwrite(str(path), cv2.resize(coarse, (256, 256), interpolation=cv2.INTER_CUBIC))
+    broken = root / "RAW" / f"{names[17]}.png"
+    broken.write_bytes(broken.read_bytes()[:900])
+    return names, names[17]
+
+
+def test_every_tile_gets_its_results_although_worker_and_updater_are_killed(stack):
+    """
+    Exactly three results for each good tile, the broken one in the dead letter queue, all else
+    empty; then every task once more, and no file is touched.
+    """
+    names, broken = make_tiles(stack.tiles)
+    stack.start_broker()
+    stack.service("dealer", "dealer", BATCH="100", WAIT="0.2")
+    workers = [stack.service("worker", f"worker-{n}", KEEP_ALIVE="0.5") for n in range(2)]
+    updaters = [stack.service("updater", f"updater-{n}") for n in range(2)]
+
+    wait_until("the first results", lambda: len(stack.results()) > 60)
+    for victim in (workers[0], updaters[0]):
+        victim.kill("SIGKILL")
+    before = len(stack.results())
+    assert before < 3 * (TILES - 1), "everything was done before anything was killed"
+    for victim in (workers[0], updaters[0]):
+        victim.start()
+
+    expected = {stack.tiles / s / f"{n}.png" for s in SURFACES for n in names if n != broken}
+    wait_until("all results", lambda: len(stack.results()) >= len(expected))
+    rejection = stack.tiles / "REJECTED" / f"{broken}.json"
+    wait_until("the rejection", rejection.exists)
+    idle = {"TASK_QUEUE": 0, "RESULT_QUEUE": 0, "DEAD_LETTER_QUEUE": 1}
+    wait_until("idle queues", lambda: idle.items() <= stack.queues().items())
+
+    assert expected == set(stack.results())
+    assert "cannot be decoded" in json.loads(rejection.read_text())["reason"]
+    assert [] == list(stack.tiles.rglob("*.writing"))
+
+    stamps = {path: path.stat().st_mtime_ns for path in (*expected, rejection)}
+    with stack.connect() as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        method, properties, body = channel.basic_get("DEAD_LETTER_QUEUE", auto_ack=True)
+        assert (broken, (stack.tiles / "RAW" / f"{broken}.png").read_bytes()) == (
+            properties.message_id,
+            body,
+        )
+        assert "cannot be decoded" in properties.headers["reason"]
+        for name in names[:40]:
+            raw = stack.tiles / "RAW" / f"{name}.png"
+            headers = {"raw-mtime-ns": raw.stat().st_mtime_ns}
+            again = pika.BasicProperties(message_id=name, headers=headers)
+            channel.basic_publish("", "TASK_QUEUE", raw.read_bytes(), again, mandatory=True)
+    wait_until("idle queues again", lambda: idle.items() <= stack.queues().items())
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+
+    for service in (*workers, *updaters):
+        service.stop(timeout=10)
+        service.reload()
+        assert 0 == service.attrs["State"]["ExitCode"], service.logs().decode()[-2000:]
