@@ -21,7 +21,7 @@ from lab.status import show_status
 from lab.steps import Steps
 
 DOWN, FAILED, INTERRUPTED = 3, 1, 130
-FIXED = ("port", "subnet", "region")  # of a lab that exists: its instances rely on them
+FIXED = ("subnet", "region")  # of a lab that exists: its instances rely on them
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +72,9 @@ def configured(options: argparse.Namespace) -> LabConfig:
     The lab that the options mean: what an existing one has, or defaults, where they are silent.
     """
     given: dict[str, Any] = {
-        key: value for key in ("name", *FIXED) if (value := getattr(options, key, None)) is not None
+        key: value
+        for key in ("name", "port", *FIXED)
+        if (value := getattr(options, key, None)) is not None
     }
     if policy := getattr(options, "policy", None):
         given["operator_policy"] = str(policy.resolve())
@@ -102,7 +104,7 @@ def _up(options: argparse.Namespace) -> int:
     config = configured(options)
     saved = state_dir_of(config.name) / "lab.json"
     if saved.exists() and LabConfig.load(config.name) != config:
-        service.stop_server(config)  # another policy: the instances stay, the server comes anew
+        service.stop_server(config)  # another port or policy: the instances stay
     config = lifecycle.up(config, Daemon(), steps)
     steps.say(
         f"The lab {config.name} is up.\n"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lab import netfilter
 from lab.errors import LabError
-from lab.processes import children_of, find_processes, stop_process
+from lab.processes import children_of, find_processes, shares_network, stop_process
 
 SYSTEM_CONTAINERD = Path("/run/containerd/containerd.sock")
 
@@ -89,11 +89,25 @@ def answers(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
+def is_ready(path: Path) -> bool:
+    """
+    Whether a daemon serves its API there: it opens the socket long before it does.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(path))
+            client.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in client.recv(4096).split(b"\r\n")[0]
+    except OSError:
+        return False
+
+
 def start_daemon(daemon: Daemon, *, timeout_s: float = 60) -> None:
     """
     Start the daemon detached and wait until it listens; nothing to do if it does already.
     """
-    if daemon_pids(daemon) and answers(daemon.socket):
+    if daemon_pids(daemon) and is_ready(daemon.socket):
         return
     clear_leftovers(daemon)
     daemon.exec_root.mkdir(parents=True, exist_ok=True)
@@ -112,7 +126,7 @@ def start_daemon(daemon: Daemon, *, timeout_s: float = 60) -> None:
             cwd="/",
         )
     deadline = time.monotonic() + timeout_s
-    while not answers(daemon.socket):
+    while not is_ready(daemon.socket):
         if process.poll() is not None or time.monotonic() > deadline:
             raise LabError(
                 f"the private Docker daemon should listen on {daemon.socket}, but does not",
@@ -136,9 +150,10 @@ def stop_daemon(daemon: Daemon) -> bool:
             os.kill(pid, signal.SIGKILL)
         stop_process(shim, "containerd-shim", timeout_s=2)
     clear_leftovers(daemon)
-    for mount in _mounts_below(daemon.exec_root, daemon.data_root):
+    for mount in _mounts_at_or_below(daemon.exec_root, daemon.data_root):
         subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
-    if not find_processes("dockerd "):  # another engine may use docker0 and the same chains
+    # another engine, unless it is one inside a container, uses docker0 and the same chains
+    if not any(shares_network(pid) for pid in find_processes("dockerd ")):
         netfilter.remove_docker_rules(_policies_before(daemon))
         netfilter.remove_bridge("docker0")
     shutil.rmtree(daemon.run_dir, ignore_errors=True)
@@ -165,10 +180,10 @@ def clear_leftovers(daemon: Daemon) -> None:
         SYSTEM_CONTAINERD.unlink()
 
 
-def _mounts_below(*roots: Path) -> list[str]:
+def _mounts_at_or_below(*roots: Path) -> list[str]:
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     points = [line.split()[4] for line in lines]
-    inside = [point for point in points if any(point.startswith(f"{root}/") for root in roots)]
+    inside = [one for one in points if any(f"{one}/".startswith(f"{root}/") for root in roots)]
     return sorted(inside, reverse=True)  # the innermost first
 
 
@@ -182,5 +197,5 @@ def _policies_before(daemon: Daemon) -> dict[str, str]:
 
 def _last_words(log_file: Path) -> str:
     lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
-    worst = [line for line in lines if "level=error" in line or "level=fatal" in line]
+    worst = [line for line in lines if "level=info" not in line and "level=warn" not in line]
     return "; ".join((worst or lines)[-3:]) or "its log is empty"

@@ -24,7 +24,6 @@ TILE = 256
 ZOOMS = range(5)
 FULL_ZOOMS = range(4)  # zoom 4 is cut between the polar circles: its rows 4 to 11
 POLAR_ROWS = range(4, 12)
-MONTHS = range(1, 13)
 PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
 COLDEST_MONTH = 1  # of the northern hemisphere; the southern one is half a year behind
 
@@ -147,7 +146,7 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m lab.imagery", description=main.__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("months", type=int, nargs="+", choices=MONTHS)
+    parser.add_argument("months", type=int, nargs="+", choices=range(1, 13))
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     os.nice(5)  # the images, made at the same time, are waited for longer

@@ -7,17 +7,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 PROGRAMS = ("iptables", "ip6tables")
 TABLES = ("filter", "nat", "raw", "mangle")
+IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 DOCKERS_OWN = re.compile(r"\bDOCKER|\bdocker0\b")
 
 
 def forward_policies() -> dict[str, str]:
     """
-    The policy of the FORWARD chain by program: Docker sets it to DROP and never back.
+    What Docker changes for good: whether the host forwards, and the policies of FORWARD.
     """
-    policies = {}
+    policies = {IP_FORWARD.name: IP_FORWARD.read_text(encoding="ascii").strip()}
     for program in PROGRAMS:
         for line in _saved(program, "filter"):
             if line.startswith(":FORWARD "):
@@ -38,8 +40,10 @@ def removal_commands(program: str, table: str, saved: list[str]) -> list[list[st
 
 def remove_docker_rules(policies: dict[str, str]) -> None:
     """
-    Remove Docker's rules and chains, and give FORWARD back the policies it had before.
+    Remove Docker's rules and chains, and put back what `forward_policies` told before.
     """
+    if policies.get(IP_FORWARD.name) == "0":
+        IP_FORWARD.write_text("0\n", encoding="ascii")
     for program in PROGRAMS:
         for table in TABLES:
             for command in removal_commands(program, table, _saved(program, table)):

@@ -59,6 +59,17 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
+def shares_network(pid: int) -> bool:
+    """
+    Whether a process is in this one's network namespace.
+    """
+    own, other = Path("/proc/self/ns/net"), Path(f"/proc/{pid}/ns/net")
+    try:
+        return own.readlink() == other.readlink()
+    except OSError:
+        return False
+
+
 def stop_process(pid: int, *words: str, timeout_s: float = 20) -> None:
     """
     Ask a process to end, wait, and kill it when it does not; happy if it is gone already.

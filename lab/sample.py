@@ -18,7 +18,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab import credentials, imagery, packages
+from lab import credentials, packages
 from lab.config import LabConfig
 from lab.errors import LabError
 from lab.locks import only_one
@@ -28,6 +28,7 @@ NAME = "blue-marble"
 BUCKET = "geo-diff-tiles"
 SUMS = "SHA256SUMS"
 PART_SIZE = "16m"
+MONTHS = range(1, 13)
 WORK_PREFIX = "work-"
 LOCK = "sample.lock"
 # zip records local times: the same everywhere, so that the archive is the same everywhere
@@ -49,7 +50,7 @@ def recipe() -> str:
     """
     What the tiles depend on: the rules that make them, and how they are packed.
     """
-    text = Path(imagery.__file__).read_text(encoding="utf-8") + PART_SIZE
+    text = Path(__file__).with_name("imagery.py").read_text(encoding="utf-8") + PART_SIZE
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -100,9 +101,9 @@ def draw(raw: Path) -> None:
     """
     Draw all months below `raw`, with as many processes as there are cores.
     """
-    workers = min(os.cpu_count() or 1, len(imagery.MONTHS))
+    workers = min(os.cpu_count() or 1, len(MONTHS))
     command = [sys.executable, "-m", "lab.imagery", str(raw)]
-    shares = [[str(month) for month in imagery.MONTHS[start::workers]] for start in range(workers)]
+    shares = [[str(month) for month in MONTHS[start::workers]] for start in range(workers)]
     processes = [
         subprocess.Popen([*command, *share], stderr=subprocess.PIPE, text=True) for share in shares
     ]
