@@ -15,7 +15,6 @@ from docker.errors import DockerException
 from lab.config import LabConfig
 from lab.containers import Machine, Machines
 from lab.enforcer import Enforcer, Guarded
-from lab.errors import LabError
 from lab.seed import first_start_archive, restart_archive
 
 log = logging.getLogger(__name__)
@@ -31,6 +30,7 @@ class Tenant(Guarded, Protocol):
     """
 
     created: bool
+    booted_before: bool
     authorized_key: str
     user_data_bytes: bytes
 
@@ -43,6 +43,8 @@ class Tenant(Guarded, Protocol):
     def on_ready(self) -> None: ...
     def on_stopped(self) -> None: ...
     def on_powered_off(self) -> None: ...
+    def on_rebooting(self) -> None: ...
+    def on_failed(self, failure: str) -> None: ...
     def on_gone(self, failure: str = "") -> None: ...
 
 
@@ -138,16 +140,22 @@ class Cloud:
     def _guarded(self, order: Callable[[Tenant], None], instance: Tenant) -> None:
         try:
             order(instance)
-        except (LabError, DockerException, OSError) as exc:
+        except Exception as exc:  # nobody waits for this thread: the log and the state tell
             log.exception("%s %s", instance.id, order.__name__)
-            self.machines.remove(instance.id)
-            with self.world:
-                instance.on_gone(failure=str(exc))
+            if instance.state == "pending" and not instance.booted_before:
+                self.machines.remove(instance.id)
+                with self.world:
+                    instance.on_gone(failure=str(exc))
+            else:  # its disk may hold somebody's work
+                with self.world:
+                    instance.on_failed(str(exc))
         self.save()
 
     def _boot(self, instance: Tenant) -> None:
         script = self.enforcer.script(instance)
-        if instance.created:
+        if instance.created and self.machines.condition(instance.id).running:
+            script = ""  # an earlier process started it, with rules that we do not know
+        elif instance.created:
             self.machines.put(instance.id, restart_archive(script))
         else:
             files = first_start_archive(
@@ -192,8 +200,9 @@ class Cloud:
         """
         condition = self.machines.condition(instance.id)
         if not condition.exists:
-            raise LabError(f"the container of {instance.id} was removed while the lab was down")
-        if condition.running:
+            with self.world:
+                instance.on_gone(failure="its container was removed while the lab was down")
+        elif condition.running:
             self._await_ready(instance)
         else:
             self._boot(instance)
@@ -206,6 +215,8 @@ class Cloud:
         if instance.state != "running" or condition.running or not condition.exists:
             return
         if condition.exit_code == REBOOT_EXIT_CODE:
+            with self.world:
+                instance.on_rebooting()
             self._boot(instance)
         elif instance.terminates_on_shutdown:
             self._destroy(instance)

@@ -32,7 +32,7 @@ APPLY = (
     'printf %s "$1" >/etc/lab/net.new && mv /etc/lab/net.new /etc/lab/net.sh'
     " && exec sh /etc/lab/net.sh"
 )
-WAIT_READY = "for i in $(seq 600); do [ -e /run/lab-ready ] && exit 0; sleep 0.1; done; exit 1"
+WAIT_READY = "for i in $(seq 1800); do [ -e /run/lab-ready ] && exit 0; sleep 0.1; done; exit 1"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Machines:
     def __init__(self, config: LabConfig) -> None:
         self._config = config
         self._api = docker.APIClient(
-            base_url=config.docker_host, version="auto", timeout=120, num_pools=32
+            base_url=config.docker_host, version="auto", timeout=300, num_pools=32
         )
 
     def name(self, instance_id: str) -> str:
@@ -135,12 +135,12 @@ class Machines:
 
     def wait_ready(self, instance_id: str) -> None:
         """
-        Wait until sshd answers inside; LabError after a minute.
+        Wait until sshd answers inside; LabError after three minutes.
         """
         code, output = self._run(instance_id, ["sh", "-c", WAIT_READY])
         if code:
             raise LabError(
-                f"expected {instance_id} to reach its SSH service within 60 s, but it did not",
+                f"expected {instance_id} to reach its SSH service within 180 s, but it did not",
                 evidence=output or self.console(instance_id)[-500:].decode(errors="replace"),
                 next_step=f"docker logs {self.name(instance_id)}",
             )

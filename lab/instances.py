@@ -62,6 +62,7 @@ class LabInstance(moto_instances.Instance):
         self.authorized_key: str = key_pair.material_public.decode() if key_pair else ""
         self.user_data_bytes = base64.b64decode(str(user_data)) if user_data else b""
         self.created = False
+        self.booted_before = False
         self.status_checks = "initializing"
         self._enter(PENDING)
         self.cloud.boot(self)
@@ -103,7 +104,7 @@ class LabInstance(moto_instances.Instance):
     def reboot(self) -> None:
         self._refuse_unless("rebooted", "running")
         super().reboot()
-        self.status_checks = "initializing"
+        self.on_rebooting()
         self.cloud.restart(self)
 
     # ---- reports of the cloud
@@ -112,8 +113,12 @@ class LabInstance(moto_instances.Instance):
         if self.state == "pending":
             self._enter(RUNNING)
 
+    def on_rebooting(self) -> None:
+        self.status_checks = "initializing"
+
     def on_ready(self) -> None:
         self.status_checks = "ok"
+        self.booted_before = True
 
     def on_stopped(self) -> None:
         if self.state == "stopping":
@@ -126,6 +131,16 @@ class LabInstance(moto_instances.Instance):
             "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
             "Client.InstanceInitiatedShutdown",
         )
+
+    def on_failed(self, failure: str) -> None:
+        """
+        The order failed, the machine is kept: its status checks tell.
+        """
+        self.status_checks = "impaired"
+        self.state_reason = moto_instances.StateReason(
+            f"Server.InternalError: {failure}", "Server.InternalError"
+        )
+        self.on_started()
 
     def on_gone(self, failure: str = "") -> None:
         if self.state == "terminated":
@@ -190,10 +205,10 @@ class LabInstance(moto_instances.Instance):
     def _check(self) -> dict[str, Any]:
         if self.state_code != RUNNING:
             return {"Status": "not-applicable"}
-        passed = "passed" if self.status_checks == "ok" else "initializing"
+        reached = {"ok": "passed", "impaired": "failed"}.get(self.status_checks, "initializing")
         return {
             "Status": self.status_checks,
-            "Details": [{"Name": "reachability", "Status": passed}],
+            "Details": [{"Name": "reachability", "Status": reached}],
         }
 
     instance_status = property(_check, lambda self, value: None)
