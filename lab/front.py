@@ -4,12 +4,10 @@ The two doors of the lab: the operator's, with all of the API, and the instances
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -23,16 +21,20 @@ from lab.cloud import Cloud
 from lab.iam import check_canned
 from lab.imds import MetadataService
 from lab.pricing import CANNED
-from lab.wire import Environ, error_response, json_response, region_of, service_of, text_response
+from lab.wire import (
+    Environ,
+    error_response,
+    json_refusal,
+    json_response,
+    region_of,
+    service_of,
+    text_response,
+    with_console,
+)
 
 log = logging.getLogger(__name__)
 
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
-JSON_CODES = {
-    "AccessDenied": "AccessDeniedException",
-    "InvalidClientTokenId": "UnrecognizedClientException",
-    "SignatureDoesNotMatch": "InvalidSignatureException",
-}
 ONE_REGION = ("ec2", "ssm")
 
 
@@ -126,28 +128,6 @@ class InstanceDoor:
             response = error_response("s3", 403, "AccessDenied", message)
             return response(environ, start_response)
         return self._s3(environ, start_response)
-
-
-def json_refusal(text: str) -> Response | None:
-    """
-    A refusal of moto's IAM, which is in XML, as services that speak JSON word it.
-    """
-    found = re.search(r"<Code>(.*?)</Code>.*<Message>(.*?)</Message>", text, re.DOTALL)
-    if found is None:
-        return None
-    code, message = found.groups()
-    return json_response({"__type": JSON_CODES.get(code, code), "message": message}, 400)
-
-
-def with_console(response: Response, text: bytes) -> Response:
-    """
-    Put a console's text where moto has a canned one.
-    """
-    output = base64.b64encode(text)
-    body = re.sub(
-        rb"(?<=<output>).*?(?=</output>)", lambda _: output, response.get_data(), flags=re.DOTALL
-    )
-    return Response(body, status=response.status, content_type=response.content_type)
 
 
 def _canned(request: Request, target: str) -> Response:

@@ -4,16 +4,22 @@ WSGI answers, and errors in the form that each AWS protocol expects.
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import uuid
-from collections.abc import Iterable
 from typing import Any
 from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Request, Response
 
 Environ = dict[str, Any]
-Body = Iterable[bytes]
+# What refusals are called by services that speak JSON.
+JSON_CODES = {
+    "AccessDenied": "AccessDeniedException",
+    "InvalidClientTokenId": "UnrecognizedClientException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+}
 
 
 def service_of(request: Request) -> str:
@@ -58,6 +64,28 @@ def error_response(service: str, status: int, code: str, message: str) -> Respon
         return json_response({"__type": code, "message": message}, status)
     declaration = '<?xml version="1.0" encoding="UTF-8"?>\n'
     return Response(declaration + body, status=status, content_type="text/xml;charset=UTF-8")
+
+
+def json_refusal(text: str) -> Response | None:
+    """
+    A refusal of moto's IAM, which is in XML, as services that speak JSON word it.
+    """
+    found = re.search(r"<Code>(.*?)</Code>.*<Message>(.*?)</Message>", text, re.DOTALL)
+    if found is None:
+        return None
+    code, message = found.groups()
+    return json_response({"__type": JSON_CODES.get(code, code), "message": message}, 400)
+
+
+def with_console(response: Response, text: bytes) -> Response:
+    """
+    Put a console's text where moto has a canned one.
+    """
+    output = base64.b64encode(text)
+    body = re.sub(
+        rb"(?<=<output>).*?(?=</output>)", lambda _: output, response.get_data(), flags=re.DOTALL
+    )
+    return Response(body, status=response.status, content_type=response.content_type)
 
 
 def _scope(request: Request) -> list[str]:
