@@ -104,7 +104,7 @@ def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
         f"{'open' if row.open else 'closed'} ({row.answer})" for row in differing.itertuples()
     ]
     table["likely_cause"] = [
-        _likely_cause(str(row.source), str(row.target), str(row.answer))
+        _likely_cause(str(row.source), str(row.target), str(row.protocol), str(row.answer))
         for row in differing.itertuples()
     ]
     return table.reset_index(drop=True)
@@ -123,13 +123,15 @@ def explain(differences: pd.DataFrame, most: int = 3) -> str:
     return "\n        ".join([*said, *([f"and {more} more in the table above"] if more else [])])
 
 
-def _likely_cause(source: str, target: str, answer: str) -> str:
+def _likely_cause(source: str, target: str, protocol: str, answer: str) -> str:
     if answer in _OPEN:
         return f"{target} is in a group too many, or a group has a rule that no table has"
     if answer == "unreachable":
         return f"no way to {target}: is it running, and does its network work?"
     if source == OPERATOR:
         return "your address has changed (operator_cidr), or your own network blocks the port"
+    if protocol == "udp":  # heard below the target's own firewall
+        return f"{source} or {target} is not in its groups, or a rule is missing"
     return f"{source} or {target} is not in its groups, or {target} has a firewall of its own"
 
 

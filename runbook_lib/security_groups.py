@@ -206,14 +206,18 @@ def _move_members_out(ec2: "EC2Client", groups: list[Group], changes: Changes) -
             {"Name": "instance-state-name", "Values": list(_ALIVE)},
         ]
     )
-    members = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
-    for member in members:
+    members = {
+        {tag["Key"]: tag["Value"] for tag in i.get("Tags", [])}.get(ROLE_TAG, i["InstanceId"]): i
+        for page in pages
+        for reservation in page["Reservations"]
+        for i in reservation["Instances"]
+    }
+    for name, member in sorted(members.items()):
         others = [g["GroupId"] for g in member["SecurityGroups"] if g["GroupId"] not in ours]
         stay = others or [_default_group(ec2, member["VpcId"])]
         ec2.modify_instance_attribute(InstanceId=member["InstanceId"], Groups=stay)
-        tags = {tag["Key"]: tag["Value"] for tag in member.get("Tags", [])}
-        name = tags.get(ROLE_TAG, member["InstanceId"])
-        changes.add("membership", name, f"now in {', '.join(stay)}")
+        where = ", ".join(others) if others else "the default group"
+        changes.add("membership", name, f"now in {where}")
 
 
 def _default_group(ec2: "EC2Client", vpc_id: str) -> str:
