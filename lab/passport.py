@@ -81,6 +81,7 @@ def read_passport(environ: Mapping[str, str] = os.environ) -> Passport:
     files["etc/pip.conf"] = "\n".join(["[global]", *lines, ""])
     proxies = {name: environ[name] for name in PROXIES if environ.get(name)}
     proxies = {name: value for name, value in proxies.items() if not HERE_ONLY.match(value)}
+    files["etc/environment"] = "".join(f"{name}={value}\n" for name, value in proxies.items())
     return Passport(files, proxies)
 
 
