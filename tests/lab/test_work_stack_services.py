@@ -4,6 +4,7 @@ The services of the work stack against a real RabbitMQ: nothing is lost, whoever
 Containers on the Docker engine that DOCKER_HOST names, or on the runbook's own.
 """
 
+import http.client
 import json
 import os
 import secrets
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.lab
 IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
 SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
 TILES = 300
+OWN_ENGINE = "unix:///run/geo-diff-runbook/docker.sock"
 DATE = "2004-01-15"
 
 
@@ -123,10 +125,34 @@ class Stack:
         self.network.remove()
 
 
+def docker_socket():
+    return os.environ.get("DOCKER_HOST", OWN_ENGINE).removeprefix("unix://")
+
+
+def status(address, method, path):
+    """
+    Return the HTTP status of a raw request: a client library would tidy the path up.
+    """
+    connection = http.client.HTTPConnection(address, 2375, timeout=5)
+    try:
+        connection.request(method, path, body="{}" if method == "POST" else None)
+        return connection.getresponse().status
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
 @pytest.fixture
-def stack(tmp_path):
-    url = os.environ.get("DOCKER_HOST", "unix:///run/geo-diff-runbook/docker.sock")
-    stack = Stack(docker.DockerClient(base_url=url), tmp_path)
+def engine():
+    client = docker.DockerClient(base_url=f"unix://{docker_socket()}")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def stack(engine, tmp_path):
+    stack = Stack(engine, tmp_path)
     try:
         yield stack
     finally:
@@ -183,7 +209,7 @@ def test_every_tile_gets_its_results_although_worker_and_updater_are_killed(stac
     with stack.connect() as connection:
         channel = connection.channel()
         channel.confirm_delivery()
-        method, properties, body = channel.basic_get("DEAD_LETTER_QUEUE", auto_ack=True)
+        _, properties, body = channel.basic_get("DEAD_LETTER_QUEUE", auto_ack=True)
         assert (broken, (stack.tiles / "RAW" / f"{broken}.png").read_bytes()) == (
             properties.message_id,
             body,
@@ -201,3 +227,70 @@ def test_every_tile_gets_its_results_although_worker_and_updater_are_killed(stac
         service.stop(timeout=10)
         service.reload()
         assert 0 == service.attrs["State"]["ExitCode"], service.logs().decode()[-2000:]
+
+
+REFUSED = [
+    ("GET", "/containers/json"),
+    ("POST", "/containers/create"),
+    ("POST", "/containers/{id}/exec"),
+    ("POST", "/containers/{id}/stop"),
+    ("DELETE", "/containers/{id}"),
+    ("GET", "/containers/{id}/kill"),
+    ("POST", "/containers/../services/create"),
+    ("POST", "/containers/{id}/json"),
+    ("GET", "/services"),
+    ("POST", "/services/create"),
+    ("POST", "/services/other/update"),
+    ("POST", "/services/geo-diff_worker"),
+    ("DELETE", "/services/geo-diff_worker"),
+    ("GET", "/secrets"),
+    ("GET", "/info"),
+    ("POST", "/build"),
+    ("GET", "/v1.41/containers/{id}/json/../../json"),
+]
+OF_THE_MANAGER = [
+    ("GET", "/tasks"),
+    ("GET", "/v1.41/services/geo-diff_worker"),
+    ("POST", "/v1.41/services/geo-diff_worker/update?version=1"),
+]
+OF_A_NODE = [("GET", "/v1.41/containers/{id}/json")]
+
+
+@pytest.mark.parametrize(
+    ("role", "let_through", "refused"),
+    [
+        ("manager", OF_THE_MANAGER, REFUSED + OF_A_NODE + [("POST", "/containers/{id}/kill")]),
+        ("node", OF_A_NODE, REFUSED + OF_THE_MANAGER),
+    ],
+)
+def test_the_proxy_lets_through_what_the_autoscaler_uses_and_no_more(
+    role, let_through, refused, engine
+):
+    """
+    403 is the proxy's own word; what gets through is answered by the engine, which is no swarm.
+    """
+    image = engine.images.build(path=str(IMAGES / "docker-proxy"), tag="geodiff-test/docker-proxy")
+    proxy = engine.containers.run(
+        image[0].id,
+        detach=True,
+        read_only=True,
+        cap_drop=["ALL"],
+        environment={"ROLE": role, "WORKER_SERVICE": "geo-diff_worker"},
+        volumes={docker_socket(): {"bind": "/var/run/docker.sock", "mode": "ro"}},
+    )
+    try:
+        proxy.reload()
+        address = proxy.attrs["NetworkSettings"]["IPAddress"]
+        wait_until("the proxy", lambda: status(address, "GET", "/healthy") == 200)
+        seen = {
+            (method, path): status(address, method, path.format(id=proxy.id))
+            for method, path in let_through + refused
+        }
+        assert dict.fromkeys(refused, 403) == {call: seen[call] for call in refused}
+        assert 403 not in {seen[call] for call in let_through}, seen
+        if role == "node":
+            assert 204 == status(address, "POST", f"/containers/{proxy.id}/kill?signal=SIGKILL")
+            proxy.reload()
+            assert 137 == proxy.attrs["State"]["ExitCode"]
+    finally:
+        proxy.remove(force=True, v=True)

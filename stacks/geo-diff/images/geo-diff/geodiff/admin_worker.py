@@ -13,7 +13,7 @@ from geodiff import docker_api, serving, topology
 from geodiff.broker import Delivery, Link
 from geodiff.docker_api import DockerError, Service, Task
 from geodiff.policy import Decision, Rules, Seen, decide
-from geodiff.queue_rates import Count, rate_per_s, read_count
+from geodiff.queue_rates import WINDOW_S, SlidingRate, read_published
 from geodiff.settings import AdminSettings, admin_settings
 from geodiff.watchdog import SignsOfLife
 
@@ -47,12 +47,11 @@ class AdminWorker:
         )
         self._batch = settings.batch
         self._greys = 0
-        self._count: Count | None = None
+        self._rate = SlidingRate(max(WINDOW_S, settings.refresh_s))
 
     async def start(self, stop: asyncio.Event) -> None:
         async def session(link: Link) -> None:
             signs = SignsOfLife(time.time())
-            self._count = None
             await link.consume(
                 topology.KEEP_ALIVE_QUEUE, 100, lambda sign: _hear(link, sign, signs)
             )
@@ -76,15 +75,14 @@ class AdminWorker:
 
     async def _scale(self, link: Link, service: Service, running: int) -> None:
         settings = self._settings
-        count = await asyncio.to_thread(
-            read_count, settings.broker, topology.TASK_QUEUE, time.monotonic()
-        )
-        before, self._count = self._count, count
-        if before is None:
-            return  # a rate needs two counts
-        seen = Seen(rate_per_s(before, count), running, service.replicas, self._batch, self._greys)
+        published = await asyncio.to_thread(read_published, settings.broker, topology.TASK_QUEUE)
+        rate_per_s = self._rate.add(published, time.monotonic())
+        if rate_per_s is None:
+            return
+        seen = Seen(rate_per_s, running, service.replicas, self._batch, self._greys)
         decision = decide(self._rules, seen)
-        log.info(decision_line(decision, running, count.messages, datetime.now(UTC)))
+        waiting = await link.ready(topology.TASK_QUEUE)
+        log.info(decision_line(decision, running, waiting, datetime.now(UTC)))
         if service.is_busy:
             log.info(" [+] %s is %s: not scaled", settings.worker_service, service.update_state)
         elif decision.replicas != service.replicas:

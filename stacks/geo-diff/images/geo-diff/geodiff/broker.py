@@ -11,6 +11,7 @@ from typing import Any
 import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
+from pika.exceptions import AMQPConnectionError
 from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
@@ -35,6 +36,17 @@ class Delivery:
     redelivered: bool
 
 
+def _plain(reason: object) -> str:
+    """
+    Say the cause that pika wraps in the story of its attempts.
+    """
+    if causes := getattr(reason, "exceptions", None):
+        return _plain(causes[-1])
+    if type(reason) is AMQPConnectionError and reason.args:
+        return _plain(reason.args[0])
+    return repr(getattr(reason, "exception", reason))
+
+
 class Link:
     """
     One connection with one channel with publisher confirms. What breaks it breaks it for good.
@@ -49,7 +61,7 @@ class Link:
         self._published = 0
         self._unconfirmed: dict[int, asyncio.Future[None]] = {}
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        channel.add_on_close_callback(lambda _, reason: self._break(reason))
+        channel.add_on_close_callback(lambda _, reason: self._break(_plain(reason)))
         channel.add_on_return_callback(
             lambda _channel, method, _properties, _body: self._break(
                 f"returned by {method.exchange or 'the default exchange'}: {method.reply_text}"
@@ -66,9 +78,10 @@ class Link:
 
         def refuse(_: AsyncioConnection, reason: object) -> None:
             if not opened.done():
-                opened.set_exception(LinkLostError(f"{settings.host}:{settings.port}: {reason!r}"))
+                at = f"{settings.host}:{settings.port}"
+                opened.set_exception(LinkLostError(f"{at}: {_plain(reason)}"))
             if not closed.done():
-                closed.set_result(repr(reason))
+                closed.set_result(_plain(reason))
 
         connection = AsyncioConnection(
             pika.ConnectionParameters(
@@ -134,10 +147,10 @@ class Link:
         if self.lost.done():
             self.lost.result()
 
-    def _break(self, reason: object) -> None:
+    def _break(self, reason: str) -> None:
         if self.lost.done():
             return
-        error = LinkLostError(str(reason))
+        error = LinkLostError(reason)
         for future in (self.lost, *self._unconfirmed.values()):
             if not future.done():
                 future.set_exception(error)

@@ -4,28 +4,21 @@ The rate at which tasks are published, from RabbitMQ's own counter.
 
 import base64
 import json
-import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 from geodiff.settings import BrokerSettings
 
+SAMPLED_S = 5.0
+WINDOW_S = 10.0
 
-@dataclass(frozen=True)
-class Count:
+
+def read_published(settings: BrokerSettings, queue: str) -> int:
     """
-    Tasks published since the broker started, and those that wait or are in hand, at a time.
-    """
-
-    published: int
-    messages: int
-    at_s: float
-
-
-def read_count(settings: BrokerSettings, queue: str, now_s: float) -> Count:
-    """
-    Ask the management API; OSError if it does not answer.
+    Return how many messages were published to a queue since the broker started; OSError if the
+    management API does not answer.
     """
     vhost = urllib.parse.quote(settings.virtual_host, safe="")
     url = f"http://{settings.host}:{settings.management_port}/api/queues/{vhost}/{queue}"
@@ -34,13 +27,28 @@ def read_count(settings: BrokerSettings, queue: str, now_s: float) -> Count:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=5) as answer:
         found = json.loads(answer.read())
-    return Count(found.get("message_stats", {}).get("publish", 0), found.get("messages", 0), now_s)
+    return int(found.get("message_stats", {}).get("publish", 0))
 
 
-def rate_per_s(before: Count | None, after: Count) -> float:
+@dataclass
+class SlidingRate:
     """
-    Return the tasks published a second between two counts; a broker that restarted counts anew.
+    A rate over a sliding window: RabbitMQ samples its counters every five seconds, so a shorter
+    look sees nothing and then a spike, and the autoscaler would dance to that.
     """
-    if before is None or after.at_s <= before.at_s or after.published < before.published:
-        return 0.0
-    return (after.published - before.published) / (after.at_s - before.at_s)
+
+    window_s: float = WINDOW_S
+    _counts: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def add(self, count: int, now_s: float) -> float | None:
+        """
+        Take in a count; return the rate a second, or None while it is too early to tell.
+        """
+        if self._counts and count < self._counts[-1][1]:
+            self._counts.clear()  # the broker restarted and counts anew
+        self._counts.append((now_s, count))
+        while len(self._counts) > 2 and now_s - self._counts[1][0] >= self.window_s:
+            self._counts.popleft()
+        began_s, first = self._counts[0]
+        span_s = now_s - began_s
+        return (count - first) / span_s if span_s >= SAMPLED_S else None

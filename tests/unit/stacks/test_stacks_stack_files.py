@@ -1,0 +1,90 @@
+"""
+The stack files: the guide's limits, placement, and the habits that every stack here has.
+"""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+STACKS = Path(__file__).parents[3] / "stacks"
+FILES = ["geo-diff/work.yml", "registry/stack.yml"]
+# G10 of the guide: cpus and memory, limits then reservations
+RESOURCES = {
+    "rabbitmq": ("0.50", "512M", "0.25", "200M"),
+    "dealer": ("0.30", "200M", "0.05", "30M"),
+    "updater": ("0.30", "200M", "0.05", "20M"),
+    "worker": ("0.75", "400M", "0.3", "100M"),
+    "admin-worker": ("0.50", "400M", "0.1", "50M"),
+}
+
+
+def services(file):
+    return yaml.safe_load((STACKS / file).read_text())["services"]
+
+
+EVERY = [(file, name) for file in FILES for name in services(file)]
+
+
+@pytest.mark.parametrize(("name", "expected"), RESOURCES.items())
+def test_resources_are_the_guides(name, expected):
+    found = services("geo-diff/work.yml")[name]["deploy"]["resources"]
+    limits, reservations = found["limits"], found["reservations"]
+    assert expected == (*limits.values(), *reservations.values())
+
+
+@pytest.mark.parametrize("name", ["rabbitmq", "dealer", "updater", "admin-worker"])
+def test_all_but_the_workers_run_on_the_manager(name):
+    placement = services("geo-diff/work.yml")[name]["deploy"]["placement"]
+    assert ["node.labels.typeNode == master"] == placement["constraints"]
+
+
+def test_workers_run_anywhere_else():
+    placement = services("geo-diff/work.yml")["worker"]["deploy"]["placement"]
+    assert ["node.labels.typeNode != master"] == placement["constraints"]
+
+
+@pytest.mark.parametrize(("file", "name"), EVERY)
+def test_every_service_is_found_by_name_watched_and_restarted(file, name):
+    """
+    No virtual IPs: a kernel may lack IPVS, and then they fail silently.
+    """
+    service = services(file)[name]
+    assert "dnsrr" == service["deploy"]["endpoint_mode"]
+    assert "any" == service["deploy"]["restart_policy"]["condition"]
+    assert "rollback" == service["deploy"]["update_config"]["failure_action"]
+    assert "test" in service["healthcheck"]
+    assert all("host" == port["mode"] for port in service.get("ports", ()))
+
+
+@pytest.mark.parametrize(("file", "name"), EVERY)
+def test_every_image_is_built_from_the_base_that_the_nodes_can_get(file, name):
+    service = services(file)[name]
+    context = (STACKS / file).parent / service["build"]["context"]
+    assert "FROM debian:trixie-slim" == (context / "Dockerfile").read_text().splitlines()[0]
+    assert context.name == service["image"]
+
+
+def test_only_the_proxies_see_the_docker_socket_and_only_the_autoscaler_sees_them():
+    found = services("geo-diff/work.yml")
+    assert {"docker-proxy", "docker-proxy-node"} == {
+        name for name, service in found.items() if "docker.sock" in str(service.get("volumes"))
+    }
+    assert {"docker-proxy", "docker-proxy-node", "admin-worker"} == {
+        name for name, service in found.items() if "control" in service["networks"]
+    }
+
+
+def test_no_secret_is_in_the_stack_file():
+    assert {
+        "rabbitmq_password": {"external": True},
+        "rabbitmq_erlang_cookie": {"external": True},
+    } == (yaml.safe_load((STACKS / "geo-diff/work.yml").read_text())["secrets"])
+
+
+def test_the_lock_names_no_index_and_hashes_everything():
+    lock = (STACKS / "geo-diff/images/geo-diff/requirements.lock").read_text()
+    pins = [line for line in lock.splitlines() if line and line[0].isalpha()]
+    assert {"numpy", "opencv-python-headless", "pika"} == {pin.split("==")[0] for pin in pins}
+    assert all(pin.endswith("\\") for pin in pins)
+    assert "://" not in lock
