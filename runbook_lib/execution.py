@@ -23,6 +23,9 @@ from runbook_lib.runs import FAILED, INTERRUPTED, PASSED
 START_TIMEOUT_S = 120
 """For a kernel to start and import; slow machines need 15 s."""
 
+IOPUB_TIMEOUT_S = 60
+"""For the last output after a cell's end; nbclient's 4 s fail on a busy machine."""
+
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -93,6 +96,7 @@ def execute(
             parameters=parameters,
             km=kernel.manager,
             start_timeout=START_TIMEOUT_S,
+            iopub_timeout=IOPUB_TIMEOUT_S,
             progress_bar=False,
             on_notebook_start=position.begin,
             on_cell_execute=position.enter,
@@ -101,7 +105,7 @@ def execute(
     except papermill.PapermillExecutionError as failure:
         position.index = failure.cell_index
         error = _message(failure)
-    except (RuntimeError, KeyboardInterrupt) as failure:  # a dead kernel is a RuntimeError
+    except (RuntimeError, TimeoutError, KeyboardInterrupt) as failure:  # the kernel is gone or mute
         error = f"{type(failure).__name__}: {failure}" if str(failure) else "between two cells"
         _write_down(output, position.index, error)
     finally:
@@ -121,7 +125,8 @@ def _write_down(output: Path, index: int, error: str) -> None:
     """
     notebook = json.loads(output.read_text(encoding="utf-8"))
     name, _, value = error.partition(": ")
-    notebook["cells"][index]["outputs"].append(
+    cell = next(c for c in notebook["cells"][index:] if c["cell_type"] == "code")
+    cell["outputs"].append(
         {"output_type": "error", "ename": name, "evalue": value, "traceback": [error]}
     )
     output.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")

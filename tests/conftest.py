@@ -1,0 +1,31 @@
+"""
+Hermetic by default: no home, no SSH keys and no AWS of the person who runs the tests.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    An empty home, one for the session: IPython fills it once.
+    """
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def hermetic(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Everything but tests/lab, which needs the caches in the real home.
+    """
+    if request.path.is_relative_to(ROOT / "tests" / "lab"):
+        return
+    for name in [n for n in os.environ if n.startswith(("AWS_", "DOCKER_", "XDG_", "SSH_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

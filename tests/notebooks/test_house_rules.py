@@ -1,0 +1,190 @@
+"""
+The house rules, each over every notebook; style of the project, held by a test.
+"""
+
+import ast
+import itertools
+import json
+import re
+from pathlib import Path
+
+import papermill
+import pytest
+
+from runbook_lib.declarations import declarations
+from runbook_lib.leaks import Masker
+from runbook_lib.notebooks import Notebook, find_notebooks
+from runbook_lib.parameters import declared, load, resolve
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = find_notebooks(FOLDER)
+NUMBERS = {notebook.number for notebook in NOTEBOOKS}
+FACTS = {"Before", "Undo", "Takes", "Guide"}
+
+every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.name)
+
+
+def statements(notebook: Notebook) -> list[ast.AST]:
+    return [node for cell in notebook.code for node in ast.walk(ast.parse(cell.source))]
+
+
+def prose(notebook: Notebook) -> str:
+    return "\n".join(cell.source for cell in notebook.cells if cell.kind == "markdown")
+
+
+def test_there_are_notebooks_from_start_to_teardown():
+    assert {"00", "01", "02", "03", "04", "05", "06", "90"} <= NUMBERS
+
+
+@every_notebook
+def test_it_is_committed_without_outputs(notebook):
+    cells = json.loads(notebook.path.read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [] == [c["id"] for c in code if c["outputs"] or c["execution_count"]]
+    assert [] == [cell["id"] for cell in cells if "papermill" in cell["metadata"]]
+
+
+@every_notebook
+def test_its_code_is_python_without_shell_or_magics(notebook):
+    for cell in notebook.code:
+        ast.parse(cell.source)  # a ! or a % is a syntax error
+
+
+@every_notebook
+def test_it_asks_nothing_while_it_runs(notebook):
+    names = {node.id for node in statements(notebook) if isinstance(node, ast.Name)}
+    assert set() == names & {"input", "getpass", "get_ipython", "exit", "quit"}
+
+
+@every_notebook
+def test_it_has_one_parameters_cell_of_the_allowed_form(notebook):
+    tagged = [cell for cell in notebook.code if "parameters" in cell.tags]
+    assert [notebook.code[0]] == tagged
+    assert declarations(tagged[0].source, notebook.name)
+
+
+@every_notebook
+def test_papermill_reads_its_parameters_as_we_do(notebook):
+    ours = {p.name: (p.kind, repr(p.default)) for p in declared([notebook]).values()}
+    seen = papermill.inspect_notebook(str(notebook.path))
+    theirs = {
+        name: (p["inferred_type_name"], repr(ast.literal_eval(p["default"])))
+        for name, p in seen.items()
+    }
+    assert ours == theirs
+
+
+@every_notebook
+def test_no_parameter_is_a_secret(notebook):
+    names = declared([notebook])
+    suspicious = re.compile(r"password|secret|token|passphrase|private|access_key")
+    assert [] == [name for name in names if suspicious.search(name)]
+
+
+def test_a_name_has_the_same_type_default_and_help_everywhere():
+    assert declared(NOTEBOOKS)  # raises, naming both places
+
+
+@pytest.mark.parametrize("file", ["lab.yml", "aws.yml"])
+def test_every_parameter_file_is_valid(file):
+    everything = declared(NOTEBOOKS)
+    assert resolve(load(FOLDER.parent / "params" / file), everything, everything)
+
+
+@every_notebook
+def test_it_defines_no_long_function_and_no_class(notebook):
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    long = [
+        n
+        for n in statements(notebook)
+        if isinstance(n, kinds) and len(ast.unparse(n).splitlines()) > 5
+    ]
+    assert [] == [node.name for node in long]
+
+
+@every_notebook
+def test_it_catches_nothing_and_loops_for_nothing(notebook):
+    assert [] == [n for n in statements(notebook) if isinstance(n, ast.Try | ast.While)]
+    sleeps = [n for n in statements(notebook) if isinstance(n, ast.Attribute) and n.attr == "sleep"]
+    assert [] == sleeps
+
+
+@every_notebook
+def test_words_stand_between_any_two_code_cells(notebook):
+    kinds = [cell.kind for cell in notebook.cells]
+    pairs = list(itertools.pairwise(kinds))
+    first = kinds.index("code")  # parameters and imports may stand together
+    assert [] == [i for i, pair in enumerate(pairs) if pair == ("code", "code") and i != first]
+
+
+@every_notebook
+def test_imports_stand_in_one_cell_of_at_most_six_lines(notebook):
+    kinds = (ast.Import, ast.ImportFrom)
+    cells = [
+        cell
+        for cell in notebook.code
+        if any(isinstance(node, kinds) for node in ast.walk(ast.parse(cell.source)))
+    ]
+    assert [notebook.code[1]] == cells
+    imports = [node for node in ast.parse(cells[0].source).body if isinstance(node, kinds)]
+    assert len(imports) <= 6
+
+
+@every_notebook
+def test_it_checks_its_parameters_right_after_the_imports(notebook):
+    call = f'parameters.check("{notebook.name}", globals())'
+    assert call == notebook.code[1].source.splitlines()[-1]
+
+
+@every_notebook
+def test_cells_are_short(notebook):
+    lengths = [len(c.source.splitlines()) for c in notebook.code if "parameters" not in c.tags]
+    assert max(lengths) <= 15
+
+
+@every_notebook
+def test_the_summary_comes_after_every_check_and_change(notebook):
+    sources = [cell.source for cell in notebook.code]
+    after = sources[sources.index("checks.summary()") + 1 :]
+    acts = re.compile(r"\bcheck\(|\bensure_|\bremove_|\bwait_for_")
+    assert [] == [source for source in after if acts.search(source)]
+
+
+@every_notebook
+def test_it_checks_something(notebook):
+    assert "checks.check(" in "\n".join(cell.source for cell in notebook.code)
+
+
+@every_notebook
+def test_it_opens_with_title_promise_facts_and_drawing(notebook):
+    opening = notebook.cells[0].source
+    assert f"# {notebook.number} {notebook.title}" == opening.splitlines()[0]
+    assert re.search(r"^> After this page ", opening, flags=re.MULTILINE)
+    assert FACTS == set(notebook.facts)
+    assert re.search(r"```mermaid|<svg|!\[", opening)
+
+
+@every_notebook
+def test_it_ends_with_help_and_the_next_step(notebook):
+    headings = re.findall(r"^## (.+)$", prose(notebook), flags=re.MULTILINE)
+    assert ["What is true now", "If it went wrong", "Next"] == headings[-3:]
+
+
+@every_notebook
+def test_what_it_changes_can_be_undone(notebook):
+    changes = any("ensure_" in cell.source for cell in notebook.code)
+    if changes and notebook.number < "10":
+        assert f"9{notebook.number[1]}" in NUMBERS
+        assert f"9{notebook.number[1]}" in notebook.facts["Undo"]
+
+
+@every_notebook
+def test_its_links_lead_somewhere(notebook):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", prose(notebook))
+    assert [] == [link for link in links if not (FOLDER / link).exists()]
+
+
+@every_notebook
+def test_nothing_secret_is_written_in_it(notebook):
+    _, kinds = Masker({}).mask(notebook.path.read_text())
+    assert [] == kinds

@@ -1,0 +1,67 @@
+"""
+Checks compare, record, and stop; changes are noted as they happen.
+"""
+
+import json
+
+import pytest
+
+from runbook_lib.changes import Changes
+from runbook_lib.checks import SUMMARY_MIME, check, summary
+from runbook_lib.errors import CheckFailedError
+from runbook_lib.ledger import LEDGER
+
+
+@pytest.fixture(autouse=True)
+def empty_ledger():
+    LEDGER.changes.clear()
+    LEDGER.checks.clear()
+    LEDGER.calls.clear()
+
+
+def test_an_equal_value_passes_and_shows_itself():
+    verdict = check("all ready", expected=6, actual=6)
+    assert "✓ all ready: 6" == repr(verdict)
+    assert "<b>all ready</b>: 6" in verdict._repr_html_()
+
+
+def test_a_different_value_stops_with_both_and_the_next_step():
+    with pytest.raises(CheckFailedError) as caught:
+        check("all ready", expected=6, actual=4, next_step="wait")
+    assert "all ready: expected 6, saw 4\n  next: wait" == str(caught.value)
+    assert [False] == [c.passed for c in LEDGER.checks]
+
+
+def test_a_long_value_is_cut():
+    assert 300 == len(check("long", expected="x" * 999, actual="x" * 999).check.actual)
+
+
+def test_values_cannot_bring_markup_into_the_page():
+    assert "<script" not in check("x", expected="<script>", actual="<script>")._repr_html_()
+
+
+def test_the_summary_carries_the_ledger_for_the_report():
+    check("all ready", expected=6, actual=6)
+    Changes().add("instance", "worker-1", "launched")
+    LEDGER.calls["ec2:RunInstances"] += 1
+    bundle = summary()._repr_mimebundle_()
+    assert "✓ all ready: 6\n1 change" == bundle["text/plain"]
+    assert {
+        "changes": [{"what": "instance", "name": "worker-1", "action": "launched"}],
+        "checks": [{"name": "all ready", "expected": "6", "actual": "6", "passed": True}],
+        "calls": {"ec2:RunInstances": 1},
+    } == json.loads(json.dumps(bundle[SUMMARY_MIME]))
+
+
+def test_nothing_changed_says_so():
+    assert "no changes" == repr(summary())
+    assert "no changes" == repr(Changes())
+    assert "no changes" in Changes()._repr_html_()
+
+
+def test_changes_show_as_a_table_and_reach_the_ledger():
+    changes = Changes()
+    changes.add("node", "worker-1", "joined <swarm>")
+    assert "node worker-1: joined <swarm>" == repr(changes)
+    assert "<td>joined &lt;swarm&gt;</td>" in changes._repr_html_()
+    assert changes == LEDGER.changes

@@ -1,0 +1,78 @@
+"""
+The report: stands alone, names what failed, and asks for no more rights than were used.
+"""
+
+import json
+import re
+
+import pytest
+
+from runbook_lib import report
+from runbook_lib.runs import FAILED, PASSED, Page, Run
+
+
+@pytest.fixture
+def page(tmp_path):
+    check = {"name": "all <ready>", "expected": "6", "actual": "4", "passed": False}
+    change = {"what": "node", "name": "worker-1", "action": "joined"}
+    pages = [
+        Page("01_x", "Instances", PASSED, 3.2, changes=[change], calls={"ec2:RunInstances": 2}),
+        Page("02_y", "Groups", FAILED, 1.0, "Prove", "expected 6, saw 4", checks=[check]),
+        Page("03_z", "Docker"),
+    ]
+    run = Run(tmp_path, "params/lab.yml", ["batch=3"], {"batch": 3}, pages, verdict=FAILED)
+    bodies = {"01_x": "<p>the first body</p>", "02_y": "<p>the second body</p>"}
+    return report.write(run, bodies).read_text()
+
+
+def test_it_says_first_how_the_run_ended_and_where(page):
+    assert '<p class="verdict">failed</p>' in page
+    assert "02_y, under “Prove”" in page
+    assert page.index("expected 6, saw 4") < page.index("<h2>Notebooks</h2>")
+
+
+def test_every_notebook_has_its_row_and_the_executed_ones_their_pages(page):
+    assert '<a href="#01_x">01_x</a>' in page
+    assert "not run" in page
+    assert "the first body" in page
+
+
+def test_what_notebooks_say_is_text_not_markup(page):
+    assert "all &lt;ready&gt;" in page
+
+
+def test_it_fetches_nothing(page):
+    assert [] == re.findall(r"<script|<link|src=[\"']?http|url\(|@import", page)
+
+
+def test_the_policy_allows_the_calls_made_and_tagging_on_create():
+    calls = {"ec2:RunInstances": 2, "s3:ListObjectsV2": 1, "sts:GetCallerIdentity": 1}
+    (statement,) = json.loads(report.policy(calls))["Statement"]
+    assert ["ec2:CreateTags", "ec2:RunInstances", "s3:ListBucket"] == statement["Action"]
+
+
+def test_a_notebook_is_shown_with_folded_code_pictures_and_links_inside(tmp_path):
+    picture = {"image/png": "iVBORw0KGgo=", "text/html": "<script src='https://x/y.js'></script>"}
+    outputs = [{"output_type": "display_data", "metadata": {}, "data": picture}]
+    text = "# 05 Swarm\n[04](04_tiles.ipynb)\n```mermaid\nflowchart LR\n```\n"
+    cells = [
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": text},
+        {
+            "cell_type": "code",
+            "id": "b",
+            "metadata": {},
+            "source": "1 + 1",
+            "execution_count": 1,
+            "outputs": outputs,
+        },
+    ]
+    path = tmp_path / "05.ipynb"
+    path.write_text(
+        json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    body = report.notebook_body(path)
+    assert '<details class="code">' in body
+    assert "data:image/png;base64,iVBORw0KGgo=" in body
+    assert 'href="#04_tiles"' in body
+    assert "flowchart" not in body
+    assert "<script" not in body
