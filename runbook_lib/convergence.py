@@ -50,6 +50,8 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
     current = [t for t in running if _is_current(t, spec)]
     update = service.attrs.get("UpdateStatus", {})
     reasons = sorted({_reason(t) for t in tasks if t["DesiredState"] in ("running", "ready")})
+    if len(current) < len([t for t in tasks if t["DesiredState"] in ("running", "ready")]):
+        reasons += _failures(tasks)
     if mode == "Replicated":
         wanted = spec["Mode"]["Replicated"]["Replicas"]
     elif mode == "Global":
@@ -85,6 +87,15 @@ def _reason(task: dict[str, Any]) -> str:
     said = task["Status"].get("Err") or task["Status"].get("Message", "")
     words = next((text for key, text in _WORDS.items() if key in said), "")
     return f"{state}: {words + ' - ' if words else ''}{said}"
+
+
+def _failures(tasks: list[dict[str, Any]]) -> list[str]:
+    """
+    What tasks that came before died of, each said once.
+    """
+    failed = [t for t in tasks if t["Status"]["State"] in ("failed", "rejected")]
+    said = sorted({str(t["Status"].get("Err", "")) for t in failed})
+    return [f"failed {len(failed)} times before: {'; '.join(said)}"] if failed else []
 
 
 def _updating(update: dict[str, Any]) -> str:

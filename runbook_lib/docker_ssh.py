@@ -18,7 +18,7 @@ def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker
     The SDK's own `ssh://` reads ~/.ssh/config and opens a connection of its own; here each
     request is a channel of ours that runs `docker system dial-stdio` on the host.
     """
-    client = docker.DockerClient(base_url="http://docker.invalid", version="1.41")
+    client = docker.DockerClient(base_url="http://docker.invalid:1", version="1.41")
     adapter = _Adapter(connection, timeout_s)
     client.api.timeout = timeout_s
     client.api.mount("http+docker://ssh", adapter)
@@ -58,14 +58,13 @@ class _Pool(SSHConnectionPool):
 
 
 class _Adapter(SSHHTTPAdapter):
+    """
+    One pool for all requests: the SDK keeps one for every URL, and sshd allows ten sessions.
+    """
+
     def __init__(self, connection: fabric.Connection, timeout_s: int) -> None:
-        self._connection = connection
         super().__init__("ssh://", timeout=timeout_s, shell_out=True)
-        self.ssh_client = connection.client
+        self._pool = _Pool(connection.client, timeout_s, self.max_pool_size)
 
     def get_connection(self, url: str, proxies: object = None) -> _Pool:
-        pool = self.pools.get(url)
-        if pool is None:
-            pool = _Pool(self.ssh_client, self.timeout, self.max_pool_size)
-            self.pools[url] = pool
-        return pool
+        return self._pool

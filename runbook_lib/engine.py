@@ -45,8 +45,12 @@ _INSTALL = """
 if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
 if command -v dockerd >/dev/null && docker version >/dev/null 2>&1; then echo present; exit; fi
 ({script}) >/var/log/runbook-docker.log 2>&1 || {{ tail -5 /var/log/runbook-docker.log; exit 1; }}
-systemctl enable --now docker >/dev/null 2>&1
-timeout 60 sh -c 'until docker version >/dev/null 2>&1; do sleep 0.2; done'
+systemctl reset-failed docker 2>/dev/null || true
+systemctl enable --now docker >/dev/null 2>&1 || true
+timeout 60 sh -c 'until docker version >/dev/null 2>&1; do sleep 0.2; done' || {{
+  journalctl --unit docker --no-pager --output cat --lines 200 | grep -v level=info | tail -4
+  exit 1
+}}
 echo installed
 """
 

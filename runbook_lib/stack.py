@@ -98,7 +98,12 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
             return Pending(_explain(open_ones), sum(s.done for s in states), len(states))
         return True
 
-    wait_for(f"Stack {name} converged", probe, timeout_s=timeout_s)
+    wait_for(
+        f"Stack {name} converged",
+        probe,
+        timeout_s=timeout_s,
+        next_step="docker service logs <service>  on the manager, for what the service itself says",
+    )
 
 
 def service_table(manager: docker.DockerClient, name: str) -> pd.DataFrame:

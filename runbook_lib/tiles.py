@@ -66,6 +66,7 @@ fi
 install -d {directory}
 unzip -q -o -d {directory} "$joined"
 rm -f joined.zip
+chown -R 1000:1000 {directory}
 printf '%s' "$sums" >$stamp.partial
 mv $stamp.partial $stamp
 echo unpacked
@@ -127,6 +128,8 @@ def ensure_parts(manager: fabric.Connection, data: DataSet) -> Changes:
 def ensure_unpacked(manager: fabric.Connection, data: DataSet) -> Changes:
     """
     Join the parts of the spanned zip and unpack it, once for each version of the data set.
+
+    The tiles belong to uid 1000, `ubuntu` on the instance: the services write as that user.
     """
     changes = Changes()
     script = _UNPACK.format(parts=shlex.quote(data.parts), directory=shlex.quote(data.directory))
