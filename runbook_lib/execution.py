@@ -112,7 +112,7 @@ def execute(
         stopper.forget()
     seconds = time.monotonic() - started
     if not error:
-        return Execution(PASSED, seconds, ledger=find_ledger(notebook))
+        return Execution(PASSED, seconds, ledger=_find_ledger(notebook))
     if stopper.reason:
         error = "\n".join([stopper.reason, *error.splitlines()[1:]])
     verdict = INTERRUPTED if stopper.reason == INTERRUPTED else FAILED
@@ -153,7 +153,7 @@ def _unfinished(notebook: NotebookNode) -> str:
     return ""
 
 
-def find_ledger(notebook: NotebookNode) -> dict[str, Any]:
+def _find_ledger(notebook: NotebookNode) -> dict[str, Any]:
     """
     What a notebook's summary kept: changes, checks, calls; empty where it has no summary.
     """
