@@ -91,7 +91,9 @@ def operator_cidr(checkip_url: str, given: str = "") -> str:
     if given:
         return given
     try:
-        with urllib.request.urlopen(checkip_url, timeout=10) as response:
+        # SSH goes past an HTTP proxy, so the question has to as well
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(checkip_url, timeout=10) as response:
             return f"{response.read().decode().strip()}/32"
     except OSError as error:
         raise AccessError(

@@ -2,8 +2,9 @@
 The firewall as a picture: who reaches which port of whom, and where that differs from the tables.
 """
 
-import altair as alt
 import pandas as pd
+
+from runbook_lib.charts import alt
 
 _OPEN, _CLOSED, _DIFFERENT = "#1b7f79", "#e4e7eb", "#e8590c"
 

@@ -4,12 +4,12 @@ The results on the manager's disk: awaited, counted, and compared with the refer
 
 import time
 
-import altair as alt
 import fabric
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
+from runbook_lib.charts import alt
 from runbook_lib.errors import WaitTimeoutError
 from runbook_lib.segmentation import decode, segment
 from runbook_lib.tiles import DataSet, count_tiles, data_uri, find_tiles, read_tiles

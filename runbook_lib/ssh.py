@@ -14,7 +14,7 @@ import paramiko
 from invoke.exceptions import UnexpectedExit
 
 from runbook_lib.changes import Changes
-from runbook_lib.errors import CommandError
+from runbook_lib.errors import CommandError, NotFoundError
 from runbook_lib.instances import Instance
 from runbook_lib.key_pairs import key_path, known_hosts_path
 from runbook_lib.parallel import for_each
@@ -98,6 +98,12 @@ def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.
             "look_for_keys": False,
         },
     )
+    if instance.instance_id not in pinned_instances(key_file):
+        raise NotFoundError(
+            f"expected a pinned host key of {instance.role} ({instance.instance_id})",
+            evidence=f"{known_hosts_path(key_file)} has none",
+            next_step="run 01_instances: it reads the host keys from the console output",
+        )
     pinned = paramiko.HostKeys(str(known_hosts_path(key_file)))
     for kind, key in (pinned.lookup(instance.instance_id) or {}).items():
         connection.client.get_host_keys().add(instance.public_ip, kind, key)

@@ -1,0 +1,12 @@
+"""
+Altair, set to draw charts as pictures; whoever draws imports `alt` from here.
+
+JupyterLab's own vega renderer ends with vega-lite 5 and altair writes 6; altair's HTML fetches
+vega from outside. A PNG shows everywhere: in JupyterLab, in the report, in a saved notebook.
+"""
+
+import altair as alt
+
+alt.renderers.enable("png", scale_factor=2)
+
+__all__ = ["alt"]
