@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 CANONICAL = "099720109477"
+ROOT_DEVICE = "/dev/sda1"
 # release: (code name, image id, newest disk type in Canonical's name)
 RELEASES = {
     "20.04": ("focal", "ami-0aaaaaaaaaaaa2004", "hvm-ssd"),
@@ -47,7 +48,7 @@ def image_records() -> list[dict[str, Any]]:
                 "image_location": f"{CANONICAL}/{name}",
                 "hypervisor": "xen",
                 "root_device_type": "ebs",
-                "root_device_name": "/dev/sda1",
+                "root_device_name": ROOT_DEVICE,
             }
         )
     return records

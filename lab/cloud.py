@@ -106,6 +106,7 @@ class Cloud:
         Notice guests that power off or reboot by themselves. Runs until the process ends.
         """
         while not self._closed:
+            self._look_at_all()
             try:
                 for instance_id in self.machines.deaths():
                     for instance in self._find_instances():
@@ -114,6 +115,15 @@ class Cloud:
             except (DockerException, OSError):
                 log.exception("lost the engine's events; asking again")
                 threading.Event().wait(1)
+
+    def _look_at_all(self) -> None:
+        """
+        What ended while nobody listened, as when the engine was restarted.
+        """
+        with self.world:
+            for instance in self._find_instances():
+                if instance.state == "running":
+                    self._submit(instance, self._notice)
 
     def close(self) -> None:
         """
@@ -149,6 +159,8 @@ class Cloud:
             else:  # its disk may hold somebody's work
                 with self.world:
                     instance.on_failed(str(exc))
+        if instance.state == "terminated" and (queue := self._queues.pop(instance.id, None)):
+            queue.shutdown(wait=False)
         self.save()
 
     def _boot(self, instance: Tenant) -> None:

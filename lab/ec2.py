@@ -4,6 +4,7 @@ moto's EC2 backend, with the manners of AWS that it lacks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import moto.ec2.models
@@ -11,7 +12,7 @@ from flask import has_request_context, request
 from moto.ec2.exceptions import EC2ClientError, InvalidInstanceTypeError
 from moto.ec2.models.amis import Ami
 
-from lab.amis import PUBLIC_PARAMETERS, image_records
+from lab.amis import PUBLIC_PARAMETERS, ROOT_DEVICE, image_records
 from lab.config import DEFAULT_SUBNET
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ class LabBackend(moto.ec2.models.EC2Backend):
         security_group_names: list[str],
         **kwargs: Any,  # noqa: ANN401 (as moto declares it)
     ) -> Any:  # noqa: ANN401 (as moto declares it)
-        if has_request_context():  # moto launches MinCount; AWS as many of MaxCount as it can
-            count = int(request.values.get("MaxCount", count))
+        form = request.values if has_request_context() else {}
+        # moto launches MinCount; AWS as many of MaxCount as it can.
+        count = int(form.get("MaxCount", count))
         token = kwargs.get("client_token")
         asked = repr((image_id, count, user_data, security_group_names, sorted(kwargs.items())))
         if token not in NO_TOKEN and token in self.reservations_by_token:
@@ -79,6 +81,10 @@ class LabBackend(moto.ec2.models.EC2Backend):
             if name not in PUBLIC_PARAMETERS:
                 raise EC2ClientError("InvalidParameterValue", f"No such parameter: {name}")
             image_id = PUBLIC_PARAMETERS[name]
+        for mapping in kwargs.get("block_device_mappings") or []:
+            # Where nothing is asked, moto keeps the disk; the images say delete.
+            if mapping["DeviceName"] == ROOT_DEVICE and not _root_is_kept(form):
+                mapping["Ebs"]["DeleteOnTermination"] = True
         try:
             reservation = super().run_instances(
                 image_id, count, user_data, security_group_names, **kwargs
@@ -157,3 +163,12 @@ class LabBackend(moto.ec2.models.EC2Backend):
         return {card.public_ip for card in self.enis.values()} | {
             address.public_ip for address in self.addresses
         }
+
+
+def _root_is_kept(form: Mapping[str, str]) -> bool:
+    """
+    Whether a request asks in so many words that the root disk outlives its instance.
+    """
+    devices = [key for key, value in form.items() if value == ROOT_DEVICE]
+    wishes = [key.replace("DeviceName", "Ebs.DeleteOnTermination") for key in devices]
+    return any(form.get(wish) == "false" for wish in wishes)

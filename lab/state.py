@@ -6,7 +6,6 @@ S3 is not kept, as its objects are large: whoever started the lab puts them ther
 
 from __future__ import annotations
 
-import logging
 import pickle
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,8 +19,7 @@ from moto.iam.models import iam_backends
 
 from lab.errors import LabError
 
-log = logging.getLogger(__name__)
-
+FORMAT = 1  # count it up when a pickled class of the lab gets another attribute
 KEPT: dict[str, BackendDict[Any]] = {"ec2": ec2_backends, "iam": iam_backends}
 
 
@@ -38,9 +36,8 @@ class StateFile:
         Write all, atomically.
         """
         with world:
-            data = pickle.dumps(
-                (moto.__version__, {name: dict(backends) for name, backends in KEPT.items()})
-            )
+            kept = {name: dict(backends) for name, backends in KEPT.items()}
+            data = pickle.dumps((FORMAT, moto.__version__, kept))
             temporary = self._path.with_suffix(".new")
             temporary.unlink(missing_ok=True)
             temporary.touch(mode=0o600)  # private keys are in it
@@ -55,16 +52,19 @@ class StateFile:
             return False
         try:
             # Our own file, in a folder of the user's own.
-            version, kept = pickle.loads(self._path.read_bytes())  # noqa: S301
+            *versions, kept = pickle.loads(self._path.read_bytes())  # noqa: S301
         except Exception as exc:  # a broken pickle may raise anything
             raise LabError(
                 f"expected the state of a lab in {self._path}, but it cannot be read",
                 evidence=f"{type(exc).__name__}: {exc}",
                 next_step=f"python -m lab down --name {self._path.parent.name}",
             ) from exc
-        if version != moto.__version__:
-            log.warning("ignoring the state of moto %s, this is %s", version, moto.__version__)
-            return False
+        if versions != [FORMAT, moto.__version__]:
+            raise LabError(
+                f"expected a state of format {FORMAT} by moto {moto.__version__} in {self._path}",
+                evidence=f"it is of {versions}",
+                next_step=f"python -m lab down --name {self._path.parent.name}",
+            )
         for name, backends in KEPT.items():
             backends.update(kept[name])
             backends[DEFAULT_ACCOUNT_ID]  # looked up once, as moto then knows of the account

@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import boto3
@@ -30,13 +30,14 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lab import host, images, network
 from lab.config import LabConfig
+from lab.dockerd import Daemon
 
 pytestmark = pytest.mark.lab
 
 NAME, PORT, SUBNET = "contract", 5588, "10.213.0.0/16"
-ENGINE = os.environ.get("DOCKER_HOST", LabConfig.docker_host)
-IMAGE = os.environ.get("LAB_INSTANCE_IMAGE", LabConfig.instance_image)
+IMAGE = LabConfig.instance_image
 UBUNTU = "/aws/service/canonical/ubuntu/server/{}/stable/current/amd64/hvm/ebs-gp{}/ami-id"
 WAIT = {"Delay": 1, "MaxAttempts": 60}
 USER_DATA = "#!/bin/sh\necho run by $(id -un) >>/var/tmp/user-data; echo user data was here\n"
@@ -94,21 +95,21 @@ class Lab:
     A lab of its own in a process of its own, whose home is a temporary folder.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, config: LabConfig, engine: docker.DockerClient) -> None:
         self.home = home
-        self.policy = home / "policy.json"
-        self.policy.write_text(json.dumps(POLICY))
-        self.url = f"http://127.0.0.1:{PORT}"
-        self.gateway_url = f"http://10.213.0.1:{PORT}"
+        self.engine = engine
+        policy = home / "policy.json"
+        policy.write_text(json.dumps(POLICY))
+        self.config = replace(config, operator_policy=str(policy))
+        self.url = config.endpoint_url
+        self.gateway_url = config.guest_endpoint_url
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         code = (
             "import logging; logging.basicConfig(level='INFO')\n"
             "from lab.config import LabConfig; from lab.server import serve\n"
-            f"serve(LabConfig(name={NAME!r}, port={PORT}, subnet={SUBNET!r}, "
-            f"docker_host={ENGINE!r}, instance_image={IMAGE!r}, "
-            f"operator_policy={str(self.policy)!r}))"
+            f"serve({self.config!r})"
         )
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -264,20 +265,18 @@ def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory) -> Iterator[Lab]:
-    engine = docker.DockerClient(base_url=ENGINE)
+    engine = host.ensure_engine(Daemon())
+    client = engine.client()
+    images.ensure_instance(images.open_workshop(client, LabConfig().cache_dir / "images"), IMAGE)
+    config = LabConfig(name=NAME, port=PORT, subnet=SUBNET, docker_host=engine.host)
 
     def containers():
-        return engine.containers.list(all=True, filters={"label": f"lab={NAME}"})
+        return client.containers.list(all=True, filters={"label": config.label})
 
     for left_over in containers():
         left_over.remove(force=True, v=True)
-    for left_over in engine.networks.list(names=[f"lab-{NAME}"]):
-        left_over.remove()
-    pool = docker.types.IPAMPool(subnet=SUBNET, gateway="10.213.0.1", iprange="10.213.112.0/20")
-    network = engine.networks.create(
-        f"lab-{NAME}", ipam=docker.types.IPAMConfig(pool_configs=[pool])
-    )
-    lab = Lab(tmp_path_factory.mktemp("home"))
+    network.ensure_network(client, config)
+    lab = Lab(tmp_path_factory.mktemp("home"), config, client)
     try:
         lab.start()
         yield lab
@@ -285,8 +284,8 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
         lab.stop()
         for container in containers():
             container.remove(force=True, v=True)
-        network.remove()
-        engine.close()
+        client.networks.get(config.network).remove()
+        client.close()
 
 
 @pytest.fixture(scope="module")
@@ -426,11 +425,10 @@ def test_the_guest_sees_a_plain_card_and_no_rules_of_the_cloud(pair):
     assert db.run(f"getent hosts {web.facts['PrivateDnsName']}").startswith(web.private)
 
 
-def test_limits_are_those_of_the_instance_type(pair):
+def test_limits_are_those_of_the_instance_type(pair, lab):
     """t2.micro: 1 GiB, one vCPU."""
     web, _ = pair
-    engine = docker.DockerClient(base_url=ENGINE)
-    host_config = engine.api.inspect_container(f"lab-{NAME}-{web.id}")["HostConfig"]
+    host_config = lab.engine.api.inspect_container(f"lab-{NAME}-{web.id}")["HostConfig"]
     assert (host_config["Memory"], host_config["NanoCpus"]) == (2**30, 10**9)
 
 
@@ -788,14 +786,15 @@ def test_many_callers_at_once_get_along(ec2, groups, me):
         list(pool.map(work, range(16)))
 
 
-def test_termination_removes_the_machines_and_frees_the_groups(pair, ec2, groups):
+def test_termination_removes_the_machines_and_frees_the_groups(pair, lab, ec2, groups):
     """The last test: nothing of the instances is left but their records."""
     ids = [guest.id for guest in pair]
     ec2.terminate_instances(InstanceIds=ids)
     ec2.get_waiter("instance_terminated").wait(InstanceIds=ids, WaiterConfig=WAIT)
-    engine = docker.DockerClient(base_url=ENGINE)
-    left = engine.containers.list(all=True, filters={"label": [f"lab={NAME}", "lab.instance"]})
+    left = lab.engine.containers.list(all=True, filters={"label": [f"lab={NAME}", "lab.instance"]})
     assert [container.name for container in left] == []
     assert "PublicIpAddress" not in pair[0].facts
+    assert ec2.describe_volumes()["Volumes"] == []
+    assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
     for group in groups.values():
         ec2.delete_security_group(GroupId=group)
