@@ -66,7 +66,7 @@ def compare_sample(
     Columns: tile, surface, share (of the tile's pixels), equal_pixels (of all, 1.0 is perfect).
     """
     found = find_tiles(manager, data, surfaces[0]) if surfaces else []
-    chosen = found[:: max(1, len(found) // count)][:count]
+    chosen = [found[n] for n in np.linspace(0, len(found) - 1, count, dtype=int)] if found else []
     stored = read_tiles(
         manager, data, [f"{kind}/{tile}" for tile in chosen for kind in ("RAW", *surfaces)]
     )
