@@ -129,8 +129,8 @@ def _down(options: argparse.Namespace) -> int:
     except LabError:  # no lab, or its file is broken: what carries its label goes all the same
         config = LabConfig(name=options.name)
     teardown.down(config, Daemon(), steps, keep_engine=options.keep_engine)
-    for folder, size in teardown.cache_sizes(config).items():
-        steps.say(f"kept as a cache: {folder}   {size / 2**20:,.0f} MiB")
+    for folder, size_mib in teardown.cache_sizes(config).items():
+        steps.say(f"kept as a cache: {folder}   {size_mib:,} MiB")
     return 0
 
 

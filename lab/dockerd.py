@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import netfilter
@@ -31,7 +31,9 @@ class Daemon:
     Where the private daemon keeps its images (`data_root`) and what lives as long as it runs.
     """
 
-    data_root: Path = Path.home() / ".cache" / "geo-diff-runbook" / "docker" / "data"
+    data_root: Path = field(
+        default_factory=lambda: Path.home() / ".cache" / "geo-diff-runbook" / "docker" / "data"
+    )
     run_dir: Path = Path("/run/geo-diff-runbook")
 
     @property

@@ -29,17 +29,6 @@ def is_running(pid: int, *words: str) -> bool:
     return bool(line) and all(word in line for word in words)
 
 
-def recorded_pid(pid_file: Path, *words: str) -> int | None:
-    """
-    The pid in a file, if it still belongs to a process with these words; else None.
-    """
-    try:
-        pid = int(pid_file.read_text(encoding="ascii").strip())
-    except (OSError, ValueError):
-        return None
-    return pid if is_running(pid, *words) else None
-
-
 def find_processes(*words: str) -> list[int]:
     """
     Every live process but this one whose command line contains all of the words.

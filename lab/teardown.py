@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from docker.models.containers import Container
 from lab import dockerd, network, packages, rootfs, sample, service
 from lab.config import LabConfig
 from lab.steps import Steps
+
+CACHES = ("docker", "images", "tiles")
 
 
 def down(config: LabConfig, daemon: dockerd.Daemon, steps: Steps, *, keep_engine: bool) -> None:
@@ -73,13 +76,10 @@ def engine_users(client: docker.DockerClient | None) -> str:
 
 def cache_sizes(config: LabConfig) -> dict[Path, int]:
     """
-    What stays after `down`: the size in bytes of every folder of the cache that has files.
+    What stays after `down`: the size in MiB of every folder of the cache.
     """
-    sizes = {}
-    for folder in sorted(path for path in config.cache_dir.glob("*") if path.is_dir()):
-        if size := _size(folder):
-            sizes[folder] = size
-    return sizes
+    folders = [config.cache_dir / name for name in CACHES]
+    return {folder: _size_mib(folder) for folder in folders if folder.exists()}
 
 
 def _engine_of(config: LabConfig, daemon: dockerd.Daemon) -> docker.DockerClient | None:
@@ -106,10 +106,7 @@ def _remove_container(container: Container) -> None:
             raise
 
 
-def _size(folder: Path) -> int:
-    total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += Path(root, name).lstat().st_blocks * 512
-    return total
+def _size_mib(folder: Path) -> int:
+    command = ["du", "--summarize", "--one-file-system", "--block-size=1M", str(folder)]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    return int((result.stdout.split() or ["0"])[0])
