@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from geodiff import png
+from geodiff.png_encoder import _chunk, encode
 from geodiff.segmentation import BadTileError, segment
 from geodiff.tiles import SURFACES
 
@@ -101,6 +102,19 @@ def test_what_is_not_a_tile_is_refused_with_its_reason(data, reason):
         segment(data)
 
 
-def test_a_text_chunk_needs_a_picture_to_go_before():
-    with pytest.raises(png.PngError, match="no IDAT"):
-        png.with_text(bomb(1, 1), "surface-share", "0")
+def test_pictures_deflated_otherwise_are_the_same_picture():
+    """
+    Other pixels or another text are not.
+    """
+    black = np.zeros((256, 256, 4), np.uint8)
+    one = encode(black, {"surface-share": "0"})
+    stored = b"".join(
+        _chunk(kind, zlib.compress(zlib.decompress(content), 0) if kind == b"IDAT" else content)
+        for _, kind, content in png.chunks(one)
+    )
+    other_pixels = encode(black + 1, {"surface-share": "0"})
+    other_text = encode(black, {"surface-share": "1"})
+    assert png.same_picture(one, png.SIGNATURE + stored)
+    assert not any(
+        png.same_picture(one, other) for other in (other_pixels, other_text, b"", one[:99])
+    )

@@ -42,8 +42,9 @@ def _plain(reason: object) -> str:
     """
     if causes := getattr(reason, "exceptions", None):
         return _plain(causes[-1])
-    if type(reason) is AMQPConnectionError and reason.args:
-        return _plain(reason.args[0])
+    wrapped = reason.args[0] if isinstance(reason, AMQPConnectionError) and reason.args else None
+    if isinstance(wrapped, Exception):
+        return _plain(wrapped)
     return repr(getattr(reason, "exception", reason))
 
 

@@ -4,10 +4,11 @@ Tiles on disk: names, atomic writes, and which RAW tiles still lack a result.
 
 import fcntl
 import itertools
+import operator
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -63,7 +64,12 @@ def parse_tile(name: str) -> Tile:
     return Tile(day, z, y, x)
 
 
-def write_atomic(path: Path, data: bytes, mtime_ns: int | None = None) -> bool:
+def write_atomic(
+    path: Path,
+    data: bytes,
+    mtime_ns: int | None = None,
+    same: Callable[[bytes, bytes], bool] = operator.eq,
+) -> bool:
     """
     Make `path` hold `data`, durably, all or nothing. Return False if it did already.
 
@@ -71,7 +77,7 @@ def write_atomic(path: Path, data: bytes, mtime_ns: int | None = None) -> bool:
     remains from another updater's work in hand.
     """
     with suppress(FileNotFoundError):
-        if path.read_bytes() == data and mtime_ns in (None, path.stat().st_mtime_ns):
+        if same(path.read_bytes(), data) and mtime_ns in (None, path.stat().st_mtime_ns):
             return False
     path.parent.mkdir(parents=True, exist_ok=True)
     name = f".{path.name}.{socket.gethostname()}.{os.getpid()}.{next(_counter)}{TEMPORARY}"

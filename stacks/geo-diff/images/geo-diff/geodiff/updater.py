@@ -38,7 +38,7 @@ def store(root: Path, delivery: Delivery) -> bool:
         png.size(delivery.body)
     except (ValueError, KeyError, TypeError) as exc:
         raise BadResultError(f"{exc.__class__.__name__}: {exc}") from exc
-    written = write_atomic(tile.path(root, surface), delivery.body)
+    written = write_atomic(tile.path(root, surface), delivery.body, same=png.same_picture)
     tile.path(root, REJECTED).unlink(missing_ok=True)  # it was mended
     return written
 
