@@ -36,13 +36,21 @@ def check(name: str, *, expected: object, actual: object, next_step: str = "") -
     CheckFailedError
         With both values, and `next_step` where given.
     """
-    passed = bool(expected == actual)
-    record = Check(name, _short(expected), _short(actual), passed)
+    return _verdict(name, _short(expected), _short(actual), bool(expected == actual), next_step)
+
+
+def check_at_most(name: str, *, limit: float, actual: float, next_step: str = "") -> Verdict:
+    """
+    Like `check`, for a number that must not exceed its limit.
+    """
+    return _verdict(name, f"at most {limit:g}", f"{actual:g}", actual <= limit, next_step)
+
+
+def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str) -> Verdict:
+    record = Check(name, expected, actual, passed)
     LEDGER.checks.append(record)
     if not passed:
-        raise CheckFailedError(
-            f"{name}: expected {record.expected}, saw {record.actual}", next_step=next_step
-        )
+        raise CheckFailedError(f"{name}: expected {expected}, saw {actual}", next_step=next_step)
     return Verdict(record)
 
 
