@@ -118,12 +118,18 @@ def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:
         .encode(
             x=alt.X("date:N", title="date"),
             y=alt.Y("tiles:Q", title="tiles on the manager's disk"),
-            color=alt.Color("surface:N", legend=None),
+            color=alt.Color("surface:N", legend=None, scale=_colours(surfaces)),
             column=alt.Column("surface:N", title=None, sort=["RAW", *surfaces]),
         )
         .properties(width=150, height=140)
     )
     return chart
+
+
+def _colours(surfaces: list[str]) -> alt.Scale:
+    known = {"FOREST-JUNGLE": "#2f7d3b", "OCEAN-SEA": "#2369a8", "DESERT": "#c9973f"}
+    kinds = ["RAW", *surfaces]
+    return alt.Scale(domain=kinds, range=[known.get(kind, "#8a929c") for kind in kinds])
 
 
 def _figure(name: str, png: bytes) -> str:

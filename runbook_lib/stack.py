@@ -140,11 +140,11 @@ def placement_table(
     return placed.groupby(["role", "service"]).size().unstack(fill_value=0)
 
 
-def find_stacks(manager: docker.DockerClient) -> list[str]:
+def find_stacks(manager: docker.DockerClient | None) -> list[str]:
     """
-    The names of the stacks that are deployed.
+    The names of the stacks that are deployed; without a manager there are none.
     """
-    services = manager.services.list()
+    services = manager.services.list() if manager else []
     return sorted({s.attrs["Spec"]["Labels"].get(_NAMESPACE, "") for s in services} - {""})
 
 
