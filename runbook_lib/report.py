@@ -84,7 +84,7 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
     path.write_text(
         environment.get_template("report.html.j2").render(
             run=run,
-            bodies={name: Markup(body) for name, body in bodies.items()},  # noqa: S704 - nbconvert escaped it
+            bodies={name: _linked(body, bodies) for name, body in bodies.items()},
             calls=sorted(calls.items()),
             needs={call: ", ".join(_NEEDS.get(call, [call])) or "none" for call in calls},
             policy=policy(calls),
@@ -94,3 +94,15 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
         encoding="utf-8",
     )
     return path
+
+
+def _linked(body: str, bodies: dict[str, str]) -> Markup:
+    """
+    Keep the links to notebooks that are in this report; of the others, keep the words.
+    """
+
+    def link(match: re.Match[str]) -> str:
+        return match[0] if match[1] in bodies else match[2]
+
+    linked = re.sub(r'<a href="#(\d\d_\w+)">(.*?)</a>', link, body)
+    return Markup(linked)  # noqa: S704 - nbconvert escaped it

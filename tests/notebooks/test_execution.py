@@ -13,34 +13,50 @@ import pytest
 from runbook_lib import interrupts
 from runbook_lib.execution import Execution, execute
 from runbook_lib.interrupts import Stopper
-from runbook_lib.kernels import Kernels, kernels
-from runbook_lib.notebooks import Cell, Notebook, find_notebooks
+from runbook_lib.kernels import Kernel, Kernels, kernels
+from runbook_lib.notebooks import Cell, Notebook
 from runbook_lib.runs import FAILED, INTERRUPTED, PASSED
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VALUES = {"cluster": "lab", "count": 2}
+SPARE = Notebook(
+    Path("00_spare.ipynb"), (Cell("code", "from runbook_lib import checks, wait", ()),)
+)
 
 
-@pytest.fixture
-def pool() -> Iterator[Kernels]:
-    with kernels() as made:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("execution")
+
+
+@pytest.fixture(scope="module")
+def pool(folder) -> Iterator[Kernels]:
+    """
+    Always with a spare kernel, so that the tests do not wait for theirs.
+    """
+    with pytest.MonkeyPatch.context() as patch, kernels() as made:
+        patch.chdir(folder)
+        made.warm_up(SPARE)
         yield made
 
 
 @pytest.fixture
-def go(pool, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def kernel(pool) -> Iterator[Kernel]:
+    taken = pool.take(SPARE)
+    pool.warm_up(SPARE)
+    yield taken
+    pool.release(taken)
+
+
+@pytest.fixture
+def go(kernel, folder):
+    (folder / "started").unlink(missing_ok=True)
 
     def run(case: str, *, stop: str = "") -> Execution:
-        source = tmp_path / f"01_{case}.ipynb"
-        source.write_bytes((FIXTURES / f"{case}.ipynb").read_bytes())
-        (notebook,) = find_notebooks(tmp_path)
-        pool.warm_up(notebook)
-        kernel = pool.take(notebook)
         stopper = Stopper(kernel, 600)
         if stop:
             threading.Thread(target=stop_when_started, args=(stopper, stop), daemon=True).start()
-        output = tmp_path / "out.ipynb"
+        source, output = FIXTURES / f"{case}.ipynb", folder / "out.ipynb"
         return execute(source, output, VALUES, kernel, stopper, on_cell=lambda _: None)
 
     return run
@@ -52,8 +68,8 @@ def stop_when_started(stopper: Stopper, reason: str) -> None:
     stopper.stop(reason)
 
 
-def errors_saved(tmp_path: Path) -> list[str]:
-    cells = json.loads((tmp_path / "out.ipynb").read_text())["cells"]
+def errors_saved(folder: Path) -> list[str]:
+    cells = json.loads((folder / "out.ipynb").read_text())["cells"]
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     return [output["ename"] for output in outputs if output["output_type"] == "error"]
 
@@ -65,13 +81,13 @@ def test_a_good_notebook_passes_with_its_values_and_its_ledger(go):
     assert ["at least one"] == [check["name"] for check in execution.ledger["checks"]]
 
 
-def test_a_failed_check_tells_its_cell_its_words_and_what_was_changed_before(go, tmp_path):
+def test_a_failed_check_tells_its_cell_its_words_and_what_was_changed_before(go, folder):
     execution = go("broken")
     assert (FAILED, "Compare") == (execution.verdict, execution.cell)
     assert "CheckFailedError: all answer: expected 6, saw 4\n  next: look again" == execution.error
     assert ["made"] == [change["action"] for change in execution.ledger["changes"]]
     assert [False] == [check["passed"] for check in execution.ledger["checks"]]
-    assert ["CheckFailedError"] == errors_saved(tmp_path)
+    assert ["CheckFailedError"] == errors_saved(folder)
 
 
 def test_another_error_comes_with_its_lines_and_without_colours(go):
@@ -88,39 +104,36 @@ def test_leaving_early_is_no_success(go):
     assert "SystemExit: the notebook was left before its end" == execution.error
 
 
-def test_the_death_of_a_kernel_is_a_failure_that_is_written_down(go, tmp_path):
+def test_the_death_of_a_kernel_is_a_failure_that_is_written_down(go, folder):
     execution = go("dies")
     assert (FAILED, "Die") == (execution.verdict, execution.cell)
     assert "DeadKernelError: Kernel died" == execution.error
-    assert ["DeadKernelError"] == errors_saved(tmp_path)
+    assert ["DeadKernelError"] == errors_saved(folder)
 
 
-def test_a_notebook_that_hangs_is_stopped_and_says_where(go, tmp_path):
+def test_a_notebook_that_hangs_is_stopped_and_says_where(go, folder):
     execution = go("hangs", stop="not finished within 4 s")
     assert (FAILED, "Wait") == (execution.verdict, execution.cell)
     assert "not finished within 4 s" == execution.error.splitlines()[0]
     assert execution.error.endswith("time.sleep(600)")
-    assert ["KeyboardInterrupt"] == errors_saved(tmp_path)
+    assert ["KeyboardInterrupt"] == errors_saved(folder)
 
 
-def test_a_kernel_that_ignores_the_interrupt_is_killed(go, tmp_path, monkeypatch):
+def test_a_kernel_that_ignores_the_interrupt_is_killed(go, folder, monkeypatch):
     monkeypatch.setattr(interrupts, "GRACE_S", 0.3)
     execution = go("stubborn", stop="not finished within 4 s")
     assert (FAILED, "not finished within 4 s") == (execution.verdict, execution.error)
-    assert ["DeadKernelError"] == errors_saved(tmp_path)
+    assert ["DeadKernelError"] == errors_saved(folder)
 
 
-def test_an_interrupt_saves_what_there_is(go, tmp_path):
+def test_an_interrupt_saves_what_there_is(go, folder):
     execution = go("hangs", stop=INTERRUPTED)
     assert (INTERRUPTED, "Wait") == (execution.verdict, execution.cell)
-    assert ["KeyboardInterrupt"] == errors_saved(tmp_path)
+    assert ["KeyboardInterrupt"] == errors_saved(folder)
 
 
-def test_nothing_runs_in_a_waiting_kernel_but_imports(pool):
-    cell = Cell("code", "from runbook_lib import checks, wait\n\nchecks.summary()", ())
-    notebook = Notebook(Path("00_x.ipynb"), (cell,))
-    pool.warm_up(notebook)
-    client = pool.take(notebook).manager.blocking_client()
+def test_nothing_runs_in_a_waiting_kernel_but_imports(kernel):
+    client = kernel.manager.blocking_client()
     client.start_channels()
     asked = {
         "names": "sorted(n for n in globals() if not n.startswith('_'))",

@@ -20,7 +20,7 @@ MODULES = {path.stem for path in LIBRARY}
 
 LAYERS = [
     {"errors", "ledger"},
-    {"progress", "changes", "checks"},
+    {"progress", "changes", "checks", "charts"},
     {"wait", "parallel"},
     # records that many nouns speak of, and pure comparisons
     {"instances", "key_pairs", "firewall", "stack_file", "convergence", "segmentation"},

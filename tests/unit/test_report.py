@@ -21,20 +21,28 @@ def page(tmp_path):
         Page("03_z", "Docker"),
     ]
     run = Run(tmp_path, "params/lab.yml", ["batch=3"], {"batch": 3}, pages, verdict=FAILED)
-    bodies = {"01_x": "<p>the first body</p>", "02_y": "<p>the second body</p>"}
+    bodies = {
+        "01_x": '<p>the first body</p><a href="#02_y">02</a> <a href="#91_z">91</a>',
+        "02_y": "<p>the second body</p>",
+    }
     return report.write(run, bodies).read_text()
 
 
 def test_it_says_first_how_the_run_ended_and_where(page):
     assert '<p class="verdict">failed</p>' in page
     assert "02_y, under “Prove”" in page
+    assert "4; expected 6" in page
     assert page.index("expected 6, saw 4") < page.index("<h2>Notebooks</h2>")
 
 
 def test_every_notebook_has_its_row_and_the_executed_ones_their_pages(page):
-    assert '<a href="#01_x">01_x</a>' in page
+    assert '<a href="#01_x">01 Instances</a>' in page
     assert "not run" in page
     assert "the first body" in page
+
+
+def test_links_lead_to_notebooks_of_this_report_only(page):
+    assert '<a href="#02_y">02</a> 91' in page
 
 
 def test_what_notebooks_say_is_text_not_markup(page):
