@@ -8,12 +8,12 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 from papermill.iorw import load_notebook_node
-from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
 from runbook_lib.runs import Run
@@ -48,7 +48,8 @@ def notebook_body(path: Path) -> str:
         if cell.cell_type == "markdown":  # a drawing would need a script; JupyterLab has it
             cell.source = re.sub(r"```mermaid\n.*?```", "", cell.source, flags=re.DOTALL)
     config = Config({"NbConvertBase": {"display_data_priority": _PICTURES_FIRST}})
-    exporter = HTMLExporter(config=config, template_name="basic", raw_template=_FOLDED)
+    make: Any = HTMLExporter  # nbconvert does not type its constructor
+    exporter = make(config=config, template_name="basic", raw_template=_FOLDED)
     exporter.log.setLevel("ERROR")  # it warns of tables and charts that have no alternative text
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
@@ -89,7 +90,6 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
             needs={call: ", ".join(_NEEDS.get(call, [call])) or "none" for call in calls},
             policy=policy(calls),
             style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
-            colours=Markup(HtmlFormatter(style="friendly").get_style_defs(".highlight")),  # noqa: S704 - of pygments
         ),
         encoding="utf-8",
     )
