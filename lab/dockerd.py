@@ -7,18 +7,16 @@ before a start; nothing is concluded from such files alone.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import netfilter
+from lab import traces
 from lab.errors import LabError
 from lab.processes import children_of, find_processes, shares_network, stop_process
 
@@ -59,9 +57,9 @@ class Daemon:
     @property
     def before_file(self) -> Path:
         """
-        The host's forwarding policy as it was before the first start, to be given back.
+        What the host was like before the first start.
         """
-        return self.run_dir / "before.json"
+        return self.data_root.parent / "host-before.json"
 
 
 def daemon_pids(daemon: Daemon) -> list[int]:
@@ -105,7 +103,7 @@ def is_ready(path: Path) -> bool:
         return False
 
 
-def start_daemon(daemon: Daemon, *, timeout_s: float = 60) -> None:
+def start_daemon(daemon: Daemon, *, timeout_s: float = 120) -> None:
     """
     Start the daemon detached and wait until it listens; nothing to do if it does already.
     """
@@ -114,8 +112,7 @@ def start_daemon(daemon: Daemon, *, timeout_s: float = 60) -> None:
     clear_leftovers(daemon)
     daemon.exec_root.mkdir(parents=True, exist_ok=True)
     daemon.data_root.mkdir(parents=True, exist_ok=True)
-    if not daemon.before_file.exists():
-        daemon.before_file.write_text(json.dumps(netfilter.forward_policies()), encoding="ascii")
+    traces.record(daemon.before_file)
     command = ["dockerd", "--data-root", str(daemon.data_root), "--exec-root"]
     command += [str(daemon.exec_root), "--pidfile", str(daemon.pid_file), "-H", daemon.host]
     with daemon.log_file.open("wb") as log:
@@ -156,8 +153,7 @@ def stop_daemon(daemon: Daemon) -> bool:
         subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
     # another engine, unless it is one inside a container, uses docker0 and the same chains
     if not any(shares_network(pid) for pid in find_processes("dockerd ")):
-        netfilter.remove_docker_rules(_policies_before(daemon))
-        netfilter.remove_bridge("docker0")
+        traces.remove(daemon.before_file)
     shutil.rmtree(daemon.run_dir, ignore_errors=True)
     return found
 
@@ -187,14 +183,6 @@ def _mounts_at_or_below(*roots: Path) -> list[str]:
     points = [line.split()[4] for line in lines]
     inside = [one for one in points if any(f"{one}/".startswith(f"{root}/") for root in roots)]
     return sorted(inside, reverse=True)  # the innermost first
-
-
-def _policies_before(daemon: Daemon) -> dict[str, str]:
-    with suppress(OSError, ValueError):
-        policies = json.loads(daemon.before_file.read_text(encoding="ascii"))
-        if isinstance(policies, dict):
-            return policies
-    return {}
 
 
 def _last_words(log_file: Path) -> str:

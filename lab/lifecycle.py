@@ -4,7 +4,7 @@ Bring a lab up: each part is looked for first, and what can be made at once is m
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,14 +24,12 @@ def up(config: LabConfig, daemon: dockerd.Daemon, steps: Steps) -> LabConfig:
     with steps.step("host"):
         preflight.require_ready(config, daemon)
     with ThreadPoolExecutor(8) as pool:
-        bases = _start_early(config, daemon, pool, steps)
+        _start_early(config, daemon, pool, steps)
         tiles = pool.submit(_sample, config, steps)
         with steps.step("engine") as step:
             engine = _engine(config, daemon)
             step.outcome = f"Docker {engine.version} at {engine.host}"
         config = replace(config, docker_host=engine.host)
-        for base in bases:
-            base.result()
         shop = images.open_workshop(engine.client(), config.cache_dir / "images")
         registry = pool.submit(_mirror_image, shop, engine, steps)
         with steps.step("machine image") as step:
@@ -55,19 +53,21 @@ def up(config: LabConfig, daemon: dockerd.Daemon, steps: Steps) -> LabConfig:
 
 def _start_early(
     config: LabConfig, daemon: dockerd.Daemon, pool: ThreadPoolExecutor, steps: Steps
-) -> list[Future[None]]:
+) -> None:
     """
     On a machine without an engine: make the bases while Docker is being installed and started.
+
+    Nobody waits for them here: whoever needs a base waits for its lock.
     """
     missing = packages.missing_programs(["dockerd"])
     if not missing or host.find_engine(daemon).engine is not None:
-        return []
+        return
     with steps.step("tools") as step:
         installed = packages.ensure_programs(["mmdebstrap", "zip"])
         step.outcome = f"installed {', '.join(installed)}" if installed else "nothing to do"
     folder = config.cache_dir / "images"
-    releases = (images.INSTANCE_RELEASE, images.SERVICE_RELEASE)
-    return [pool.submit(_base_tar, folder, release, steps) for release in releases]
+    for release in (images.INSTANCE_RELEASE, images.SERVICE_RELEASE):
+        pool.submit(_base_tar, folder, release, steps)
 
 
 def _base_tar(folder: Path, release: str, steps: Steps) -> None:
@@ -85,7 +85,12 @@ def _engine(config: LabConfig, daemon: dockerd.Daemon) -> host.Engine:
     """
     if not (config.state_dir / "lab.json").exists():
         return host.ensure_engine(daemon)
-    engine = host.ensure_engine(daemon, {"DOCKER_HOST": config.docker_host})
+    environ = {"DOCKER_HOST": config.docker_host}
+    if host.find_engine(daemon, environ).engine is None:
+        # A new engine ends what a killed one left running. A server that saw it would take that
+        # for guests that power off; one that starts later finds instances to boot.
+        service.stop_server(config)
+    engine = host.ensure_engine(daemon, environ)
     if engine.host != config.docker_host:
         raise LabError(
             f"the lab {config.name} has its instances on {config.docker_host}, which is silent",

@@ -37,7 +37,7 @@ def is_healthy(config: LabConfig) -> bool:
         return False
 
 
-def ensure_server(config: LabConfig, *, timeout_s: float = 40) -> bool:
+def ensure_server(config: LabConfig, *, timeout_s: float = 90) -> bool:
     """
     Start the server detached and wait until it answers; whether it had to be started.
 
