@@ -222,7 +222,7 @@ def admin_settings(environ: Mapping[str, str]) -> AdminSettings:
         node_proxy_port=read.whole("NODE_PROXY_PORT", 2375, 1, 65535),
         refresh_s=read.real("REFRESH_RATE", 5, 0.1, 3600),
         max_timeout_s=read.real("MAX_TIMEOUT", 120, 1, 86_400),
-        qty_task=read.real("QTY_TASK", 15, 0.001, 1_000_000),
+        qty_task=read.real("QTY_TASK", 50, 0.001, 1_000_000),
         grey=read.real("GREY_LIGHT", 0.2, 0, 1000),
         green=read.real("GREEN_LIGHT", 0.5, 0, 1000),
         yellow=read.real("YELLOW_LIGHT", 0.7, 0, 1000),
