@@ -78,9 +78,9 @@ def clear_abandoned(folder: Path) -> None:
     """
     Remove what killed runs left half made, of every release.
     """
-    for lock in folder.glob("*.lock"):
-        with only_one(lock):
-            _remove_abandoned(folder, lock.stem)
+    for release in {work.name.split("-")[1] for work in folder.glob(f"{PREFIX}*")}:
+        with only_one(folder / f"{release}.lock"):  # who makes it now is waited for
+            _remove_abandoned(folder, release)
 
 
 def _remove_abandoned(folder: Path, release: str) -> None:

@@ -189,7 +189,7 @@ def clear_abandoned(cache: Path) -> None:
     """
     Remove what a killed run left half made.
     """
-    if cache.exists():
+    if any(cache.glob(f"{WORK_PREFIX}*")):
         with only_one(cache / LOCK):
             _remove_abandoned(cache)
 
