@@ -13,6 +13,7 @@ from runbook_lib.interrupts import interruptible
 from runbook_lib.kernels import kernels
 from runbook_lib.notebooks import Notebook, find_notebooks, select_notebooks
 from runbook_lib.runs import INTERRUPTED, PASSED, Page, Run, get_unfinished, lock, new_folder
+from runbook_lib.settings import load, read_arguments
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _plan(request: Request) -> _Plan:
         given = [*earlier, *given]
     chosen = select_notebooks(everything, only=only, first=request.first, last=request.last)
     declared = parameters.declared(everything)
-    settings = parameters.load(request.parameters_file) | parameters.given(given, declared)
+    settings = load(request.parameters_file) | read_arguments(given, declared)
     values = parameters.resolve(settings, declared, parameters.declared(chosen))
     return _Plan(everything, chosen, given, values)
 

@@ -1,5 +1,5 @@
 """
-The values of a run: read from a file and the command line, and held against what is declared.
+The values of a run, or of a person's notebook, held against what the notebooks declare.
 
 Every problem is collected before one error is raised; nothing has run by then.
 """
@@ -9,24 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from html import escape
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from runbook_lib.declarations import TYPES, Parameter, declarations
 from runbook_lib.errors import ParameterError
 from runbook_lib.notebooks import Notebook
-
-
-@dataclass(frozen=True)
-class Setting:
-    """
-    A value, and where it is set: `params/lab.yml:12`, or `-p batch=300`.
-    """
-
-    value: Any
-    where: str
+from runbook_lib.settings import Setting, refuse
 
 
 @dataclass(frozen=True)
@@ -69,7 +57,7 @@ def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
             parameter.where if value == parameter.default else f"{notebook}, injected parameters"
         )
         problems += _problems(parameter, Setting(value, where))
-    _raise_for(problems)
+    refuse(problems)
     return InEffect(
         tuple((n, str(namespace.get(n, p.default)), p.help) for n, p in declared.items())
     )
@@ -106,7 +94,7 @@ def declared(notebooks: list[Notebook]) -> dict[str, Parameter]:
                 problems.append(f"{mine.where}: {name} is declared otherwise in {first.where}")
             elif not mine.required:
                 problems += _problems(mine, Setting(mine.default, mine.where))
-    _raise_for(problems)
+    refuse(problems)
     return found
 
 
@@ -123,73 +111,6 @@ def _of(notebook: Notebook) -> dict[str, Parameter]:
 
 def _contract(parameter: Parameter) -> tuple[str, Any, str, str]:
     return parameter.kind, parameter.default, parameter.help, parameter.rule
-
-
-def load(path: Path) -> dict[str, Setting]:
-    """
-    Read a flat YAML file of `name: value`.
-
-    Raises
-    ------
-    ParameterError
-        Where it is not there, is not flat, or sets a name twice.
-    """
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ParameterError(
-            f"expected a parameter file in YAML at {path}",
-            evidence=str(error),
-            next_step="name one of params/, such as params/lab.yml",
-        ) from error
-    if root is not None and not isinstance(root, yaml.MappingNode):
-        raise ParameterError(
-            f"expected {path} to hold lines  name: value", next_step="see params/lab.yml"
-        )
-    settings: dict[str, Setting] = {}
-    problems = []
-    for key, node in root.value if root else []:
-        where = f"{path}:{key.start_mark.line + 1}"
-        if key.value in settings:
-            problems.append(f"{where}: {key.value} is set before, at {settings[key.value].where}")
-        elif not _is_flat(node):
-            problems.append(f"{where}: {key.value} is nested; values are plain, or a list of such")
-        else:
-            value = yaml.SafeLoader("").construct_object(node, deep=True)
-            settings[str(key.value)] = Setting(value, where)
-    _raise_for(problems)
-    return settings
-
-
-def _is_flat(node: yaml.Node) -> bool:
-    if isinstance(node, yaml.SequenceNode):
-        return all(isinstance(item, yaml.ScalarNode) for item in node.value)
-    return isinstance(node, yaml.ScalarNode)
-
-
-def given(arguments: Sequence[str], declared: Mapping[str, Parameter]) -> dict[str, Setting]:
-    """
-    Read `name=value` of the command line by the declared types; a list is `a,b,c`.
-
-    A text that is not of its type stays a text, which `resolve` then refuses.
-    """
-    settings = {}
-    for argument in arguments:
-        name, _, text = argument.partition("=")
-        kind = declared[name].kind if name in declared else "str"
-        settings[name.strip()] = Setting(_typed(text, kind), f"-p {argument}")
-    return settings
-
-
-def _typed(text: str, kind: str) -> Any:  # noqa: ANN401 - of the declared type
-    if kind == "list":
-        return [item.strip() for item in text.split(",") if item.strip()]
-    if kind == "bool":
-        return {"true": True, "false": False}.get(text.lower(), text)
-    try:
-        return TYPES[kind](text)
-    except ValueError:
-        return text
 
 
 def resolve(
@@ -222,7 +143,7 @@ def resolve(
             problems.append(f"{setting.where}: no notebook declares {name}{hint}")
     for name in needed.keys() - settings.keys():
         problems += _problems(needed[name], Setting(needed[name].default, needed[name].where))
-    _raise_for(problems)
+    refuse(problems)
     return {name: setting.value for name, setting in settings.items()}
 
 
@@ -237,13 +158,3 @@ def _problems(parameter: Parameter, setting: Setting) -> list[str]:
         f"{setting.where}: {parameter.name} is {setting.value!r}, expected {parameter.expected}"
         f" ({parameter.help}){hint}"
     ]
-
-
-def _raise_for(problems: Sequence[str]) -> None:
-    if problems:
-        count = f"{len(problems)} parameter" + ("s are" if len(problems) > 1 else " is")
-        raise ParameterError(
-            f"expected parameters as the notebooks declare them; {count} not",
-            evidence="\n".join(problems),
-            next_step="correct each where it is set; nothing was run",
-        )

@@ -13,8 +13,9 @@ import pytest
 
 from runbook_lib.declarations import declarations
 from runbook_lib.leaks import Masker
-from runbook_lib.notebooks import Notebook, find_notebooks
-from runbook_lib.parameters import declared, load, resolve
+from runbook_lib.notebooks import Notebook, as_table, find_notebooks
+from runbook_lib.parameters import declared, resolve
+from runbook_lib.settings import load
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)
@@ -188,3 +189,9 @@ def test_its_links_lead_somewhere(notebook):
 def test_nothing_secret_is_written_in_it(notebook):
     _, kinds = Masker({}).mask(notebook.path.read_text())
     assert [] == kinds
+
+
+def test_the_readme_has_the_map_as_it_is_now(monkeypatch):
+    monkeypatch.chdir(FOLDER.parent)
+    readme = Path("README.md").read_text()
+    assert as_table(find_notebooks(Path("notebooks"))) in readme, "run  make map"

@@ -34,7 +34,8 @@ LAYERS = [
 RUNNER = {
     "declarations": {"errors"},
     "notebooks": {"errors"},
-    "parameters": {"errors", "declarations", "notebooks"},
+    "settings": {"errors", "declarations"},
+    "parameters": {"errors", "declarations", "notebooks", "settings"},
     "runs": {"errors"},
     "kernels": {"notebooks"},
     "interrupts": {"kernels", "runs"},
@@ -51,7 +52,16 @@ RUNNER = {
         "report",
         "runs",
     },
-    "headless": {"errors", "interrupts", "kernels", "notebooks", "parameters", "runs", "turns"},
+    "headless": {
+        "errors",
+        "interrupts",
+        "kernels",
+        "notebooks",
+        "parameters",
+        "runs",
+        "settings",
+        "turns",
+    },
     "__main__": {"errors", "headless", "notebooks"},
 }
 """The runner beside them: it knows notebooks, and nothing of clusters."""

@@ -7,7 +7,8 @@ import pytest
 from runbook_lib.declarations import declarations
 from runbook_lib.errors import ParameterError
 from runbook_lib.notebooks import Cell, Notebook
-from runbook_lib.parameters import check, declared, given, load, own, resolve
+from runbook_lib.parameters import check, declared, own, resolve
+from runbook_lib.settings import load, read_arguments
 
 CELL = """
 cluster: str = "geo-diff"  # tags everything
@@ -67,7 +68,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_the_command_line_is_read_by_declared_types():
     texts = ["worker_count=8", "wait_s=2", "adopt=true", "zones=a, b", "cluster=a=b"]
-    values = {name: s.value for name, s in given(texts, DECLARED).items()}
+    values = {name: s.value for name, s in read_arguments(texts, DECLARED).items()}
     assert {
         "worker_count": 8,
         "wait_s": 2.0,
@@ -78,7 +79,7 @@ def test_the_command_line_is_read_by_declared_types():
 
 
 def test_every_problem_is_told_at_once_with_value_rule_and_place(file):
-    settings = load(file("worker_cuont: 3\nworker_count: 0\ncluster: 24.04\n")) | given(
+    settings = load(file("worker_cuont: 3\nworker_count: 0\ncluster: 24.04\n")) | read_arguments(
         ["wait_s=soon", "adopt=perhaps"], DECLARED
     )
     with pytest.raises(ParameterError) as caught:
