@@ -24,7 +24,37 @@ _LIST = [
 ]
 
 
-def queue_table(engine: docker.DockerClient, service: str) -> pd.DataFrame:
+def wait_until_idle(
+    engine: docker.DockerClient, service: str, queues: list[str], timeout_s: float = 120
+) -> pd.DataFrame:
+    """
+    Wait until the named queues hold no message, neither ready nor in somebody's hands.
+
+    Without queues to wait for, nobody is asked, and the table is empty.
+    """
+
+    def probe() -> pd.DataFrame | Pending:
+        table = _queue_table(engine, service)
+        busy = table[table["name"].isin(queues) & (table["messages"] > 0)]
+        if len(busy):
+            return Pending(
+                ", ".join(f"{r.name}: {r.messages}" for r in busy.itertuples(index=False))
+            )
+        return table
+
+    if not queues:
+        return pd.DataFrame(columns=["name", "messages"])
+    return wait_for("Queues are empty", probe, timeout_s=timeout_s, poll_s=2)
+
+
+def backlog(table: pd.DataFrame, queues: list[str]) -> int:
+    """
+    How many messages the named queues hold.
+    """
+    return int(table[table["name"].isin(queues)]["messages"].sum())
+
+
+def _queue_table(engine: docker.DockerClient, service: str) -> pd.DataFrame:
     """
     One row a queue; columns: name, messages, messages_ready, messages_unacknowledged, consumers.
 
@@ -56,33 +86,3 @@ def queue_table(engine: docker.DockerClient, service: str) -> pd.DataFrame:
         )
     table = pd.DataFrame(json.loads(text[text.index("[") :]))
     return table.sort_values("name", ignore_index=True)
-
-
-def wait_until_idle(
-    engine: docker.DockerClient, service: str, queues: list[str], timeout_s: float = 120
-) -> pd.DataFrame:
-    """
-    Wait until the named queues hold no message, neither ready nor in somebody's hands.
-
-    Without queues to wait for, nobody is asked, and the table is empty.
-    """
-
-    def probe() -> pd.DataFrame | Pending:
-        table = queue_table(engine, service)
-        busy = table[table["name"].isin(queues) & (table["messages"] > 0)]
-        if len(busy):
-            return Pending(
-                ", ".join(f"{r.name}: {r.messages}" for r in busy.itertuples(index=False))
-            )
-        return table
-
-    if not queues:
-        return pd.DataFrame(columns=["name", "messages"])
-    return wait_for("Queues are empty", probe, timeout_s=timeout_s, poll_s=2)
-
-
-def backlog(table: pd.DataFrame, queues: list[str]) -> int:
-    """
-    How many messages the named queues hold.
-    """
-    return int(table[table["name"].isin(queues)]["messages"].sum())
