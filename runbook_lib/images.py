@@ -1,8 +1,9 @@
 """
-Images of a stack: built on the manager as the guide's script does, served by its registry.
+Images of a stack: built on the nodes, all at once, and given out by the registry.
 """
 
 import io
+import itertools
 import tarfile
 from collections.abc import Mapping
 
@@ -24,10 +25,14 @@ def references(builds: Mapping[str, Build], registry: str) -> dict[str, str]:
 
 
 def ensure_images(
-    manager: docker.DockerClient, builds: Mapping[str, Build], registry: str
+    engines: Mapping[str, docker.DockerClient], builds: Mapping[str, Build], registry: str
 ) -> Changes:
     """
-    Build and push what the manager does not have; the tag is a hash of the sources.
+    Build and push what the registry does not have; the tag is a hash of the sources.
+
+    The guide builds everything on the manager. Here the images are dealt out to the engines, each
+    is built on one of them and all at once: a t2.micro has one CPU. Without a registry (""), the
+    image is for the engine that builds it.
 
     Raises
     ------
@@ -36,14 +41,18 @@ def ensure_images(
     """
     changes = Changes()
     wanted = references(builds, registry)
+    turns = dict(zip(builds, itertools.cycle(engines.items()), strict=False))
 
     def one(build: Build) -> None:
+        role, engine = turns[build.name]
         reference = wanted[build.name]
-        if not _has(manager, reference):
-            _build(manager, build, reference)
-            changes.add("image", build.name, f"built {build.tag}")
-        if registry and not _is_pushed(manager, reference):
-            _push(manager, reference)
+        if registry and _is_pushed(engine, reference):
+            return
+        if not _has(engine, reference):
+            _build(engine, build, reference)
+            changes.add("image", build.name, f"built {build.tag} on {role}")
+        if registry:
+            _push(engine, reference)
             changes.add("image", build.name, f"pushed to {registry}")
 
     for_each("Images built and pushed", builds, one)
@@ -57,28 +66,28 @@ def find_pushed(manager: docker.DockerClient, images: Mapping[str, str]) -> list
     return [reference for reference in images.values() if _is_pushed(manager, reference)]
 
 
-def _has(manager: docker.DockerClient, reference: str) -> bool:
+def _has(engine: docker.DockerClient, reference: str) -> bool:
     try:
-        manager.images.get(reference)
+        engine.images.get(reference)
     except ImageNotFound:
         return False
     return True
 
 
-def _is_pushed(manager: docker.DockerClient, reference: str) -> bool:
+def _is_pushed(engine: docker.DockerClient, reference: str) -> bool:
     """
-    Ask the registry through the manager's engine: only the `worker` group can reach it.
+    Ask the registry through an engine: only the `worker` group can reach it.
     """
     try:
-        manager.images.get_registry_data(reference)
+        engine.images.get_registry_data(reference)
     except docker.errors.APIError:
         return False
     return True
 
 
-def _build(manager: docker.DockerClient, build: Build, reference: str) -> None:
+def _build(engine: docker.DockerClient, build: Build, reference: str) -> None:
     try:
-        manager.images.build(
+        engine.images.build(
             fileobj=_context(build),
             custom_context=True,
             dockerfile=build.dockerfile,
@@ -111,8 +120,8 @@ def _context(build: Build) -> io.BytesIO:
     return buffer
 
 
-def _push(manager: docker.DockerClient, reference: str) -> None:
-    for line in manager.images.push(reference, stream=True, decode=True):
+def _push(engine: docker.DockerClient, reference: str) -> None:
+    for line in engine.images.push(reference, stream=True, decode=True):
         if "error" in line:
             raise CommandError(
                 f"expected the registry to take {reference}; it did not",

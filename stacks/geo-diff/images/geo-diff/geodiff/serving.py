@@ -16,7 +16,7 @@ from geodiff.settings import BrokerSettings
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.25, 5.0
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.25, 2.0
 LASTED_S = 10.0
 
 Session = Callable[[Link], Coroutine[None, None, None]]
