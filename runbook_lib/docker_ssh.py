@@ -40,7 +40,8 @@ def find_docker_clients(
     """
     A Docker client for those of the hosts that have an engine.
     """
-    present = run_all("Engines looked for", dict(connections), "command -v dockerd || true")
+    look = "command -v dockerd || true"  # in root's PATH, not in the user's
+    present = run_all("Engines looked for", dict(connections), look, sudo=True)
     return {name: docker_client(connections[name]) for name, path in present.items() if path}
 
 

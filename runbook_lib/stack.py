@@ -148,6 +148,18 @@ def find_stacks(manager: docker.DockerClient | None) -> list[str]:
     return sorted({s.attrs["Spec"]["Labels"].get(_NAMESPACE, "") for s in services} - {""})
 
 
+def find_containers(clients: Mapping[str, docker.DockerClient], name: str) -> list[str]:
+    """
+    The containers of a stack on these engines, as "role container", running or not.
+    """
+    labels: dict[str, Any] = {"label": f"{_NAMESPACE}={name}"}
+    return [
+        f"{role} {container.name}"
+        for role, client in clients.items()
+        for container in client.containers.list(all=True, filters=labels)
+    ]
+
+
 def remove_stack(
     connection: fabric.Connection | None,
     manager: docker.DockerClient | None,
