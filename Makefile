@@ -23,14 +23,14 @@ setup: .venv/.done ## the virtual environment, from the lock
 run: lab-up ## the main job on the lab: notebooks 00 to 06 headless, to a report
 	@$(BIN)/runbook run $(PARAMS)
 
-test: setup ## everything: the gate, then the whole runbook on the lab, each notebook twice
-	@$(BIN)/pytest tests
+test: check ## everything: the gate, then the whole runbook on the lab, each notebook twice
+	@$(BIN)/pytest tests/lab
 
 check: setup ## the gate: lint, types, unit tests, notebook rules
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest tests/unit tests/notebooks
+	@$(BIN)/pytest -n 2 --dist loadfile tests/unit tests/notebooks
 
 walkthrough: lab-up ## JupyterLab on prepared copies of the notebooks
 	@$(BIN)/jupyter lab "$$($(BIN)/runbook prepare $(PARAMS))"

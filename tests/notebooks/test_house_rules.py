@@ -15,7 +15,7 @@ from runbook_lib.declarations import declarations
 from runbook_lib.leaks import Masker
 from runbook_lib.notebooks import Notebook, as_table, find_notebooks
 from runbook_lib.parameters import declared, resolve
-from runbook_lib.settings import load
+from runbook_lib.settings import Setting, load
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)
@@ -87,9 +87,11 @@ def test_a_name_has_the_same_type_default_and_help_everywhere():
 
 
 @pytest.mark.parametrize("file", ["lab.yml", "aws.yml"])
-def test_every_parameter_file_is_valid(file):
+def test_every_parameter_file_is_valid_once_it_says_where_the_tiles_are(file):
     everything = declared(NOTEBOOKS)
-    assert resolve(load(FOLDER.parent / "params" / file), everything, everything)
+    values = load(FOLDER.parent / "params" / file)
+    values["tiles_url"] = Setting("https://example.org/tiles", "here")
+    assert resolve(values, everything, everything)
 
 
 @every_notebook
