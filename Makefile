@@ -30,7 +30,7 @@ check: setup ## the gate: lint, types, unit tests, notebook rules
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --dist loadfile tests/unit tests/notebooks
+	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/notebooks
 
 walkthrough: lab-up ## JupyterLab on prepared copies of the notebooks
 	@$(BIN)/jupyter lab "$$($(BIN)/runbook prepare $(PARAMS))"

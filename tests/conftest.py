@@ -9,6 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# moto reads this when it is imported; without it, every fresh account loads 1,285 images
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
