@@ -24,15 +24,20 @@ def references(builds: Mapping[str, Build], registry: str) -> dict[str, str]:
     return {name: f"{prefix}{name}:{build.tag}" for name, build in builds.items()}
 
 
-def ensure_images(
-    engines: Mapping[str, docker.DockerClient], builds: Mapping[str, Build], registry: str
+def ensure_built(
+    engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
 ) -> Changes:
     """
-    Build and push what the registry does not have; the tag is a hash of the sources.
+    Build the images that neither their engine nor their registry has, all at once.
 
-    The guide builds everything on the manager. Here the images are dealt out to the engines, each
-    is built on one of them and all at once: a t2.micro has one CPU. Without a registry (""), the
-    image is for the engine that builds it.
+    The guide builds everything on the manager, one after the other. Here the images are dealt out
+    to the engines in their order: a t2.micro has one CPU.
+
+    Parameters
+    ----------
+    wanted
+        The reference of each image, and its build. The first goes to the first engine: an image
+        without a registry in its reference belongs there.
 
     Raises
     ------
@@ -40,22 +45,33 @@ def ensure_images(
         Naming each image that does not build, with the last lines of its build.
     """
     changes = Changes()
-    wanted = references(builds, registry)
-    turns = dict(zip(builds, itertools.cycle(engines.items()), strict=False))
+    turns = dict(zip(wanted, itertools.cycle(engines.items()), strict=False))
 
-    def one(build: Build) -> None:
-        role, engine = turns[build.name]
-        reference = wanted[build.name]
-        if registry and _is_pushed(engine, reference):
-            return
-        if not _has(engine, reference):
+    def one(reference: str) -> None:
+        role, engine = turns[reference]
+        build = wanted[reference]
+        if not _has(engine, reference) and not _is_pushed(engine, reference):
             _build(engine, build, reference)
             changes.add("image", build.name, f"built {build.tag} on {role}")
-        if registry:
-            _push(engine, reference)
-            changes.add("image", build.name, f"pushed to {registry}")
 
-    for_each("Images built and pushed", builds, one)
+    for_each("Images built", {reference: reference for reference in wanted}, one)
+    return changes
+
+
+def ensure_pushed(
+    engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
+) -> Changes:
+    """
+    Push what the registry does not have, from the engines that built it, all at once.
+    """
+    changes = Changes()
+
+    def one(reference: str) -> None:
+        if not _is_pushed(next(iter(engines.values())), reference):
+            _push(next(e for e in engines.values() if _has(e, reference)), reference)
+            changes.add("image", wanted[reference].name, f"pushed {wanted[reference].tag}")
+
+    for_each("Images pushed", {reference: reference for reference in wanted}, one)
     return changes
 
 
@@ -78,6 +94,8 @@ def _is_pushed(engine: docker.DockerClient, reference: str) -> bool:
     """
     Ask the registry through an engine: only the `worker` group can reach it.
     """
+    if "/" not in reference:
+        return False
     try:
         engine.images.get_registry_data(reference)
     except docker.errors.APIError:

@@ -36,12 +36,13 @@ def _versions() -> dict[str, str]:
 @dataclass
 class Page:
     """
-    One notebook of a run; its verdict is "" until it has run.
+    One notebook of a run; its verdict is "" until it has run. `started` is seconds since the epoch.
     """
 
     name: str
     title: str
     verdict: str = ""
+    started: float = 0.0
     seconds: float = 0.0
     cell: str = ""
     error: str = ""

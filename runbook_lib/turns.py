@@ -96,6 +96,7 @@ class _Turn:
     def _note(self, execution: Execution) -> None:
         page = self.page
         page.verdict, page.seconds, page.cell = execution.verdict, execution.seconds, execution.cell
+        page.started = time.time() - execution.seconds
         page.error = self.masker.mask(execution.error)[0]
         ledger: dict[str, Any] = map_texts(execution.ledger, lambda t: self.masker.mask(t)[0])
         page.changes = ledger.get("changes", [])

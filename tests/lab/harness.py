@@ -1,0 +1,74 @@
+"""
+A lab beside any other, and the runbook pointed at it: its name, port, subnet and cluster are not
+the user's. For the tests and for the benchmarks.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+LABS = Path.home() / ".cache/geo-diff-runbook/labs"  # before the hermetic fixtures move the home
+
+
+class Lab:
+    """
+    The lab's command line for one lab; `network` is the first half of its /16.
+    """
+
+    def __init__(self, name: str, port: int, network: str) -> None:
+        self.name = name
+        self.place = ["--port", str(port), "--subnet", f"{network}.0.0/16"]
+
+    def up(self) -> None:
+        """
+        With an operator who has no more rights than params/iam-policy.json.
+        """
+        self._call("up", *self.place, "--policy", "params/iam-policy.json")
+
+    def down(self) -> None:
+        self._call("down")
+
+    def _call(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "lab", *arguments, "--name", self.name]
+        result = subprocess.run(
+            command, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False
+        )
+        output = result.stdout + result.stderr
+        assert result.returncode == 0, output[-6000:]
+
+
+class Runbook:
+    """
+    The command line of the runbook, pointed at a lab.
+    """
+
+    def __init__(self, folder: Path, name: str, port: int, network: str) -> None:
+        self.runs = folder / "runs"
+        endpoint = f"http://127.0.0.1:{port}"
+        self.given = {
+            "cluster": f"runbook-{name}",
+            "endpoint_url": endpoint,
+            "checkip_url": f"{endpoint}/checkip",
+            "credentials_file": LABS / name / "credentials",
+            "key_file": folder / "keys" / f"runbook-{name}.pem",
+            "tiles_url": f"http://{network}.0.1:{port}/geo-diff-tiles",
+        }
+
+    def run(self, *arguments: str, code: int = 0, **given: object) -> dict[str, dict]:
+        """
+        Run notebooks headless; the record of each by its number.
+        """
+        values = [f"{name}={value}" for name, value in (self.given | given).items()]
+        command = [sys.executable, "-m", "runbook_lib", "run", "params/lab.yml", *arguments]
+        command += [part for value in values for part in ("-p", value)]
+        command += ["--runs", str(self.runs)]
+        result = subprocess.run(
+            command, cwd=PROJECT, capture_output=True, text=True, timeout=1200, check=False
+        )
+        self.output = result.stdout + result.stderr
+        assert result.returncode == code, self.output[-6000:]
+        records = sorted(self.runs.glob("2*/run.json"))
+        pages = json.loads(records[-1].read_text())["pages"] if records else []
+        return {page["name"][:2]: page for page in pages}
