@@ -42,13 +42,13 @@ class Page:
     name: str
     title: str
     verdict: str = ""
-    started: float = 0.0
     seconds: float = 0.0
     cell: str = ""
     error: str = ""
     changes: list[dict[str, str]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
+    started: float = 0.0
 
     @property
     def tally(self) -> str:
