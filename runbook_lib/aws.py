@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from runbook_lib.errors import AccessError
 from runbook_lib.ledger import LEDGER
@@ -70,7 +70,7 @@ def whoami(sts: Any) -> str:  # noqa: ANN401 - a boto3 client
     """
     try:
         return str(sts.get_caller_identity()["Arn"])
-    except (ClientError, EndpointConnectionError) as error:
+    except (ClientError, BotoCoreError) as error:
         raise AccessError(
             f"expected AWS to know these credentials at {sts.meta.endpoint_url}; it did not",
             evidence=str(error),

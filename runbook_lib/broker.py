@@ -51,6 +51,13 @@ def backlog(table: pd.DataFrame, queues: list[str]) -> int:
     """
     How many messages the named queues hold.
     """
+    known = set(table["name"])
+    if missing := [queue for queue in queues if queue not in known]:
+        raise NotFoundError(
+            f"expected the queues {', '.join(queues)}; the broker has no {', '.join(missing)}",
+            evidence=f"it has {', '.join(sorted(known)) or 'none'}",
+            next_step="correct `queues`",
+        )
     return int(table[table["name"].isin(queues)]["messages"].sum())
 
 

@@ -10,6 +10,9 @@ from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAd
 
 from runbook_lib.ssh import run_all
 
+_OLDEST, _NEWEST = "1.41", "1.44"
+"""API versions of Docker 20.10 and 25; an engine is spoken to in the newest that both know."""
+
 
 def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker.DockerClient:
     """
@@ -18,12 +21,14 @@ def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker
     The SDK's own `ssh://` reads ~/.ssh/config and opens a connection of its own; here each
     request is a channel of ours that runs `docker system dial-stdio` on the host.
     """
-    client = docker.DockerClient(base_url="http://docker.invalid:1", version="1.41")
+    client = docker.DockerClient(base_url="http://docker.invalid:1", version=_OLDEST)
     adapter = _Adapter(connection, timeout_s)
     client.api.timeout = timeout_s
     client.api.mount("http+docker://ssh", adapter)
     client.api.base_url = "http+docker://ssh"
     client.api._custom_adapter = adapter
+    spoken = client.api.version(api_version=False)["ApiVersion"]
+    client.api._version = min(spoken, _NEWEST, key=_parts)
     return client
 
 
@@ -43,6 +48,10 @@ def find_docker_clients(
     look = "command -v dockerd || true"  # in root's PATH, not in the user's
     present = run_all("Engines looked for", dict(connections), look, sudo=True)
     return {name: docker_client(connections[name]) for name, path in present.items() if path}
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 class _Channel(SSHConnection):

@@ -23,28 +23,41 @@ REGISTRY_PORT = 5001
 _APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq"
 
 # The key's fingerprint is Docker's own, https://docs.docker.com/engine/install/ubuntu/
+_REFRESH = """
+refresh() {{  # the lists have a lock of their own, which apt does not wait for
+  for attempt in $(seq 20); do {apt} update && return; sleep 10; done
+  return 1
+}}
+"""
+
 _DOCKER_CE = """
 . /etc/os-release
 install -d -m 0755 /etc/apt/keyrings
-curl -fsSL --retry 5 "https://download.docker.com/linux/$ID/gpg" -o /etc/apt/keyrings/docker.asc
-gpg --show-keys --with-colons /etc/apt/keyrings/docker.asc \
-  | grep -q 9DC858229FC7DD38854AE2D88D81803C0EBFCD88
+curl -fsSL --retry 5 "https://download.docker.com/linux/$ID/gpg" -o /etc/apt/docker.asc.partial
+if ! gpg --show-keys --with-colons /etc/apt/docker.asc.partial \
+  | grep 9DC858229FC7DD38854AE2D88D81803C0EBFCD88 >/dev/null; then
+  echo "the key of Docker's repository is not the one that Docker publishes"; exit 1
+fi
+mv /etc/apt/docker.asc.partial /etc/apt/keyrings/docker.asc
 echo "deb [arch=$(dpkg --print-architecture) signed-by=/etc/apt/keyrings/docker.asc]" \
   "https://download.docker.com/linux/$ID $VERSION_CODENAME stable" \
   >/etc/apt/sources.list.d/docker.list
-{apt} update
+refresh
 {apt} install -y docker-ce{pin} docker-ce-cli{pin} containerd.io
 """
 
 _DISTRO = """
 install_docker() {{ {apt} install -y --no-install-recommends docker.io{pin} iptables; }}
-install_docker || {{ {apt} update && install_docker; }}
+install_docker || {{ refresh && install_docker; }}
 """
 
 _INSTALL = """
 if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
 if command -v dockerd >/dev/null && docker version >/dev/null 2>&1; then echo present; exit; fi
-({script}) >/var/log/runbook-docker.log 2>&1 || {{ tail -5 /var/log/runbook-docker.log; exit 1; }}
+bash -euo pipefail -c {script} >/var/log/runbook-docker.log 2>&1 || {{
+  tail -5 /var/log/runbook-docker.log
+  exit 1
+}}
 systemctl reset-failed docker 2>/dev/null || true
 systemctl enable --now docker >/dev/null 2>&1 || true
 timeout 60 sh -c 'until docker version >/dev/null 2>&1; do sleep 0.2; done' || {{
@@ -68,7 +81,8 @@ _REMOVE = """
 if ! command -v dockerd >/dev/null; then echo absent; exit; fi
 systemctl disable --now docker.socket docker.service containerd.service >/dev/null 2>&1 || true
 DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq purge -y \
-  docker.io docker-ce docker-ce-cli containerd containerd.io runc >/dev/null 2>&1 ||
+  docker.io docker-ce docker-ce-cli docker-ce-rootless-extras docker-buildx-plugin \
+  docker-compose-plugin containerd containerd.io runc >/dev/null 2>&1 ||
 DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq purge -y \
   docker.io containerd runc >/dev/null
 rm -rf /etc/docker /etc/apt/sources.list.d/docker.list /etc/apt/keyrings/docker.asc
@@ -115,7 +129,8 @@ def ensure_engine(
     """
     source = {"docker-ce": _DOCKER_CE, "distro": _DISTRO}[docker_source]
     pin = f"={shlex.quote(docker_version)}" if docker_version else ""
-    install = _INSTALL.format(script=source.format(apt=_APT, pin=pin))
+    script = (_REFRESH + source).format(apt=_APT, pin=pin)
+    install = _INSTALL.format(script=shlex.quote(script))
     configure = _CONFIGURE.format(wanted=shlex.quote(json.dumps(options, indent=2)))
     changes = Changes()
 

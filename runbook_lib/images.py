@@ -11,7 +11,7 @@ import docker
 from docker.errors import BuildError, ImageNotFound
 
 from runbook_lib.changes import Changes
-from runbook_lib.errors import CommandError
+from runbook_lib.errors import CommandError, NotFoundError
 from runbook_lib.parallel import for_each
 from runbook_lib.stack_file import Build, source_files
 
@@ -68,7 +68,13 @@ def ensure_pushed(
 
     def one(reference: str) -> None:
         if not _is_pushed(next(iter(engines.values())), reference):
-            _push(next(e for e in engines.values() if _has(e, reference)), reference)
+            owners = [engine for engine in engines.values() if _has(engine, reference)]
+            if not owners:
+                raise NotFoundError(
+                    f"expected an engine that has {reference}; none has it",
+                    next_step="run 06_work_stack from its beginning: it builds what is missing",
+                )
+            _push(owners[0], reference)
             changes.add("image", wanted[reference].name, f"pushed {wanted[reference].tag}")
 
     for_each("Images pushed", {reference: reference for reference in wanted}, one)

@@ -89,6 +89,26 @@ def get_instances(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
     return {i.role: i for i in found}
 
 
+def find_running(ec2: "EC2Client", cluster: str) -> list[Instance]:
+    """
+    The instances of the cluster, maybe none; for an undo that has to reach every one of them.
+
+    Raises
+    ------
+    NotFoundError
+        Where one exists but does not run: nothing could be undone on it.
+    """
+    found = find_instances(ec2, cluster)
+    stopped = [f"{i.role} is {i.state}" for i in found if i.state != "running"]
+    if stopped:
+        raise NotFoundError(
+            f"expected every instance of cluster {cluster!r} to run",
+            evidence="\n".join(stopped),
+            next_step="start it with 01_instances, or terminate all with 91_remove_instances",
+        )
+    return found
+
+
 def get_image(ec2: "EC2Client", ssm: "SSMClient", ubuntu_release: str) -> tuple[str, str]:
     """
     The newest Ubuntu image of a release, as Canonical publishes it: its id and root device.
@@ -158,13 +178,19 @@ def ensure_instances(
     return changes
 
 
-def wait_for_instances(ec2: "EC2Client", cluster: str, timeout_s: float = 300) -> list[Instance]:
+def wait_for_instances(
+    ec2: "EC2Client", cluster: str, wanted: list[Wanted], timeout_s: float = 600
+) -> list[Instance]:
     """
-    Wait until every instance of the cluster runs and both of EC2's status checks are ok.
+    Wait until every wanted instance runs and both of EC2's status checks are ok.
+
+    EC2 may show a fresh instance to one request and not yet to the next.
     """
 
     def probe() -> list[Instance] | Pending:
         found = find_instances(ec2, cluster)
+        if len(found) < len(wanted):
+            return Pending(f"EC2 shows {len(found)} instances", len(found), len(wanted))
         ids = [i.instance_id for i in found]
         statuses = ec2.describe_instance_status(InstanceIds=ids, IncludeAllInstances=True)
         ok = {
@@ -213,6 +239,18 @@ def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
     found += [("security group", g["GroupId"]) for g in groups]
     found += [("key pair", k["KeyName"]) for k in ec2.describe_key_pairs(**tagged)["KeyPairs"]]
     return [f"{kind} {name}" for kind, name in found]
+
+
+def wait_until_nothing_is_left(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> list[str]:
+    """
+    Wait until EC2 shows nothing of the cluster any more; disks take seconds after their instance.
+    """
+
+    def probe() -> list[str] | Pending:
+        left = find_leftovers(ec2, cluster)
+        return Pending(", ".join(left)) if left else left
+
+    return wait_for("Nothing is left in EC2", probe, timeout_s=timeout_s, poll_s=1)
 
 
 def table(instances: list[Instance]) -> pd.DataFrame:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
 
 
+_ORIGIN_TAG, _MADE = "runbook:key-file", "made"
+
+
 def key_path(key_file: str) -> Path:
     """
     The path of a private key that exists and that only its owner can read.
@@ -64,6 +67,7 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     """
     changes = Changes()
     path = Path(key_file).expanduser()
+    made = False
     known = _find(ec2, cluster)
     if known and not path.exists():
         raise NotFoundError(
@@ -72,13 +76,15 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
         )
     if not path.exists():
         _write_key(path)
+        made = True
         changes.add("key file", str(path), "made")
-    key = load_ssh_private_key(key_path(key_file).read_bytes(), password=None)
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    key_path(key_file)
+    public = _public_half(path)
     if known is None:
         tags: list[Any] = [
             {"Key": "runbook:cluster", "Value": cluster},
             {"Key": "runbook:role", "Value": "key-pair"},
+            {"Key": _ORIGIN_TAG, "Value": _MADE if made else "brought"},
         ]
         ec2.import_key_pair(
             KeyName=cluster,
@@ -86,7 +92,7 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
             TagSpecifications=[{"ResourceType": "key-pair", "Tags": tags}],
         )
         changes.add("key pair", cluster, "imported")
-    elif known.get("PublicKey", "").split()[:2] != public.decode().split()[:2]:
+    elif not _is_half_of(known, public):
         raise ConflictError(
             f"the key pair {cluster!r} of EC2 is not the one in {path}",
             evidence=f"EC2 has {known.get('PublicKey', 'no public key')[:60]}…",
@@ -97,17 +103,25 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
 
 def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     """
-    Delete the pair from EC2, then the private key and the pinned host keys from this machine.
+    Delete the pair from EC2, and from this machine the private key that was made for it.
+
+    A key that its owner brought stays, and so does one that EC2 does not know: it may belong to a
+    cluster of another name, region or account.
     """
     changes = Changes()
-    if _find(ec2, cluster):
-        ec2.delete_key_pair(KeyName=cluster)
-        changes.add("key pair", cluster, "deleted")
+    known = _find(ec2, cluster)
+    if known is None:
+        return changes
     path = Path(key_file).expanduser()
-    for file in (path, known_hosts_path(key_file)):
-        if file.exists():
-            file.unlink()
-            changes.add("file", str(file), "deleted")
+    tags = {t["Key"]: t["Value"] for t in known.get("Tags", [])}
+    if path.exists() and _is_half_of(known, _public_half(path)):
+        ours = [path] if tags.get(_ORIGIN_TAG) == _MADE else []
+        for file in (*ours, known_hosts_path(key_file)):
+            if file.exists():
+                file.unlink()
+                changes.add("file", str(file), "deleted")
+    ec2.delete_key_pair(KeyName=cluster)
+    changes.add("key pair", cluster, "deleted")
     return changes
 
 
@@ -117,6 +131,15 @@ def known_hosts_path(key_file: str) -> Path:
     """
     path = Path(key_file).expanduser()
     return path.with_name(f"{path.name}.known_hosts")
+
+
+def _public_half(path: Path) -> bytes:
+    key = load_ssh_private_key(path.read_bytes(), password=None)
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+
+
+def _is_half_of(pair: "KeyPairInfoTypeDef", public: bytes) -> bool:
+    return pair.get("PublicKey", "").split()[:2] == public.decode().split()[:2]
 
 
 def _find(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None":

@@ -112,7 +112,9 @@ def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.
     def probe() -> bool | Pending:
         try:
             connection.open()
-        except (paramiko.ssh_exception.NoValidConnectionsError, TimeoutError, EOFError) as error:
+        except (paramiko.AuthenticationException, paramiko.BadHostKeyException):
+            raise
+        except (paramiko.SSHException, OSError, EOFError) as error:
             return Pending(f"{instance.public_ip}: {error or type(error).__name__}")
         return True
 

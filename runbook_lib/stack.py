@@ -65,6 +65,7 @@ def ensure_stack(
     resolve = "always" if all("/" in image for image in images.values()) else "never"
     run(
         connection,
+        f"# docker stack deploy {name}\n"  # an error shows the first line: it names no variable
         f"env {environment} docker stack deploy --prune --resolve-image {resolve} "
         f"--compose-file - {shlex.quote(name)} <<'RUNBOOK_STACK' 2>&1\n{text}\nRUNBOOK_STACK\n",
         sudo=True,

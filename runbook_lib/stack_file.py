@@ -154,9 +154,10 @@ def sources_hash(folder: Path) -> str:
 
 def source_files(folder: Path) -> list[Path]:
     """
-    The files of a build context, sorted; Python's caches are no sources.
+    The files of a build context, sorted; the caches of Python and its tools are no sources.
     """
-    return sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    caches = {"__pycache__", ".mypy_cache", ".ruff_cache"}
+    return sorted(p for p in folder.rglob("*") if p.is_file() and caches.isdisjoint(p.parts))
 
 
 def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, int]) -> str:

@@ -175,6 +175,8 @@ def remove_tiles(
     if connection is None:
         return changes
     for volume in manager.volumes.list(filters={"name": VOLUME}) if manager else []:
+        if volume.name != VOLUME:  # Docker's filter takes a part of the name for the name
+            continue
         volume.remove()
         changes.add("volume", VOLUME, "removed")
     folders = f"{shlex.quote(data.directory)} {shlex.quote(data.parts)}"

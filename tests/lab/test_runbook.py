@@ -71,7 +71,7 @@ def test_a_rule_that_somebody_added_by_hand_is_revoked(runbook):
 
 def test_any_other_stack_file_deploys_the_same_way(runbook):
     """A pulled image, a service built from its folder with a secret, and a global one."""
-    given = {"stack_file": OTHER_STACK, "stack_name": "other", "surfaces": "[]", "queues": "[]"}
+    given = {"stack_file": OTHER_STACK, "stack_name": "other", "surfaces": "", "queues": ""}
     first = runbook.run("--only", "06", **given)["06"]
     second = runbook.run("--only", "06", **given)["06"]
     removed = runbook.run("--only", "96", stack_file=OTHER_STACK, stack_name="other")["96"]

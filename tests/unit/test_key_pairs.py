@@ -74,6 +74,23 @@ def test_a_file_of_another_pair_is_refused(ec2, key_file, tmp_path):
         ensure_key_pair(ec2, "geo-diff", str(tmp_path / "other.pem"))
 
 
+def test_a_key_that_its_owner_brought_survives_the_teardown(ec2, key_file):
+    ensure_key_pair(ec2, "geo-diff", key_file)
+    remove_key_pair(ec2, "other", key_file)
+    ec2.delete_key_pair(KeyName="geo-diff")
+    ensure_key_pair(ec2, "geo-diff", key_file)
+    remove_key_pair(ec2, "geo-diff", key_file)
+
+    assert key_path(key_file).is_file()
+
+
+def test_tearing_down_a_mistyped_cluster_keeps_the_key(ec2, key_file):
+    ensure_key_pair(ec2, "geo-diff", key_file)
+
+    assert [] == remove_key_pair(ec2, "geo-dif", key_file)
+    assert key_path(key_file).is_file()
+
+
 def test_removing_takes_the_pair_the_key_and_the_pinned_hosts(ec2, key_file):
     ensure_key_pair(ec2, "geo-diff", key_file)
     known_hosts_path(key_file).write_text("i-1 ssh-ed25519 AAAA\n")

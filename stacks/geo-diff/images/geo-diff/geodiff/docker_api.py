@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-API = "v1.41"
 BUSY_UPDATES = {"updating", "rollback_started", "paused", "rollback_paused"}
 
 
@@ -53,7 +52,7 @@ class Task:
 def _call(base: str, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
-        f"http://{base}/{API}{path}",
+        f"http://{base}{path}",  # no version: the engine answers in its own
         data=data,
         method=method,
         headers={"Content-Type": "application/json"},
