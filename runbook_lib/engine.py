@@ -46,8 +46,9 @@ refresh
 {apt} install -y docker-ce{pin} docker-ce-cli{pin} containerd.io
 """
 
+# pigz: the engine unpacks images with it where it is there; docker-ce recommends it by itself
 _DISTRO = """
-install_docker() {{ {apt} install -y --no-install-recommends docker.io{pin} iptables; }}
+install_docker() {{ {apt} install -y --no-install-recommends docker.io{pin} iptables pigz; }}
 install_docker || {{ refresh && install_docker; }}
 """
 

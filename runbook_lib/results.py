@@ -54,7 +54,7 @@ def wait_for_results(
             )
         return Pending(f"{done} of {wanted} results", done, wanted)
 
-    return wait_for("Tiles segmented", probe, timeout_s=timeout_s, poll_s=1)
+    return wait_for("Tiles segmented", probe, timeout_s=timeout_s, poll_s=2)
 
 
 def compare_sample(

@@ -207,6 +207,8 @@ def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> d
     """
     The bytes of some tiles in one round trip; a path is for example `RAW/2004-01-15/3/2/5.png`.
     """
+    if not paths:
+        return {}
     names = " ".join(shlex.quote(path) for path in paths)
     packed = run(manager, f"cd {shlex.quote(data.directory)} && tar -cf - {names} | base64 -w0")
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed))) as tar:
