@@ -149,16 +149,22 @@ def find_stacks(manager: docker.DockerClient | None) -> list[str]:
     return sorted({s.attrs["Spec"]["Labels"].get(_NAMESPACE, "") for s in services} - {""})
 
 
-def find_containers(clients: Mapping[str, docker.DockerClient], name: str) -> list[str]:
+def wait_for_no_containers(
+    clients: Mapping[str, docker.DockerClient], name: str, timeout_s: float = 60
+) -> list[str]:
     """
-    The containers of a stack on these engines, as "role container", running or not.
+    Wait until no engine has a container of the stack, running or not; returns those left: none.
     """
-    labels: dict[str, Any] = {"label": f"{_NAMESPACE}={name}"}
-    return [
-        f"{role} {container.name}"
-        for role, client in clients.items()
-        for container in client.containers.list(all=True, filters=labels)
-    ]
+
+    def probe() -> list[str] | Pending:
+        left = [
+            f"{container['Names'][0]} on {role}"
+            for role, client in clients.items()
+            for container in _containers(client, name)
+        ]
+        return Pending(", ".join(left)) if left else left
+
+    return wait_for(f"No container of {name} is left", probe, timeout_s=timeout_s)
 
 
 def remove_stack(
@@ -184,8 +190,8 @@ def remove_stack(
 
     def probe() -> bool | Pending:
         tasks = [t for t in manager.api.tasks() if _is_of(t, name)]
-        containers = manager.containers.list(all=True, filters=labels)
-        left = len(tasks) + len(containers) + len(manager.networks.list(filters=labels))
+        networks = manager.networks.list(filters=labels)
+        left = len(tasks) + len(_containers(manager, name)) + len(networks)
         return Pending(f"{left} tasks and networks left") if left else True
 
     wait_for(f"Stack {name} removed", probe, timeout_s=timeout_s)
@@ -205,6 +211,14 @@ def remove_secrets(manager: docker.DockerClient | None, stack: StackFile) -> Cha
             secret.remove()
             changes.add("secret", secret.name, "removed")
     return changes
+
+
+def _containers(client: docker.DockerClient, name: str) -> list[dict[str, Any]]:
+    """
+    As listed: to inspect each one as well would trip over those that go in between.
+    """
+    label = f"{_NAMESPACE}={name}"
+    return list(client.api.containers(all=True, filters={"label": label}))
 
 
 def _services(manager: docker.DockerClient, name: str) -> list[Any]:
