@@ -54,7 +54,11 @@ install_docker || {{ refresh && install_docker; }}
 
 _INSTALL = """
 if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
-if command -v dockerd >/dev/null && docker version >/dev/null 2>&1; then echo present; exit; fi
+wanted={wanted}
+if command -v dockerd >/dev/null && docker version >/dev/null 2>&1; then
+  installed=$(dpkg-query --show --showformat '${{Version}}' {package} || true)
+  if [ -z "$wanted" ] || [ "$installed" = "$wanted" ]; then echo present; exit; fi
+fi
 bash -euo pipefail -c {script} >/var/log/runbook-docker.log 2>&1 || {{
   tail -5 /var/log/runbook-docker.log
   exit 1
@@ -126,12 +130,15 @@ def ensure_engine(
     options
         The content of /etc/docker/daemon.json; where it differs, the engine is restarted.
     docker_version
-        The exact package version; "" for the newest.
+        The exact package version; "" for the newest, or whatever is there.
     """
     source = {"docker-ce": _DOCKER_CE, "distro": _DISTRO}[docker_source]
     pin = f"={shlex.quote(docker_version)}" if docker_version else ""
     script = (_REFRESH + source).format(apt=_APT, pin=pin)
-    install = _INSTALL.format(script=shlex.quote(script))
+    package = {"docker-ce": "docker-ce", "distro": "docker.io"}[docker_source]
+    install = _INSTALL.format(
+        script=shlex.quote(script), wanted=shlex.quote(docker_version), package=package
+    )
     configure = _CONFIGURE.format(wanted=shlex.quote(json.dumps(options, indent=2)))
     changes = Changes()
 

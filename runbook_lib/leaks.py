@@ -94,11 +94,11 @@ def credentials_in_use(credentials_file: str) -> dict[str, str]:
         session.set_config_variable("credentials_file", str(Path(credentials_file).expanduser()))
     try:
         found = session.get_credentials()
-    except BotoCoreError:
+        frozen = found.get_frozen_credentials() if found else None
+    except BotoCoreError:  # also a single sign-on that has expired
+        frozen = None
+    if frozen is None:
         return {}  # 00_start_here says what is wrong with them
-    if found is None:
-        return {}
-    frozen = found.get_frozen_credentials()
     named = {
         "the AWS secret access key": frozen.secret_key,
         "the AWS session token": frozen.token,

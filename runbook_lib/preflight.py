@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from runbook_lib.errors import ParameterError
 
@@ -57,12 +59,17 @@ def allowed_actions(
     """
     Ask EC2 by DryRun whether it would do what the runbook needs; columns: action, answer.
 
+    An answer is "allowed", "refused" (a right is missing), or EC2's own words for anything else.
+
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html (DryRun)
     """
     tags = [{"Key": "runbook:cluster", "Value": cluster}, {"Key": "runbook:role", "Value": "dry"}]
 
     def tagged(*kinds: str) -> list[Any]:
         return [{"ResourceType": kind, "Tags": tags} for kind in kinds]
+
+    never_used = Ed25519PrivateKey.generate().public_key()
+    public_key = never_used.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
 
     requests: dict[str, Any] = {
         "RunInstances": lambda: ec2.run_instances(
@@ -79,6 +86,12 @@ def allowed_actions(
             GroupName=f"{cluster}-dry",
             Description="asked by DryRun",
             TagSpecifications=tagged("security-group"),
+        ),
+        "ImportKeyPair": lambda: ec2.import_key_pair(
+            DryRun=True,
+            KeyName=f"{cluster}-dry",
+            PublicKeyMaterial=public_key,
+            TagSpecifications=tagged("key-pair"),
         ),
         "DescribeInstances": lambda: ec2.describe_instances(DryRun=True),
         "DescribeSecurityGroups": lambda: ec2.describe_security_groups(DryRun=True),

@@ -1,7 +1,11 @@
 """
 One line that moves while something takes long, in a notebook; silent elsewhere.
+
+Work dealt out to threads has one line, that of who deals it out: a line for each of six hosts says
+no more and hides the rest.
 """
 
+import threading
 import time
 from html import escape
 from types import TracebackType
@@ -26,7 +30,7 @@ class Progress:
         self._handle: DisplayHandle | None = None
 
     def __enter__(self) -> "Progress":
-        if get_ipython() is not None:
+        if get_ipython() is not None and threading.current_thread() is threading.main_thread():
             self._handle = display(HTML(self._line("…")), display_id=True)
         return self
 

@@ -21,6 +21,7 @@ def wait_for_results(
     data: DataSet,
     surfaces: list[str],
     *,
+    stack_name: str,
     timeout_s: float = 1500,
     stalled_s: float = 120,
 ) -> pd.DataFrame:
@@ -50,7 +51,7 @@ def wait_for_results(
         if time.monotonic() - since > stalled_s:
             raise WaitTimeoutError(
                 f"expected {wanted} results; {done} are there, and none came for {stalled_s:g} s",
-                next_step="docker service logs geo-diff-work_worker  on the manager",
+                next_step=f"docker service logs {stack_name}_worker  on the manager",
             )
         return Pending(f"{done} of {wanted} results", done, wanted)
 

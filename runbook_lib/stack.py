@@ -21,7 +21,7 @@ from runbook_lib.instances import Instance
 from runbook_lib.ssh import run
 from runbook_lib.stack_file import StackFile, keeps_replicas, render
 from runbook_lib.swarm import address
-from runbook_lib.wait import Pending, wait_for
+from runbook_lib.wait import Pending, wait_for, wait_until_none
 
 _NAMESPACE = "com.docker.stack.namespace"
 
@@ -153,18 +153,17 @@ def wait_for_no_containers(
     clients: Mapping[str, docker.DockerClient], name: str, timeout_s: float = 60
 ) -> list[str]:
     """
-    Wait until no engine has a container of the stack, running or not; returns those left: none.
+    Wait until no engine has a container of the stack, running or not; returns those left.
     """
 
-    def probe() -> list[str] | Pending:
-        left = [
+    def look() -> list[str]:
+        return [
             f"{container['Names'][0]} on {role}"
             for role, client in clients.items()
             for container in _containers(client, name)
         ]
-        return Pending(", ".join(left)) if left else left
 
-    return wait_for(f"No container of {name} is left", probe, timeout_s=timeout_s)
+    return wait_until_none(f"No container of {name} is left", look, timeout_s=timeout_s)
 
 
 def remove_stack(
@@ -182,11 +181,12 @@ def remove_stack(
     changes = Changes()
     if connection is None or manager is None:
         return changes
-    for service in _services(manager, name):
-        changes.add("service", str(service.name), "removed")
+    services = _services(manager, name)
     labels: dict[str, Any] = {"label": f"{_NAMESPACE}={name}"}
-    if changes or manager.networks.list(filters=labels):
+    if services or manager.networks.list(filters=labels):
         run(connection, f"docker stack rm {shlex.quote(name)} 2>&1", sudo=True)
+    for service in services:
+        changes.add("service", str(service.name), "removed")
 
     def probe() -> bool | Pending:
         tasks = [t for t in manager.api.tasks() if _is_of(t, name)]

@@ -53,3 +53,19 @@ def wait_for(
                     next_step=next_step or "run this notebook again: it goes on where it stopped",
                 )
             time.sleep(poll_s)
+
+
+def wait_until_none(
+    what: str, look: Callable[[], list[str]], *, timeout_s: float, poll_s: float = 0.5
+) -> list[str]:
+    """
+    Look until nothing is found; returns what the last look found: after `timeout_s` it may be some.
+
+    For a check that is to judge what is left, where `wait_for` would judge by itself.
+    """
+    deadline = time.monotonic() + timeout_s
+    with Progress(what) as progress:
+        while (found := look()) and time.monotonic() < deadline:
+            progress.update(", ".join(found))
+            time.sleep(poll_s)
+    return found

@@ -7,14 +7,9 @@ import pytest
 from moto import mock_aws
 
 from runbook_lib.errors import ConflictError, NotFoundError
-from runbook_lib.instances import (
-    ensure_instances,
-    find_instances,
-    find_leftovers,
-    get_instances,
-    remove_instances,
-    wanted_instances,
-)
+from runbook_lib.instance_lifecycle import ensure_instances, remove_instances
+from runbook_lib.instances import find_instances, get_instances, wanted_instances
+from runbook_lib.leftovers import find_leftovers
 
 WANTED = wanted_instances(2, 30, 8)
 ROLES = ["manager", "worker-1", "worker-2", "admin-web"]

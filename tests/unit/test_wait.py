@@ -5,7 +5,7 @@ Waiting ends: with the answer, with the probe's error, or with what was last see
 import pytest
 
 from runbook_lib.errors import WaitTimeoutError
-from runbook_lib.wait import Pending, wait_for
+from runbook_lib.wait import Pending, wait_for, wait_until_none
 
 
 def test_the_answer_is_whatever_is_not_pending():
@@ -26,3 +26,12 @@ def test_the_limit_tells_what_was_last_seen_and_what_to_do():
 def test_an_error_of_the_probe_passes_through():
     with pytest.raises(ZeroDivisionError):
         wait_for("nothing", lambda: 1 // 0, timeout_s=5)
+
+
+def test_what_goes_in_time_is_none():
+    looks = iter([["a disk", "a group"], ["a disk"], []])
+    assert [] == wait_until_none("gone", lambda: next(looks), timeout_s=5, poll_s=0)
+
+
+def test_what_stays_is_returned_for_the_check_to_judge():
+    assert ["a disk"] == wait_until_none("gone", lambda: ["a disk"], timeout_s=0)
