@@ -24,6 +24,7 @@ LAYERS = [
     {"wait", "parallel"},
     # records that many nouns speak of, and pure comparisons
     {"instances", "key_pairs", "firewall", "stack_file", "convergence", "segmentation"},
+    {"recordings"},
     {"probe_agent", "reachability_chart"},
     # the wire
     {"aws", "ssh"},
