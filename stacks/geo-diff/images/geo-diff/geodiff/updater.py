@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geodiff import png, serving, topology
 from geodiff.broker import Delivery, Link
+from geodiff.dead_letters import bury
 from geodiff.settings import UpdaterSettings, updater_settings
 from geodiff.tiles import REJECTED, SURFACES, parse_tile, remove_strays, write_atomic
 
@@ -68,14 +69,7 @@ class Updater:
         try:
             await loop.run_in_executor(self._disk, store, self._settings.tiles_dir, delivery)
         except BadResultError as exc:
-            log.warning("%s: %s", delivery.message_id[:80], exc)
-            await link.publish(
-                "",
-                topology.DEAD_LETTER_QUEUE,
-                delivery.body,
-                message_id=delivery.message_id[:255],
-                headers={**delivery.headers, "reason": str(exc)},
-            )
+            await bury(link, delivery, str(exc))
         link.ack(delivery)
 
 

@@ -4,18 +4,16 @@ The worker: takes a task, segments the tile, publishes three results, then ackno
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from geodiff import serving, topology
 from geodiff.broker import Delivery, Link
+from geodiff.dead_letters import bury
 from geodiff.segmentation import SHARE_KEYWORD, BadTileError, segment
 from geodiff.settings import WorkerSettings, worker_settings
 from geodiff.tiles import Tile, parse_tile
-
-log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -45,7 +43,7 @@ class Worker:
         try:
             tile = parse_tile(delivery.message_id)
         except ValueError as exc:
-            await self._bury(link, delivery, str(exc))
+            await bury(link, delivery, str(exc), self._settings.task_id)
             link.ack(delivery)
             return
         loop = asyncio.get_running_loop()
@@ -74,16 +72,6 @@ class Worker:
         link.ack(delivery)
         self._done += 1
 
-    async def _bury(self, link: Link, delivery: Delivery, reason: str) -> None:
-        log.warning("%s: %s", delivery.message_id[:80], reason)
-        await link.publish(
-            "",
-            topology.DEAD_LETTER_QUEUE,
-            delivery.body,
-            message_id=delivery.message_id[:255],
-            headers={**delivery.headers, "reason": reason, "task-id": self._settings.task_id},
-        )
-
     async def _reject(self, link: Link, delivery: Delivery, tile: Tile, reason: str) -> None:
         """
         Keep the tile as evidence, and let the updater write down that it is not to be dealt again.
@@ -91,7 +79,7 @@ class Worker:
         raw_mtime_ns = int(delivery.headers.get("raw-mtime-ns", 0))
         record = {"tile": str(tile), "reason": reason, "raw_mtime_ns": raw_mtime_ns}
         await asyncio.gather(
-            self._bury(link, delivery, reason),
+            bury(link, delivery, reason, self._settings.task_id),
             link.publish(
                 topology.RES_XCHG,
                 "",
