@@ -2,15 +2,17 @@
 What the services decide without a broker: leases, silence, rates, the form of the log.
 """
 
+import json
+import math
 import re
 from datetime import UTC, datetime
 
 import pytest
 from geodiff import docker_api
-from geodiff.admin_worker import decision_line
+from geodiff.admin_worker import decision_line, decision_record, worker_record
 from geodiff.broker import Delivery
 from geodiff.dealer import Dealt
-from geodiff.policy import Decision, Light
+from geodiff.policy import Decision, Light, Seen
 from geodiff.queue_rates import SlidingRate
 from geodiff.tiles import Tile
 from geodiff.updater import BadResultError, store
@@ -85,6 +87,37 @@ def test_a_decision_reads_as_in_the_authors_logs():
     pattern = r"Workers State - Work Load: (\S+) - Replicas: (\d+)/(\d+) - Msg count: (-?\d+)"
     assert ("0.40", "8", "12", "17") == re.search(pattern, line).groups()
     assert line.endswith("Light: GREEN - Batch: 300 - Time: 2004-01-15T12:00:00.000000Z")
+
+
+def test_a_decision_is_recorded_with_what_it_was_made_from():
+    decision = Decision(load=0.4, light=Light.GREEN, replicas=12, batch=300, greys=0)
+    seen = Seen(published_per_s=160.0, running=8, desired=12, batch=300)
+    record = json.loads(decision_record(decision, seen, datetime(2004, 1, 15, 12, tzinfo=UTC)))
+    assert {
+        "record": "decision",
+        "time": "2004-01-15T12:00:00+00:00",
+        "published_per_s": 160.0,
+        "load": 0.4,
+        "light": "GREEN",
+        "running": 8,
+        "wanted": 12,
+        "batch": 300,
+    } == record
+
+
+def test_an_infinite_load_is_recorded_as_not_measured():
+    """
+    Strict JSON has no infinity; the rate and the zero workers beside it say why.
+    """
+    decision = Decision(load=math.inf, light=Light.RED, replicas=2, batch=300, greys=0)
+    record = decision_record(decision, Seen(9.0, 0, 0, 300), datetime(2004, 1, 15, tzinfo=UTC))
+    assert None is json.loads(record)["load"]
+
+
+def test_a_sign_of_life_is_recorded_as_the_worker_said_it():
+    sign = {"task_id": "t1", "node": "n1", "tiles_done": 7, "time": "2004-01-15T12:00:00+00:00"}
+    expected = {"record": "worker", "task": "t1", "node": "n1", "tiles_done": 7}
+    assert expected | {"time": sign["time"]} == json.loads(worker_record(sign))
 
 
 def test_dockers_nine_digits_of_a_second_are_read():

@@ -5,8 +5,10 @@ The admin-worker: scales the worker service by the policy, and replaces workers 
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from geodiff import docker_api, serving, topology
@@ -28,6 +30,39 @@ def decision_line(decision: Decision, running: int, messages: int, now: datetime
         f" [+] Workers State - Work Load: {decision.load:.2f}"
         f" - Replicas: {running}/{decision.replicas} - Msg count: {messages}"
         f" - Light: {decision.light} - Batch: {decision.batch} - Time: {now:%Y-%m-%dT%H:%M:%S.%fZ}"
+    )
+
+
+def decision_record(decision: Decision, seen: Seen, now: datetime) -> str:
+    """
+    Say a decision once more as one line of JSON, for whoever records a load.
+    """
+    return json.dumps(
+        {
+            "record": "decision",
+            "time": now.isoformat(),
+            "published_per_s": round(seen.published_per_s, 3),
+            "load": round(decision.load, 4) if math.isfinite(decision.load) else None,
+            "light": decision.light,
+            "running": seen.running,
+            "wanted": decision.replicas,
+            "batch": decision.batch,
+        }
+    )
+
+
+def worker_record(sign: Mapping[str, object]) -> str:
+    """
+    Say what a worker's KEEP_ALIVE told, as one line of JSON.
+    """
+    return json.dumps(
+        {
+            "record": "worker",
+            "time": sign.get("time"),
+            "task": sign["task_id"],
+            "node": sign.get("node"),
+            "tiles_done": sign.get("tiles_done"),
+        }
     )
 
 
@@ -81,8 +116,12 @@ class AdminWorker:
             return
         seen = Seen(rate_per_s, running, service.replicas, self._batch, self._greys)
         decision = decide(self._rules, seen)
+        if settings.hold:
+            decision = replace(decision, replicas=service.replicas, batch=self._batch, greys=0)
         waiting = await link.ready(topology.TASK_QUEUE)
-        log.info(decision_line(decision, running, waiting, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        log.info(decision_line(decision, running, waiting, now))
+        log.info(decision_record(decision, seen, now))
         if service.is_busy:
             log.info(" [+] %s is %s: not scaled", settings.worker_service, service.update_state)
         elif decision.replicas != service.replicas:
@@ -128,7 +167,9 @@ class AdminWorker:
 def _hear(link: Link, sign: Delivery, signs: SignsOfLife) -> None:
     link.ack(sign)
     try:
-        signs.heard(str(json.loads(sign.body)["task_id"]), time.time())
+        said = json.loads(sign.body)
+        signs.heard(str(said["task_id"]), time.time())
+        log.info(worker_record(said))
     except (ValueError, TypeError, KeyError) as exc:
         log.warning(" [!] a KEEP_ALIVE is not readable: %r", exc)
 

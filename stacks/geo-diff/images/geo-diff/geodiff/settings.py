@@ -71,6 +71,7 @@ class AdminSettings:
     yellow: float
     min_scale: int
     max_scale: int
+    hold: bool
     batch: int
     min_batch: int
     batch_step: int
@@ -228,6 +229,7 @@ def admin_settings(environ: Mapping[str, str]) -> AdminSettings:
         yellow=read.real("YELLOW_LIGHT", 0.7, 0, 1000),
         min_scale=read.whole("MIN_SCALE", 1, 1, 1000),
         max_scale=read.whole("MAX_SCALE", 15, 1, 1000),
+        hold=read.text("HOLD", "no", r"yes|no") == "yes",
         batch=batch,
         min_batch=min_batch,
         batch_step=read.whole("BATCH_STEP", 50, 1, 100_000),

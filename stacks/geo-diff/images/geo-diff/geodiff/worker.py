@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 from geodiff import serving, topology
 from geodiff.broker import Delivery, Link
@@ -100,6 +101,7 @@ class Worker:
                 "task_id": self._settings.task_id,
                 "node": self._settings.node,
                 "tiles_done": self._done,
+                "time": datetime.now(UTC).isoformat(),
             }
             await link.publish("", topology.KEEP_ALIVE_QUEUE, json.dumps(sign).encode())
             await asyncio.sleep(self._settings.keep_alive_s)
