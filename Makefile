@@ -33,9 +33,7 @@ check: setup ## the gate: lint, types, unit tests, notebook rules
 	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/notebooks
 
 walkthrough: lab-up ## JupyterLab on prepared copies of the notebooks
-	@folder=$$($(BIN)/runbook prepare $(PARAMS)); root=$$([ "$$(id -u)" != 0 ] || echo --allow-root); \
-	  $(BIN)/jupyter lab $$root --LabApp.default_url=/lab/tree/00_start_here.ipynb \
-	  --LabApp.news_url= "$$folder"
+	@$(BIN)/runbook walkthrough $(PARAMS)
 
 bench: lab-up ## measure: ratios against references of the same run
 	@$(BIN)/python -m tests.bench

@@ -1,5 +1,5 @@
 """
-The command line: `runbook run | list | prepare | map`.
+The command line: `runbook run | walkthrough | prepare | list | map`.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from pathlib import Path
 from runbook_lib.errors import RunbookError
 from runbook_lib.headless import Request, prepare, run
 from runbook_lib.notebooks import as_table, find_notebooks, write_map
+from runbook_lib.walkthrough import open_jupyterlab
 
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -18,9 +19,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     Run the command; 0 where all is well, 1 after an error, 130 after an interrupt.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    end = given.index("--") if "--" in given else len(given)
+    options = _parser().parse_args(given[:end])
     try:
-        _act(options)
+        _act(options, given[end + 1 :])
     except RunbookError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _act(options: argparse.Namespace) -> None:
+def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> None:
     if options.command == "list":
         print(as_table(find_notebooks(options.notebooks)), end="")
     elif options.command == "map":
@@ -51,8 +54,10 @@ def _act(options: argparse.Namespace) -> None:
         )
         if options.command == "run":
             run(request)
-        else:
+        elif options.command == "prepare":
             print(prepare(request))
+        else:
+            open_jupyterlab(prepare(request), of_jupyterlab)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=float, default=1800.0, metavar="S", help="for each notebook (1800)"
     )
     commands.add_parser("prepare", parents=[valued], help="copies with these values, for a person")
+    commands.add_parser(
+        "walkthrough",
+        parents=[valued],
+        help="JupyterLab on such copies; what follows -- goes to JupyterLab",
+    )
     commands.add_parser("list", parents=[common], help="the map of the notebooks")
     write = commands.add_parser("map", parents=[common], help="put the map into a page")
     write.add_argument("--write", type=Path, required=True, metavar="README.md")

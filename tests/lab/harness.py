@@ -60,10 +60,8 @@ class Runbook:
         """
         Run notebooks headless; the record of each by its number.
         """
-        values = [f"{name}={value}" for name, value in (self.given | given).items()]
         command = [sys.executable, "-m", "runbook_lib", "run", "params/lab.yml", *arguments]
-        command += [part for value in values for part in ("-p", value)]
-        command += ["--runs", str(self.runs)]
+        command += [*self.values(**given), "--runs", str(self.runs)]
         result = subprocess.run(
             command, cwd=PROJECT, capture_output=True, text=True, timeout=1200, check=False
         )
@@ -72,3 +70,10 @@ class Runbook:
         records = sorted(self.runs.glob("2*/run.json"))
         pages = json.loads(records[-1].read_text())["pages"] if records else []
         return {page["name"][:2]: page for page in pages}
+
+    def values(self, **given: object) -> list[str]:
+        """
+        The options that point a command at this lab; `given` goes before what is usual.
+        """
+        pairs = [f"{name}={value}" for name, value in (self.given | given).items()]
+        return [part for pair in pairs for part in ("-p", pair)]

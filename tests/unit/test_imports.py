@@ -63,7 +63,8 @@ RUNNER = {
         "settings",
         "turns",
     },
-    "__main__": {"errors", "headless", "notebooks"},
+    "walkthrough": set(),
+    "__main__": {"errors", "headless", "notebooks", "walkthrough"},
 }
 """The runner beside them: it knows notebooks, and nothing of clusters."""
 

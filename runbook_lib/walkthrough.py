@@ -1,0 +1,52 @@
+"""
+JupyterLab on prepared copies of the notebooks, opened at the first of them.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_SETTINGS = {
+    # a walk through one's own machines is no place for news
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    # what a cell says while it works stays in view; the prose is read, not edited
+    "@jupyterlab/notebook-extension:tracker": {"scrollPastEnd": True, "windowingMode": "none"},
+}
+"""Defaults of this walkthrough; what a person has set in his own JupyterLab goes before them."""
+
+
+def command(folder: Path, arguments: Sequence[str]) -> list[str]:
+    """
+    JupyterLab on the folder; `arguments` are its own, and go before ours.
+    """
+    first = min(path.name for path in folder.glob("*.ipynb"))
+    as_root = ["--allow-root"] if os.geteuid() == 0 else []
+    opened = f"--LabApp.default_url=/lab/tree/{first}"
+    return [sys.executable, "-m", "jupyterlab", *as_root, opened, *arguments, str(folder)]
+
+
+def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """
+    The environment in which JupyterLab finds our defaults, written beside the copies.
+
+    Source: https://jupyterlab.readthedocs.io/en/stable/user/directories.html (overrides)
+    """
+    config = folder / ".jupyter"
+    overrides = config / "labconfig" / "default_setting_overrides.json"
+    overrides.parent.mkdir(parents=True, exist_ok=True)
+    overrides.write_text(json.dumps(_SETTINGS, indent=1))
+    known = environ.get("JUPYTER_CONFIG_PATH")
+    return {
+        **environ,
+        "JUPYTER_CONFIG_PATH": os.pathsep.join([*filter(None, [known]), str(config)]),
+    }
+
+
+def open_jupyterlab(folder: Path, arguments: Sequence[str]) -> None:
+    """
+    Become JupyterLab: its signals, its exit code and its output are those of this process.
+    """
+    words = command(folder, arguments)
+    os.execve(words[0], words, environment(folder, os.environ))  # noqa: S606 - no shell is meant
