@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from geodiff import docker_api
 from geodiff.admin_worker import decision_line, decision_record, worker_record
+from geodiff.audit import Audit
 from geodiff.broker import Delivery
 from geodiff.dealer import Dealt
 from geodiff.policy import Decision, Light, Seen
@@ -176,3 +177,13 @@ def test_a_result_of_a_mended_tile_takes_its_rejection_away(tmp_path):
     assert store(tmp_path, result(**headers))
     assert not TILE.path(tmp_path, "REJECTED").exists()
     assert TILE.path(tmp_path, "DESERT").exists()
+
+
+def test_books_are_kept_only_where_they_are_asked_for(caplog):
+    caplog.set_level("INFO")
+    Audit(is_kept=False).note("published", Tile("2004-01-15", 1, 0, 1))
+    Audit(is_kept=True).note("stored", "2004-01-15/1/0/1", layer="DESERT", is_new=True)
+
+    assert [{"audit": "stored", "tile": "2004-01-15/1/0/1", "layer": "DESERT", "is_new": True}] == [
+        json.loads(line) for line in caplog.messages
+    ]

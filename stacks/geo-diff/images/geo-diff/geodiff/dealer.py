@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 
 from geodiff import serving, topology
+from geodiff.audit import Audit
 from geodiff.broker import Delivery, Link
 from geodiff.settings import DealerSettings, dealer_settings
 from geodiff.tiles import MAX_BYTES, RAW, Tile, pending
@@ -61,6 +62,7 @@ class Dealer:
 
     def __init__(self, settings: DealerSettings) -> None:
         self._settings = settings
+        self._audit = Audit(settings.audit)
         self._batch = settings.batch
         self._dealt = Dealt(settings.lease_s)
 
@@ -141,6 +143,7 @@ class Dealer:
             headers={**tile.headers(), "raw-mtime-ns": mtime_ns},
         )
         self._dealt.add(tile, time.monotonic())
+        self._audit.note("published", tile)
 
     async def _room(self, link: Link, wanted: int) -> None:
         """

@@ -38,6 +38,7 @@ class DealerSettings:
     wait_s: float
     lease_s: float
     max_queued: int
+    audit: bool
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class UpdaterSettings:
     broker: BrokerSettings
     tiles_dir: Path
     prefetch: int
+    audit: bool
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,15 @@ class AdminSettings:
     batch: int
     min_batch: int
     batch_step: int
+
+
+@dataclass(frozen=True)
+class TileServerSettings:
+    tiles_dir: Path
+    token: str = field(repr=False)
+    ui_origin: str
+    port: int
+    threads: int
 
 
 class Reader:
@@ -182,6 +193,7 @@ def dealer_settings(environ: Mapping[str, str]) -> DealerSettings:
         wait_s=read.real("WAIT", 2, 0, 3600),
         lease_s=read.real("LEASE", 60, 1, 86_400),
         max_queued=read.whole("MAX_QUEUED", 20_000, 1, 10_000_000),
+        audit=read.text("AUDIT", "no", r"yes|no") == "yes",
     )
     read.done()
     return settings
@@ -206,6 +218,21 @@ def updater_settings(environ: Mapping[str, str]) -> UpdaterSettings:
         broker=read.broker(),
         tiles_dir=read.directory("TILES_DIR", "/tiles", writable=True),
         prefetch=read.whole("PREFETCH", 32, 1, 1000),
+        audit=read.text("AUDIT", "no", r"yes|no") == "yes",
+    )
+    read.done()
+    return settings
+
+
+def tile_server_settings(environ: Mapping[str, str]) -> TileServerSettings:
+    read = Reader(environ)
+    settings = TileServerSettings(
+        tiles_dir=read.directory("TILES_DIR", "/tiles", writable=False),
+        token=read.secret("TILE_API_TOKEN_FILE", "/run/secrets/tile_api_token"),
+        # an origin as browsers write it: neither a slash at the end nor `*`
+        ui_origin=read.text("UI_ORIGIN", pattern=r"https?://[A-Za-z0-9.\[\]:-]+"),
+        port=read.whole("PORT", 5000, 1, 65535),
+        threads=read.whole("THREADS", 16, 1, 200),
     )
     read.done()
     return settings

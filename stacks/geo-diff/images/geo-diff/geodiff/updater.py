@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from geodiff import png, serving, topology
+from geodiff.audit import Audit
 from geodiff.broker import Delivery, Link
 from geodiff.dead_letters import bury
 from geodiff.settings import UpdaterSettings, updater_settings
@@ -51,6 +52,7 @@ class Updater:
 
     def __init__(self, settings: UpdaterSettings) -> None:
         self._settings = settings
+        self._audit = Audit(settings.audit)
         self._disk = ThreadPoolExecutor(8, thread_name_prefix="disk")
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -67,9 +69,21 @@ class Updater:
     async def _handle(self, link: Link, delivery: Delivery) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._disk, store, self._settings.tiles_dir, delivery)
+            is_new = await loop.run_in_executor(
+                self._disk, store, self._settings.tiles_dir, delivery
+            )
         except BadResultError as exc:
             await bury(link, delivery, str(exc))
+        else:
+            self._audit.note(
+                "stored",
+                delivery.message_id,
+                layer=delivery.headers.get("filter", REJECTED),
+                is_new=is_new,
+                worker=delivery.headers.get("task-id", ""),
+                task_redelivered=delivery.headers.get("task-redelivered", False),
+                result_redelivered=delivery.redelivered,
+            )
         link.ack(delivery)
 
 

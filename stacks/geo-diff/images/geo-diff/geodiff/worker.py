@@ -64,6 +64,8 @@ class Worker:
                             **tile.headers(),
                             "kind": "surface",
                             "filter": surface.name,
+                            "task-id": self._settings.task_id,
+                            "task-redelivered": delivery.redelivered,
                             SHARE_KEYWORD: f"{surface.share:.6f}",
                         },
                     )
