@@ -1,12 +1,11 @@
 """
-The Swarm: initialised on the manager, joined by the others, labelled; its quorum counted.
+The Swarm: initialised on the manager, joined by the others, labelled.
 
 Source: section "Configurando el Swarm" of the guide. Join tokens are asked for when needed and
 go straight from one engine to the other; they are never printed or kept.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import docker
@@ -19,35 +18,6 @@ from runbook_lib.parallel import for_each
 from runbook_lib.wait import Pending, wait_for
 
 Clients = Mapping[str, docker.DockerClient]
-
-
-@dataclass(frozen=True)
-class Quorum:
-    """
-    How many managers there are, and how many of them may fail.
-
-    Raft needs a majority: 1 bears 0 failures, 2 bear 0 (and double the odds of one), 3 bear 1.
-    Source: https://docs.docker.com/engine/swarm/raft/
-    """
-
-    managers: int
-
-    @property
-    def needed(self) -> int:
-        """
-        The majority.
-        """
-        return self.managers // 2 + 1
-
-    @property
-    def tolerated(self) -> int:
-        """
-        How many managers may fail before the Swarm can no longer be changed.
-        """
-        return self.managers - self.needed
-
-    def __repr__(self) -> str:
-        return f"{self.managers} manager(s), {self.needed} needed, {self.tolerated} may fail"
 
 
 def ensure_swarm(
@@ -67,15 +37,14 @@ def ensure_swarm(
         address = instances[manager].private_ip
         leader.swarm.init(advertise_addr=address, listen_addr="0.0.0.0:2377")
         changes.add("swarm", manager, "initialised")
-    members = _by_id(leader)
+    _wait_for_leader(leader)
     leader.swarm.reload()
     token = leader.swarm.attrs["JoinTokens"]["Worker"]
     remote = [f"{instances[manager].private_ip}:2377"]
 
     def join(role: str) -> None:
         engine = clients[role]
-        if _state(engine, role) == "active":
-            _refuse_other_swarm(engine, role, members)
+        if is_member(leader, engine, role):
             return
         engine.swarm.join(
             remote_addrs=remote, join_token=token, advertise_addr=instances[role].private_ip
@@ -85,6 +54,26 @@ def ensure_swarm(
     for_each("Nodes joined", {r: r for r in clients if r != manager}, join)
     _forget_dead_nodes(leader, clients, changes)
     return changes
+
+
+def is_member(manager: docker.DockerClient, client: docker.DockerClient, role: str) -> bool:
+    """
+    Whether an engine is a node of this manager's Swarm.
+
+    Raises
+    ------
+    ConflictError
+        Where it belongs to another Swarm, or is locked.
+    """
+    if _state(client, role) == "inactive":
+        return False
+    if node_id(client) in {node.id for node in manager.nodes.list()}:
+        return True
+    raise ConflictError(
+        f"the engine of {role} is in a Swarm, but not in the one of this manager",
+        evidence=f"its node id {node_id(client)} is unknown here",
+        next_step=f"on {role}:  sudo docker swarm leave --force , then run this notebook again",
+    )
 
 
 def wait_for_nodes(manager: docker.DockerClient, clients: Clients, timeout_s: float = 60) -> None:
@@ -143,27 +132,21 @@ def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) 
     return pd.DataFrame(rows)
 
 
-def quorum(manager: docker.DockerClient) -> Quorum:
-    """
-    Count the managers.
-    """
-    return Quorum(len(manager.nodes.list(filters={"role": "manager"})))
-
-
 def get_manager(clients: Clients, manager: str = "manager") -> docker.DockerClient:
     """
     The client of the manager, if it is one.
 
     Raises
     ------
-    NotFoundError
-        Where it does not manage a Swarm.
+    NotFoundError, WaitTimeoutError
+        Where it does not manage a Swarm, or too few managers answer to change anything.
     """
     found = find_manager(clients, manager)
     if found is None:
         raise NotFoundError(
             f"expected {manager} to manage a Swarm; it does not", next_step="run 05_swarm"
         )
+    _wait_for_leader(found)
     return found
 
 
@@ -198,30 +181,35 @@ def _state(client: docker.DockerClient, role: str) -> str:
         raise ConflictError(
             f"expected the engine of {role} to be in no Swarm or in ours, saw state {state!r}",
             evidence=str(swarm.get("Error", "")),
-            next_step=f"on {role}:  sudo docker swarm leave --force , then run 05_swarm again",
+            next_step=f"on {role}:  sudo docker swarm leave --force , then run this notebook again",
         )
     return state
 
 
-def _by_id(manager: docker.DockerClient) -> set[str]:
-    return {str(node.id) for node in manager.nodes.list()}
+def _wait_for_leader(manager: docker.DockerClient, timeout_s: float = 60) -> None:
+    """
+    A manager that started a moment ago may wait for the others; without a majority, for ever.
+    """
 
+    def probe() -> bool | Pending:
+        error = manager.info()["Swarm"].get("Error", "")
+        return Pending(error) if error else True
 
-def _refuse_other_swarm(client: docker.DockerClient, role: str, members: set[str]) -> None:
-    if node_id(client) not in members:
-        raise ConflictError(
-            f"the engine of {role} is in a Swarm, but not in the one of this manager",
-            evidence=f"its node id {node_id(client)} is unknown here",
-            next_step=f"on {role}:  sudo docker swarm leave --force , then run 05_swarm again",
-        )
+    wait_for(
+        "The managers agree on a leader",
+        probe,
+        timeout_s=timeout_s,
+        next_step="start the managers that are missing (01_instances); if they are gone for good, "
+        "on the manager:  sudo docker swarm init --force-new-cluster",
+    )
 
 
 def _forget_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: Changes) -> None:
     """
-    Remove the records of nodes that are down and that none of our engines is.
+    Remove the records of workers that are down and that none of our engines is.
     """
     ours = {node_id(client) for client in clients.values()}
-    for node in manager.nodes.list():
+    for node in manager.nodes.list(filters={"role": "worker"}):
         if node.id not in ours and node.attrs["Status"]["State"] == "down":
             node.remove(force=True)
             changes.add("node", node.attrs["Description"]["Hostname"], "forgotten: it is gone")
