@@ -1,12 +1,12 @@
 """
-Checks: a comparison that says what it expected, and a closing table of all of them.
+Checks: a comparison that says what it expected, and a closing table of all of them; and notes.
 """
 
 from dataclasses import dataclass
 from html import escape
 
 from runbook_lib.errors import CheckFailedError
-from runbook_lib.ledger import LEDGER, Check, Ledger
+from runbook_lib.ledger import LEDGER, Check, Ledger, Note
 
 SUMMARY_MIME = "application/vnd.runbook.summary+json"
 """The output type under which a notebook's summary keeps its ledger for the report."""
@@ -54,17 +54,27 @@ def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str
     return Verdict(record)
 
 
+def note(what: str, text: str) -> Note:
+    """
+    Hand a person something to use: the summary repeats it, and so does the end of a headless run.
+    """
+    made = Note(what, text)
+    LEDGER.notes.append(made)
+    return made
+
+
 @dataclass(frozen=True)
 class Summary:
     """
-    The closing table of a notebook: its checks, and what it changed.
+    The closing table of a notebook: its checks, what it changed, and what it hands out.
     """
 
     ledger: Ledger
 
     def __repr__(self) -> str:
         lines = [f"{_mark(c.passed)} {c.name}: {c.actual}" for c in self.ledger.checks]
-        return "\n".join([*lines, self._changed()])
+        notes = [f"{note.what}: {note.text}" for note in self.ledger.notes]
+        return "\n".join([*lines, self._changed(), *notes])
 
     def _changed(self) -> str:
         count = len(self.ledger.changes)
@@ -76,10 +86,13 @@ class Summary:
             f"<td>{escape(c.expected)}</td><td>{escape(c.actual)}</td></tr>"
             for c in self.ledger.checks
         )
+        notes = "".join(
+            f"<p>{escape(n.what)}:<br><code>{_linked(n.text)}</code></p>" for n in self.ledger.notes
+        )
         head = "<tr><th></th><th>check</th><th>expected</th><th>seen</th></tr>"
         return {
             "text/plain": repr(self),
-            "text/html": f"<table>{head}{rows}</table><p><b>{self._changed()}</b></p>",
+            "text/html": f"<table>{head}{rows}</table><p><b>{self._changed()}</b></p>{notes}",
             SUMMARY_MIME: self.ledger.as_dict(),
         }
 
@@ -89,6 +102,11 @@ def summary() -> Summary:
     Everything that this notebook checked and changed; its last code cell shows it.
     """
     return Summary(LEDGER)
+
+
+def _linked(text: str) -> str:
+    plain = escape(text)
+    return f'<a href="{plain}">{plain}</a>' if text.startswith(("http://", "https://")) else plain
 
 
 def _mark(passed: bool) -> str:

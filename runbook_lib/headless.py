@@ -13,7 +13,7 @@ from runbook_lib.interrupts import interruptible
 from runbook_lib.kernels import kernels
 from runbook_lib.notebooks import Notebook, find_notebooks, select_notebooks
 from runbook_lib.runs import INTERRUPTED, PASSED, Page, Run, get_unfinished, lock, new_folder
-from runbook_lib.settings import load, read_arguments
+from runbook_lib.settings import load, read_arguments, take_notebooks
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Request:
     Parameters
     ----------
     only, first, last
-        Numbers or names of notebooks; none of them: the family 00 to 09.
+        Numbers or names of notebooks; none of them: what the file says under `notebooks`,
+        else the family 00 to 09.
     given
         `name=value` texts that go before the file.
     timeout_s
@@ -118,9 +119,16 @@ def _plan(request: Request) -> _Plan:
     if request.resume:
         only, earlier = get_unfinished(request.runs, request.parameters_file)
         given = [*earlier, *given]
-    chosen = select_notebooks(everything, only=only, first=request.first, last=request.last)
+    settings = load(request.parameters_file)
+    chosen = select_notebooks(
+        everything,
+        only=only,
+        first=request.first,
+        last=request.last,
+        usual=take_notebooks(settings),
+    )
     declared = parameters.declared(everything)
-    settings = load(request.parameters_file) | read_arguments(given, declared)
+    settings |= read_arguments(given, declared)
     values = parameters.resolve(settings, declared, parameters.declared(chosen))
     return _Plan(everything, chosen, given, values)
 
@@ -131,6 +139,8 @@ def _close(record: Run, request: Request) -> None:
         print(f"{page.name:<28} {page.tally}")
     print(f"{'total':<28} {record.verdict}, {record.seconds:.1f} s")
     print(f"report: {record.folder / 'report.html'}", flush=True)
+    for note in (note for page in record.pages for note in page.notes):
+        print(f"\n{note['what']}:\n  {note['text']}", flush=True)
     if record.verdict == PASSED:
         return
     page = next((p for p in record.pages if p.verdict != PASSED), record.pages[-1])

@@ -1,5 +1,5 @@
 """
-What this kernel did: changes made, checks passed or failed, API calls sent.
+What this kernel did: changes made, checks passed or failed, API calls sent, notes to take away.
 
 Written as things happen, so that an interrupted notebook still tells what it changed.
 The summary of a notebook carries the ledger in its output, where the report finds it.
@@ -32,6 +32,16 @@ class Check:
     passed: bool
 
 
+@dataclass(frozen=True)
+class Note:
+    """
+    Something that a person takes away, for example `Note("the map", "http://192.0.2.7:8080")`.
+    """
+
+    what: str
+    text: str
+
+
 @dataclass
 class Ledger:
     """
@@ -41,6 +51,7 @@ class Ledger:
     changes: list[Change] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
+    notes: list[Note] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
         """
@@ -50,6 +61,7 @@ class Ledger:
             "changes": [asdict(c) for c in self.changes],
             "checks": [asdict(c) for c in self.checks],
             "calls": dict(sorted(self.calls.items())),
+            "notes": [asdict(n) for n in self.notes],
         }
 
 

@@ -102,6 +102,7 @@ class _Turn:
         page.changes = ledger.get("changes", [])
         page.checks = ledger.get("checks", [])
         page.calls = ledger.get("calls", {})
+        page.notes = ledger.get("notes", [])
         if leaks := self.masker.mask_notebook(self.output):
             page.verdict = FAILED
             page.error = (

@@ -53,6 +53,7 @@ def test_a_run_stops_at_the_first_failure_and_says_how_to_go_on(checkout, capsys
     said = capsys.readouterr()
     assert re.search(r"^00_good +1 change, 1 of 1 checks passed, \d+\.\d s$", said.out, re.M)
     assert re.search(r"^01_quiet +no changes, ", said.out, re.M)
+    assert "the sum:\n  1 + 3\n" in said.out[said.out.index("report: ") :]
     assert re.search(r"^   Compare +\d+\.\d s$", said.out, re.M)
     assert "\x1b" not in said.out + said.err
     assert [

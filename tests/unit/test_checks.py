@@ -7,7 +7,7 @@ import json
 import pytest
 
 from runbook_lib.changes import Changes
-from runbook_lib.checks import SUMMARY_MIME, check, summary
+from runbook_lib.checks import SUMMARY_MIME, check, note, summary
 from runbook_lib.errors import CheckFailedError
 from runbook_lib.ledger import LEDGER
 
@@ -17,6 +17,7 @@ def empty_ledger():
     LEDGER.changes.clear()
     LEDGER.checks.clear()
     LEDGER.calls.clear()
+    LEDGER.notes.clear()
 
 
 def test_an_equal_value_passes_and_shows_itself():
@@ -50,7 +51,18 @@ def test_the_summary_carries_the_ledger_for_the_report():
         "changes": [{"what": "instance", "name": "worker-1", "action": "launched"}],
         "checks": [{"name": "all ready", "expected": "6", "actual": "6", "passed": True}],
         "calls": {"ec2:RunInstances": 1},
+        "notes": [],
     } == json.loads(json.dumps(bundle[SUMMARY_MIME]))
+
+
+def test_what_a_person_takes_away_is_in_the_summary_and_an_address_can_be_clicked():
+    note("the map", "http://192.0.2.7:8080")
+    note("a token", "ssh ubuntu@192.0.2.7 'a && b'")
+    bundle = summary()._repr_mimebundle_()
+    assert "the map: http://192.0.2.7:8080" in bundle["text/plain"].splitlines()
+    assert '<a href="http://192.0.2.7:8080">http://192.0.2.7:8080</a>' in bundle["text/html"]
+    assert "<code>ssh ubuntu@192.0.2.7 &#x27;a &amp;&amp; b&#x27;</code>" in bundle["text/html"]
+    assert {"what": "the map", "text": "http://192.0.2.7:8080"} == bundle[SUMMARY_MIME]["notes"][0]
 
 
 def test_nothing_changed_says_so():

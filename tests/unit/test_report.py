@@ -16,7 +16,15 @@ def page(tmp_path):
     check = {"name": "all <ready>", "expected": "6", "actual": "4", "passed": False}
     change = {"what": "node", "name": "worker-1", "action": "joined"}
     pages = [
-        Page("01_x", "Instances", PASSED, 3.2, changes=[change], calls={"ec2:RunInstances": 2}),
+        Page(
+            "01_x",
+            "Instances",
+            PASSED,
+            3.2,
+            changes=[change],
+            calls={"ec2:RunInstances": 2},
+            notes=[{"what": "the map", "text": "http://192.0.2.7:8080"}],
+        ),
         Page("02_y", "Groups", FAILED, 1.0, "Prove", "expected 6, saw 4", checks=[check]),
         Page("03_z", "Docker"),
     ]
@@ -39,6 +47,11 @@ def test_every_notebook_has_its_row_and_the_executed_ones_their_pages(page):
     assert '<a href="#01_x">01 Instances</a>' in page
     assert "not run" in page
     assert "the first body" in page
+
+
+def test_what_a_person_takes_away_stands_before_the_notebooks(page):
+    place = page.index("What you have now")
+    assert page.index("http://192.0.2.7:8080", place) < page.index("<h2>Notebooks</h2>")
 
 
 def test_links_lead_to_notebooks_of_this_report_only(page):
