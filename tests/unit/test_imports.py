@@ -23,7 +23,7 @@ LAYERS = [
     {"progress", "changes", "checks", "charts"},
     {"wait", "parallel"},
     # records that many nouns speak of, and pure comparisons
-    {"instances", "key_pairs", "firewall", "stack_file", "convergence", "segmentation"},
+    {"instances", "key_pairs", "firewall", "stack_file", "convergence", "segmentation", "quorum"},
     {"recordings"},
     {"probe_agent", "reachability_chart"},
     # the wire
@@ -70,6 +70,7 @@ RUNNER = {
 
 SIBLINGS = {
     "security_groups": {"security_group_rules"},  # one noun in two modules: the groups, their rules
+    "managers": {"swarm"},  # nodes of the Swarm, with the majority counted
     "stack": {"swarm"},  # a stack is deployed on the manager that the Swarm names
     "results": {"tiles"},  # counts and compares what lies where the tiles are
     "steps": {"security_group_rules", "security_groups", "tiles"},  # looks at every step
