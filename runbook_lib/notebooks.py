@@ -5,6 +5,7 @@ Templates as data: number, title, cells and headings of the notebooks in a folde
 import ast
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,17 +134,29 @@ def _read(path: Path) -> Notebook:
 
 
 def select_notebooks(
-    notebooks: list[Notebook], *, only: list[str], first: str = "", last: str = ""
+    notebooks: list[Notebook],
+    *,
+    only: list[str],
+    first: str = "",
+    last: str = "",
+    usual: Sequence[str] = (),
 ) -> list[Notebook]:
     """
-    Those that a run is about: named ones in the order given, or a stretch of one family of ten.
+    Those that a run is about: named ones in the order given, or a stretch of what is usual.
+
+    Parameters
+    ----------
+    usual
+        Numbers, names and stretches such as "00-07", in their order; none: the family of ten that
+        `first` or `last` is of, else 00 to 09.
 
     Raises
     ------
     NotFoundError
         Naming everything asked for that is not there, and what is.
     """
-    wanted = [*only, *filter(None, [first, last])]
+    ends = [end for word in usual for end in word.split("-")]
+    wanted = [*only, *filter(None, [first, last]), *ends]
     missing = [word for word in wanted if not any(_is(n, word) for n in notebooks)]
     if missing or not notebooks:
         raise NotFoundError(
@@ -153,8 +166,16 @@ def select_notebooks(
         )
     if only:
         return [next(n for n in notebooks if _is(n, word)) for word in only]
+    stretches = [word.split("-") for word in usual]
+    chosen = [n for words in stretches for n in _stretch(notebooks, words[0][:2], words[-1][:2])]
+    places = {word: i for i, n in enumerate(chosen) for word in (n.number, n.name)}
+    if all(end in places for end in (first, last) if end) and chosen:
+        return chosen[places.get(first, 0) : places.get(last, len(chosen)) + 1]
     low = (first or "00")[:2]
-    high = (last or f"{low[0]}9")[:2]
+    return _stretch(notebooks, low, (last or f"{low[0]}9")[:2])
+
+
+def _stretch(notebooks: list[Notebook], low: str, high: str) -> list[Notebook]:
     return [n for n in notebooks if low <= n.number <= high]
 
 

@@ -12,6 +12,9 @@ import yaml
 from runbook_lib.declarations import TYPES, Parameter
 from runbook_lib.errors import ParameterError
 
+NOTEBOOKS = "notebooks"
+"""What a file may say beside the parameters: the notebooks that a run of it takes."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -57,6 +60,25 @@ def load(path: Path) -> dict[str, Setting]:
             settings[str(key.value)] = Setting(value, where)
     refuse(problems)
     return settings
+
+
+def take_notebooks(settings: dict[str, Setting]) -> list[str]:
+    """
+    Take the list of notebooks out of a file's settings; empty where it has none.
+
+    Raises
+    ------
+    ParameterError
+        Where it is not a list of texts: without quotes, YAML reads 00 as a number.
+    """
+    setting = settings.pop(NOTEBOOKS, Setting([], ""))
+    if not isinstance(setting.value, list) or not all(isinstance(v, str) for v in setting.value):
+        raise ParameterError(
+            f'expected a list of texts such as ["00-07", "30"], saw {setting.value!r}',
+            evidence=f"{setting.where}: {NOTEBOOKS}",
+            next_step="put each number in quotes",
+        )
+    return setting.value
 
 
 def _is_flat(node: yaml.Node) -> bool:

@@ -13,9 +13,9 @@ import pytest
 
 from runbook_lib.declarations import declarations
 from runbook_lib.leaks import Masker
-from runbook_lib.notebooks import Notebook, as_table, find_notebooks
+from runbook_lib.notebooks import Notebook, as_table, find_notebooks, select_notebooks
 from runbook_lib.parameters import declared, resolve
-from runbook_lib.settings import Setting, load
+from runbook_lib.settings import Setting, load, take_notebooks
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)
@@ -86,10 +86,13 @@ def test_a_name_has_the_same_type_default_and_help_everywhere():
     assert declared(NOTEBOOKS)  # raises, naming both places
 
 
-@pytest.mark.parametrize("file", ["lab.yml", "aws.yml"])
+@pytest.mark.parametrize(
+    "file", sorted((FOLDER.parent / "params").glob("*.yml")), ids=lambda f: f.name
+)
 def test_every_parameter_file_is_valid_once_it_says_where_the_tiles_are(file):
     everything = declared(NOTEBOOKS)
-    values = load(FOLDER.parent / "params" / file)
+    values = load(file)
+    assert select_notebooks(NOTEBOOKS, only=[], usual=take_notebooks(values))
     values["tiles_url"] = Setting("https://example.org/tiles", "here")
     assert resolve(values, everything, everything)
 

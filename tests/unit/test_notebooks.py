@@ -71,6 +71,11 @@ def test_its_imports_are_known_before_it_runs(notebooks):
         ({"only": [], "last": "01"}, ["00", "01"]),
         ({"only": [], "first": "10"}, ["10", "11"]),
         ({"only": [], "first": "02", "last": "10"}, ["02", "10"]),
+        ({"only": [], "usual": ["00-01", "11"]}, ["00", "01", "11"]),
+        ({"only": [], "usual": ["00-01", "11"], "first": "01"}, ["01", "11"]),
+        ({"only": [], "usual": ["00-01", "11"], "last": "01"}, ["00", "01"]),
+        ({"only": [], "usual": ["00-01", "11"], "first": "10"}, ["10", "11"]),
+        ({"only": ["91"], "usual": ["00-01", "11"]}, ["91"]),
     ],
 )
 def test_a_run_is_about_named_ones_or_a_stretch(notebooks, asked, answer):

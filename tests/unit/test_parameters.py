@@ -8,7 +8,7 @@ from runbook_lib.declarations import declarations
 from runbook_lib.errors import ParameterError
 from runbook_lib.notebooks import Cell, Notebook
 from runbook_lib.parameters import check, declared, own, resolve
-from runbook_lib.settings import load, read_arguments
+from runbook_lib.settings import load, read_arguments, take_notebooks
 
 CELL = """
 cluster: str = "geo-diff"  # tags everything
@@ -59,6 +59,19 @@ def test_an_empty_file_gives_nothing(file):
 def test_a_file_that_is_not_flat_is_refused(file, text, problem):
     with pytest.raises(ParameterError, match=problem):
         load(file(text))
+
+
+def test_a_file_may_say_which_notebooks_its_run_takes(file):
+    settings = load(file('notebooks: ["00-07", "30"]\nbatch: 300\n'))
+
+    assert ["00-07", "30"] == take_notebooks(settings)
+    assert ["batch"] == list(settings)
+    assert [] == take_notebooks(settings)
+
+
+def test_notebooks_without_quotes_are_refused_before_yaml_makes_numbers_of_them(file):
+    with pytest.raises(ParameterError, match="put each number in quotes"):
+        take_notebooks(load(file("notebooks: [00, 30]\n")))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
