@@ -20,10 +20,12 @@ _SETTINGS = {
 def command(folder: Path, arguments: Sequence[str]) -> list[str]:
     """
     JupyterLab on the folder; `arguments` are its own, and go before ours.
+
+    A workspace of its own, or the tabs of an earlier walkthrough would open over this one.
     """
     first = min(path.name for path in folder.glob("*.ipynb"))
     as_root = ["--allow-root"] if os.geteuid() == 0 else []
-    opened = f"--LabApp.default_url=/lab/tree/{first}"
+    opened = f"--LabApp.default_url=/lab/workspaces/{folder.name}/tree/{first}"
     return [sys.executable, "-m", "jupyterlab", *as_root, opened, *arguments, str(folder)]
 
 

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.lab.harness import PROJECT, Runbook
 
+_IN_FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 _ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+)/\S*\?token=(\w+)")
 
 
@@ -53,21 +54,24 @@ class Walkthrough:
         A new window on one notebook, with its kernel ready.
         """
         page = self._browser.new_page(viewport={"width": 1440, "height": 900} | size)
-        page.goto(f"{self._address}/lab/tree/{name}.ipynb?token={self._token}")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+        page.goto(f"{self._address}/lab/workspaces/{name}/tree/{name}.ipynb?token={self._token}")
+        page.wait_for_selector(f"{_IN_FRONT} .jp-Cell", timeout=60_000)
+        page.wait_for_selector(
+            f"{_IN_FRONT} .jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000
+        )
         return page
 
     def click_through(self, page: Page, name: str, timeout_s: float = 300) -> list[dict]:
         """
         Press the button "run this cell and advance" until the end; the saved cells.
         """
-        page.locator(".jp-Notebook .jp-Cell").first.click()
-        button = page.locator("jp-button[data-command='notebook:run-cell-and-select-next']")
-        for _ in range(page.locator(".jp-Notebook .jp-Cell").count()):
+        notebook = page.locator(_IN_FRONT)
+        notebook.locator(".jp-Cell").first.click()
+        button = notebook.locator("[data-command='notebook:run-cell-and-select-next']")
+        for _ in range(notebook.locator(".jp-Cell").count()):
             button.click()
         deadline = time.monotonic() + timeout_s
-        while waiting := page.locator(".jp-InputPrompt", has_text="[*]").count():
+        while waiting := notebook.locator(".jp-InputPrompt", has_text="[*]").count():
             assert time.monotonic() < deadline, f"{name}: {waiting} cells are still to run"
             page.wait_for_timeout(200)
         page.keyboard.press("Control+s")

@@ -11,7 +11,8 @@ def test_it_opens_at_the_first_notebook_whatever_it_is_called(tmp_path):
     for name in ("01_two.ipynb", "00_one.ipynb"):
         (tmp_path / name).touch()
 
-    assert "--LabApp.default_url=/lab/tree/00_one.ipynb" in command(tmp_path, [])
+    opened = next(w for w in command(tmp_path, []) if w.startswith("--LabApp.default_url="))
+    assert f"/lab/workspaces/{tmp_path.name}/tree/00_one.ipynb" == opened.partition("=")[2]
 
 
 def test_what_is_asked_of_jupyterlab_comes_after_our_own_words(tmp_path):
