@@ -1,0 +1,92 @@
+/** Tile server, catalogue, tiles and map, wired together. */
+import { watch } from "./vue.js";
+import { catalogue, days, isComplete, zoomRange } from "./catalogue.js";
+import { connection, connectionLost, watchConnection } from "./connection.js";
+import { fromFragment, writeAddress } from "./link.js";
+import { createMap } from "./map/map_view.js";
+import { player } from "./player.js";
+import { keepToken, refuseToken, session } from "./session.js";
+import { settleDates, state } from "./state.js";
+import { Unreachable, WrongToken, tileServer } from "./tile_server.js";
+import { tileStore } from "./tile_store.js";
+
+const LOOK_AGAIN_MS = 15_000;
+
+/** @param {string} url of the tile server */
+export function openAtlas(url) {
+  const server = tileServer(url);
+  const store = tileStore((path) => noticing(() => server.tile(path, session.token)));
+  /** @type {ReturnType<typeof createMap> | undefined} */
+  let map;
+
+  /** Run a request, and let the page know what its failure means. */
+  async function noticing(request) {
+    const token = session.token;
+    try {
+      return await request();
+    } catch (error) {
+      if (error instanceof WrongToken && token === session.token) refuseToken();
+      if (error instanceof Unreachable) connectionLost();
+      throw error;
+    }
+  }
+
+  async function refresh() {
+    if (!session.token) return;
+    try {
+      take(await noticing(() => server.dates(session.token)));
+    } catch (error) {
+      if (!(error instanceof WrongToken || error instanceof Unreachable)) throw error;
+    }
+  }
+
+  /** @param {import("./tile_server.js").DateEntry[]} dates */
+  function take(dates) {
+    const grown = JSON.stringify(dates) !== JSON.stringify(catalogue.dates);
+    const wasLoaded = catalogue.loaded;
+    Object.assign(catalogue, { dates, loaded: true });
+    settleDates(days.value);
+    if (grown && wasLoaded) map?.reload();
+  }
+
+  watchConnection(server.alive, async () => {
+    await refresh();
+    map?.reload();
+  });
+  setInterval(() => {
+    const idle = document.hidden || connection.down || (days.value.length > 0 && isComplete.value);
+    if (!idle) refresh();
+  }, LOOK_AGAIN_MS);
+
+  window.addEventListener("popstate", () => {
+    fromFragment(location.hash, state);
+    settleDates(days.value);
+    map?.moveToState();
+  });
+  watch(state, () => catalogue.loaded && writeAddress(player.playing), { deep: true });
+  refresh();
+
+  return {
+    /**
+     * Try a token; keep it if the server takes it.
+     * @param {string} token
+     * @returns {Promise<"accepted" | "refused" | "unreachable">}
+     */
+    async enter(token) {
+      try {
+        const dates = await server.dates(token.trim());
+        keepToken(token);
+        take(dates);
+        map?.reload();
+        return "accepted";
+      } catch (error) {
+        return error instanceof WrongToken ? "refused" : "unreachable";
+      }
+    },
+    /** @param {HTMLElement} target */
+    drawMap(target) {
+      map = createMap(target, state, store, zoomRange.value);
+      return map;
+    },
+  };
+}

@@ -1,0 +1,35 @@
+/** The access token, for as long as the tab is open. */
+import { reactive } from "./vue.js";
+
+const KEY = "geo-diff-token";
+
+/** @type {{token: string, refused: boolean}} */
+export const session = reactive({ token: "", refused: false });
+
+/** Take the token out of the address (`#token=...`) or out of this tab's storage. */
+export function openSession() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const given = parameters.get("token");
+  if (given === null) {
+    session.token = sessionStorage.getItem(KEY) ?? "";
+    return;
+  }
+  // neither the address bar nor the history keeps it
+  parameters.delete("token");
+  history.replaceState(null, "", parameters.size ? `#${parameters}` : location.pathname);
+  keepToken(given);
+}
+
+/** @param {string} token */
+export function keepToken(token) {
+  session.token = token.trim();
+  session.refused = false;
+  sessionStorage.setItem(KEY, session.token);
+}
+
+/** Forget a token that the server refused; the dialog comes back and says so. */
+export function refuseToken() {
+  session.refused = session.token !== "";
+  session.token = "";
+  sessionStorage.removeItem(KEY);
+}

@@ -1,0 +1,48 @@
+/** The tile server's HTTP API; every failure is one of three. */
+export class WrongToken extends Error {}
+export class Missing extends Error {}
+export class Unreachable extends Error {}
+
+/**
+ * @typedef {{tiles: number, share?: number | null}} Coverage
+ * @typedef {{date: string, min_zoom: number, max_zoom: number, filters: Record<string, Coverage>}} DateEntry
+ * @typedef {{dates(token: string): Promise<DateEntry[]>, tile(path: string, token: string): Promise<Blob>, alive(): Promise<boolean>}} TileServer
+ */
+
+const PATIENCE_MS = 20_000;
+
+/**
+ * @param {string} url
+ * @returns {TileServer}
+ */
+export function tileServer(url) {
+  /** @param {string} path @param {string} token */
+  async function get(path, token) {
+    const headers = token ? { Authorization: `Bearer ${token}` } : undefined;
+    let response;
+    try {
+      response = await fetch(`${url}${path}`, { headers, signal: AbortSignal.timeout(PATIENCE_MS) });
+    } catch (error) {
+      throw new Unreachable(String(error));
+    }
+    if (response.status === 401) throw new WrongToken(path);
+    if (response.status === 404) throw new Missing(path);
+    if (!response.ok) throw new Unreachable(`${response.status}`);
+    return response;
+  }
+
+  /** A body may still break off after its header came. */
+  async function read(response, kind) {
+    try {
+      return await response[kind]();
+    } catch (error) {
+      throw new Unreachable(String(error));
+    }
+  }
+
+  return {
+    dates: async (token) => (await read(await get("/dates", token), "json")).dates,
+    tile: async (path, token) => read(await get(path, token), "blob"),
+    alive: () => get("/health", "").then(() => true, () => false),
+  };
+}
