@@ -85,8 +85,7 @@ def test_no_secret_is_in_the_stack_file():
 def test_the_lock_names_no_index_and_hashes_everything():
     lock = (STACKS / "geo-diff/images/geo-diff/requirements.lock").read_text()
     pins = [line for line in lock.splitlines() if line and line[0].isalpha()]
-    assert {"isal", "numpy", "opencv-python-headless", "pika"} == {
-        pin.split("==")[0] for pin in pins
-    }
+    asked_for = {"flask", "gunicorn", "isal", "opencv-python-headless", "pika"}
+    assert asked_for <= {pin.split("==")[0] for pin in pins}
     assert all(pin.endswith("\\") for pin in pins)
     assert "://" not in lock

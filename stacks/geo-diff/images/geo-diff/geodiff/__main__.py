@@ -19,6 +19,7 @@ SERVICES = {
     "updater": "geodiff.updater",
     "admin-worker": "geodiff.admin_worker",
 }
+SERVERS = {"tile-server": "geodiff.tile_server"}  # they bring a main loop of their own
 EX_USAGE, EX_CONFIG = 64, 78
 
 
@@ -34,20 +35,23 @@ async def _run(start: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
 
 def main() -> int:
-    arguments = sys.argv[1:]
-    if len(arguments) != 1 or arguments[0] not in SERVICES:
-        print(f"expected one of {', '.join(SERVICES)}; got {arguments}", file=sys.stderr)
+    arguments, known = sys.argv[1:], SERVICES | SERVERS
+    if len(arguments) != 1 or arguments[0] not in known:
+        print(f"expected one of {', '.join(known)}; got {arguments}", file=sys.stderr)
         return EX_USAGE
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it says, our own lines say shorter
     # each service imports only what it needs: OpenCV is 50 MB that only the worker pays for
-    service = import_module(SERVICES[arguments[0]])
+    service = import_module(known[arguments[0]])
     try:
         start = service.prepare(os.environ)
     except SettingsError as exc:
         print(exc, file=sys.stderr)
         return EX_CONFIG
-    asyncio.run(_run(start))
+    if arguments[0] in SERVERS:
+        start()
+    else:
+        asyncio.run(_run(start))
     logging.info("%s stopped", arguments[0])
     return 0
 

@@ -9,10 +9,9 @@ import numpy as np
 
 from geodiff import png
 from geodiff.png_encoder import encode
-from geodiff.tiles import MAX_BYTES
+from geodiff.tiles import MAX_BYTES, SHARE_KEYWORD
 
 TILE_PX = 256
-SHARE_KEYWORD = "surface-share"
 
 # Hue ranges, both ends included, of OpenCV's RGB-to-HSV applied to BGR data, as the authors tuned
 # them: red and blue are swapped, so desert's yellows and reds lie where blue would be.

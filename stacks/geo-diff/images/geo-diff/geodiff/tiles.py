@@ -18,6 +18,7 @@ RAW = "RAW"
 REJECTED = "REJECTED"
 SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
 TEMPORARY = ".writing"
+SHARE_KEYWORD = "surface-share"  # the tEXt chunk of a result that says how much of it is surface
 MAX_ZOOM = 24
 MAX_BYTES = 2 * 1024 * 1024
 

@@ -1,0 +1,144 @@
+"""
+The tile server's HTTP API, as a Flask application; every answer but a tile is JSON.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from geodiff.access import PREFLIGHT, Token, cors_headers
+from geodiff.catalogue import Catalogue, Day
+from geodiff.settings import TileServerSettings
+from geodiff.tile_files import (
+    FILTERS,
+    MalformedNameError,
+    NoSuchTileError,
+    parse_address,
+    read_tile,
+)
+from geodiff.tiles import RAW
+
+log = logging.getLogger(__name__)
+
+METHODS = "GET, HEAD, OPTIONS"
+# A result never changes once it is written; a RAW tile may be replaced by a newer one.
+KEEP_RAW = "private, max-age=600, must-revalidate"
+KEEP_RESULT = "private, max-age=31536000, immutable"
+ASK_AGAIN = "private, no-cache"
+NEVER_KEEP = "no-store"
+
+
+def create_app(settings: TileServerSettings) -> Flask:
+    """
+    Build the application; nothing is read from the tiles before the first request.
+    """
+    app = Flask("geodiff", static_folder=None)
+    app.url_map.merge_slashes = False  # `//` is malformed, not a redirection
+    root = settings.tiles_dir.resolve()
+    token, catalogue = Token(settings.token), Catalogue(root)
+
+    def answer(status: int, data: bytes, kind: str, keep: str, **headers: str) -> Response:
+        # all headers at once: setting them one by one is a third of a tile's time
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        cors = cors_headers(request.environ.get("HTTP_ORIGIN", ""), settings.ui_origin)
+        always = {"X-Content-Type-Options": "nosniff", "Vary": "Origin", "Cache-Control": keep}
+        return Response(data, status, headers=always | cors | named, mimetype=kind)
+
+    def answer_json(status: int, body: object, keep: str, **headers: str) -> Response:
+        data = json.dumps(body, separators=(",", ":")).encode()
+        return answer(status, data, "application/json", keep, **headers)
+
+    def error(status: int, message: str, **headers: str) -> Response:
+        return answer_json(status, {"error": message}, NEVER_KEEP, **headers)
+
+    def answer_tagged(body: object) -> Response:
+        response = answer_json(200, body, ASK_AGAIN)
+        response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:16])
+        return response.make_conditional(request.environ)
+
+    @app.before_request
+    def guard() -> Response | None:
+        if request.method == "OPTIONS":
+            preflight = request.environ.get("HTTP_ORIGIN", "") == settings.ui_origin
+            response = answer(204, b"", "text/plain", NEVER_KEEP, Allow=METHODS)
+            response.headers.extend(PREFLIGHT if preflight else {})
+            return response
+        if request.method not in {"GET", "HEAD"}:
+            return error(405, f"expected one of {METHODS}", Allow=METHODS)
+        given = request.environ.get("HTTP_AUTHORIZATION", "")
+        if request.path != "/health" and not token.allows(given):
+            return error(401, "expected Authorization: Bearer <token>", WWW_Authenticate="Bearer")
+        return None
+
+    @app.get("/health")
+    def health() -> Response:
+        try:
+            with os.scandir(root) as entries:
+                next(entries, None)
+        except OSError as exc:
+            return error(503, f"the tiles cannot be read: {exc.strerror}")
+        return answer_json(200, {"status": "ok"}, NEVER_KEEP)
+
+    @app.get("/filters")
+    def filters() -> Response:
+        return answer_tagged({"filters": FILTERS})
+
+    @app.get("/dates")
+    def dates() -> Response:
+        only = request.args.get("filter")
+        if only is not None and only not in FILTERS:
+            return error(400, f"expected one of {', '.join(FILTERS)} as filter")
+        listing = catalogue.listing()
+        found = [_day(day, only) for day in listing.days if not only or day.layers[only].tiles]
+        # `complete` is false only while the tiles are looked at for the first time
+        return answer_tagged({"dates": found, "complete": listing.complete})
+
+    @app.get("/<layer>/<path:name>")
+    def tile(layer: str, name: str) -> Response:
+        if "%" in request.environ.get("RAW_URI", "").partition("?")[0]:
+            raise MalformedNameError("the name of a tile has nothing to escape")
+        file = read_tile(root, layer, parse_address(layer, name))
+        keep = KEEP_RAW if layer == RAW else KEEP_RESULT
+        known = "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match
+        if known and known.contains_weak(file.etag.strip('"')):
+            return answer(304, b"", "image/png", keep, ETag=file.etag)
+        return answer(200, file.data, "image/png", keep, ETag=file.etag)
+
+    @app.errorhandler(MalformedNameError)
+    def malformed(exc: MalformedNameError) -> Response:
+        return error(400, str(exc))
+
+    @app.errorhandler(NoSuchTileError)
+    def missing(exc: NoSuchTileError) -> Response:
+        return error(404, str(exc))
+
+    @app.errorhandler(HTTPException)
+    def refused(exc: HTTPException) -> Response:
+        return error(exc.code or 500, exc.name.lower())
+
+    @app.errorhandler(Exception)
+    def failed(exc: Exception) -> Response:
+        log.error("%s %.80s failed", request.method, request.path, exc_info=exc)
+        return error(500, "internal error")
+
+    return app
+
+
+def _day(day: Day, only: str | None) -> dict[str, Any]:
+    filters: dict[str, dict[str, Any]] = {}
+    for name, layer in day.layers.items():
+        if only in (None, name):
+            filters[name] = {"tiles": layer.tiles}
+            if name != RAW:
+                filters[name]["share"] = None if layer.share is None else round(layer.share, 6)
+    return {
+        "date": day.date,
+        "min_zoom": day.min_zoom,
+        "max_zoom": day.max_zoom,
+        "filters": filters,
+    }

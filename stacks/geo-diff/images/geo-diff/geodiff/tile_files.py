@@ -1,0 +1,78 @@
+"""
+From a URL to the bytes of a tile: a name that is no tile never becomes a path, and a path that
+leads elsewhere is never read.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from geodiff.tiles import MAX_BYTES, RAW, SURFACES, Tile, parse_tile
+
+FILTERS = (RAW, *SURFACES)
+
+# No link as the last step, and no waiting for the other end of a pipe.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DELETED = " (deleted)"
+
+
+class NoSuchTileError(LookupError):
+    """
+    There is no such tile, or not yet.
+    """
+
+
+class MalformedNameError(ValueError):
+    """
+    What was asked for cannot be the name of a tile; the message says why.
+    """
+
+
+@dataclass(frozen=True)
+class TileFile:
+    """
+    One tile as it was when it was opened; `etag` is strong: a tile is replaced as a whole.
+    """
+
+    data: bytes
+    etag: str
+
+
+def parse_address(layer: str, name: str) -> Tile:
+    """
+    Read `<layer>` and `<date>/<z>/<y>/<x>` as they stand in the URL, decoded.
+    """
+    if layer not in FILTERS:
+        raise NoSuchTileError(f"no such filter; there are {', '.join(FILTERS)}")
+    try:
+        return parse_tile(name)
+    except ValueError as exc:
+        raise MalformedNameError("expected /<filter>/<date>/<z>/<y>/<x>") from exc
+
+
+def read_tile(root: Path, layer: str, tile: Tile) -> TileFile:
+    """
+    Read a tile under `root`, whose own path must be real (no links in it).
+
+    Links below the root are not followed, whatever they lead to. The kernel says where the file
+    that was opened lies: looking at the folders beforehand would leave a moment for changing them.
+    """
+    path = f"{root}/{layer}/{tile}.png"
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as exc:
+        # ELOOP and ENOTDIR: a link, or a file where a folder should be
+        raise NoSuchTileError("no such tile") from exc
+    try:
+        status = os.fstat(descriptor)
+        # `deleted` where it was replaced since it was opened
+        found = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - a Path costs more
+        found = found.removesuffix(_DELETED)
+        regular = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES
+        if found != path or not regular:
+            raise NoSuchTileError("no such tile")
+        data = os.read(descriptor, status.st_size)
+    finally:
+        os.close(descriptor)
+    return TileFile(data, f'"{status.st_mtime_ns:x}-{status.st_size:x}"')
