@@ -1,0 +1,58 @@
+"""
+Debian's Chromium, driven by Playwright: a browser that nobody has to download beside the package.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from lab import packages
+
+PROGRAM = "chromium"
+ARGUMENTS = [
+    "--no-sandbox",  # tests run as root in containers
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LAPTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+SHOTS = Path(__file__).parents[2] / "runs" / "screenshots"
+
+
+def ensure_chromium() -> str:
+    """
+    The path of Chromium, installed from the distribution where it is missing.
+    """
+    packages.PACKAGE_OF.setdefault(PROGRAM, PROGRAM)
+    packages.ensure_programs([PROGRAM])
+    return f"/usr/bin/{PROGRAM}"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """
+    One browser for the session; every test opens a context of its own.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=ensure_chromium(), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def keep_screenshot(page: Page, name: str) -> Path:
+    """
+    Keep what the window shows in the folder that RUNBOOK_SHOTS names, or in runs/screenshots.
+    """
+    folder = Path(os.environ.get("RUNBOOK_SHOTS", SHOTS))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.png"
+    page.screenshot(path=path)
+    return path
