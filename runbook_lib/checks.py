@@ -73,8 +73,7 @@ class Summary:
 
     def __repr__(self) -> str:
         lines = [f"{_mark(c.passed)} {c.name}: {c.actual}" for c in self.ledger.checks]
-        notes = [f"{note.what}: {note.text}" for note in self.ledger.notes]
-        return "\n".join([*lines, self._changed(), *notes])
+        return "\n".join([*lines, self._changed(), *map(repr, self.ledger.notes)])
 
     def _changed(self) -> str:
         count = len(self.ledger.changes)
@@ -86,9 +85,7 @@ class Summary:
             f"<td>{escape(c.expected)}</td><td>{escape(c.actual)}</td></tr>"
             for c in self.ledger.checks
         )
-        notes = "".join(
-            f"<p>{escape(n.what)}:<br><code>{_linked(n.text)}</code></p>" for n in self.ledger.notes
-        )
+        notes = "".join(note._repr_html_() for note in self.ledger.notes)
         head = "<tr><th></th><th>check</th><th>expected</th><th>seen</th></tr>"
         return {
             "text/plain": repr(self),
@@ -102,11 +99,6 @@ def summary() -> Summary:
     Everything that this notebook checked and changed; its last code cell shows it.
     """
     return Summary(LEDGER)
-
-
-def _linked(text: str) -> str:
-    plain = escape(text)
-    return f'<a href="{plain}">{plain}</a>' if text.startswith(("http://", "https://")) else plain
 
 
 def _mark(passed: bool) -> str:

@@ -15,6 +15,8 @@ from runbook_lib.errors import CommandError, NotFoundError
 from runbook_lib.parallel import for_each
 from runbook_lib.stack_file import Build, source_files
 
+_REGISTRY = "registry_registry"
+
 
 def references(builds: Mapping[str, Build], registry: str) -> dict[str, str]:
     """
@@ -79,6 +81,28 @@ def ensure_pushed(
 
     for_each("Images pushed", {reference: reference for reference in wanted}, one)
     return changes
+
+
+def check_registry(manager: docker.DockerClient, address: str) -> None:
+    """
+    Raise where no registry runs on the manager.
+
+    Raises
+    ------
+    NotFoundError
+        It is a stack of its own that 06_work_stack deploys with the first images.
+    """
+    services = manager.services.list(filters={"name": _REGISTRY})
+    tasks = [
+        t for s in services if s.name == _REGISTRY for t in s.tasks({"desired-state": "running"})
+    ]
+    states = [str(task["Status"]["State"]) for task in tasks]
+    if "running" not in states:
+        raise NotFoundError(
+            f"expected the registry to run at {address}; it does not",
+            evidence=f"its tasks: {', '.join(states)}" if states else "there is no such stack",
+            next_step="run 06_work_stack: it deploys the registry",
+        )
 
 
 def find_pushed(manager: docker.DockerClient, images: Mapping[str, str]) -> list[str]:

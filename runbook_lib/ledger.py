@@ -7,6 +7,7 @@ The summary of a notebook carries the ledger in its output, where the report fin
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from html import escape
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,15 @@ class Note:
 
     what: str
     text: str
+
+    def __repr__(self) -> str:
+        return f"{self.what}: {self.text}"
+
+    def _repr_html_(self) -> str:
+        text = escape(self.text)
+        if self.text.startswith(("http://", "https://")):
+            text = f'<a href="{text}">{text}</a>'
+        return f"<p>{escape(self.what)}:<br><code>{text}</code></p>"
 
 
 @dataclass

@@ -28,8 +28,12 @@ from runbook_lib.progress import Progress
 
 OPERATOR = "operator"
 OUTSIDE = "outside"
+_SSH = 22
 _KEYS = ["source", "target", "protocol", "port"]
-_OPEN = ("accepted", "refused", "heard")
+OPEN = ("accepted", "refused", "heard")
+"""The firewall lets it through: a refusal is an answer too."""
+SERVED = ("accepted",)
+"""Somebody listens there as well."""
 _START = "import json, sys; exec(json.loads(sys.stdin.readline()))"
 
 
@@ -66,14 +70,33 @@ def expected_matrix(
     return pd.DataFrame(rows, columns=columns)
 
 
+def expected_services(matrix: pd.DataFrame, served: set[tuple[str, int]]) -> pd.DataFrame:
+    """
+    The questions of `expected_matrix` that the internet asks, with what should be served to it.
+
+    Parameters
+    ----------
+    served
+        Role and port of each TCP service that is for everybody. SSH is the operator's and left out.
+    """
+    world = matrix["source"].isin([OPERATOR, OUTSIDE]) & (matrix["protocol"] == "tcp")
+    asked = matrix[world & (matrix["port"] != _SSH)]
+    doors = [(row.target, row.port) in served for row in asked.itertuples()]
+    return asked.assign(open=doors).reset_index(drop=True)
+
+
 def measure_matrix(
     connections: Mapping[str, fabric.Connection],
     expected: pd.DataFrame,
     timeout_s: float = 1.5,
     pause_s: float = 2.0,
+    *,
+    counts: tuple[str, ...] = OPEN,
 ) -> pd.DataFrame:
     """
     Ask every question of `expected`, all at once; adds the column `answer`.
+
+    `counts` are the answers that count as open: `OPEN`, or `SERVED` to ask for services.
 
     What differs from `expected` is asked once more after a pause: a loaded machine may have been
     late, and EC2 takes a few seconds to apply a change of rules everywhere.
@@ -84,11 +107,11 @@ def measure_matrix(
         Where a probe could not run on an instance.
     """
     answers = _ask(connections, expected, timeout_s)
-    differing = expected[answers.isin(_OPEN) != expected["open"]]
+    differing = expected[answers.isin(counts) != expected["open"]]
     if not differing.empty:
         time.sleep(pause_s)
         answers.update(_ask(connections, differing, timeout_s))
-    return expected.assign(open=answers.isin(_OPEN), answer=answers)
+    return expected.assign(open=answers.isin(counts), answer=answers)
 
 
 def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
@@ -124,7 +147,7 @@ def explain(differences: pd.DataFrame, most: int = 3) -> str:
 
 
 def _likely_cause(source: str, target: str, protocol: str, answer: str) -> str:
-    if answer in _OPEN:
+    if answer in OPEN:
         return f"{target} is in a group too many, or a group has a rule that no table has"
     if answer == "unreachable":
         return f"no way to {target}: is it running, and does its network work?"

@@ -3,6 +3,7 @@ The results on the manager's disk: awaited, counted, and compared with the refer
 """
 
 import time
+from collections.abc import Mapping
 
 import fabric
 import numpy as np
@@ -98,7 +99,14 @@ def show_tiles(
     """
     names = [f"{kind}/{tile}" for tile in tiles for kind in ("RAW", *surfaces)]
     stored = read_tiles(manager, data, names)
-    return HTML("".join(_figure(name, stored[name]) for name in names))
+    return pictures({name: stored[name] for name in names})
+
+
+def pictures(tiles: Mapping[str, bytes]) -> HTML:
+    """
+    PNGs side by side, each with its name.
+    """
+    return HTML("".join(_figure(name, png) for name, png in tiles.items()))
 
 
 def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:

@@ -137,6 +137,18 @@ def connect_all(
     return for_each("SSH connections", by_role, lambda i: connect(i, key_file, timeout_s))
 
 
+def shell_command(instance: Instance, key_file: str, script: str) -> str:
+    """
+    A command for a person's shell that runs a script on an instance, host key pinned as here.
+    """
+    options = f"-o HostKeyAlias={instance.instance_id} -o UserKnownHostsFile="
+    return (
+        f"ssh -i {shlex.quote(str(key_path(key_file)))} "
+        f"{options}{shlex.quote(str(known_hosts_path(key_file)))} "
+        f"{USER}@{instance.public_ip} {shlex.quote(script)}"
+    )
+
+
 def run(connection: fabric.Connection, script: str, *, sudo: bool = False) -> str:
     """
     Run a bash script that stops at its first error, and return what it printed.

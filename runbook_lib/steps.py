@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import docker
-import fabric
 import pandas as pd
+from docker.models.services import Service
 
+from runbook_lib import web
 from runbook_lib.convergence import convergence
 from runbook_lib.docker_ssh import find_docker_clients
 from runbook_lib.errors import RunbookError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 DONE, NOT_YET, DIFFERS = "done", "not yet", "differs"
+_BOTH = {"manager", "admin-web"}
 MARKS = {DONE: "🟢", NOT_YET: "⚪", DIFFERS: "🟠"}
 
 
@@ -46,6 +48,7 @@ def find_steps(
     key_file: str,
     operator_cidr: str,
     stack_name: str,
+    web_stack_name: str,
 ) -> list[Step]:
     """
     Look at the cluster from the outside inwards; a step behind a closed door is "not yet".
@@ -53,7 +56,7 @@ def find_steps(
     found = find_instances(ec2, cluster)
     steps = [_instances(found, wanted), _groups(ec2, cluster, operator_cidr)]
     running = [i for i in found if i.state == "running" and i.public_ip]
-    names = ["03_install", "04_tiles", "05_swarm", "06_work_stack"]
+    names = ["03_install", "04_tiles", "05_swarm", "06_work_stack", "07_web_stack"]
     if not running or steps[1].state == NOT_YET:
         return [*steps, *(Step(name, NOT_YET, "no instance to look into") for name in names)]
     try:
@@ -61,7 +64,19 @@ def find_steps(
     except RunbookError as error:
         reason = str(error).splitlines()[0]
         return [*steps, *(Step(name, NOT_YET, reason) for name in names)]
-    return [*steps, *_inside(connections, len(wanted), stack_name)]
+    clients = find_docker_clients(connections)
+    steps += [_install(clients, len(wanted))]
+    addresses = web.addresses({i.role: i for i in running}) if connections.keys() >= _BOTH else None
+    looks: dict[str, Callable[[docker.DockerClient], Step]] = {
+        "04_tiles": _tiles,
+        "05_swarm": lambda client: _swarm(client, len(wanted) - 1),
+        "06_work_stack": lambda client: _stack(client, "06_work_stack", stack_name),
+        "07_web_stack": lambda client: _web(client, web_stack_name, addresses),
+    }
+    manager = clients.get("manager")
+    for name, look in looks.items():
+        steps.append(look(manager) if manager else Step(name, NOT_YET, "no engine on the manager"))
+    return steps
 
 
 def step_table(steps: list[Step]) -> pd.DataFrame:
@@ -98,22 +113,9 @@ def _groups(ec2: "EC2Client", cluster: str, operator_cidr: str) -> Step:
     return Step("02_security_groups", state, f"{missing} rules missing, {extra} too many")
 
 
-def _inside(
-    connections: Mapping[str, fabric.Connection], count: int, stack_name: str
-) -> list[Step]:
-    clients = find_docker_clients(connections)
-    ready = list(clients.values())
-    state = DONE if len(ready) == count else (DIFFERS if ready else NOT_YET)
-    steps = [Step("03_install", state, f"Docker on {len(ready)} of {count}")]
-    manager = clients.get("manager")
-    looks: dict[str, Callable[[docker.DockerClient], Step]] = {
-        "04_tiles": _tiles,
-        "05_swarm": lambda client: _swarm(client, count - 1),
-        "06_work_stack": lambda client: _stack(client, stack_name),
-    }
-    for name, look in looks.items():
-        steps.append(look(manager) if manager else Step(name, NOT_YET, "no engine on the manager"))
-    return steps
+def _install(clients: Mapping[str, docker.DockerClient], count: int) -> Step:
+    state = DONE if len(clients) == count else (DIFFERS if clients else NOT_YET)
+    return Step("03_install", state, f"Docker on {len(clients)} of {count}")
 
 
 def _tiles(manager: docker.DockerClient) -> Step:
@@ -125,19 +127,49 @@ def _tiles(manager: docker.DockerClient) -> Step:
 
 
 def _swarm(manager: docker.DockerClient, count: int) -> Step:
-    if not manager.info()["Swarm"].get("ControlAvailable"):
-        return Step("05_swarm", NOT_YET, "no Swarm")
-    ready = sum(n.attrs["Status"]["State"] == "ready" for n in manager.nodes.list())
-    return Step("05_swarm", DONE if ready >= count else DIFFERS, f"{ready} nodes ready")
+    if missing := _no_swarm(manager, "05_swarm"):
+        return missing
+    states = [node.attrs["Status"]["State"] for node in manager.nodes.list()]
+    ready = states.count("ready")
+    state = DONE if count <= ready == len(states) else DIFFERS
+    return Step("05_swarm", state, f"{ready} of {len(states)} nodes ready")
 
 
-def _stack(manager: docker.DockerClient, name: str) -> Step:
-    if not manager.info()["Swarm"].get("ControlAvailable"):
-        return Step("06_work_stack", NOT_YET, "no Swarm")
-    label = f"com.docker.stack.namespace={name}"
-    states = [convergence(manager, s) for s in manager.services.list(filters={"label": label})]
+def _stack(manager: docker.DockerClient, step: str, name: str) -> Step:
+    if missing := _no_swarm(manager, step):
+        return missing
+    states = [convergence(manager, service) for service in _services(manager, name)]
     if not states:
-        return Step("06_work_stack", NOT_YET, f"no stack {name}")
+        return Step(step, NOT_YET, f"no stack {name}")
     done = sum(s.done for s in states)
     state = DONE if done == len(states) else DIFFERS
-    return Step("06_work_stack", state, f"{done} of {len(states)} services as wanted")
+    return Step(step, state, f"{done} of {len(states)} services as wanted")
+
+
+def _web(manager: docker.DockerClient, name: str, addresses: web.Addresses | None) -> Step:
+    """
+    Public addresses change when an instance was stopped; the services still tell the old ones.
+    """
+    step = _stack(manager, "07_web_stack", name)
+    if step.state != DONE or addresses is None:
+        return step
+    wanted = addresses.variables
+    told = [
+        variable.split("=", 1)
+        for service in _services(manager, name)
+        for variable in service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env", [])
+    ]
+    old = [value for key, value in told if key in wanted and value != wanted[key]]
+    return Step(step.notebook, DIFFERS, f"it still tells {', '.join(old)}") if old else step
+
+
+def _no_swarm(manager: docker.DockerClient, step: str) -> Step | None:
+    swarm = manager.info()["Swarm"]
+    if not swarm.get("ControlAvailable"):
+        return Step(step, NOT_YET, "no Swarm")
+    error = str(swarm.get("Error", ""))
+    return Step(step, DIFFERS, error) if error else None
+
+
+def _services(manager: docker.DockerClient, name: str) -> list[Service]:
+    return manager.services.list(filters={"label": f"com.docker.stack.namespace={name}"})

@@ -195,13 +195,14 @@ def _wait_for_leader(manager: docker.DockerClient, timeout_s: float = 60) -> Non
         error = manager.info()["Swarm"].get("Error", "")
         return Pending(error) if error else True
 
-    wait_for(
-        "The managers agree on a leader",
-        probe,
-        timeout_s=timeout_s,
-        next_step="start the managers that are missing (01_instances); if they are gone for good, "
-        "on the manager:  sudo docker swarm init --force-new-cluster",
-    )
+    if isinstance(probe(), Pending):
+        wait_for(
+            "The managers agree on a leader",
+            probe,
+            timeout_s=timeout_s,
+            next_step="start the managers that are missing (01_instances); if they are gone for "
+            "good, on the manager:  sudo docker swarm init --force-new-cluster",
+        )
 
 
 def _forget_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: Changes) -> None:
