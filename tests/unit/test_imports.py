@@ -24,7 +24,13 @@ LAYERS = [
     {"wait", "parallel"},
     # records that many nouns speak of, and pure comparisons
     {"instances", "key_pairs", "firewall", "stack_file", "convergence", "segmentation", "quorum"},
-    {"recordings"},
+    {"recordings", "docker_values", "wall_clock", "autoscaler_log", "counters"},
+    {"stats_csv", "thinning"},
+    {"node_samples"},
+    # the arithmetic of a load
+    {"scalability", "cpu_credits", "service_policy", "throughput", "bottleneck"},
+    {"autoscaling", "run_costs", "recommendation"},
+    {"autoscaling_replay", "setting_search"},
     {"probe_agent", "reachability_chart"},
     # the wire
     {"aws", "ssh"},
@@ -72,8 +78,10 @@ SIBLINGS = {
     "security_groups": {"security_group_rules"},  # one noun in two modules: the groups, their rules
     "managers": {"swarm"},  # nodes of the Swarm, with the majority counted
     "stack": {"swarm"},  # a stack is deployed on the manager that the Swarm names
+    "browser": {"web"},  # asks at the addresses, with the token
     "results": {"tiles"},  # counts and compares what lies where the tiles are
-    "steps": {"security_group_rules", "security_groups", "tiles"},  # looks at every step
+    # looks at every step
+    "steps": {"security_group_rules", "security_groups", "tiles", "web"},
 }
 """The nouns that know another one."""
 

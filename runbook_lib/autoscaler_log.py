@@ -1,0 +1,119 @@
+"""
+The log of the authors' autoscaler, in both of its forms and with its terminal colours.
+
+    [+] Workers State - Work Load: 0.73 - Active replicas: 8 - Msg count: 88.2
+    [+] Workers State - Work Load: 0.73 - Replicas: 8/12 - Msg count: 88.2
+    [#] 13:49:21.425682 0.73 RED
+    Scaling up geo-diff-work_worker from 8 to 10 replicas
+"""
+
+import gzip
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+STATE = re.compile(
+    r"Work Load: (?P<load>\d+(?:\.\d+)?) - "
+    r"(?:Active replicas: (?P<active>\d+)|Replicas: (?P<running>\d+)/(?P<desired>\d+)) - "
+    r"Msg count: (?P<count>-?\d+(?:\.\d+)?)"
+)
+STAMP = re.compile(
+    r"\[#\] (?P<clock>([01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?) "
+    r"(?P<load>\d+(?:\.\d+)?) (?P<light>GREY|GREEN|YELLOW|RED)\b"
+)
+SCALING = re.compile(r"Scaling (?:up|down) \S+ from \d+ to (?P<wanted>\d+) replicas")
+PARAMETERS = {
+    "batch": re.compile(r"_b(?:atch)?(\d+)", re.IGNORECASE),
+    "qty_task": re.compile(r"_q(?:ty_?task)?(\d+)", re.IGNORECASE),
+    "refresh_rate_s": re.compile(r"_rr(\d+)", re.IGNORECASE),
+    "wait_s": re.compile(r"_w(?:ait)?(\d+)", re.IGNORECASE),
+    "min_scale": re.compile(r"_n(\d+)", re.IGNORECASE),
+    "max_scale": re.compile(r"_n(?:\d+-)?(\d+)", re.IGNORECASE),
+}
+
+UNTIMED = "states of the autoscaler without a time or cut short"
+BROKERLESS = "decisions while the autoscaler had no broker (message count -1; load not measured)"
+QUEUED = "decisions from the messages in the queue, not from a rate (whole message counts)"
+
+
+def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pd.DataFrame:
+    """
+    Read its decisions; `left_out` counts what they lack.
+
+    Columns: clock_s (seconds of the day), published_per_s, queued (messages; earlier versions
+    reckoned with them), load, light, running (replicas that the autoscaler reckoned with), wanted
+    (replicas after its decision).
+    """
+    with _opened(path) as stream:
+        rows = list(_decisions(stream, left_out))
+    columns = ["clock_s", "published_per_s", "queued", "load", "light", "running", "wanted"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def parameters_in_name(name: str) -> dict[str, int]:
+    """
+    What a log's name says of its experiment: `..._n8-12_rr1_b600_qtyTask15`.
+    """
+    found = {key: pattern.search(name) for key, pattern in PARAMETERS.items()}
+    return {key: int(match[1]) for key, match in found.items() if match}
+
+
+def _opened(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", errors="replace")
+    return path.open(errors="replace")
+
+
+def _decisions(lines: Iterable[str], left_out: Counter[str]) -> Iterator[dict[str, Any]]:
+    state: re.Match[str] | None = None
+    decision: dict[str, Any] | None = None
+    for line in lines:
+        text = COLOURS.sub("", line)
+        if match := STATE.search(text):
+            if state:
+                left_out[UNTIMED] += 1
+            if decision:
+                yield decision
+            state, decision = match, None
+        elif match := STAMP.search(text):
+            if state and float(state["load"]) == float(match["load"]):
+                decision = _decision(state, match, left_out)
+            else:
+                left_out[UNTIMED] += 1
+            state = None
+        elif decision and (match := SCALING.search(text)):
+            decision["wanted"] = float(match["wanted"])
+        elif "Workers State" in text or "[#]" in text:
+            left_out[UNTIMED] += 1
+    if state:
+        left_out[UNTIMED] += 1
+    if decision:
+        yield decision
+
+
+def _decision(state: re.Match[str], stamp: re.Match[str], left_out: Counter[str]) -> dict[str, Any]:
+    hours, minutes, seconds = stamp["clock"].split(":")
+    running = float(state["active"] or state["running"])
+    count, load = float(state["count"]), float(state["load"])
+    # a rate is printed with its decimals (0.0, 88.2), a number of messages without
+    rate = count if "." in state["count"] or count == 0 else np.nan
+    if count < 0:
+        left_out[BROKERLESS] += 1
+        rate = load = np.nan
+    elif np.isnan(rate):
+        left_out[QUEUED] += 1
+    return {
+        "clock_s": int(hours) * 3600 + int(minutes) * 60 + float(seconds),
+        "published_per_s": rate,
+        "queued": count if np.isnan(rate) and count > 0 else np.nan,
+        "load": load,
+        "light": stamp["light"],
+        "running": running,
+        "wanted": float(state["desired"] or running),
+    }
