@@ -1,0 +1,147 @@
+"""
+The books of a drill: what became of every task, told by its tile, from the dealer to the disk.
+
+With AUDIT=yes, dealer and updater log each tile that they publish and store. A dead container's
+log stays with its node, so that the books of a service that was killed can still be read.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import docker
+import pandas as pd
+
+SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
+REJECTED = "REJECTED"
+_PUBLISHED = ["time", "tile"]
+_STORED = ["time", "tile", "layer", "is_new", "worker", "task_redelivered", "result_redelivered"]
+
+
+@dataclass(frozen=True)
+class Books:
+    """
+    One row an event, by time (UTC).
+
+    Parameters
+    ----------
+    published
+        Columns time, tile: every confirmed publication of a task.
+    stored
+        Columns time, tile, layer, is_new (whether the disk changed), worker (the Swarm task that
+        made it), task_redelivered and result_redelivered (whether the broker gave it out before).
+    """
+
+    published: pd.DataFrame
+    stored: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Account:
+    """
+    The balance: every published tile is in exactly one of done, rejected and lost.
+    """
+
+    published: int
+    done: int
+    rejected: int
+    lost: tuple[str, ...]
+    published_twice: int
+    delivered_twice: int
+    done_twice: int
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.published} tiles published: {self.done} done, {self.rejected} rejected, "
+            f"{len(self.lost)} lost; {self.published_twice} published twice, "
+            f"{self.delivered_twice} delivered twice, {self.done_twice} done twice"
+        )
+
+    @property
+    def balances(self) -> bool:
+        """
+        Whether nothing is unaccounted for.
+        """
+        return self.published == self.done + self.rejected + len(self.lost)
+
+
+def read_books(engines: Mapping[str, docker.DockerClient], stack: str, since: datetime) -> Books:
+    """
+    Read the logs of every container of dealer and updater, living or dead, on the given engines.
+    """
+    published = list(_entries(engines, f"{stack}_dealer", since))
+    stored = list(_entries(engines, f"{stack}_updater", since))
+    return Books(
+        _frame([e for e in published if e["audit"] == "published"], _PUBLISHED),
+        _frame([e for e in stored if e["audit"] == "stored"], _STORED),
+    )
+
+
+def settle(books: Books, on_disk: Mapping[str, Collection[str]]) -> Account:
+    """
+    Compare the books with the disk.
+
+    Parameters
+    ----------
+    on_disk
+        The tiles of each layer (the surfaces, and REJECTED), as they lie on the disk.
+    """
+    names = set(books.published["tile"])
+    done = names.intersection(*(on_disk.get(surface, ()) for surface in SURFACES))
+    rejected = (names & set(on_disk.get(REJECTED, ()))) - done
+    stored = books.stored
+    again = stored.duplicated(["tile", "layer"])
+    redelivered = stored["task_redelivered"] | stored["result_redelivered"]
+    return Account(
+        published=len(names),
+        done=len(done),
+        rejected=len(rejected),
+        lost=tuple(sorted(names - done - rejected)),
+        published_twice=int(books.published["tile"].duplicated().sum()),
+        delivered_twice=stored.loc[again | redelivered, "tile"].nunique(),
+        done_twice=stored.loc[again, "tile"].nunique(),
+    )
+
+
+def throughput(books: Books, bin_s: float = 1.0) -> pd.DataFrame:
+    """
+    Tiles finished by time; columns: time (start of the bin), tiles_per_s.
+
+    A tile is finished when the last of its layers is on the disk for the first time.
+    """
+    fresh = books.stored[books.stored["is_new"]]
+    finished = fresh.groupby("tile")["time"].max()
+    if finished.empty:
+        return pd.DataFrame({"time": pd.Series(dtype="datetime64[us, UTC]"), "tiles_per_s": []})
+    counts = finished.to_frame("time").set_index("time").assign(tiles=1)["tiles"]
+    rates = counts.resample(pd.Timedelta(seconds=bin_s)).sum() / bin_s
+    return rates.rename("tiles_per_s").reset_index()
+
+
+def _entries(
+    engines: Mapping[str, docker.DockerClient], service: str, since: datetime
+) -> Iterator[dict[str, object]]:
+    label = f"com.docker.swarm.service.name={service}"
+    for engine in engines.values():
+        found = engine.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+        for container in found:
+            log = container.logs(timestamps=True, since=since.timestamp())
+            yield from parse(bytes(log).decode(errors="replace"))
+
+
+def parse(log: str) -> Iterator[dict[str, object]]:
+    """
+    The entries in a log whose lines begin with Docker's time; other lines are no entries.
+    """
+    for line in log.splitlines():
+        time, _, text = line.partition(" ")
+        if text.startswith('{"audit"'):
+            yield {"time": time, **json.loads(text)}
+
+
+def _frame(entries: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(entries, columns=columns)
+    table["time"] = pd.to_datetime(table["time"], utc=True, format="ISO8601")
+    kinds = {c: bool for c in columns if c.startswith("is_") or c.endswith("_redelivered")}
+    return table.astype(kinds).sort_values("time", ignore_index=True)

@@ -1,0 +1,98 @@
+"""
+The books of a drill: nothing published goes missing unnoticed, nothing done twice is hidden.
+"""
+
+import json
+
+import pandas as pd
+
+from runbook_lib.books import REJECTED, SURFACES, Account, Books, parse, settle, throughput
+
+TILES = ["2004-01-15/1/0/0", "2004-01-15/1/0/1", "2004-01-15/1/1/0"]
+
+
+def published(*tiles):
+    times = pd.to_datetime(range(len(tiles)), unit="s", utc=True)
+    return pd.DataFrame({"time": times, "tile": tiles})
+
+
+def stored(*rows):
+    """Rows of second, tile, layer, is_new, task_redelivered."""
+    table = pd.DataFrame(
+        rows, columns=["time", "tile", "layer", "is_new", "task_redelivered"]
+    ).assign(worker="w", result_redelivered=False)
+    table["time"] = pd.to_datetime(table["time"], unit="s", utc=True)
+    return table.astype({"is_new": bool, "task_redelivered": bool})
+
+
+def whole(second, tile, *, is_new=True, redelivered=False):
+    return [(second, tile, layer, is_new, redelivered) for layer in SURFACES]
+
+
+def disk(*tiles, rejected=()):
+    return dict.fromkeys(SURFACES, tiles) | {REJECTED: rejected}
+
+
+def test_what_is_published_and_on_the_disk_is_done():
+    books = Books(published(*TILES), stored(*(row for t in TILES for row in whole(5, t))))
+
+    assert Account(3, 3, 0, (), 0, 0, 0) == settle(books, disk(*TILES))
+
+
+def test_a_published_tile_that_the_disk_lacks_is_lost_by_name():
+    books = Books(published(*TILES), stored(*whole(5, TILES[0])))
+    account = settle(books, disk(*TILES[:2]))
+
+    assert (TILES[2],) == account.lost
+    assert account.balances
+
+
+def test_two_of_three_surfaces_are_not_done():
+    layers = dict.fromkeys(SURFACES[:2], TILES[:1])
+
+    assert (TILES[0],) == settle(Books(published(TILES[0]), stored()), layers).lost
+
+
+def test_a_rejected_tile_is_accounted_for_and_not_lost():
+    account = settle(Books(published(*TILES[:1]), stored()), disk(rejected=TILES[:1]))
+
+    assert (1, ()) == (account.rejected, account.lost)
+
+
+def test_a_task_that_came_again_and_changed_nothing_was_delivered_and_done_twice():
+    rows = [*whole(5, TILES[0]), *whole(9, TILES[0], is_new=False, redelivered=True)]
+    account = settle(Books(published(TILES[0]), stored(*rows)), disk(TILES[0]))
+
+    assert (1, 1) == (account.delivered_twice, account.done_twice)
+
+
+def test_a_task_that_a_dead_worker_held_was_delivered_twice_and_done_once():
+    rows = whole(5, TILES[0], redelivered=True)
+    account = settle(Books(published(TILES[0]), stored(*rows)), disk(TILES[0]))
+
+    assert (1, 0) == (account.delivered_twice, account.done_twice)
+
+
+def test_a_tile_counts_in_the_second_of_its_last_surface():
+    rows = [*whole(5, TILES[0])[:2], (7, TILES[0], SURFACES[2], True, False), *whole(7, TILES[1])]
+    rates = throughput(Books(published(*TILES), stored(*rows)))
+
+    assert [2.0] == list(rates["tiles_per_s"])
+
+
+def test_silence_is_a_rate_of_zero_and_no_gap():
+    rows = [*whole(5, TILES[0]), *whole(8, TILES[1])]
+    rates = throughput(Books(published(*TILES), stored(*rows)))
+
+    assert [1.0, 0.0, 0.0, 1.0] == list(rates["tiles_per_s"])
+
+
+def test_nothing_stored_has_no_throughput():
+    assert 0 == len(throughput(Books(published(*TILES), stored())))
+
+
+def test_only_the_entries_of_a_log_are_read():
+    entry = {"audit": "published", "tile": TILES[0]}
+    log = f"2026-01-02T03:04:05.6Z dealt 3 tiles\n2026-01-02T03:04:06.1Z {json.dumps(entry)}\n"
+
+    assert [{"time": "2026-01-02T03:04:06.1Z", **entry}] == list(parse(log))
