@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 DONE, NOT_YET, DIFFERS = "done", "not yet", "differs"
-_BOTH = {"manager", "admin-web"}
 MARKS = {DONE: "🟢", NOT_YET: "⚪", DIFFERS: "🟠"}
 
 
@@ -64,16 +63,38 @@ def find_steps(
     except RunbookError as error:
         reason = str(error).splitlines()[0]
         return [*steps, *(Step(name, NOT_YET, reason) for name in names)]
+    both = connections.keys() >= {"manager", "admin-web"}
+    addresses = web.addresses({i.role: i for i in running}) if both else None
     clients = find_docker_clients(connections)
-    steps += [_install(clients, len(wanted))]
-    addresses = web.addresses({i.role: i for i in running}) if connections.keys() >= _BOTH else None
+    return [
+        *steps,
+        *inner_steps(clients, len(wanted), stack_name, web_stack_name, addresses),
+    ]
+
+
+def inner_steps(
+    clients: Mapping[str, docker.DockerClient],
+    count: int,
+    stack_name: str,
+    web_stack_name: str,
+    addresses: web.Addresses | None,
+) -> list[Step]:
+    """
+    The steps whose effect lies on the instances, as the engines of `count` instances tell it.
+
+    Parameters
+    ----------
+    addresses
+        Those that the web stack should tell; None where one of its nodes does not run.
+    """
     looks: dict[str, Callable[[docker.DockerClient], Step]] = {
         "04_tiles": _tiles,
-        "05_swarm": lambda client: _swarm(client, len(wanted) - 1),
+        "05_swarm": lambda client: _swarm(client, count - 1),
         "06_work_stack": lambda client: _stack(client, "06_work_stack", stack_name),
         "07_web_stack": lambda client: _web(client, web_stack_name, addresses),
     }
     manager = clients.get("manager")
+    steps = [_install(clients, count)]
     for name, look in looks.items():
         steps.append(look(manager) if manager else Step(name, NOT_YET, "no engine on the manager"))
     return steps

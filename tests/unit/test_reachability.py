@@ -14,7 +14,14 @@ from runbook_lib.errors import CommandError, NotFoundError
 from runbook_lib.firewall import guide_rules
 from runbook_lib.instances import Instance
 from runbook_lib.probe_agent import connect_all
-from runbook_lib.reachability import compare, expected_matrix, explain, measure_matrix
+from runbook_lib.reachability import (
+    SERVED,
+    compare,
+    expected_matrix,
+    expected_services,
+    explain,
+    measure_matrix,
+)
 from runbook_lib.reachability_chart import plot_matrix
 
 OPERATOR = "203.0.113.7/32"
@@ -210,6 +217,37 @@ def test_a_measurement_asks_again_what_differs_and_says_what_it_saw(silent_port,
     assert measured["answer"].tolist() == ["refused", "silence", "heard", "heard"]
     assert [row.port for row in compare(expected, measured).itertuples()] == [silent_port]
     assert [len(manager.sessions), len(worker.sessions)] == [2, 2]
+
+
+def test_who_serves_the_internet_is_asked_apart_from_what_the_firewall_lets_through():
+    """
+    Every TCP port but SSH, of every node, from the operator and from a stranger.
+    """
+    matrix = expected_matrix(CLUSTER, guide_rules(OPERATOR), OPERATOR)
+    expected = expected_services(matrix, {("admin-web", 8080), ("manager", 5000)})
+
+    assert len(expected) == 6 * 2 * 9
+    assert {"operator", "outside"} == set(expected["source"])
+    assert {"tcp/8080"} == open_ports(expected, "outside", "admin-web")
+    assert {"tcp/5000"} == open_ports(expected, "operator", "manager")
+    assert set() == open_ports(expected, "outside", "worker-1")
+
+
+@needs_root
+def test_a_refusal_comes_through_the_firewall_and_serves_nobody(free_port):
+    """
+    The same answer counts as open for the firewall and as closed for a service.
+    """
+    matrix = expected_matrix(LOOPBACK, guide_rules(OPERATOR), OPERATOR).head(1)
+    question = matrix.assign(port=free_port, open=False)
+    connections = {"manager": LocalConnection(), "worker-1": LocalConnection()}
+
+    seen = [
+        measure_matrix(connections, question, 0.2, 0, counts=counts)["open"].tolist()
+        for counts in (("refused",), SERVED)
+    ]
+
+    assert seen == [[True], [False]]
 
 
 @needs_root

@@ -2,7 +2,10 @@
 Host keys as the console prints them.
 """
 
-from runbook_lib.ssh import host_keys
+import shlex
+
+from runbook_lib.instances import Instance
+from runbook_lib.ssh import host_keys, shell_command
 
 CONSOLE = """[  OK  ] Reached target
 -----BEGIN SSH HOST KEY FINGERPRINTS-----
@@ -27,3 +30,13 @@ def test_after_a_rebuilt_machine_the_last_block_counts():
     later = CONSOLE.replace("AAAAC3Nz", "AAAAnew0")
 
     assert ("ssh-ed25519", "AAAAnew0") in host_keys(CONSOLE + later)
+
+
+def test_a_command_for_a_person_pins_the_host_key_and_quotes_the_script(tmp_path):
+    key = tmp_path / "a key.pem"
+    key.touch(0o600)
+    node = Instance("manager", "i-1", "running", "t2.micro", "10.0.0.4", "192.0.2.4", ())
+    words = shlex.split(shell_command(node, str(key), "cat $(ls | head -1)"))
+    assert ["ssh", "-i", str(key)] == words[:3]
+    assert {"HostKeyAlias=i-1", f"UserKnownHostsFile={key}.known_hosts"} < set(words)
+    assert ["ubuntu@192.0.2.4", "cat $(ls | head -1)"] == words[-2:]
