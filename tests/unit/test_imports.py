@@ -26,7 +26,7 @@ LAYERS = [
     {"instances", "key_pairs", "firewall", "stack_file", "convergence", "segmentation", "quorum"},
     {"recordings", "docker_values", "wall_clock", "autoscaler_log", "counters"},
     {"stats_csv", "thinning"},
-    {"node_samples"},
+    {"node_samples", "load_series", "steady_state"},
     # the arithmetic of a load
     {"scalability", "cpu_credits", "service_policy", "throughput", "bottleneck"},
     {"autoscaling", "run_costs", "recommendation"},
