@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 STACKS = Path(__file__).parents[3] / "stacks"
-FILES = ["geo-diff/work.yml", "registry/stack.yml"]
+FILES = ["geo-diff/work.yml", "geo-diff/web.yml", "registry/stack.yml"]
 # G10 of the guide: cpus and memory, limits then reservations
 RESOURCES = {
     "rabbitmq": ("0.50", "512M", "0.25", "200M"),
@@ -80,6 +80,27 @@ def test_no_secret_is_in_the_stack_file():
         "rabbitmq_password": {"external": True},
         "rabbitmq_erlang_cookie": {"external": True},
     } == (yaml.safe_load((STACKS / "geo-diff/work.yml").read_text())["secrets"])
+
+
+def test_the_web_stack_needs_nothing_of_the_work_stack():
+    """
+    It stays up while the work stack is removed: no network, secret or volume is the other's own.
+    """
+    web = yaml.safe_load((STACKS / "geo-diff/web.yml").read_text())
+    assert {"web"} == set(web["networks"])
+    assert {"tile_api_token": {"external": True}} == web["secrets"]
+    assert {"tiles-data": {"external": True}} == web["volumes"]
+    tiles, _ = web["services"]["tile-server"]["volumes"]
+    assert tiles["read_only"]
+
+
+def test_the_tile_server_is_where_the_tiles_are_and_the_map_where_the_web_is():
+    found = services("geo-diff/web.yml")
+    placed = {name: each["deploy"]["placement"]["constraints"] for name, each in found.items()}
+    assert {
+        "tile-server": ["node.labels.typeNode == master"],
+        "map": ["node.labels.typeNode == master-web"],
+    } == placed
 
 
 def test_the_lock_names_no_index_and_hashes_everything():

@@ -103,13 +103,10 @@ class Catalogue:
         return self._listing
 
     def _refresh(self) -> None:
-        began = time.monotonic()
         try:
             self._look()
         finally:
-            # a tree that takes long is looked at less often: a fifth of the time at most
-            took_s = time.monotonic() - began
-            self._next_s = time.monotonic() + max(self._min_age_s, 4 * took_s)
+            self._next_s = time.monotonic() + self._min_age_s
             self._done.set()
 
     def _look(self) -> None:

@@ -232,7 +232,7 @@ def tile_server_settings(environ: Mapping[str, str]) -> TileServerSettings:
         # an origin as browsers write it: neither a slash at the end nor `*`
         ui_origin=read.text("UI_ORIGIN", pattern=r"https?://[A-Za-z0-9.\[\]:-]+"),
         port=read.whole("PORT", 5000, 1, 65535),
-        threads=read.whole("THREADS", 16, 1, 200),
+        threads=read.whole("THREADS", 8, 1, 200),
     )
     read.done()
     return settings

@@ -56,10 +56,16 @@ def create_app(settings: TileServerSettings) -> Flask:
     def error(status: int, message: str, **headers: str) -> Response:
         return answer_json(status, {"error": message}, NEVER_KEEP, **headers)
 
-    def answer_tagged(body: object) -> Response:
-        response = answer_json(200, body, ASK_AGAIN)
-        response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:16])
-        return response.make_conditional(request.environ)
+    def answer_tagged(data: bytes, kind: str, keep: str, etag: str) -> Response:
+        asked = "HTTP_IF_NONE_MATCH" in request.environ
+        if asked and request.if_none_match.contains_weak(etag.strip('"')):
+            return answer(304, b"", kind, keep, ETag=etag)
+        return answer(200, data, kind, keep, ETag=etag)
+
+    def answer_list(body: object) -> Response:
+        data = json.dumps(body, separators=(",", ":")).encode()
+        etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        return answer_tagged(data, "application/json", ASK_AGAIN, etag)
 
     @app.before_request
     def guard() -> Response | None:
@@ -86,7 +92,7 @@ def create_app(settings: TileServerSettings) -> Flask:
 
     @app.get("/filters")
     def filters() -> Response:
-        return answer_tagged({"filters": FILTERS})
+        return answer_list({"filters": FILTERS})
 
     @app.get("/dates")
     def dates() -> Response:
@@ -96,7 +102,7 @@ def create_app(settings: TileServerSettings) -> Flask:
         listing = catalogue.listing()
         found = [_day(day, only) for day in listing.days if not only or day.layers[only].tiles]
         # `complete` is false only while the tiles are looked at for the first time
-        return answer_tagged({"dates": found, "complete": listing.complete})
+        return answer_list({"dates": found, "complete": listing.complete})
 
     @app.get("/<layer>/<path:name>")
     def tile(layer: str, name: str) -> Response:
@@ -104,10 +110,7 @@ def create_app(settings: TileServerSettings) -> Flask:
             raise MalformedNameError("the name of a tile has nothing to escape")
         file = read_tile(root, layer, parse_address(layer, name))
         keep = KEEP_RAW if layer == RAW else KEEP_RESULT
-        known = "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match
-        if known and known.contains_weak(file.etag.strip('"')):
-            return answer(304, b"", "image/png", keep, ETag=file.etag)
-        return answer(200, file.data, "image/png", keep, ETag=file.etag)
+        return answer_tagged(file.data, "image/png", keep, file.etag)
 
     @app.errorhandler(MalformedNameError)
     def malformed(exc: MalformedNameError) -> Response:

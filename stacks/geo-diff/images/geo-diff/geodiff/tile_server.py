@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 # A client that neither sends nor takes for so long loses its connection: it holds a thread.
 STALLED_S = 10
+# The kernel takes a whole tile at once, so that no thread waits for a slow reader.
+SEND_BUFFER_BYTES = 256 * 1024
 SCRATCH = "/tmp"  # noqa: S108 - the container's own tmpfs, all that it can write
 
 REFUSAL = (
@@ -39,6 +41,7 @@ class Worker(ThreadWorker):
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # its connections inherit them
                 limit = struct.pack("ll", STALLED_S, 0)
                 listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
+            listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.log.error_log.addFilter(_is_no_stall)
         super().init_process()
 
