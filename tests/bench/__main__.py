@@ -1,5 +1,5 @@
 """
-`make bench`: the machine, the worker's ratios, and where the time of a warm run goes.
+`make bench`: the machine, the ratios of the worker and of the tile server, and where the time of a warm run goes.
 
 Seconds are of this machine. The ratios say more: a step whose cores were busy all the time is
 bounded by the CPU, and only another machine makes it faster; the rest of it is waiting.
@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.bench import bench_worker
+from tests.bench import bench_tile_server, bench_worker
 from tests.lab.harness import PROJECT, Lab, Runbook
 
 
@@ -92,6 +92,7 @@ def measure_warm_run(folder: Path) -> None:
 def main() -> None:
     describe_machine()
     bench_worker.main()
+    bench_tile_server.main()
     folder = PROJECT / "runs" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     measure_warm_run(folder)
