@@ -31,7 +31,8 @@ def steady(
         inside = pd.Series(False, index=frame.index)
         for began, ended in zip(steps["steady_from"], steps["ended"], strict=True):
             inside |= frame["time"].between(began, ended)
-        return frame[inside]
+        chosen: pd.DataFrame = frame[inside]
+        return chosen
     stats = recording.stats
     if stats.empty:
         return frame
