@@ -1,5 +1,6 @@
 """
-`make bench`: the machine, the ratios of the worker and of the tile server, and where the time of a warm run goes.
+`make bench`: the machine, the ratios of the worker and of the tile server, and where the time of a
+warm run goes.
 
 Seconds are of this machine. The ratios say more: a step whose cores were busy all the time is
 bounded by the CPU, and only another machine makes it faster; the rest of it is waiting.

@@ -55,6 +55,15 @@ def test_a_tile_is_the_file_as_it_lies_there(get, segmented):
         assert "nosniff" == answer.headers["X-Content-Type-Options"]
 
 
+def test_the_short_way_and_the_long_one_give_the_same(get):
+    """
+    A condition that does not hold takes the long way.
+    """
+    for headers in ({}, {"Origin": ORIGIN}):
+        short, long = get(TILE, **headers), get(TILE, If_None_Match='"other"', **headers)
+        assert (long.data, sorted(long.headers)) == (short.data, sorted(short.headers))
+
+
 def test_a_result_may_be_kept_for_ever_and_a_raw_tile_for_minutes(get):
     assert "private, max-age=31536000, immutable" == get(TILE).headers["Cache-Control"]
     raw = get(TILE.replace("DESERT", "RAW")).headers["Cache-Control"]
@@ -228,14 +237,19 @@ def test_a_tiles_folder_that_is_gone_is_unhealthy_and_says_why(get_own, world):
     assert {"error": "the tiles cannot be read: No such file or directory"} == answer.json
 
 
-def test_what_we_did_not_foresee_is_a_short_500(get, app, monkeypatch, caplog):
+def test_what_we_did_not_foresee_is_a_short_500(get, monkeypatch, caplog):
     """
-    The answer says nothing; the log has all of it.
+    The answer says nothing; the log has all of it. Here: a disk that fails.
     """
-    monkeypatch.setattr("geodiff.tile_api.read_tile", lambda *_: 1 / 0)
+
+    def broken(*_):
+        raise OSError(5, "Input/output error")
+
+    for module in ("quick_tiles", "tile_api"):
+        monkeypatch.setattr(f"geodiff.{module}.read_tile", broken)
     answer = get(TILE)
     assert (500, {"error": "internal error"}) == (answer.status_code, answer.json)
-    assert "ZeroDivisionError" in caplog.text
+    assert "Input/output error" in caplog.text
 
 
 PARTS = [

@@ -18,6 +18,7 @@ SERVICES = {
     "worker": "geodiff.worker",
     "updater": "geodiff.updater",
     "admin-worker": "geodiff.admin_worker",
+    "carry": "geodiff.carry",  # ends by itself
 }
 SERVERS = {"tile-server": "geodiff.tile_server"}  # they bring a main loop of their own
 EX_USAGE, EX_CONFIG = 64, 78

@@ -11,8 +11,9 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from geodiff.access import PREFLIGHT, Token, cors_headers
+from geodiff.access import PREFLIGHT, Token
 from geodiff.catalogue import Catalogue, Day
+from geodiff.quick_tiles import headers_for, keep, with_quick_tiles
 from geodiff.settings import TileServerSettings
 from geodiff.tile_files import (
     FILTERS,
@@ -26,9 +27,6 @@ from geodiff.tiles import RAW
 log = logging.getLogger(__name__)
 
 METHODS = "GET, HEAD, OPTIONS"
-# A result never changes once it is written; a RAW tile may be replaced by a newer one.
-KEEP_RAW = "private, max-age=600, must-revalidate"
-KEEP_RESULT = "private, max-age=31536000, immutable"
 ASK_AGAIN = "private, no-cache"
 NEVER_KEEP = "no-store"
 
@@ -42,25 +40,24 @@ def create_app(settings: TileServerSettings) -> Flask:
     root = settings.tiles_dir.resolve()
     token, catalogue = Token(settings.token), Catalogue(root)
 
-    def answer(status: int, data: bytes, kind: str, keep: str, **headers: str) -> Response:
-        # all headers at once: setting them one by one is a third of a tile's time
+    def answer(status: int, data: bytes, kind: str, kept: str, **headers: str) -> Response:
+        origin = request.environ.get("HTTP_ORIGIN", "")
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        cors = cors_headers(request.environ.get("HTTP_ORIGIN", ""), settings.ui_origin)
-        always = {"X-Content-Type-Options": "nosniff", "Vary": "Origin", "Cache-Control": keep}
-        return Response(data, status, headers=always | cors | named, mimetype=kind)
+        every = headers_for(origin, settings.ui_origin, kept)
+        return Response(data, status, headers=every | named, mimetype=kind)
 
-    def answer_json(status: int, body: object, keep: str, **headers: str) -> Response:
+    def answer_json(status: int, body: object, kept: str, **headers: str) -> Response:
         data = json.dumps(body, separators=(",", ":")).encode()
-        return answer(status, data, "application/json", keep, **headers)
+        return answer(status, data, "application/json", kept, **headers)
 
     def error(status: int, message: str, **headers: str) -> Response:
         return answer_json(status, {"error": message}, NEVER_KEEP, **headers)
 
-    def answer_tagged(data: bytes, kind: str, keep: str, etag: str) -> Response:
+    def answer_tagged(data: bytes, kind: str, kept: str, etag: str) -> Response:
         asked = "HTTP_IF_NONE_MATCH" in request.environ
         if asked and request.if_none_match.contains_weak(etag.strip('"')):
-            return answer(304, b"", kind, keep, ETag=etag)
-        return answer(200, data, kind, keep, ETag=etag)
+            return answer(304, b"", kind, kept, ETag=etag)
+        return answer(200, data, kind, kept, ETag=etag)
 
     def answer_list(body: object) -> Response:
         data = json.dumps(body, separators=(",", ":")).encode()
@@ -109,8 +106,7 @@ def create_app(settings: TileServerSettings) -> Flask:
         if "%" in request.environ.get("RAW_URI", "").partition("?")[0]:
             raise MalformedNameError("the name of a tile has nothing to escape")
         file = read_tile(root, layer, parse_address(layer, name))
-        keep = KEEP_RAW if layer == RAW else KEEP_RESULT
-        return answer_tagged(file.data, "image/png", keep, file.etag)
+        return answer_tagged(file.data, "image/png", keep(layer), file.etag)
 
     @app.errorhandler(MalformedNameError)
     def malformed(exc: MalformedNameError) -> Response:
@@ -129,6 +125,7 @@ def create_app(settings: TileServerSettings) -> Flask:
         log.error("%s %.80s failed", request.method, request.path, exc_info=exc)
         return error(500, "internal error")
 
+    app.wsgi_app = with_quick_tiles(app.wsgi_app, root, token, settings.ui_origin)
     return app
 
 

@@ -3,6 +3,7 @@ From a URL to the bytes of a tile: a name that is no tile never becomes a path, 
 leads elsewhere is never read.
 """
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ FILTERS = (RAW, *SURFACES)
 
 # No link as the last step, and no waiting for the other end of a pipe.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Nothing; a file where a folder should be; a link; a socket.
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
 _DELETED = " (deleted)"
 
 
@@ -62,8 +65,9 @@ def read_tile(root: Path, layer: str, tile: Tile) -> TileFile:
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError as exc:
-        # ELOOP and ENOTDIR: a link, or a file where a folder should be
-        raise NoSuchTileError("no such tile") from exc
+        if exc.errno in _NOT_THERE:
+            raise NoSuchTileError("no such tile") from exc
+        raise
     try:
         status = os.fstat(descriptor)
         # `deleted` where it was replaced since it was opened

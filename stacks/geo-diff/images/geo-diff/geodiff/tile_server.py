@@ -48,15 +48,15 @@ class Worker(ThreadWorker):
     def handle_error(
         self, req: object, client: socket.socket, addr: object, exc: BaseException
     ) -> None:
-        if not isinstance(exc, ParseException):
-            super().handle_error(req, client, addr, exc)
-            return
         status, body = "400 Bad Request", '{"error":"this is no HTTP request"}'
         if isinstance(exc, LimitRequestLine):
             status, body = "414 URI Too Long", '{"error":"the address is too long"}'
         elif isinstance(exc, LimitRequestHeaders):
             status = "431 Request Header Fields Too Large"
             body = '{"error":"the headers are too long or too many"}'
+        elif not isinstance(exc, ParseException):
+            log.error("a request failed", exc_info=exc)
+            status, body = "500 Internal Server Error", '{"error":"internal error"}'
         try:
             client.sendall(REFUSAL.format(status=status, length=len(body), body=body).encode())
         except OSError:
