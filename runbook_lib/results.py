@@ -135,6 +135,32 @@ def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:
     return chart
 
 
+def plot_shares(shares: pd.DataFrame) -> alt.Chart:
+    """
+    The share of the ground that each surface covers, by date; the title says which changes most.
+
+    Columns of `shares`: date, filter, share (0..1; rows without one are left out).
+    """
+    known = shares.dropna(subset="share")
+    by_surface = known.groupby("filter")["share"]
+    title = "No surface has its share yet"
+    if len(known):
+        most = str((by_surface.max() - by_surface.min()).idxmax())
+        share = known.loc[known["filter"] == most, "share"]
+        title = f"{most} changes most: {share.min():.1%} to {share.max():.1%} of the ground"
+    chart: alt.Chart = (
+        alt.Chart(known, title=title)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("date:T", title="date"),
+            y=alt.Y("share:Q", title="share of the ground", axis=alt.Axis(format="%")),
+            color=alt.Color("filter:N", title=None, scale=_colours(sorted(set(known["filter"])))),
+        )
+        .properties(width=560, height=220)
+    )
+    return chart
+
+
 def _colours(surfaces: list[str]) -> alt.Scale:
     known = {"FOREST-JUNGLE": "#2f7d3b", "OCEAN-SEA": "#2369a8", "DESERT": "#c9973f"}
     kinds = ["RAW", *surfaces]
