@@ -127,7 +127,7 @@ def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:
         .encode(
             x=alt.X("date:N", title="date"),
             y=alt.Y("tiles:Q", title="tiles on the manager's disk"),
-            color=alt.Color("surface:N", legend=None, scale=_colours(surfaces)),
+            color=alt.Color("surface:N", legend=None, scale=_colours(["RAW", *surfaces])),
             column=alt.Column("surface:N", title=None, sort=["RAW", *surfaces]),
         )
         .properties(width=150, height=140)
@@ -161,9 +161,8 @@ def plot_shares(shares: pd.DataFrame) -> alt.Chart:
     return chart
 
 
-def _colours(surfaces: list[str]) -> alt.Scale:
+def _colours(kinds: list[str]) -> alt.Scale:
     known = {"FOREST-JUNGLE": "#2f7d3b", "OCEAN-SEA": "#2369a8", "DESERT": "#c9973f"}
-    kinds = ["RAW", *surfaces]
     return alt.Scale(domain=kinds, range=[known.get(kind, "#8a929c") for kind in kinds])
 
 
