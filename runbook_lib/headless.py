@@ -12,7 +12,16 @@ from runbook_lib.errors import StepFailedError
 from runbook_lib.interrupts import interruptible
 from runbook_lib.kernels import kernels
 from runbook_lib.notebooks import Notebook, find_notebooks, select_notebooks
-from runbook_lib.runs import INTERRUPTED, PASSED, Page, Run, get_unfinished, lock, new_folder
+from runbook_lib.runs import (
+    FOLDER_VARIABLE,
+    INTERRUPTED,
+    PASSED,
+    Page,
+    Run,
+    get_unfinished,
+    lock,
+    new_folder,
+)
 from runbook_lib.settings import load, read_arguments, take_notebooks
 
 
@@ -73,6 +82,7 @@ def run(request: Request) -> Run:
         )
         print(f"{record.folder} · {record.parameters_file}", flush=True)
         record.write()
+        pool.environment[FOLDER_VARIABLE] = str(record.folder.resolve())
         pool.warm_up(plan.notebooks[0])
         # Imported here: papermill takes seconds, in which the first kernel starts as well.
         from runbook_lib.turns import take_turns  # noqa: PLC0415 - see above

@@ -36,15 +36,16 @@ class Kernel:
     A running IPython kernel; its imports may be under way.
     """
 
-    def __init__(self, folder: Path, imports: list[str]) -> None:
+    def __init__(self, folder: Path, imports: list[str], environment: dict[str, str]) -> None:
         # Unix sockets: TCP ports would let every user of this machine talk to the kernel.
         self.manager = AsyncKernelManager(transport="ipc", ip=str(folder / f"k{id(self):x}"))
         run_sync(self.manager.start_kernel)(
+            env=os.environ | environment,
             extra_arguments=[
                 "--HistoryManager.hist_file=:memory:",
                 "--Application.log_level=ERROR",
                 f"--IPKernelApp.exec_lines={_WARM_UP.format(names=imports)}",
-            ]
+            ],
         )
 
     def interrupt(self) -> None:
@@ -92,9 +93,12 @@ class Kernel:
 class Kernels:
     """
     Two kernels at most: the one at work, and the next one warming up.
+
+    What stands in `environment` is in that of every kernel.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.environment: dict[str, str] = {}
         self._folder = folder
         self._warm: dict[str, Kernel] = {}
         self._started: list[Kernel] = []
@@ -103,7 +107,7 @@ class Kernels:
         """
         Start the kernel of a notebook before its turn.
         """
-        self._warm[notebook.name] = Kernel(self._folder, notebook.imports)
+        self._warm[notebook.name] = Kernel(self._folder, notebook.imports, self.environment)
         self._started.append(self._warm[notebook.name])
 
     def take(self, notebook: Notebook) -> Kernel:

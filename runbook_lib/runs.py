@@ -20,6 +20,9 @@ from runbook_lib.errors import AccessError, ConflictError, NotFoundError
 PASSED, FAILED, INTERRUPTED, RUNNING = "passed", "failed", "interrupted", "running"
 """The verdicts of a notebook, and of a run."""
 
+FOLDER_VARIABLE = "RUNBOOK_RUN_FOLDER"
+"""In a kernel's environment: the folder of the headless run, for notebooks that leave files."""
+
 _VERSIONS = ("geo-diff-runbook", "papermill", "boto3", "fabric", "docker", "moto")
 
 

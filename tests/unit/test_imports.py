@@ -15,26 +15,39 @@ from runbook_lib.notebooks import find_notebooks
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = sorted((ROOT / "runbook_lib").glob("*.py"))
 UNIT_TESTS = sorted((ROOT / "tests" / "unit").glob("*.py"))
-PROGRAMS = {"__main__", "probe_agent"}  # run by a shell, here or on an instance
+PROGRAMS = {
+    "__main__",
+    "probe_agent",
+    "stats_agent",
+    "backup_agent",
+}  # run by a shell, here or on an instance
 MODULES = {path.stem for path in LIBRARY}
 
 LAYERS = [
-    {"errors", "ledger"},
+    {"errors", "ledger", "merge_patch"},
     {"progress", "changes", "checks", "charts"},
     {"wait", "parallel"},
     # records that many nouns speak of, and pure comparisons
     {"instances", "key_pairs", "firewall", "stack_file", "convergence", "segmentation", "quorum"},
-    {"recordings", "docker_values", "wall_clock", "autoscaler_log", "counters"},
-    {"stats_csv", "thinning"},
+    {
+        "recordings",
+        "docker_values",
+        "wall_clock",
+        "autoscaler_log",
+        "counters",
+        "container_counters",
+    },
+    {"stats_csv", "thinning", "recording_writer", "load_plan"},
     {"node_samples", "load_series", "steady_state"},
     # the arithmetic of a load
-    {"scalability", "cpu_credits", "service_policy", "throughput", "bottleneck"},
-    {"autoscaling", "run_costs", "recommendation"},
+    {"scalability", "cpu_credits", "service_policy", "throughput", "utilisation"},
+    {"autoscaling", "run_costs", "recommendation", "bottleneck"},
     {"autoscaling_replay", "setting_search"},
-    {"probe_agent", "reachability_chart"},
+    {"scalability_charts", "credit_charts", "setting_charts"},
+    {"probe_agent", "backup_agent", "stats_agent", "reachability_chart"},
     # the wire
     {"aws", "ssh"},
-    {"docker_ssh"},
+    {"docker_ssh", "host_files"},
 ]
 """A module imports only from the layers under its own; every other noun stands on top of them."""
 
@@ -79,7 +92,19 @@ SIBLINGS = {
     "managers": {"swarm"},  # nodes of the Swarm, with the majority counted
     "stack": {"swarm"},  # a stack is deployed on the manager that the Swarm names
     "browser": {"web"},  # asks at the addresses, with the token
+    "tiles_backup": {"backup_files"},  # puts in place what consists of these
+    "master": {"swarm"},  # a label on a node of the Swarm
+    "standby": {"master"},  # has what the services that may move need
+    "failover": {"master", "standby", "swarm", "tiles_backup"},  # moves them all, in order
+    "broker_cluster": {"broker", "swarm"},  # three of the one, on labelled nodes of the other
+    "remade": {"tiles"},  # results that lie where the tiles are
     "results": {"tiles"},  # counts and compares what lies where the tiles are
+    # the recorder and the load that it records
+    "queue_watch": {"management_api", "node_stream"},
+    "recorder": {"management_api", "node_stream", "queue_watch", "runs"},
+    "load_tiles": {"tiles"},
+    "load_stack": {"management_api", "stack"},
+    "sweep": {"load_stack", "recorder"},
     # looks at every step
     "steps": {"security_group_rules", "security_groups", "tiles", "web"},
 }

@@ -1,0 +1,69 @@
+"""
+A service's specification for a load test: its variables and its tiles, and nothing else.
+"""
+
+import copy
+
+from runbook_lib.load_stack import differences, limited, spec_for_load
+
+DEALER = {
+    "Name": "geo-diff-work_dealer",
+    "Labels": {"com.docker.stack.namespace": "geo-diff-work"},
+    "Mode": {"Replicated": {"Replicas": 1}},
+    "TaskTemplate": {
+        "ContainerSpec": {
+            "Image": "geo-diff:1",
+            "Env": ["BATCH=300", "WAIT=2", "MAX_QUEUED=20000", "TERM=a=b"],
+            "Mounts": [
+                {"Type": "volume", "Source": "tiles-data", "Target": "/tiles", "ReadOnly": True},
+                {"Type": "tmpfs", "Target": "/tmp"},
+            ],
+        },
+        "Resources": {"Limits": {"NanoCPUs": 300000000}, "Reservations": {"NanoCPUs": 50000000}},
+    },
+}
+VARIABLES = {"BATCH": 600, "WAIT": 1.0, "HOLD": "yes"}
+
+
+def test_only_variables_that_the_service_has_are_set():
+    container = spec_for_load(DEALER, VARIABLES, "/srv/load")["TaskTemplate"]["ContainerSpec"]
+    assert ["BATCH=600", "WAIT=1.0", "MAX_QUEUED=20000", "TERM=a=b"] == container["Env"]
+
+
+def test_the_tiles_are_others_and_as_writable_as_before():
+    container = spec_for_load(DEALER, VARIABLES, "/srv/load")["TaskTemplate"]["ContainerSpec"]
+    assert [
+        {"Type": "bind", "Source": "/srv/load", "Target": "/tiles", "ReadOnly": True},
+        {"Type": "tmpfs", "Target": "/tmp"},
+    ] == container["Mounts"]
+
+
+def test_what_was_there_before_is_not_touched():
+    """It is what will be put back."""
+    before = copy.deepcopy(DEALER)
+    limited(spec_for_load(DEALER, VARIABLES, "/srv/load"), 0.1)
+    assert before == DEALER
+
+
+def test_a_smaller_limit_takes_the_reservation_with_it():
+    assert {
+        "Limits": {"NanoCPUs": 20000000},
+        "Reservations": {"NanoCPUs": 20000000},
+    } == limited(DEALER, 0.02)["TaskTemplate"]["Resources"]
+
+
+def test_a_larger_limit_leaves_the_reservation():
+    resources = limited(DEALER, 1.0)["TaskTemplate"]["Resources"]
+    assert (1000000000, 50000000) == tuple(part["NanoCPUs"] for part in resources.values())
+
+
+def test_services_differ_by_more_than_their_replicas():
+    """How many workers there are is the autoscaler's affair."""
+    scaled = {**DEALER, "Mode": {"Replicated": {"Replicas": 7}}}
+    assert [] == differences({"dealer": DEALER}, {"dealer": scaled})
+    changed = spec_for_load(DEALER, VARIABLES, "/srv/load")
+    assert ["dealer"] == differences({"dealer": DEALER}, {"dealer": changed})
+
+
+def test_a_service_that_is_gone_differs():
+    assert ["dealer"] == differences({"dealer": DEALER}, {})
