@@ -120,7 +120,7 @@ def write_parameters(
             f"expected a parameter file at {base}; there is none", next_step="name params/lab.yml"
         )
     strange = sorted(values.keys() - set(PARAMETERS))
-    text = base.read_text(encoding="utf-8")
+    text = base.read_text(encoding="utf-8").rstrip("\n")
     before = _read(text)
     if strange or not isinstance(before, dict):
         raise ParameterError(
@@ -132,11 +132,9 @@ def write_parameters(
     for name, recommended in values.items():
         line = f"{name}: {recommended.value}".ljust(32) + f" # {recommended.reason}"
         at = re.search(rf"^{name}:.*$", text, re.MULTILINE)
-        if at:
-            text = text[: at.start()] + line + text[at.end() :]
-        else:
-            text = f"{text.rstrip()}\n{line}\n"
-    whole = "\n".join([*lines, text])
+        start, end = at.span() if at else (len(text), len(text))
+        text = text[:start] + ("" if at else "\n") + line + text[end:]
+    whole = "\n".join([*lines, text, ""])
     wanted = {**before, **{name: r.value for name, r in values.items()}}
     if _read(whole) != wanted:
         raise ParameterError(

@@ -40,7 +40,8 @@ def steady(
     minute = stats["time"].dt.floor("1min")
     busy = stats.groupby(minute)["cpu_percent"].sum()
     at_work = busy.index[busy >= 0.5 * busy.quantile(0.9)]
-    return frame[frame["time"].dt.floor("1min").isin(at_work)]
+    busy_rows: pd.DataFrame = frame[frame["time"].dt.floor("1min").isin(at_work)]
+    return busy_rows
 
 
 def cpu_limits_of(stack: StackFile) -> dict[str, float]:
