@@ -17,14 +17,15 @@ INTERNET = "0.0.0.0/0"
 
 MEMBERSHIP: dict[str, tuple[str, ...]] = {
     "worker": ("worker",),
-    "manager": ("worker", "manager", "web"),
+    "manager": ("worker", "manager", "web", "backup"),
     "admin-web": ("worker", "manager", "web"),
-    "manager-backup": ("worker", "manager", "web"),
+    "manager-backup": ("worker", "manager", "web", "backup"),
 }
 """
 The groups of each kind of node. The guide puts a manager into `manager` alone; then two managers
 cannot reach each other on 2377 and have no 7946 and 4789 at all, so every node is a member of
 `worker`. The tile server (5000) runs on the manager, so the manager is a member of `web`.
+`backup` is ours: the manager and the one that keeps its tiles, and nobody else.
 """
 
 
@@ -77,7 +78,8 @@ class RuleChanges:
 
 def guide_rules(operator_cidr: str) -> list[Rule]:
     """
-    The tables of the guide, with SSH for the operator's address and 5001 for our image registry.
+    The tables of the guide, with SSH for the operator's address, 5001 for our image registry, and
+    SSH between the manager and its backup: without one, that rule lets nobody in.
 
     Raises
     ------
@@ -112,6 +114,7 @@ def guide_rules(operator_cidr: str) -> list[Rule]:
         Rule("worker", "tcp", 22, operator_cidr, "SSH, for the operator alone"),
         *(Rule("manager", "tcp", port, "worker", why) for port, why in managers),
         *(Rule("web", "tcp", port, INTERNET, why) for port, why in web),
+        Rule("backup", "tcp", 22, "backup", "copies of the tiles, between the two that hold them"),
     ]
 
 

@@ -26,6 +26,7 @@ from runbook_lib.wait import Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
 
 def ensure_instances(
@@ -102,12 +103,16 @@ def wait_for_instances(
     return wait_for("Instances pass their status checks", probe, timeout_s=timeout_s)
 
 
-def remove_instances(ec2: "EC2Client", cluster: str, timeout_s: float = 300) -> Changes:
+def remove_instances(
+    ec2: "EC2Client", cluster: str, *, role: str = "", timeout_s: float = 300
+) -> Changes:
     """
     Terminate the instances that carry the cluster's tag, and wait until they are gone.
+
+    With a `role`, that one alone.
     """
     changes = Changes()
-    found = find_instances(ec2, cluster)
+    found = [i for i in find_instances(ec2, cluster) if role in ("", i.role)]
     if not found:
         return changes
     ec2.terminate_instances(InstanceIds=[i.instance_id for i in found])
@@ -115,7 +120,11 @@ def remove_instances(ec2: "EC2Client", cluster: str, timeout_s: float = 300) -> 
         changes.add("instance", instance.role, f"terminated {instance.instance_id}")
 
     def probe() -> bool | Pending:
-        left = [i for i in describe(ec2, cluster) if i["State"]["Name"] != "terminated"]
+        left = [
+            i
+            for i in describe(ec2, cluster)
+            if i["State"]["Name"] != "terminated" and role in ("", _role(i))
+        ]
         return Pending(f"{len(left)} still shutting down", 0, 0) if left else True
 
     wait_for("Instances terminated", probe, timeout_s=timeout_s)
@@ -177,6 +186,10 @@ def _launch_request(
             {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")
         ],
     }
+
+
+def _role(raw: "InstanceTypeDef") -> str:
+    return {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])}.get(ROLE_TAG, "")
 
 
 def _start(ec2: "EC2Client", instance: Instance) -> None:

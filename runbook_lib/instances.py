@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
     from mypy_boto3_ssm import SSMClient
 
+MANAGER, BACKUP = "manager", "manager-backup"
 CLUSTER_TAG = "runbook:cluster"
 ROLE_TAG = "runbook:role"
 ALIVE = ("pending", "running", "stopping", "stopped")
@@ -47,12 +48,24 @@ class Instance:
     group_ids: tuple[str, ...]
 
 
-def wanted_instances(worker_count: int, manager_disk_gib: int, disk_gib: int) -> list[Wanted]:
+def wanted_instances(
+    worker_count: int, manager_disk_gib: int, disk_gib: int, *, backup: bool = False
+) -> list[Wanted]:
     """
     The guide's six: a manager with the large disk, the workers, and admin-web.
+
+    Its optional seventh, where `backup` asks for it, is like the manager.
     """
     workers = [Wanted(f"worker-{n}", disk_gib) for n in range(1, worker_count + 1)]
-    return [Wanted("manager", manager_disk_gib), *workers, Wanted("admin-web", disk_gib)]
+    wanted = [Wanted(MANAGER, manager_disk_gib), *workers, Wanted("admin-web", disk_gib)]
+    return [*wanted, Wanted(BACKUP, manager_disk_gib)] if backup else wanted
+
+
+def has_backup(ec2: "EC2Client", cluster: str) -> bool:
+    """
+    Whether the cluster has the optional seventh instance: then it is wanted, whoever asks.
+    """
+    return any(i.role == BACKUP for i in find_instances(ec2, cluster))
 
 
 def find_instances(ec2: "EC2Client", cluster: str) -> list[Instance]:

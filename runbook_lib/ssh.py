@@ -41,6 +41,8 @@ def ensure_host_keys(
 ) -> Changes:
     """
     Pin the host keys of every instance; on AWS the console output takes a few minutes.
+
+    Those of any other instance are forgotten.
     """
     changes = Changes()
     path = known_hosts_path(key_file)
@@ -49,6 +51,7 @@ def ensure_host_keys(
     wanted = {i.instance_id for i in instances}
     lines = [line for line in lines if line.split() and line.split()[0] in wanted]
     missing = {i.instance_id: i for i in instances if i.instance_id not in pinned}
+    gone = pinned - wanted
 
     def probe() -> bool | Pending:
         for instance_id, instance in list(missing.items()):
@@ -65,6 +68,9 @@ def ensure_host_keys(
 
     if missing:
         wait_for("Host keys read from the console output", probe, timeout_s=timeout_s, poll_s=1)
+    for instance_id in sorted(gone):
+        changes.add("host keys", instance_id, "forgotten: it is gone")
+    if missing or gone:
         partial = path.with_name(f"{path.name}.partial")
         partial.write_text("\n".join(lines) + "\n")
         partial.rename(path)

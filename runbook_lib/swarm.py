@@ -18,6 +18,8 @@ from runbook_lib.parallel import for_each
 from runbook_lib.wait import Pending, wait_for
 
 Clients = Mapping[str, docker.DockerClient]
+LATER = ("admin-web", "manager-backup")
+"""Who joins later than the rest, as a manager: in 07_web_stack and in 30_manager_backup."""
 
 
 def ensure_swarm(

@@ -91,7 +91,7 @@ def test_a_manager_is_in_all_three_groups(role):
     """
     X4 and X5.
     """
-    assert {"worker", "manager", "web"} == set(membership(role))
+    assert {"worker", "manager", "web"} <= set(membership(role))
 
 
 def test_an_unknown_role_has_no_groups():
@@ -122,3 +122,17 @@ def test_a_packet_is_let_in_as_ec2_would(target, protocol, port, sender, expecte
     A group matches by membership and a CIDR by address; anything else is dropped.
     """
     assert expected == allows(RULES, target, protocol, port, sender)
+
+
+def test_ssh_between_instances_is_for_the_manager_and_its_backup_alone():
+    """Of all senders inside, 22 opens to these two only, and only for each other."""
+    roles = ["manager", "admin-web", "manager-backup", "worker-1"]
+    opened = {
+        (source, target)
+        for source in roles
+        for target in roles
+        if source != target
+        and allows(RULES, target, "tcp", 22, Sender("172.31.0.9", membership(source)))
+    }
+
+    assert {("manager", "manager-backup"), ("manager-backup", "manager")} == opened

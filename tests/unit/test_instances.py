@@ -8,7 +8,7 @@ from moto import mock_aws
 
 from runbook_lib.errors import ConflictError, NotFoundError
 from runbook_lib.instance_lifecycle import ensure_instances, remove_instances
-from runbook_lib.instances import find_instances, get_instances, wanted_instances
+from runbook_lib.instances import find_instances, get_instances, has_backup, wanted_instances
 from runbook_lib.leftovers import find_leftovers
 
 WANTED = wanted_instances(2, 30, 8)
@@ -104,3 +104,16 @@ def test_removing_leaves_the_instances_of_others(ec2):
         i["State"]["Name"] for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]
     ]
     assert 1 == states.count("running")
+
+
+def test_the_seventh_is_wanted_where_it_exists_and_goes_alone(ec2):
+    """It is like the manager; without it, the six are as they were."""
+    launch(ec2, wanted_instances(2, 30, 8, backup=True))
+    again = launch(ec2, wanted_instances(2, 30, 8, backup=has_backup(ec2, "geo-diff")))
+    removed = remove_instances(ec2, "geo-diff", role="manager-backup")
+
+    assert [] == again
+    assert ["manager-backup"] == [c.name for c in removed]
+    assert ROLES == [i.role for i in find_instances(ec2, "geo-diff")]
+    assert not has_backup(ec2, "geo-diff")
+    assert [] == remove_instances(ec2, "geo-diff", role="manager-backup")

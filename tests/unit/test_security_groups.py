@@ -101,9 +101,10 @@ def test_groups_are_made_once_with_their_tags(ec2):
     first = ensure_groups(ec2, "geo-diff", vpc)
     second = ensure_groups(ec2, "geo-diff", vpc)
 
-    assert [c.name for c in first] == ["geo-diff-worker", "geo-diff-manager", "geo-diff-web"]
+    names = ["worker", "manager", "web", "backup"]
+    assert [c.name for c in first] == [f"geo-diff-{name}" for name in names]
     assert second == []
-    assert {("worker", vpc), ("manager", vpc), ("web", vpc)} == {
+    assert {(name, vpc) for name in names} == {
         (group.name, group.vpc_id) for group in find_groups(ec2, "geo-diff")
     }
 
@@ -129,7 +130,7 @@ def test_two_clusters_do_not_see_each_other(ec2, cluster):
 
     remove_groups(ec2, "other")
 
-    assert [g.name for g in find_groups(ec2, cluster)] == ["worker", "manager", "web"]
+    assert [g.name for g in find_groups(ec2, cluster)] == ["worker", "manager", "web", "backup"]
 
 
 def test_rules_become_those_of_the_tables(ec2, cluster):
@@ -218,12 +219,12 @@ def test_every_instance_gets_exactly_the_groups_of_its_role(ec2, cluster):
     changes = ensure_membership(ec2, cluster, find_instances(ec2, cluster))
 
     assert {c.name: c.action for c in changes} == {
-        "manager": "now in worker, manager, web",
+        "manager": "now in worker, manager, web, backup",
         "worker-1": "now in worker",
     }
     assert ensure_membership(ec2, cluster, find_instances(ec2, cluster)) == []
     assert find_members(ec2, cluster, find_instances(ec2, cluster)) == {
-        "manager": ("worker", "manager", "web"),
+        "manager": ("worker", "manager", "web", "backup"),
         "worker-1": ("worker",),
     }
 
@@ -241,7 +242,7 @@ def test_removal_puts_instances_back_and_breaks_circular_references(ec2, cluster
     default = [g["GroupId"] for g in left if g["GroupName"] == "default"]
     assert [g["GroupName"] for g in left] == ["default"]
     assert default == list(find_instances(ec2, cluster)[0].group_ids)
-    assert sum(c.action == "deleted" for c in changes) == 3
+    assert sum(c.action == "deleted" for c in changes) == 4
     assert remove_groups(ec2, cluster) == []
 
 

@@ -1,0 +1,232 @@
+"""
+The manager fails: its services go on on `manager-backup`; and, once it is back, they return.
+
+Source: section "Disponibilidad" of the guide, solution 1. Whether to move is the operator's
+decision, or a drill's: a manager that is only cut off would go on writing. Lost is what lies on no
+other machine: the messages in the broker (the dealer deals again what has no result), and results
+that were written after the last backup (they are computed again). Secrets and services are in the
+Swarm's own log, which a majority of the managers holds.
+
+Each function can be killed anywhere and called again.
+"""
+
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import docker
+import fabric
+from docker.errors import APIError
+
+from runbook_lib import tiles_backup
+from runbook_lib.changes import Changes
+from runbook_lib.errors import NotFoundError
+from runbook_lib.instances import BACKUP, MANAGER, Instance
+from runbook_lib.master import (
+    MASTER,
+    STANDBY,
+    find_master,
+    find_pinned,
+    get_node,
+    hand_over,
+    set_node,
+    wait_for_pinned,
+)
+from runbook_lib.ssh import run
+from runbook_lib.standby import forget_volumes
+from runbook_lib.swarm import address, find_manager
+from runbook_lib.wait import Pending, wait_for
+
+REGISTRY = "registry"
+LEADER_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """
+    The names of the stacks, and the variable by which the web stack is told where the tiles are.
+    """
+
+    work: str = "geo-diff-work"
+    web: str = "geo-diff-web"
+    variable: str = "TILES_URL"
+    tiles_port: int = 5000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """
+    The two managers that stand in for each other; one that is down has no connection, no client.
+    """
+
+    instances: Mapping[str, Instance]
+    connections: Mapping[str, fabric.Connection]
+    clients: Mapping[str, docker.DockerClient]
+    stacks: Stacks
+
+    @property
+    def leader(self) -> docker.DockerClient:
+        """
+        The client of `manager-backup`, which lives in a failover and in its end.
+        """
+        return self.clients[BACKUP]
+
+
+def wait_for_new_leader(leader: docker.DockerClient, gone: Instance, timeout_s: float) -> float:
+    """
+    Wait until another manager than `gone` leads; the seconds that it took from now.
+    """
+    began = time.monotonic()
+
+    def probe() -> float | Pending:
+        try:
+            nodes = leader.nodes.list(filters={"role": "manager"})
+        except APIError as error:
+            return Pending(f"no leader yet: {error.explanation}")
+        leading = [
+            address(n.attrs) for n in nodes if n.attrs.get("ManagerStatus", {}).get("Leader")
+        ]
+        if leading and leading != [gone.private_ip]:
+            return time.monotonic() - began
+        return Pending(f"{gone.role} still counts as the leader")
+
+    return wait_for(
+        "The managers that are left agree on a leader",
+        probe,
+        timeout_s=timeout_s,
+        poll_s=0.2,
+        next_step="a majority must answer:  docker node ls  on manager-backup",
+    )
+
+
+def fail_over(pair: Pair, timeout_s: float = 180) -> Changes:
+    """
+    Let `manager-backup` take the manager's place; waits until its services run there.
+
+    Raises
+    ------
+    WaitTimeoutError
+        Where the manager still answers (nothing is moved then), or a service does not start.
+    """
+    changes = Changes()
+    leader, backup = pair.leader, pair.instances[BACKUP]
+    wait_for_new_leader(leader, pair.instances[MANAGER], LEADER_TIMEOUT_S)
+    if find_master(leader, pair.instances) != BACKUP:
+        _wait_until_missed(leader, pair.instances[MANAGER])
+        # from here on the tiles on manager-backup are the ones in use: no copy over them
+        tiles_backup.stop_timer(pair.connections[BACKUP])
+        if get_node(leader, backup).attrs["Spec"]["Availability"] == "drain":
+            changes.extend(forget_volumes(leader, [pair.stacks.work, REGISTRY]))
+        changes.extend(hand_over(leader, pair.instances[MANAGER], backup))
+    changes.extend(_tell_the_map(pair, backup))
+    wait_for_pinned(leader, backup, timeout_s)
+    return changes
+
+
+def fail_back(pair: Pair, timeout_s: float = 300) -> Changes:
+    """
+    Give the manager its place back, with the results that were written in the meantime.
+
+    They are copied twice: while the application runs, and the rest while nothing writes.
+    """
+    changes = Changes()
+    leader, manager, backup = pair.leader, pair.instances[MANAGER], pair.instances[BACKUP]
+    _wait_until_back(leader, manager, timeout_s)
+    if find_master(leader, pair.instances) != MANAGER:
+        tiles_backup.stop_timer(pair.connections[BACKUP])
+        tiles_backup.pull(pair.connections[MANAGER])
+        changes.extend(set_node(leader, manager, STANDBY, "drain"))
+        changes.extend(set_node(leader, backup, STANDBY, "drain"))
+        _wait_until_idle(leader, pair.clients[BACKUP], timeout_s)
+        copied = tiles_backup.pull(pair.connections[MANAGER])
+        changes.add("tiles", MANAGER, f"has all {copied['files']:g} files of {BACKUP}")
+        changes.extend(forget_volumes(pair.clients[MANAGER], [pair.stacks.work]))
+        changes.extend(set_node(leader, manager, MASTER, "active"))
+    changes.extend(_tell_the_map(pair, manager))
+    wait_for_pinned(leader, manager, timeout_s)
+    changes.extend(set_node(leader, backup, STANDBY, "drain"))
+    changes.extend(forget_volumes(pair.clients[BACKUP], [pair.stacks.work, REGISTRY]))
+    if tiles_backup.start_timer(pair.connections[BACKUP]):
+        changes.add("backup", BACKUP, "timer started")
+    return changes
+
+
+def ensure_returned(pair: Pair) -> Changes:
+    """
+    Fail back where `manager-backup` has the manager's services; otherwise there is nothing to do.
+    """
+    backup = find_manager(pair.clients, BACKUP)
+    if backup is None or find_master(backup, pair.instances) == MANAGER:
+        return Changes()
+    return fail_back(pair)
+
+
+def _tell_the_map(pair: Pair, master: Instance) -> Changes:
+    """
+    The page tells browsers where the tiles are: a public address, and now another one.
+
+    By the command line: the SDK would write its defaults into the service, and the next deployment
+    would find it changed.
+    """
+    changes = Changes()
+    label = f"com.docker.stack.namespace={pair.stacks.web}"
+    wanted = f"{pair.stacks.variable}=http://{master.public_ip}:{pair.stacks.tiles_port}"
+    for service in pair.leader.services.list(filters={"label": label}):
+        held = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env") or []
+        if not any(v.startswith(f"{pair.stacks.variable}=") for v in held) or wanted in held:
+            continue
+        command = ["docker", "service", "update", "--detach", "--no-resolve-image"]
+        command += ["--env-add", wanted, str(service.name)]
+        run(pair.connections[BACKUP], shlex.join(command), sudo=True)
+        changes.add("service", str(service.name), wanted)
+    return changes
+
+
+def _wait_until_missed(leader: docker.DockerClient, manager: Instance) -> None:
+    def probe() -> bool | Pending:
+        node = get_node(leader, manager).attrs
+        reachable = node.get("ManagerStatus", {}).get("Reachability") == "reachable"
+        gone = not reachable or node["Status"]["State"] == "down"
+        return gone or Pending("the Swarm still reaches it")
+
+    wait_for(
+        "The manager is missed",
+        probe,
+        timeout_s=45,
+        next_step="nothing was moved: the manager answers. To move on purpose, stop it first",
+    )
+
+
+def _wait_until_back(leader: docker.DockerClient, manager: Instance, timeout_s: float) -> None:
+    if manager.state != "running":
+        raise NotFoundError(
+            f"expected the manager to run; it is {manager.state}",
+            next_step="run 01_instances: it starts what is stopped",
+        )
+
+    def probe() -> bool | Pending:
+        node = get_node(leader, manager).attrs
+        reached = node.get("ManagerStatus", {}).get("Reachability") == "reachable"
+        state = str(node["Status"]["State"])
+        return (reached and state == "ready") or Pending(f"its node is {state}")
+
+    wait_for("The manager is back in the Swarm", probe, timeout_s=timeout_s)
+
+
+def _wait_until_idle(
+    leader: docker.DockerClient, engine: docker.DockerClient, timeout_s: float
+) -> None:
+    """
+    Until none of the services that are to move writes on this engine any more.
+    """
+    names = {str(service.name) for service in find_pinned(leader)}
+
+    def probe() -> bool | Pending:
+        running = [
+            c["Labels"].get("com.docker.swarm.service.name") for c in engine.api.containers()
+        ]
+        left = sorted(names & set(running))
+        return Pending(f"{', '.join(left)} still at work", 0, 0) if left else True
+
+    wait_for("Nothing writes any more", probe, timeout_s=timeout_s)
