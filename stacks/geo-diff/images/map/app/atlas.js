@@ -11,6 +11,7 @@ import { Unreachable, WrongToken, tileServer } from "./tile_server.js";
 import { tileStore } from "./tile_store.js";
 
 const LOOK_AGAIN_MS = 15_000;
+const COUNTING_MS = 1_000;
 
 /** @param {string} url of the tile server */
 export function openAtlas(url) {
@@ -40,13 +41,13 @@ export function openAtlas(url) {
     }
   }
 
-  /** @param {import("./tile_server.js").DateEntry[]} dates */
-  function take(dates) {
+  /** @param {import("./tile_server.js").Listing} listing */
+  function take({ dates, complete }) {
     const grown = JSON.stringify(dates) !== JSON.stringify(catalogue.dates);
-    const wasLoaded = catalogue.loaded;
-    Object.assign(catalogue, { dates, loaded: true });
+    Object.assign(catalogue, { dates, complete, loaded: true });
     settleDates(days.value);
-    if (grown && wasLoaded) map?.reload();
+    if (grown) map?.reload();
+    if (!complete) setTimeout(refresh, COUNTING_MS);
   }
 
   watchConnection(server.alive, async () => {
@@ -54,8 +55,7 @@ export function openAtlas(url) {
     map?.reload();
   });
   setInterval(() => {
-    const idle = document.hidden || connection.down || (days.value.length > 0 && isComplete.value);
-    if (!idle) refresh();
+    if (!document.hidden && !connection.down && !isComplete.value) refresh();
   }, LOOK_AGAIN_MS);
 
   window.addEventListener("popstate", () => {
@@ -74,9 +74,9 @@ export function openAtlas(url) {
      */
     async enter(token) {
       try {
-        const dates = await server.dates(token.trim());
+        const listing = await server.dates(token.trim());
         keepToken(token);
-        take(dates);
+        take(listing);
         map?.reload();
         return "accepted";
       } catch (error) {

@@ -2,8 +2,8 @@
 import { computed, reactive } from "./vue.js";
 import { RAW, SURFACES } from "./surfaces.js";
 
-/** @type {{dates: import("./tile_server.js").DateEntry[], loaded: boolean}} */
-export const catalogue = reactive({ dates: [], loaded: false });
+/** @type {import("./tile_server.js").Listing & {loaded: boolean}} */
+export const catalogue = reactive({ dates: [], complete: false, loaded: false });
 
 export const days = computed(() => catalogue.dates.map((entry) => entry.date));
 
@@ -22,8 +22,9 @@ export function completeness(date, surface) {
   return filters?.[RAW]?.tiles ? (filters[surface]?.tiles ?? 0) / filters[RAW].tiles : 0;
 }
 
+/** Nothing more is to come: not from the server's count, nor from the segmentation. */
 export const isComplete = computed(() =>
-  days.value.every((date) => SURFACES.every(({ name }) => completeness(date, name) >= 1)),
+  catalogue.complete && days.value.length > 0 && days.value.every((date) => SURFACES.every(({ name }) => completeness(date, name) >= 1)),
 );
 
 export const zoomRange = computed(() => ({

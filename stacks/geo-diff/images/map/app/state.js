@@ -12,7 +12,7 @@ export const MODES = ["single", "swipe", "difference"];
  * @property {string} mode one of MODES
  * @property {Record<string, Look>} looks of RAW and of each surface
  * @property {string} subject the surface whose change is shown
- * @property {number} split where the divider stands, 0 to 1
+ * @property {number} split where the divider stands in the part of the map beside the panel, 0 to 1
  * @property {number} zoom
  * @property {number} lon
  * @property {number} lat

@@ -6,7 +6,8 @@ export class Unreachable extends Error {}
 /**
  * @typedef {{tiles: number, share?: number | null}} Coverage
  * @typedef {{date: string, min_zoom: number, max_zoom: number, filters: Record<string, Coverage>}} DateEntry
- * @typedef {{dates(token: string): Promise<DateEntry[]>, tile(path: string, token: string): Promise<Blob>, alive(): Promise<boolean>}} TileServer
+ * @typedef {{dates: DateEntry[], complete: boolean}} Listing `complete` is false while the server still counts
+ * @typedef {{dates(token: string): Promise<Listing>, tile(path: string, token: string): Promise<Blob>, alive(): Promise<boolean>}} TileServer
  */
 
 const PATIENCE_MS = 20_000;
@@ -41,7 +42,7 @@ export function tileServer(url) {
   }
 
   return {
-    dates: async (token) => (await read(await get("/dates", token), "json")).dates,
+    dates: async (token) => read(await get("/dates", token), "json"),
     tile: async (path, token) => read(await get(path, token), "blob"),
     alive: () => get("/health", "").then(() => true, () => false),
   };

@@ -58,10 +58,11 @@ export function createMap(target, state, store, zooms) {
   }
 
   for (const { side, olLayer } of dated) {
-    const whole = { date: { from: 0, to: 1 }, other: { from: 0, to: 1 } };
-    clipTo(olLayer, () => {
+    clipTo(olLayer, (width) => {
       if (state.mode !== "swipe") return null;
-      return side === "date" ? { ...whole.date, to: state.split } : { ...whole.other, from: state.split };
+      const covered = view.padding[3];
+      const edge = covered + state.split * (width - covered);
+      return side === "date" ? { from: 0, to: edge } : { from: edge, to: width };
     });
   }
 

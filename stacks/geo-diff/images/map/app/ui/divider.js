@@ -35,7 +35,7 @@ export const Divider = {
     return () => {
       const before = day(state.date, "medium");
       const after = day(state.other, "medium");
-      return h("div", {
+      return h("div", { class: "curtain" }, h("div", {
         ref: line,
         class: "divider",
         style: { left: `${state.split * 100}%` },
@@ -54,7 +54,7 @@ export const Divider = {
         h("span", { class: "side left", "aria-hidden": "true" }, before),
         h("span", { class: "side right", "aria-hidden": "true" }, after),
         h("span", { class: "grip", "aria-hidden": "true" }, "‹ ›"),
-      ]);
+      ]));
     };
   },
 };

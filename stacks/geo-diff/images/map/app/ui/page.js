@@ -30,7 +30,7 @@ export const Page = {
         h(Heading),
         hasDates() && h(Panel, { open: open.value, onToggle: () => { open.value = !open.value; } }),
         hasDates() && h(Timeline),
-        catalogue.loaded && !hasDates() && h("section", { class: "card empty" }, [h("h2", t("empty_title")), h("p", t("empty_words"))]),
+        catalogue.complete && !hasDates() && h("section", { class: "card empty" }, [h("h2", t("empty_title")), h("p", t("empty_words"))]),
       ]),
       h(Banner),
       !session.token && h(TokenDialog, { atlas: props.atlas }),

@@ -1,0 +1,34 @@
+"""
+A browser, the web stack to look at, and an eye on everything that the page does.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "stacks" / "geo-diff" / "images" / "geo-diff"))
+
+from tests.browser.chromium import browser  # noqa: F401 - a fixture
+from tests.browser.site import Site, open_site
+from tests.browser.visitor import Visitor
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o755)  # the containers read as others
+    with open_site(folder) as site:
+        yield site
+
+
+@pytest.fixture
+def visitor(browser, site) -> Iterator[Visitor]:  # noqa: F811 - it is the fixture
+    """
+    A person on a laptop; in the end, nothing that the page did may have been out of order.
+    """
+    visitor = Visitor(browser, site)
+    yield visitor
+    visitor.leave()

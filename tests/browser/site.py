@@ -1,0 +1,177 @@
+"""
+The web stack's two containers on real tiles, as a browser on this machine meets them.
+"""
+
+import math
+import os
+import secrets
+import socket
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import docker
+import numpy as np
+from docker.models.containers import Container
+from geodiff.segmentation import segment
+
+from lab import imagery
+
+IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
+OWN_ENGINE = "unix:///run/geo-diff-runbook/docker.sock"
+WINTER, SUMMER, UNSEGMENTED = (imagery.date_of(month) for month in (1, 7, 10))
+DAYS = (WINTER, SUMMER, UNSEGMENTED)
+TILE = imagery.TILE
+
+
+@dataclass(frozen=True)
+class Site:
+    """
+    Where the page is, what opens it, and what it should show.
+    """
+
+    url: str
+    tiles_url: str
+    token: str
+    tiles: Path
+    tile_server: Container
+
+    def picture(self, layer: str, date: str, z: int, place: tuple[float, float], half: int):
+        """
+        The RGBA pixels around a place (latitude, longitude), put together from the tiles on disk.
+        """
+        column, row = pixel_of(place, z)
+        found = np.zeros((2 * half, 2 * half, 4), np.uint8)
+        for y in range((row - half) // TILE, (row + half - 1) // TILE + 1):
+            for x in range((column - half) // TILE, (column + half - 1) // TILE + 1):
+                path = self.tiles / layer / date / str(z) / str(y) / f"{x}.png"
+                tile = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), _TO_RGBA[layer])
+                top, left = y * TILE - row + half, x * TILE - column + half
+                upper, leftmost = max(top, 0), max(left, 0)
+                part = tile[upper - top : 2 * half - top, leftmost - left : 2 * half - left]
+                height, width = part.shape[:2]
+                found[upper : upper + height, leftmost : leftmost + width] = part
+        return found
+
+    def wait(self) -> None:
+        """
+        Until both answer, and the tile server has counted its tiles.
+        """
+        get(f"{self.url}/health")
+        deadline = time.monotonic() + 30
+        while b'"complete":true' not in get(f"{self.tiles_url}/dates", self.token):
+            assert time.monotonic() < deadline, "the tile server is still counting"
+            time.sleep(0.2)
+
+
+_TO_RGBA = dict.fromkeys(("FOREST-JUNGLE", "OCEAN-SEA", "DESERT"), cv2.COLOR_BGRA2RGBA)
+_TO_RGBA["RAW"] = cv2.COLOR_BGR2RGBA
+
+
+def pixel_of(place: tuple[float, float], z: int) -> tuple[int, int]:
+    """
+    Column and row of a place in the Web Mercator world of a zoom.
+    """
+    latitude, longitude = place
+    size = TILE * 2**z
+    northing = math.asinh(math.tan(math.radians(latitude))) / math.pi
+    return round((longitude / 360 + 0.5) * size), round((1 - northing) / 2 * size)
+
+
+def get(url: str, token: str = "", timeout_s: float = 30) -> bytes:
+    """
+    The body, as soon as somebody answers.
+    """
+    deadline = time.monotonic() + timeout_s
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    while True:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as response:
+                return response.read()
+        except (OSError, urllib.error.URLError) as error:
+            assert time.monotonic() < deadline, f"{url}: {error}"
+            time.sleep(0.2)
+
+
+def draw_tiles(root: Path) -> None:
+    """
+    Two dates with their results, and one that is not segmented yet.
+    """
+    world = imagery.mercator(imagery.read_blue_marble(), TILE * 2 ** imagery.ZOOMS[-1])
+    for month in (1, 7, 10):
+        imagery.write_date(world, month, root / "RAW")
+    for date in (WINTER, SUMMER):
+        for raw in (root / "RAW" / date).rglob("*.png"):
+            for surface in segment(raw.read_bytes()):
+                path = root / surface.name / raw.relative_to(root / "RAW")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(surface.png)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def open_site(folder: Path) -> Iterator[Site]:
+    """
+    Build both images, run both containers as the stack does, and remove them in the end.
+    """
+    host = os.environ.get("DOCKER_HOST", OWN_ENGINE)
+    engine = docker.DockerClient(base_url=host, timeout=600)
+    label = f"map-test-{uuid.uuid4().hex[:8]}"
+    token = secrets.token_urlsafe(24)
+    (folder / "tile_api_token").write_text(token)
+    (folder / "tile_api_token").chmod(0o444)
+    tiles = folder / "tiles"
+    draw_tiles(tiles)
+    page_port, tiles_port = _free_port(), _free_port()
+    url, tiles_url = f"http://127.0.0.1:{page_port}", f"http://127.0.0.1:{tiles_port}"
+
+    def run(name: str, ports: dict[str, tuple[str, int]], **options: object) -> Container:
+        image = engine.images.build(
+            path=str(IMAGES / name), tag=f"geodiff-test/{name}", network_mode="host"
+        )[0]
+        return engine.containers.run(
+            image.id,
+            detach=True,
+            labels={"geodiff-test": label},
+            read_only=True,
+            cap_drop=["ALL"],
+            tmpfs={"/tmp": ""},
+            ports=ports,
+            **options,
+        )
+
+    try:
+        tile_server = run(
+            "geo-diff",
+            {"5000/tcp": ("127.0.0.1", tiles_port)},
+            command=["tile-server"],
+            environment={"UI_ORIGIN": url},
+            volumes={
+                str(tiles): {"bind": "/tiles", "mode": "ro"},
+                str(folder / "tile_api_token"): {
+                    "bind": "/run/secrets/tile_api_token",
+                    "mode": "ro",
+                },
+            },
+        )
+        run("map", {"8080/tcp": ("127.0.0.1", page_port)}, environment={"TILES_URL": tiles_url})
+        site = Site(url, tiles_url, token, tiles, tile_server)
+        site.wait()
+        yield site
+    finally:
+        for container in engine.containers.list(
+            all=True, filters={"label": f"geodiff-test={label}"}
+        ):
+            container.remove(force=True, v=True)
+        engine.close()
