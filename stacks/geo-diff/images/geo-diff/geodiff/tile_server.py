@@ -85,8 +85,7 @@ def options(settings: TileServerSettings) -> dict[str, object]:
     Return gunicorn's settings.
 
     One process, because there is one CPU to use; threads rather than gevent, which was a tenth
-    quicker and brings 11 MB of compiled code. Reading and sending again beats `sendfile` at the
-    size of a tile.
+    quicker and brings 11 MB of compiled code.
     """
     return {
         "bind": f"0.0.0.0:{settings.port}",
@@ -94,7 +93,6 @@ def options(settings: TileServerSettings) -> dict[str, object]:
         "worker_class": Worker,
         "threads": settings.threads,
         "keepalive": 75,
-        "sendfile": False,
         "graceful_timeout": 15,
         "worker_tmp_dir": SCRATCH,
         "control_socket_disable": True,
