@@ -6,7 +6,12 @@ the user's. For the tests and for the benchmarks.
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from runbook_lib.browser import ask
 
 PROJECT = Path(__file__).resolve().parents[2]
 LABS = Path.home() / ".cache/geo-diff-runbook/labs"  # before the hermetic fixtures move the home
@@ -77,3 +82,24 @@ class Runbook:
         """
         pairs = [f"{name}={value}" for name, value in (self.given | given).items()]
         return [part for pair in pairs for part in ("-p", pair)]
+
+
+@contextmanager
+def asked_all_the_time(url: str, headers: dict[str, str]) -> Iterator[list[str]]:
+    """
+    Ask for a page ten times a second until the block ends; the list grows by each answer.
+    """
+    answers: list[str] = []
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.wait(0.1):
+            answers.append(ask(url, headers, timeout_s=5).kind)
+
+    asking = threading.Thread(target=go_on)
+    asking.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        asking.join()

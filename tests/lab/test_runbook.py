@@ -4,14 +4,18 @@ The whole runbook on the lab: every notebook twice, then the undo family, then n
 The tests stand in the order of the steps and build on each other.
 """
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from runbook_lib.browser import ask
+from tests.lab.harness import asked_all_the_time
+
 pytestmark = pytest.mark.lab
 
-STEPS = ["00", "01", "02", "03", "04", "05", "06"]
-UNDO = ["96", "95", "94", "93", "92", "91"]
+STEPS = ["00", "01", "02", "03", "04", "05", "06", "07"]
+UNDO = ["95", "94", "93", "92", "91"]
 OTHER_STACK = Path(__file__).parents[1] / "data" / "other_stack.yml"
 
 
@@ -19,8 +23,8 @@ def changed(pages):
     return {number for number, page in pages.items() if page["changes"]}
 
 
-def test_from_nothing_to_processed_tiles(runbook):
-    """00 to 06 pass; each step that has an effect says so."""
+def test_from_nothing_to_the_map_on_the_web(runbook):
+    """00 to 07 pass; each step that has an effect says so."""
     pages = runbook.run()
 
     assert STEPS == list(pages)
@@ -83,6 +87,51 @@ def test_any_other_stack_file_deploys_the_same_way(runbook):
     assert "other_built" in {change["name"] for change in removed["changes"]}
 
 
+def test_the_end_of_a_run_hands_out_the_address_and_a_command_that_prints_a_token(runbook):
+    """The page and the tile server answer; the token is in no file of the run."""
+    notes = runbook.run("--only", "07")["07"]["notes"]
+    page, token = map_and_token(notes)
+
+    assert runbook.output.rstrip().endswith(notes[1]["text"])
+    assert f"{notes[0]['what']}:\n  {page}" in runbook.output
+    assert "200 text/html" == ask(page).kind
+    for file in runbook.runs.rglob("*.*"):
+        assert token.encode() not in file.read_bytes(), file
+
+
+def test_the_web_stack_is_taken_back_and_the_work_stack_runs_on(runbook):
+    """The Swarm has one manager again, and the registry stays with the work stack."""
+    first = runbook.run("--only", "97")["97"]
+    second = runbook.run("--only", "97")["97"]
+
+    done = [change["action"] for change in first["changes"] if change["name"] == "admin-web"]
+    assert ["demoted to worker", "left the Swarm", "forgotten"] == done
+    assert "registry_registry" not in {change["name"] for change in first["changes"]}
+    assert [] == second["changes"]
+    assert [] == runbook.run("--only", "06")["06"]["changes"]
+
+
+def test_the_web_stack_stays_up_while_the_work_stack_is_redeployed_and_removed(runbook):
+    """Every tile that is asked for in that time comes."""
+    page, token = map_and_token(runbook.run("--only", "07")["07"]["notes"])
+    tiles = ask(f"{page}/config.json").content["tiles_url"]
+    world = f"{tiles}/OCEAN-SEA/2004-01-15/0/0/0"
+
+    with asked_all_the_time(world, {"Authorization": f"Bearer {token}"}) as answers:
+        redeployed = runbook.run("--only", "06", batch=250, wait_s=2.5)["06"]
+        removed = runbook.run("--only", "96")["96"]
+
+    assert "updated" in {change["action"] for change in redeployed["changes"]}
+    assert "geo-diff-work_worker" in {change["name"] for change in removed["changes"]}
+    assert [] == runbook.run("--only", "96")["96"]["changes"]
+    assert len(answers) > 100
+    assert {"200 image/png"} == set(answers)
+
+
+def test_without_the_work_stack_the_web_stack_deploys_again(runbook):
+    assert [] == runbook.run("--only", "07")["07"]["changes"]
+
+
 def test_bad_parameters_are_all_named_before_anything_runs(runbook):
     before = len(list(runbook.runs.glob("2*")))
     runbook.run(code=1, worker_count=99, batsh=1, docker_source="snap")
@@ -116,6 +165,13 @@ def test_teardown_of_a_cluster_that_is_half_built_leaves_nothing_that_is_tagged(
     assert [] == ec2.describe_security_groups(Filters=ours)["SecurityGroups"]
     assert [] == ec2.describe_key_pairs(Filters=ours)["KeyPairs"]
     assert not Path(runbook.given["key_file"]).exists()
+
+
+def map_and_token(notes):
+    """What a person gets who opens the address and pastes the command."""
+    page, command = (note["text"] for note in notes)
+    pasted = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    return page, pasted.stdout.strip()
 
 
 def client(runbook):
