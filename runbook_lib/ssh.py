@@ -70,7 +70,7 @@ def ensure_host_keys(
         wait_for("Host keys read from the console output", probe, timeout_s=timeout_s, poll_s=1)
     for instance_id in sorted(gone):
         changes.add("host keys", instance_id, "forgotten: it is gone")
-    if missing or gone:
+    if changes:
         partial = path.with_name(f"{path.name}.partial")
         partial.write_text("\n".join(lines) + "\n")
         partial.rename(path)

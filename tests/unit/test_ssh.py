@@ -3,9 +3,10 @@ Host keys as the console prints them.
 """
 
 import shlex
+from types import SimpleNamespace
 
 from runbook_lib.instances import Instance
-from runbook_lib.ssh import host_keys, shell_command
+from runbook_lib.ssh import ensure_host_keys, host_keys, pinned_instances, shell_command
 
 CONSOLE = """[  OK  ] Reached target
 -----BEGIN SSH HOST KEY FINGERPRINTS-----
@@ -40,3 +41,19 @@ def test_a_command_for_a_person_pins_the_host_key_and_quotes_the_script(tmp_path
     assert ["ssh", "-i", str(key)] == words[:3]
     assert {"HostKeyAlias=i-1", f"UserKnownHostsFile={key}.known_hosts"} < set(words)
     assert ["ubuntu@192.0.2.4", "cat $(ls | head -1)"] == words[-2:]
+
+
+def test_host_keys_are_pinned_once_and_forgotten_with_their_instance(tmp_path):
+    """Two instances, then one of them is gone."""
+    key_file = str(tmp_path / "key.pem")
+    ec2 = SimpleNamespace(get_console_output=lambda **_: {"Output": CONSOLE})
+    two = [
+        Instance(role, f"i-{role}", "running", "t2.micro", "10.0.0.4", "54.0.0.1", ())
+        for role in ("manager", "manager-backup")
+    ]
+
+    assert ["manager", "manager-backup"] == [c.name for c in ensure_host_keys(ec2, two, key_file)]
+    assert {"i-manager", "i-manager-backup"} == pinned_instances(key_file)
+    assert [] == ensure_host_keys(ec2, two, key_file)
+    assert ["i-manager-backup"] == [c.name for c in ensure_host_keys(ec2, two[:1], key_file)]
+    assert {"i-manager"} == pinned_instances(key_file)
