@@ -4,11 +4,14 @@ A Compose v3 stack file: read, what it needs, and rendered for one deployment.
 Any stack file deploys, as with the guide's `set_up_stack.sh <file> <name>`; two conventions serve
 those that build: a service with `build` gets the image that was built from its sources, and a
 service labelled `runbook.replicas: live` keeps the replicas that an autoscaler gave it.
+
+Other files can be laid over it, each a difference only; every service then carries their names in
+the label `runbook.overlays`, so that the Swarm itself knows with what it was deployed.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +20,13 @@ import pandas as pd
 import yaml
 
 from runbook_lib.errors import NotFoundError, ParameterError
+from runbook_lib.merge_patch import merged
 
 PROJECT = Path(__file__).resolve().parents[1]
 """Stack files are named relative to the project, wherever the notebook runs."""
 
 LIVE_REPLICAS = {"runbook.replicas": "live"}
+OVERLAYS = "runbook.overlays"
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::?[-?][^}]*)?\}")
 
 
@@ -40,11 +45,12 @@ class Build:
 @dataclass(frozen=True)
 class StackFile:
     """
-    A stack file as read; `content` is the parsed YAML.
+    A stack file as read; `content` is the parsed YAML with the overlays laid over it.
     """
 
     path: Path
     content: dict[str, Any]
+    overlays: tuple[str, ...] = ()
 
     @property
     def services(self) -> dict[str, Any]:
@@ -73,9 +79,11 @@ class StackFile:
         ]
 
 
-def read(path: str | Path) -> StackFile:
+def read(path: str | Path, overlays: Sequence[str] = ()) -> StackFile:
     """
-    Read a stack file.
+    Read a stack file, and lay others over it, in their order (see `merge_patch`).
+
+    Relative paths in an overlay begin at the folder of the stack file, as with Compose.
 
     Raises
     ------
@@ -83,6 +91,13 @@ def read(path: str | Path) -> StackFile:
         Where there is no such file, or it has no services.
     """
     file = PROJECT / path
+    content = _load(file)
+    for overlay in overlays:
+        content = merged(content, _load(PROJECT / overlay))
+    return StackFile(file, content, tuple(overlays))
+
+
+def _load(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise NotFoundError(
             f"expected a stack file at {file}; there is none",
@@ -97,7 +112,7 @@ def read(path: str | Path) -> StackFile:
             f"expected a Compose v3 file with services in {file}",
             next_step="see stacks/geo-diff/work.yml",
         )
-    return StackFile(file, content)
+    return content
 
 
 def builds(stack: StackFile) -> dict[str, Build]:
@@ -177,9 +192,12 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
         rendered = {key: value for key, value in spec.items() if key != "build"}
         if spec.get("build"):
             rendered["image"] = images[str(spec.get("image", name)).split(":")[0]]
+        deploy = dict(spec.get("deploy", {}))
         if name in replicas:
-            rendered["deploy"] = {**spec.get("deploy", {}), "replicas": replicas[name]}
-        services[name] = rendered
+            deploy["replicas"] = replicas[name]
+        if stack.overlays:
+            deploy["labels"] = {**_labels(spec), OVERLAYS: ",".join(stack.overlays)}
+        services[name] = {**rendered, "deploy": deploy} if deploy else rendered
     return yaml.safe_dump({**stack.content, "services": services}, sort_keys=False)
 
 
@@ -187,7 +205,11 @@ def keeps_replicas(spec: Mapping[str, Any]) -> bool:
     """
     Whether a service's replicas belong to an autoscaler and survive a deployment.
     """
+    return LIVE_REPLICAS.items() <= {k: str(v) for k, v in _labels(spec).items()}.items()
+
+
+def _labels(spec: Mapping[str, Any]) -> dict[str, Any]:
     labels = spec.get("deploy", {}).get("labels") or {}
     if isinstance(labels, list):
-        labels = dict(label.split("=", 1) for label in labels)
-    return LIVE_REPLICAS.items() <= {k: str(v) for k, v in labels.items()}.items()
+        return dict(label.split("=", 1) for label in labels)
+    return dict(labels)

@@ -2,9 +2,14 @@
 The lab of the tests.
 """
 
+import sys
+
 import pytest
 
-from tests.lab.harness import Lab, Runbook
+from tests.lab.harness import PROJECT, Lab, Runbook
+
+# the services' package, as in tests/unit/stacks
+sys.path.insert(0, str(PROJECT / "stacks/geo-diff/images/geo-diff"))
 
 PLACE = ("test", 5577, "172.29")
 

@@ -40,6 +40,7 @@ LAYERS = [
     {"stats_csv", "thinning", "recording_writer", "load_plan"},
     {"node_samples", "load_series", "steady_state"},
     # the arithmetic of a load
+    {"scalability_law"},
     {"scalability", "cpu_credits", "service_policy", "throughput", "utilisation"},
     {"autoscaling", "run_costs", "recommendation", "bottleneck"},
     {"autoscaling_replay", "setting_search"},

@@ -98,3 +98,51 @@ def test_a_context_without_a_dockerfile_is_named_with_its_service(stack):
 
     with pytest.raises(NotFoundError, match="service 'web'"):
         builds(stack)
+
+
+OVERLAY = """
+services:
+  web: {environment: {PORT: "1"}}
+  cache: {image: redis:8, deploy: {labels: [a=b]}}
+  guard: {image: guard}
+volumes:
+  extra: {}
+"""
+
+
+@pytest.fixture
+def laid_over(stack, tmp_path):
+    """The same stack with an overlay in a folder of its own."""
+    over = tmp_path / "overlays" / "over.yml"
+    over.parent.mkdir()
+    over.write_text(OVERLAY)
+    return read(stack.path, [str(over)])
+
+
+def test_an_overlay_changes_adds_and_leaves_the_rest(stack, laid_over):
+    assert {"PORT": "1"} == laid_over.services["web"]["environment"]
+    assert "redis:8" == laid_over.services["cache"]["image"]
+    assert stack.services["pool"] == laid_over.services["pool"]
+    assert {*stack.services, "guard"} == set(laid_over.services)
+    assert stack.external_secrets == laid_over.external_secrets
+
+
+def test_builds_are_found_from_the_stack_file_whatever_lies_over_it(stack, laid_over):
+    assert builds(stack) == builds(laid_over)
+
+
+def test_every_service_says_with_which_overlays_it_was_deployed(stack, laid_over):
+    services = yaml.safe_load(render(laid_over, {"web": "x"}, {"pool": 7}))["services"]
+
+    said = {name: spec["deploy"]["labels"] for name, spec in services.items()}
+    names = {label["runbook.overlays"] for label in said.values()}
+    assert {laid_over.overlays[0]} == names
+    assert "b" == said["cache"]["a"]
+    assert "live" == said["pool"]["runbook.replicas"]
+    assert 7 == services["pool"]["deploy"]["replicas"]
+    assert "overlays" not in render(stack, {"web": "x"}, {})
+
+
+def test_a_missing_overlay_is_named(stack):
+    with pytest.raises(NotFoundError, match=r"no_such_overlay\.yml"):
+        read(stack.path, ["no_such_overlay.yml"])

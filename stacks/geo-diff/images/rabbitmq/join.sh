@@ -1,0 +1,34 @@
+# Read by entry.sh on a node of a cluster. CLUSTER_NODES are the hostnames of all, the founder first.
+# A node without data must never found a second cluster beside the one that is there: it waits for
+# a node that serves, and has the cluster forget whoever had its name before. Only the founder may
+# begin alone. (RabbitMQ's own way, all three in the list, can end in two clusters when a name is
+# not known everywhere at once, and Swarm's names are not.)
+me=$(hostname)
+founder=${CLUSTER_NODES%% *}
+serving=
+
+look() {
+  for node in $CLUSTER_NODES; do
+    if [ "$node" != "$me" ] && bash /opt/healthy.sh "$node" 2> /dev/null; then serving=$node; fi
+  done
+}
+
+if [ ! -d "$HOME/mnesia/rabbit@$me" ]; then
+  look
+  while [ -z "$serving" ] && [ "$me" != "$founder" ]; do sleep 1; look; done
+  if [ -n "$serving" ]; then
+    # it fails where nobody had the name: then there is nothing to forget
+    /usr/lib/rabbitmq/bin/rabbitmqctl -q -n "rabbit@$serving" forget_cluster_node "rabbit@$me" || true
+  fi
+fi
+
+# messages of a quorum queue are counted once a second, like those of the others: who waits for
+# empty queues must not be told of those five seconds ago (no option of the configuration file)
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="$RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS -rabbit quorum_tick_interval 1000"
+export RABBITMQ_CONFIG_FILES=/tmp/cluster.d
+mkdir -p "$RABBITMQ_CONFIG_FILES"
+{
+  cat /opt/cluster.conf
+  echo "cluster_formation.classic_config.nodes.1 = rabbit@$me"
+  [ -z "$serving" ] || echo "cluster_formation.classic_config.nodes.2 = rabbit@$serving"
+} > "$RABBITMQ_CONFIG_FILES/cluster.conf"
