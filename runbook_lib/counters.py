@@ -24,55 +24,77 @@ Owners = npt.NDArray[np.integer]
 
 class Unrolled:
     """
-    One counter of many owners, made to go on over restarts; blocks come in order of time.
+    The counters of many owners, made to go on over restarts; blocks come in order of time.
+
+    An array of the state has a row for each counter and a column for each owner.
     """
 
-    def __init__(self) -> None:
-        self.last = np.zeros(0)  # of each owner: the last reading above zero,
-        self.peak = np.zeros(0)  # the highest one since its last start,
-        self.before = np.zeros(0)  # and what it had counted until that start
-        self.restarts = np.zeros(0, dtype=np.int64)
+    def __init__(self, counters: int = 1) -> None:
+        none: Floats = np.zeros((counters, 0))
+        self.last = none  # the last reading above zero,
+        self.peak = none  # the highest one since the last start,
+        self.before = none  # what was counted until that start,
+        self.restarts = none  # and how many starts there were after the first
 
-    def add(self, owner: Owners, readings: Floats) -> Floats:
+    def add(self, owner: Owners, *readings: Floats) -> list[Floats]:
         """
-        What each row's owner has counted by then; NaN where there was no measurement.
+        For each counter what every row's owner has counted by then; NaN where not measured.
         """
         if not len(owner):
-            return readings
-        self._grow(int(owner.max()) + 1)
+            return list(readings)
+        more = int(owner.max()) + 1 - self.last.shape[1]
+        if more > 0:
+            self.last, self.peak, self.before, self.restarts = (
+                np.pad(state, ((0, 0), (0, more)))
+                for state in (self.last, self.peak, self.before, self.restarts)
+            )
         order = np.argsort(owner, kind="stable")
         who = owner[order]
         first = np.r_[True, who[1:] != who[:-1]]
-        value = np.where(readings[order] > 0, readings[order], np.nan)
-        value = np.where(first & np.isnan(value), self.last[who], value)
-        filled = pd.Series(value).ffill().to_numpy()  # an owner's first row is never NaN
+        counted = []
+        for number, column in enumerate(readings):
+            answer = np.empty(len(owner))
+            answer[order] = self._add(number, who, first, column[order])
+            counted.append(answer)
+        return counted
 
-        previous = np.where(first, self.last[who], np.r_[0.0, filled[:-1]])
-        again = filled < RESTART * previous
-        started = np.where(first & ~again, np.maximum(filled, self.peak[who]), filled)
+    def _add(self, number: int, who: Owners, first: npt.NDArray[np.bool_], read: Floats) -> Floats:
+        """
+        One counter, with the rows of each owner side by side, the `first` of each marked.
+        """
+        states = last, peak, before = self.last[number], self.peak[number], self.before[number]
+        filled = np.where(read > 0, read, np.nan)
+        if np.isnan(filled).any():
+            filled = np.where(first & np.isnan(filled), last[who], filled)
+            filled = pd.Series(filled).ffill().to_numpy()  # an owner's first row is never NaN
+        previous = np.where(first, last[who], np.r_[0.0, filled[:-1]])
+        ends = np.r_[np.flatnonzero(first[1:]), len(who) - 1]
+        if (filled >= previous).all() and (filled[first] >= peak[who[first]]).all():
+            highest, until = filled, before[who]  # it only grew, as it nearly always does
+        else:
+            highest, until = self._over_restarts(number, who, first, filled, previous)
+        for state, rows in zip(states, (filled, highest, until), strict=True):
+            state[who[ends]] = rows[ends]
+        counted: Floats = np.where(np.isnan(read), np.nan, highest + until)
+        return counted
+
+    def _over_restarts(
+        self, number: int, who: Owners, first: npt.NDArray[np.bool_], filled: Floats, prior: Floats
+    ) -> tuple[Floats, Floats]:
+        """
+        The highest reading since the last start, and what was counted until that start.
+        """
+        peak = self.peak[number][who]
+        again = filled < RESTART * prior
+        started = np.where(first & ~again, np.maximum(filled, peak), filled)
         stretch = np.cumsum(first | again)
-        peak = pd.Series(started).groupby(stretch, sort=False).cummax().to_numpy()
-        ended = np.where(again, np.where(first, self.peak[who], np.r_[0.0, peak[:-1]]), 0.0)
+        highest = np.asarray(pd.Series(started).groupby(stretch, sort=False).cummax(), dtype=float)
+        ended = np.where(again, np.where(first, peak, np.r_[0.0, highest[:-1]]), 0.0)
         # the sum of ended stretches within one owner: the running sum, less that at its first row
         running = np.cumsum(ended)
         at = np.maximum.accumulate(np.where(first, np.arange(len(who)), 0))
-        before = self.before[who] + running - (running - ended)[at]
-
-        last_row = np.r_[first[1:], True]
-        for state, rows in ((self.last, filled), (self.peak, peak), (self.before, before)):
-            state[who[last_row]] = rows[last_row]
-        np.add.at(self.restarts, who[again], 1)
-        counted = np.empty(len(owner))
-        counted[order] = np.where(np.isnan(readings[order]), np.nan, peak + before)
-        return counted
-
-    def _grow(self, size: int) -> None:
-        more = size - len(self.last)
-        if more > 0:
-            self.last, self.peak, self.before = (
-                np.r_[state, np.zeros(more)] for state in (self.last, self.peak, self.before)
-            )
-            self.restarts = np.r_[self.restarts, np.zeros(more, dtype=np.int64)]
+        np.add.at(self.restarts[number], who[again], 1)
+        return highest, self.before[number][who] + running - (running - ended)[at]
 
 
 def without_restarts(stats: pd.DataFrame) -> pd.DataFrame:
@@ -81,14 +103,23 @@ def without_restarts(stats: pd.DataFrame) -> pd.DataFrame:
 
     The column `restarts` says how often its container did in the whole recording.
     """
-    stats = stats.sort_values("time", kind="stable", ignore_index=True)
-    owner = stats.groupby(["node", "container"], sort=False).ngroup().to_numpy()
-    restarts = np.zeros(len(stats), dtype=np.int64)
-    for name in COUNTERS:
-        unrolled = Unrolled()
-        stats[name] = unrolled.add(owner, stats[name].to_numpy())
-        restarts = np.maximum(restarts, unrolled.restarts[owner])
-    return stats.assign(restarts=restarts)
+    if not stats["time"].is_monotonic_increasing:
+        stats = stats.sort_values("time", kind="stable", ignore_index=True)
+    owner = _owners(stats)
+    unrolled = Unrolled(len(COUNTERS))
+    counted = unrolled.add(owner, *(stats[name].to_numpy(float) for name in COUNTERS))
+    restarts = unrolled.restarts.max(axis=0)[owner] if len(owner) else owner
+    return stats.assign(**dict(zip(COUNTERS, counted, strict=True)), restarts=restarts)
+
+
+def _owners(stats: pd.DataFrame) -> Owners:
+    """
+    Each row's container as a number: the same short id on two nodes is two of them.
+    """
+    container, ids = pd.factorize(stats["container"])
+    node, _ = pd.factorize(stats["node"])
+    owner, _ = pd.factorize(node * np.int64(len(ids) + 1) + container)
+    return np.asarray(owner, dtype=np.int64)
 
 
 def rounding_error(values: pd.Series, digits: int | None) -> pd.Series:
@@ -114,9 +145,11 @@ def total_counters(
     sample and its end is in no log, so a total is a lower bound.
     """
     by = by or ["service"]
-    keys = list(dict.fromkeys([*by, "node", "container"]))
     counted = without_restarts(stats)
-    highest = counted.groupby(keys, sort=False)[[*COUNTERS, "restarts"]].max().reset_index()
+    owner = _owners(counted)
+    highest = counted.groupby(owner, sort=True)[[*COUNTERS, "restarts"]].max()
+    _, where = np.unique(owner, return_index=True)
+    highest[by] = counted[by].iloc[where].to_numpy()
     for name in COUNTERS:
         highest[f"{name}_error"] = rounding_error(highest[name], digits)
     groups = highest.groupby(by, sort=True)

@@ -6,6 +6,7 @@ Only a column's distinct words are parsed: sizes are rounded to three digits, so
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -55,11 +56,7 @@ class Column:
         """
         `HH:MM:SS` as seconds; NaN where it is no time.
         """
-        matches = [CLOCK.fullmatch(word) for word in self.words.to_pylist()]
-        seconds = [
-            int(m[1]) * 3600.0 + int(m[2]) * 60 + int(m[3]) if m else np.nan for m in matches
-        ]
-        return np.array(seconds, dtype=np.float64)[self.codes]
+        return np.array([_seconds(word) for word in self.words.to_pylist()])[self.codes]
 
     def numbers(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """
@@ -82,6 +79,12 @@ class Column:
         nothing = np.asarray(pc.is_in(self.words, pa.array(NOT_MEASURED, pa.string())))
         unread = np.isnan(values) & ~nothing
         return values[self.codes], unread[self.codes]
+
+
+@lru_cache(maxsize=100_000)  # a day has 86,400 of them, and each comes again and again
+def _seconds(word: str) -> float:
+    match = CLOCK.fullmatch(word)
+    return int(match[1]) * 3600.0 + int(match[2]) * 60 + int(match[3]) if match else np.nan
 
 
 def service_name(name: str) -> str:

@@ -59,18 +59,25 @@ def _in_order(file: StatsCsv, clock: WallClock) -> Iterator[pd.DataFrame]:
     undated: list[pd.DataFrame] = []
     waiting: list[pd.DataFrame] = []
     for block in _and_end(file.chunks()):
-        raw = pd.concat([*undated, *([] if block is None else [block])])
+        raw = _joined([*undated, *([] if block is None else [block])])
         times = clock.unwrap(
             raw["clock_s"].to_numpy(), raw["container"].to_numpy(), end=block is None
         )
         undated = [raw.iloc[len(times) :]]
         dated = raw.iloc[: len(times)].drop(columns="clock_s").assign(time_s=times)
-        rows = pd.concat([*waiting, dated[np.isfinite(times)]])
-        rows = rows.sort_values("time_s", kind="stable")
+        good = np.isfinite(times)
+        rows = _joined([*waiting, dated if good.all() else dated[good]])
+        if not rows["time_s"].is_monotonic_increasing:
+            rows = rows.sort_values("time_s", kind="stable")
         settled = np.inf if block is None else rows["time_s"].max() - 2 * DISORDER_S
         ready = int(rows["time_s"].searchsorted(settled, side="right"))
         waiting = [rows.iloc[ready:]]
         yield rows.iloc[:ready].reset_index(drop=True)
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    some = [frame for frame in frames if len(frame)]
+    return some[0] if len(some) == 1 else pd.concat(some or frames)
 
 
 def _and_end(blocks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame | None]:

@@ -125,15 +125,34 @@ def _share_days(nodes: list[NodeSamples], decisions: pd.DataFrame) -> None:
 
 
 def _stats(nodes: list[NodeSamples], midnight: pd.Timestamp) -> pd.DataFrame:
-    tables = [empty_frame("stats")]
+    """
+    One table of all nodes in order of time; names stay numbers until it is made.
+    """
+    if not nodes:
+        return empty_frame("stats")
+    seconds = np.concatenate([node.samples["time_s"].to_numpy() for node in nodes])
+    order = np.argsort(seconds, kind="stable")
+    micros = midnight.value // 1000 + np.round(seconds[order] * 1e6).astype(np.int64)
+    columns: dict[str, Any] = {"time": micros}
+    for name in SCHEMAS["stats"].names[4:]:
+        columns[name] = np.concatenate([node.samples[name].to_numpy() for node in nodes])[order]
+    known: dict[str, list[str]] = {"node": [], "container": [], "service": []}
+    codes: dict[str, list[Any]] = {name: [] for name in known}
     for node in nodes:
-        frame = node.samples
-        for name, known in (("container", node.containers), ("service", node.services)):
-            codes = pa.array(frame[name].to_numpy(), pa.int32())
-            words = pa.DictionaryArray.from_arrays(codes, pa.array(list(known), pa.string()))
-            frame = frame.assign(**{name: words.cast(pa.string()).to_pandas()})
-        tables.append(_as_table("stats", frame.assign(node=node.name), midnight))
-    return pd.concat(tables[1:] or tables).sort_values("time", kind="stable", ignore_index=True)
+        rows = node.samples
+        codes["node"].append(np.full(len(rows), len(known["node"]), dtype=np.int32))
+        for name in ("container", "service"):
+            codes[name].append(rows[name].to_numpy() + len(known[name]))
+        known["node"].append(node.name)
+        known["container"] += node.containers
+        known["service"] += node.services
+    for name, words in known.items():
+        columns[name] = pa.array(words, pa.string()).take(
+            pa.array(np.concatenate(codes[name])[order])
+        )
+    arrays = [pa.array(columns[f.name], from_pandas=True).cast(f.type) for f in SCHEMAS["stats"]]
+    frame: pd.DataFrame = pa.Table.from_arrays(arrays, schema=SCHEMAS["stats"]).to_pandas()
+    return frame
 
 
 def _queues(decisions: pd.DataFrame, midnight: pd.Timestamp) -> pd.DataFrame:

@@ -5,6 +5,7 @@ Header `UPTIME,CONTAINER ID,NAME,CPU %,MEM USAGE,MEM LIMIT,MEM %, NET I,NET O,BL
 in any order and with any spaces; gzip or not.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ MEASURES = {
     "PIDS": "pids",
 }
 UNUSED = {"MEM %"}  # usage by limit: it is computed where it is shown
+PLAIN = set(MEASURES.values()) - {"cpu_percent"}
 COUNTERS = ["net_in_bytes", "net_out_bytes", "block_in_bytes", "block_out_bytes"]
 
 GONE = "rows of containers that were going away (--)"
@@ -50,6 +52,7 @@ class StatsCsv:
         self.left_out: Counter[str] = Counter()
         self.notes: list[str] = []
         self.rows = 0
+        self._uneven: Counter[str] = Counter()  # of these, the rows that the CSV reader skipped
         self.containers: dict[str, int] = {}
         self.services: dict[str, int] = {}
         self._example = ""
@@ -72,6 +75,7 @@ class StatsCsv:
             except (pa.ArrowInvalid, OSError) as error:
                 if "Empty CSV" not in str(error):
                     raise self._refused("it cannot be read", str(error)) from error
+        self.left_out += self._uneven
         broken = self.left_out[CUT] + self.left_out[UNREAD]
         if broken > self.rows:
             what = f"{broken} of {broken + self.rows} are broken"
@@ -116,27 +120,48 @@ class StatsCsv:
 
     def _blocks(self, columns: list[str], skipped: int) -> Iterator[pd.DataFrame]:
         self._who = columns.index("container")
+        done = 0
+        for plain in (True, False):  # numbers at once; from the first that is none, as words
+            try:
+                for batch in self._batches(columns, skipped, plain=plain, done=done):
+                    done += 1
+                    chunk = self._clean(batch)
+                    self.rows += len(chunk)
+                    if len(chunk):
+                        yield chunk
+            except pa.ArrowInvalid as error:
+                if not plain or "conversion error to double" not in str(error):
+                    raise
+            else:
+                return
+
+    def _batches(
+        self, columns: list[str], skipped: int, *, plain: bool, done: int
+    ) -> Iterator[pa.RecordBatch]:
+        """
+        The file's blocks after the first few: they always end at the same rows.
+        """
+        words = pa.dictionary(pa.int32(), pa.string())
         wanted = [name for name in columns if not name.startswith("_")]
-        words = dict.fromkeys(wanted, pa.dictionary(pa.int32(), pa.string()))
+        types = dict.fromkeys(wanted, words)
+        if plain:
+            types |= {name: pa.float64() for name in wanted if name in PLAIN}
+        self._uneven.clear()  # all rows come by again
         with pa.input_stream(str(self.path), compression="detect") as stream:
             reader = csv.open_csv(
                 stream,
                 csv.ReadOptions(column_names=columns, skip_rows=skipped, block_size=BLOCK_BYTES),
                 csv.ParseOptions(quote_char=False, invalid_row_handler=self._skip_cut_row),
-                csv.ConvertOptions(column_types=words, include_columns=wanted),
+                csv.ConvertOptions(column_types=types, include_columns=wanted, null_values=[]),
             )
-            for batch in reader:
-                chunk = self._clean(batch)
-                self.rows += len(chunk)
-                if len(chunk):
-                    yield chunk
+            yield from itertools.islice(reader, done, None)
 
     def _skip_cut_row(self, row: csv.InvalidRow) -> str:
         words = [word.strip() for word in row.text.split(",")]
         if "--" in words[self._who : self._who + 1]:  # in the published logs it lacks a column
-            self.left_out[GONE] += 1
+            self._uneven[GONE] += 1
         elif any(words):
-            self.left_out[CUT] += 1
+            self._uneven[CUT] += 1
             self._example = self._example or row.text[:200]
         return "skip"
 
@@ -153,9 +178,13 @@ class StatsCsv:
                 left[hit] = False
                 if reason == UNREAD and not self._example:
                     first = batch.slice(int(hit.argmax()), 1).to_pylist()[0]
-                    self._example = ",".join(first.values())
+                    self._example = ",".join(map(str, first.values()))
 
-        column = {name: Column(batch.column(name)) for name in batch.schema.names}
+        column = {
+            name: Column(batch.column(name))
+            for name, kind in zip(batch.schema.names, batch.schema.types, strict=True)
+            if not pa.types.is_floating(kind)
+        }
         container, service = column["container"], column["service"]
         drop(container.isin("CONTAINER ID"), HEADER)
         drop(container.isin("--") | service.isin("--", "0"), GONE)
@@ -165,10 +194,14 @@ class StatsCsv:
             if name in column:
                 values[name], unread = column[name].numbers()
                 drop(unread, UNREAD)
+            elif name in batch.schema.names:
+                values[name] = batch.column(name).to_numpy(zero_copy_only=False)
+                drop(~(values[name] >= 0), UNREAD)  # to the CSV reader "nan" is a number
             else:
                 values[name] = np.full(batch.num_rows, np.nan)
         drop(_no_longer_ran(values), ZERO)
-        chunk = pd.DataFrame({name: value[left] for name, value in values.items()})
+        every = left.all()
+        chunk = pd.DataFrame({n: v if every else v[left] for n, v in values.items()})
         chunk["container"] = container.codes_in(self.containers, str, left)
         chunk["service"] = service.codes_in(self.services, service_name, left)
         return chunk

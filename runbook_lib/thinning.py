@@ -27,7 +27,7 @@ class Samples:
         self.bin_s = 0.0
         self._frames: list[pd.DataFrame] = []
         self._rows = 0
-        self._counters = {name: Unrolled() for name in COUNTERS}
+        self._counters = Unrolled(len(COUNTERS))
 
     def add(self, block: pd.DataFrame) -> None:
         """
@@ -55,9 +55,8 @@ class Samples:
         if fresh:
             block = pd.concat(fresh, ignore_index=True)
             who = block["container"].to_numpy()
-            for name, counter in self._counters.items():
-                block[name] = counter.add(who, block[name].to_numpy())
-            thin.append(block.assign(samples=1.0))
+            counted = self._counters.add(who, *(block[name].to_numpy() for name in COUNTERS))
+            thin.append(block.assign(**dict(zip(COUNTERS, counted, strict=True)), samples=1.0))
         kept = pd.concat(thin, ignore_index=True)
         self.bin_s = self.bin_s or FIRST_BIN_S
         kept = in_bins(kept, self.bin_s)

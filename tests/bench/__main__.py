@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.bench import bench_tile_server, bench_worker
+from tests.bench import bench_load, bench_tile_server, bench_worker
 from tests.lab.harness import PROJECT, Lab, Runbook
 
 
@@ -93,6 +93,7 @@ def measure_warm_run(folder: Path) -> None:
 def main() -> None:
     describe_machine()
     bench_worker.main()
+    bench_load.main()
     bench_tile_server.main()
     folder = PROJECT / "runs" / "bench"
     folder.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,8 @@ recording = read_published_logs(sys.argv[1])
 totals = total_counters(recording.stats)
 runs = len(find_runs(recording.stats)) if len(recording.stats) < 100_000 else None
 print(json.dumps({
-    "seconds": time.perf_counter() - began, "cpu_s": time.process_time() - cpu, "runs": runs, "loaded_mib": loaded,
+    "seconds": time.perf_counter() - began, "cpu_s": time.process_time() - cpu,
+    "runs": runs, "loaded_mib": loaded,
     "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     "kept": len(recording.stats), "sent_bytes": float(totals["net_out_bytes"].sum()),
 }))
@@ -143,7 +144,8 @@ def main() -> None:
             assert abs(found["sent_bytes"] - sent) < 1e-9 * sent
             per_row[millions] = found["cpu_s"] / rows
             print(
-                f"{found['seconds']:8.1f} s    {rows:,} rows, CPU {found['cpu_s']:.1f} s, peak memory {found['peak_mib']:.0f} "
+                f"{found['seconds']:8.1f} s    {rows:,} rows, CPU {found['cpu_s']:.1f} s, "
+                f"peak memory {found['peak_mib']:.0f} "
                 f"MiB ({found['loaded_mib']:.0f} MiB before the first row), {found['kept']:,} kept"
             )
             for path in (folder / "many").iterdir():
