@@ -14,7 +14,7 @@ import pandas as pd
 
 from runbook_lib.cpu_credits import Balance, CreditPlan, burst
 from runbook_lib.errors import ParameterError
-from runbook_lib.scalability import Law
+from runbook_lib.scalability_law import Law
 
 
 @dataclass(frozen=True)

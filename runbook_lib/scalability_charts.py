@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.charts import alt
-from runbook_lib.scalability import Law, Scalability, curve, interval
+from runbook_lib.scalability import Scalability
+from runbook_lib.scalability_law import Law, curve, interval
 
 _MEASURED, _LAW, _CHOSEN = "#1f2933", "#1b7f79", "#e8590c"
 _POINTS = 60

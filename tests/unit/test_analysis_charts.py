@@ -10,8 +10,9 @@ from runbook_lib.autoscaling import Load, Setting, Workers, simulate
 from runbook_lib.cpu_credits import PLANS
 from runbook_lib.cpu_credits import simulate as simulate_credits
 from runbook_lib.credit_charts import plot_credits
-from runbook_lib.scalability import curve, fit
+from runbook_lib.scalability import fit
 from runbook_lib.scalability_charts import plot_efficiency, plot_throughput
+from runbook_lib.scalability_law import curve
 from runbook_lib.setting_charts import plot_settings
 from runbook_lib.setting_search import Objective
 

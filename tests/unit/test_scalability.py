@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binom
 
 from runbook_lib.errors import ParameterError
-from runbook_lib.scalability import curve, fit, leave_one_out
+from runbook_lib.scalability import fit, leave_one_out
+from runbook_lib.scalability_law import curve
 
 LAWS = {
     "a_peak_beyond_what_is_measured": (60.0, 0.05, 0.005),
