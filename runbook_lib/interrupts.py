@@ -11,8 +11,8 @@ from types import FrameType
 from runbook_lib.kernels import Kernel
 from runbook_lib.runs import INTERRUPTED
 
-GRACE_S = 10.0
-"""Between the interrupt of a kernel and its end by force."""
+GRACE_S = 60.0
+"""Between the interrupt of a kernel and its end by force: time to put back what it changed."""
 
 
 class Stopper:

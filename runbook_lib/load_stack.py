@@ -107,15 +107,15 @@ def switched(
             wanted = spec_for_load(before[name], variables, tiles)
             if name == "worker" and worker_cpus:
                 wanted = limited(wanted, worker_cpus)
-            set_spec(manager, f"{stack}_{name}", wanted)
+            _set_spec(manager, f"{stack}_{name}", wanted)
         wait_for_stack(manager, stack)
         yield before
     finally:
-        with uninterrupted():
-            put_back(manager, api, stack, before)
+        with _uninterrupted():
+            _put_back(manager, api, stack, before)
 
 
-def put_back(
+def _put_back(
     manager: docker.DockerClient, api: ManagementApi, stack: str, before: Mapping[str, Spec]
 ) -> Changes:
     """
@@ -126,7 +126,7 @@ def put_back(
     now = find_specs(manager, stack)
     for name in ("admin-worker", "worker", "updater", "dealer"):
         if now[name] != before[name]:
-            set_spec(manager, f"{stack}_{name}", before[name])
+            _set_spec(manager, f"{stack}_{name}", before[name])
             changes.add("service", f"{stack}_{name}", "put back")
     _forget(manager, stack)
     return changes
@@ -178,7 +178,7 @@ def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str
     mounts = specs.get("updater", {}).get("TaskTemplate", {}).get("ContainerSpec", {}).get("Mounts")
     if any(m["Target"] == "/tiles" and m["Type"] == "bind" for m in mounts or []):
         before = json.loads(base64.b64decode(kept[0].attrs["Spec"]["Data"]))
-        return put_back(manager, api, stack, before)
+        return _put_back(manager, api, stack, before)
     changes = Changes()
     _forget(manager, stack)
     changes.add("config", _config(stack), "removed")
@@ -211,7 +211,7 @@ def scale(manager: docker.DockerClient, service: str, replicas: int) -> None:
     _update(manager, service, change)
 
 
-def set_spec(manager: docker.DockerClient, service: str, spec: Spec) -> None:
+def _set_spec(manager: docker.DockerClient, service: str, spec: Spec) -> None:
     """
     Give a service a specification, word for word; the SDK's `update` would add its own.
     """
@@ -227,7 +227,7 @@ def running(manager: docker.DockerClient, service: str) -> int:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def _uninterrupted() -> Iterator[None]:
     """
     Leave out interrupts while something is put back: a second one would leave it half done.
     """

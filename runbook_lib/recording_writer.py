@@ -59,7 +59,7 @@ class RecordingWriter:
         with self._lock:
             self._flush()
         for table in SCHEMAS:
-            join_parts(self.folder, table)
+            _join_parts(self.folder, table)
 
     def _flush(self) -> None:
         for table, rows in self._rows.items():
@@ -81,7 +81,7 @@ class RecordingWriter:
         self._flushed = time.monotonic()
 
 
-def join_parts(folder: Path, table: str) -> None:
+def _join_parts(folder: Path, table: str) -> None:
     """
     Put one file in the place of a table's folder of parts; nothing where there is none.
     """

@@ -1,0 +1,119 @@
+"""
+A load recorded on the lab: what is in the files, what an interrupt keeps, what is put back.
+
+Needs a cluster with the work stack deployed; a module of its own, so that it can come before the
+undo family of `test_runbook`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from runbook_lib.recordings import read_recording
+from tests.lab.harness import PROJECT
+
+pytestmark = pytest.mark.lab
+
+SHORT = {
+    "replicas": "1,3",
+    "repetitions": 1,
+    "step_s": 45,
+    "wait_s": 1,
+    "worker_cpus": 0.1,  # as a t2.micro without credits: what the lab's one machine can stand
+}
+
+
+@pytest.fixture(scope="module")
+def recorded(deployed):
+    """One short sweep, and its page."""
+    page = deployed.run("--only", "10", **SHORT)["10"]
+    return page, read_recording(sorted(deployed.runs.glob("2*/load"))[-1])
+
+
+@pytest.fixture(scope="module")
+def deployed(runbook):
+    """The work stack deployed; nothing to do where it is."""
+    runbook.run("--to", "06")
+    return runbook
+
+
+def test_a_sweep_is_recorded_whole(recorded):
+    """Every table, every node, every step; nothing was lost on the way."""
+    page, recording = recorded
+    lost = {source: cost["lost"] for source, cost in recording.experiment["recorder"].items()}
+
+    assert "passed" == page["verdict"]
+    assert () == recording.notes
+    assert {0} == set(lost.values())
+    assert {"manager", *(f"worker-{n}" for n in range(1, 5))} == set(recording.stats["node"])
+    assert [1, 3] == sorted(recording.steps["replicas"])
+
+
+def test_samples_come_at_their_rate(recorded):
+    """Of each container that lived all along, the middle gap is the period that was asked for."""
+    _, recording = recorded
+    broker = recording.stats[recording.stats["service"] == "rabbitmq"]
+    gaps = broker["time"].diff().dt.total_seconds().dropna()
+
+    assert pytest.approx(1.0, abs=0.05) == gaps.median()
+
+
+def test_counters_agree_with_each_other(recorded):
+    """What the workers say they did is what the broker saw acknowledged, within their last say."""
+    _, recording = recorded
+    tasks = recording.queues[recording.queues["queue"] == "TASK_QUEUE"]
+    acknowledged = tasks["acknowledged"].max() - tasks["acknowledged"].min()
+    said = recording.workers.groupby("task")["tiles_done"]
+    done = (said.max() - said.min()).sum()
+
+    assert 0 < done <= acknowledged * 1.01
+    assert acknowledged <= done * 1.6  # a worker says so every five seconds, and not as it ends
+
+
+def test_workers_kept_to_their_limit(recorded):
+    """A limit of 0.1 CPU is one of 10 %, which the samples must show."""
+    _, recording = recorded
+    last = recording.steps["ended"].iloc[0]
+    worker = recording.stats[recording.stats["service"] == "worker"]
+    worker = worker[worker["time"].between(last - pd.Timedelta(seconds=20), last)]
+
+    assert 2 < worker["cpu_percent"].mean() < 11
+
+
+def test_an_interrupt_keeps_what_was_measured_and_puts_the_stack_back(deployed):
+    """Then 06 finds nothing to do: every service is as it was, word for word."""
+    before = set(deployed.runs.glob("2*"))
+    running = start(deployed, "--only", "10", **SHORT)
+    (folder,) = until(lambda: set(deployed.runs.glob("2*")) - before)
+    until(lambda: list(folder.glob("load/queues.parquet/part-000002.parquet")))
+    os.kill(running.pid, signal.SIGINT)
+    output, _ = running.communicate(timeout=120)
+    recording = read_recording(folder / "load")
+    again = deployed.run("--only", "06")["06"]
+
+    assert 130 == running.returncode, output
+    assert len(recording.stats) > 20
+    assert 1 == len(recording.steps)
+    assert [] == again["changes"]
+
+
+def start(runbook, *arguments: str, **given: object) -> subprocess.Popen:
+    """A headless run that goes on while we look."""
+    command = [sys.executable, "-m", "runbook_lib", "run", "params/lab.yml", *arguments]
+    command += [*runbook.values(**given), "--runs", str(runbook.runs)]
+    return subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def until(look, timeout_s: float = 240):
+    deadline = time.monotonic() + timeout_s
+    while not (seen := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    return seen
