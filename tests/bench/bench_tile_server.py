@@ -210,8 +210,9 @@ def measure(bench: Bench) -> None:
     for server, rate, limit in loads:
         found = bench.steady(server, rate)
         print(
-            f"{found.p99_ms:8.1f} ms p99{limit} (median {found.median_ms:.1f}), "
-            f"{found.failed} failed at {found.per_s:.0f} of {rate:.0f} tiles/s  {server.name.rpartition('-')[2]}"
+            f"{found.p99_ms:8.1f} ms p99{limit} (median {found.median_ms:.1f}) at "
+            f"{found.per_s:.0f} of {rate:.0f} tiles/s, {found.failed} failed  "
+            f"{server.name.split('-')[-1]}"
         )
     after_mib = rss_mib(tiles)
     print(f"{after_mib:8.1f} MiB of memory, {after_mib / before_mib:.2f} of that before")

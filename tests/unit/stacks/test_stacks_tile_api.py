@@ -8,8 +8,8 @@ import random
 
 import pytest
 from geodiff.segmentation import HUES
-from geodiff.settings import TileServerSettings
 from geodiff.tile_api import create_app
+from geodiff.tile_settings import TileServerSettings
 from geodiff.tiles import MAX_BYTES, TEMPORARY
 from werkzeug.test import run_wsgi_app
 

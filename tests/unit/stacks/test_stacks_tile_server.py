@@ -14,10 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
-from geodiff import settings
+from geodiff import tile_server
+from geodiff.settings import SettingsError
 from geodiff.tile_server import options
+from geodiff.tile_settings import TileServerSettings, tile_server_settings
 
-SOURCES = Path(settings.__file__).parents[1]
+SOURCES = Path(tile_server.__file__).parents[1]
 TOKEN = "s3cret-token"
 TILE = "/DESERT/2004-01-15/1/0/1"
 ALLOWED = {"Authorization": f"Bearer {TOKEN}"}
@@ -177,7 +179,7 @@ def test_it_writes_nowhere_but_in_the_scratch_folder(still_world):
     """
     Its container is read-only.
     """
-    found = options(settings.TileServerSettings(still_world, TOKEN, "http://a", 5000, 8))
+    found = options(TileServerSettings(still_world, TOKEN, "http://a", 5000, 8))
     assert ("/tmp", True) == (found["worker_tmp_dir"], found["control_socket_disable"])
 
 
@@ -202,6 +204,6 @@ def test_settings_that_cannot_work_are_refused(name, value, still_world, tmp_pat
         "TILE_API_TOKEN_FILE": str(tmp_path / "token"),
         "UI_ORIGIN": "http://10.0.0.7:8080",
     }
-    assert TOKEN not in repr(settings.tile_server_settings(environ))
-    with pytest.raises(settings.SettingsError, match=name):
-        settings.tile_server_settings(environ | {name: value})
+    assert TOKEN not in repr(tile_server_settings(environ))
+    with pytest.raises(SettingsError, match=name):
+        tile_server_settings(environ | {name: value})
