@@ -79,15 +79,6 @@ class AdminSettings:
     batch_step: int
 
 
-@dataclass(frozen=True)
-class TileServerSettings:
-    tiles_dir: Path
-    token: str = field(repr=False)
-    ui_origin: str
-    port: int
-    threads: int
-
-
 class Reader:
     """
     Read variables one by one, remember what is wrong, and tell all of it in the end.
@@ -219,20 +210,6 @@ def updater_settings(environ: Mapping[str, str]) -> UpdaterSettings:
         tiles_dir=read.directory("TILES_DIR", "/tiles", writable=True),
         prefetch=read.whole("PREFETCH", 32, 1, 1000),
         audit=read.text("AUDIT", "no", r"yes|no") == "yes",
-    )
-    read.done()
-    return settings
-
-
-def tile_server_settings(environ: Mapping[str, str]) -> TileServerSettings:
-    read = Reader(environ)
-    settings = TileServerSettings(
-        tiles_dir=read.directory("TILES_DIR", "/tiles", writable=False),
-        token=read.secret("TILE_API_TOKEN_FILE", "/run/secrets/tile_api_token"),
-        # an origin as browsers write it: neither a slash at the end nor `*`
-        ui_origin=read.text("UI_ORIGIN", pattern=r"https?://[A-Za-z0-9.\[\]:-]+"),
-        port=read.whole("PORT", 5000, 1, 65535),
-        threads=read.whole("THREADS", 8, 1, 200),
     )
     read.done()
     return settings

@@ -14,7 +14,6 @@ from werkzeug.exceptions import HTTPException
 from geodiff.access import PREFLIGHT, Token
 from geodiff.catalogue import Catalogue, Day
 from geodiff.quick_tiles import headers_for, keep, with_quick_tiles
-from geodiff.settings import TileServerSettings
 from geodiff.tile_files import (
     FILTERS,
     MalformedNameError,
@@ -22,6 +21,7 @@ from geodiff.tile_files import (
     parse_address,
     read_tile,
 )
+from geodiff.tile_settings import TileServerSettings
 from geodiff.tiles import RAW
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from geodiff.settings import TileServerSettings, tile_server_settings
 from geodiff.tile_api import create_app
+from geodiff.tile_settings import TileServerSettings, tile_server_settings
 
 log = logging.getLogger(__name__)
 
