@@ -46,6 +46,8 @@ def fingerprints(
     """
     The SHA-256 of each of these results that is there.
     """
+    if not names:  # sha256sum would read its input
+        return {}
     folder = shlex.quote(f"{data.directory}/{surface}")
     command = f"cd {folder} && sha256sum -- {shlex.join(names)} 2>/dev/null || true"
     lines = [line.split(maxsplit=1) for line in run(manager, command, sudo=True).splitlines()]
