@@ -14,8 +14,8 @@ from tests.browser.site import Site
 
 QUIET = "Boolean(document.querySelector('.map')) && !document.querySelector('.progress.busy')"
 PATIENCE_S = 90
-# Chromium drops what is under way when the host gains or loses an interface, as whenever a container
-# starts beside us. The page asks for tiles again by itself; a script that is lost needs a reload.
+# Chromium drops what is under way when the host gains or loses an interface, as whenever a
+# container starts beside us. The page asks again for tiles; a script that is lost needs a reload.
 NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 
 

@@ -1,5 +1,5 @@
 /** Asks for the access token. */
-import { h, onMounted, ref } from "../vue.js";
+import { h, nextTick, onMounted, onUnmounted, ref } from "../vue.js";
 import { t } from "../language.js";
 import { session } from "../session.js";
 
@@ -11,6 +11,8 @@ export const TokenDialog = {
     const trouble = ref(session.refused ? "token_refused" : "");
     const trying = ref(false);
     onMounted(() => dialog.value.showModal());
+    // or the next Tab would begin at the page's end, where the dialog was
+    onUnmounted(() => nextTick(() => document.getElementById("map")?.focus()));
     async function submit(event) {
       event.preventDefault();
       trying.value = true;
