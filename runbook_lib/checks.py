@@ -43,7 +43,7 @@ def check_at_most(name: str, *, limit: float, actual: float, next_step: str = ""
     """
     Like `check`, for a number that must not exceed its limit.
     """
-    return _verdict(name, f"at most {limit:g}", f"{actual:g}", actual <= limit, next_step)
+    return _verdict(name, f"at most {limit:g}", f"{actual:g}", bool(actual <= limit), next_step)
 
 
 def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str) -> Verdict:

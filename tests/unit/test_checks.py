@@ -4,10 +4,11 @@ Checks compare, record, and stop; changes are noted as they happen.
 
 import json
 
+import numpy as np
 import pytest
 
 from runbook_lib.changes import Changes
-from runbook_lib.checks import SUMMARY_MIME, check, note, summary
+from runbook_lib.checks import SUMMARY_MIME, check, check_at_most, note, summary
 from runbook_lib.errors import CheckFailedError
 from runbook_lib.ledger import LEDGER
 
@@ -77,3 +78,8 @@ def test_changes_show_as_a_table_and_reach_the_ledger():
     assert "node worker-1: joined <swarm>" == repr(changes)
     assert "<td>joined &lt;swarm&gt;</td>" in changes._repr_html_()
     assert changes == LEDGER.changes
+
+
+def test_a_verdict_of_numpy_can_be_written_as_json():
+    """A column's maximum is no float of Python's, and its comparison no bool."""
+    assert check_at_most("load", limit=1, actual=np.float64(0.5)).check.passed is True
