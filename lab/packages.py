@@ -15,6 +15,7 @@ from pathlib import Path
 from lab.errors import LabError
 
 PACKAGE_OF = {
+    "chromium": "chromium",
     "dockerd": "docker.io",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",

@@ -31,7 +31,6 @@ def ensure_chromium() -> str:
     """
     The path of Chromium, installed from the distribution where it is missing.
     """
-    packages.PACKAGE_OF.setdefault(PROGRAM, PROGRAM)
     packages.ensure_programs([PROGRAM])
     return f"/usr/bin/{PROGRAM}"
 

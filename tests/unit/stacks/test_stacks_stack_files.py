@@ -2,6 +2,8 @@
 The stack files: the guide's limits, placement, and the habits that every stack here has.
 """
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,15 @@ def test_the_lock_names_no_index_and_hashes_everything():
     assert asked_for <= {pin.split("==")[0] for pin in pins}
     assert all(pin.endswith("\\") for pin in pins)
     assert "://" not in lock
+
+
+def test_the_locks_of_the_map_name_no_registry_and_hash_everything():
+    folder = STACKS / "geo-diff/images/map"
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+    fetched = {name: entry for name, entry in packages.items() if name}
+    assert fetched
+    assert [] == [name for name, entry in fetched.items() if "resolved" in entry]
+    assert [] == [name for name, entry in fetched.items() if not entry.get("integrity")]
+    lock = (folder / "requirements.lock").read_text()
+    assert "://" not in lock
+    assert lock.count("==") == len(re.findall(r"^\S+==.+\\\n +--hash=sha256:", lock, re.M))
