@@ -54,7 +54,7 @@ def plot_queue(recording: Recording, points: pd.DataFrame) -> alt.TopLevelMixin:
     elif dry:
         title = f"In {dry} of {len(points)} steps the workers ran out of tasks"
     else:
-        title = f"No step ran out of tasks: {points['waiting'].min():.0f} waited at the median, or more"
+        title = f"No step ran out of tasks: {points['waiting'].min():.0f} or more waited (median)"
     steps = recording.steps.assign(replicas=recording.steps["replicas"].astype(str))
     bands = (
         alt.Chart(steps)
