@@ -32,18 +32,22 @@ def even_series(
     edges = width_s * np.arange(bins + 1)
     keys = list(dict.fromkeys([*by, "node", "container"]))
     sums: dict[tuple[str, ...], np.ndarray] = {}
+    before: dict[tuple[str, ...], np.ndarray] = {}
     columns = counted[[*LEVELS, *COUNTERS]].to_numpy(float)
     for rows in counted.groupby(keys, sort=False).indices.values():
         group = tuple(counted[by].iloc[rows[0]])
         if group not in sums:
             sums[group] = np.zeros((bins + 1, 1 + len(LEVELS) + len(COUNTERS)))
+            before[group] = np.zeros((bins + 1, len(COUNTERS)))
         sums[group] += _at_edges(at[rows], columns[rows], edges)
+        first = np.nan_to_num(columns[rows[0], len(LEVELS) :])
+        before[group][edges > at[rows[0]]] += first
     frames = []
     for group, edge_values in sums.items():
         steps = np.diff(edge_values, axis=0) / width_s
         levels = 1 + len(LEVELS)
         frame = pd.DataFrame(steps[:, :levels], columns=["containers", *LEVELS])
-        frame[COUNTERS] = edge_values[1:, levels:]
+        frame[COUNTERS] = (edge_values[:, levels:] + before[group])[1:]
         frame[[f"{name}_per_s" for name in COUNTERS]] = steps[:, levels:]
         frame.insert(0, "time", origin + pd.to_timedelta(edges[:-1], unit="s"))
         for place, (name, value) in enumerate(zip(by, group, strict=True), 1):

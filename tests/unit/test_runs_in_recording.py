@@ -96,6 +96,13 @@ def test_the_rates_of_even_bins_add_up_to_the_growth_of_the_counters(first, widt
     np.testing.assert_allclose(grown, sums, rtol=1e-9)
 
 
+def test_the_last_bin_holds_the_totals(first):
+    """With what each container had counted before its first sample."""
+    last = even_series(first).groupby("service")[["net_in_bytes", "net_out_bytes"]].last()
+    totals = total_counters(first).set_index("service")[["net_in_bytes", "net_out_bytes"]]
+    np.testing.assert_allclose(totals, last, rtol=1e-12)
+
+
 def test_even_bins_hold_levels_and_replicas():
     """Two workers at half a CPU: one CPU, two containers."""
     stats = pd.concat([worker((30, 1e6)), worker((30, 1e6), container="b")])
