@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 import pytest
-from geodiff.settings import TileServerSettings
 from geodiff.tile_api import create_app
+from geodiff.tile_settings import TileServerSettings
 from werkzeug.serving import make_server
 
 from runbook_lib import browser
