@@ -7,6 +7,7 @@ import pandas as pd
 
 from runbook_lib.counters import COUNTERS, without_restarts
 
+STILL_S = 30.0
 LEVELS = ["cpu_percent", "memory_bytes"]
 
 
@@ -73,6 +74,26 @@ def _at_edges(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarr
             middles = (what[1:] + what[:-1]) / 2 * np.diff(when)
             what = np.r_[0.0, np.cumsum(middles)]
         else:
-            what = what - what[0]
+            steps = _steps(when, what)
+            when, what = when[steps], what[steps] - what[0]
         found.append(np.interp(edges, when, what))
     return np.column_stack(found)
+
+
+def _steps(when: np.ndarray, what: np.ndarray) -> np.ndarray:
+    """
+    Which readings of a counter to draw lines between: all; of a rounded one, those that changed.
+
+    Over 10 GB three digits are steps of 0.1 GB: a counter that stands still and then jumps was
+    growing all the time. Only where it stands still for longer than `STILL_S`, nothing happened.
+    """
+    large = what[what >= 1000]
+    digits = large / 10 ** (np.floor(np.log10(large)) - 2)
+    if not len(large) or (np.abs(digits - np.rint(digits)) > 1e-3).any():
+        return np.ones(len(what), dtype=bool)
+    changed = np.r_[True, what[1:] != what[:-1]]
+    since = when[np.maximum.accumulate(np.where(changed, np.arange(len(what)), 0))]
+    ends_pause = np.r_[changed[1:], True] & (when - since > STILL_S)
+    kept: np.ndarray = changed | ends_pause
+    kept[-1] = True
+    return kept

@@ -106,6 +106,7 @@ SIBLINGS = {
     "load_tiles": {"tiles"},
     "load_stack": {"management_api", "stack"},
     "sweep": {"load_stack", "recorder"},
+    "load_charts": {"runs_in_recording"},  # experiments side by side, with their runs
     # looks at every step
     "steps": {"security_group_rules", "security_groups", "tiles", "web"},
 }

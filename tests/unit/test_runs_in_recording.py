@@ -103,6 +103,17 @@ def test_the_last_bin_holds_the_totals(first):
     np.testing.assert_allclose(totals, last, rtol=1e-12)
 
 
+def test_rounding_to_three_digits_makes_no_bursts():
+    """13 MB/s beyond 10 GB, where the counter moves by 0.1 GB or not at all; and a real pause."""
+    stats = worker((300, 13e6), (20, 0), (100, 13e6))
+    for name in ("net_in_bytes", "net_out_bytes"):
+        magnitude = 10 ** (np.floor(np.log10(stats[name])) - 2)
+        stats[name] = np.rint(stats[name] / magnitude) * magnitude
+    rates_ = even_series(stats)["net_in_bytes_per_s"] / 1e6
+    assert 10 < rates_[:290].min() and rates_[:290].max() < 17
+    assert rates_[306:316].max() < 1
+
+
 def test_even_bins_hold_levels_and_replicas():
     """Two workers at half a CPU: one CPU, two containers."""
     stats = pd.concat([worker((30, 1e6)), worker((30, 1e6), container="b")])
