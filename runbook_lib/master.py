@@ -42,7 +42,7 @@ def ensure_standby(leader: docker.DockerClient, instance: Instance) -> Changes:
     if _labels(get_node(leader, instance)).get(LABEL) == MASTER:
         raise ConflictError(
             f"expected {instance.role} to stand by; the manager's services run on it",
-            next_step="start the manager and bring them back: run 35_remove_manager_backup",
+            next_step="start the manager, then run 30_manager_backup: it gives them back",
         )
     return set_node(leader, instance, STANDBY, "drain")
 
