@@ -7,9 +7,12 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from playwright.sync_api import Page
 
 from runbook_lib.browser import ask
 
@@ -82,6 +85,16 @@ class Runbook:
         """
         pairs = [f"{name}={value}" for name, value in (self.given | given).items()]
         return [part for pair in pairs for part in ("-p", pair)]
+
+
+def until(condition: Callable[[], object], what: str, page: Page, timeout_s: float = 60) -> None:
+    """
+    Let a page of the browser live until the condition holds.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        page.wait_for_timeout(100)
 
 
 @contextmanager

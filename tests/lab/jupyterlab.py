@@ -13,6 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
+from tests.browser.chromium import LAPTOP
 from tests.lab.harness import PROJECT, Runbook
 
 _IN_FRONT = ".jp-NotebookPanel:not(.lm-mod-hidden)"
@@ -49,11 +50,11 @@ class Walkthrough:
         self._token = token
         self.folder = folder
 
-    def open(self, name: str, **size: int) -> Page:
+    def open(self, name: str) -> Page:
         """
         A new window on one notebook, with its kernel ready.
         """
-        page = self._browser.new_page(viewport={"width": 1440, "height": 900} | size)
+        page = self._browser.new_page(viewport=LAPTOP)
         page.goto(f"{self._address}/lab/workspaces/{name}/tree/{name}.ipynb?token={self._token}")
         page.wait_for_selector(f"{_IN_FRONT} .jp-Cell", timeout=60_000)
         page.wait_for_selector(
@@ -78,6 +79,12 @@ class Walkthrough:
         page.wait_for_selector(".jp-mod-dirty", state="detached")
         cells = json.loads((self.folder / f"{name}.ipynb").read_text())["cells"]
         return [cell for cell in cells if cell["cell_type"] == "code"]
+
+    def to_the_top(self, page: Page) -> None:
+        """
+        Look at the beginning of the notebook.
+        """
+        page.locator(f"{_IN_FRONT} .jp-Cell").first.scroll_into_view_if_needed()
 
 
 def _wait_for_address(log: Path, server: "subprocess.Popen[bytes]") -> tuple[str, str]:

@@ -10,17 +10,29 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.browser import ask
-from tests.lab.harness import asked_all_the_time
+from runbook_lib.checks import SUMMARY_MIME
+from runbook_lib.notebooks import find_notebooks
+from tests.browser.chromium import LAPTOP, PHONE, browser, keep_screenshot
+from tests.lab.harness import PROJECT, asked_all_the_time, until
+from tests.lab.jupyterlab import walkthrough
 
+__all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.lab
 
 STEPS = ["00", "01", "02", "03", "04", "05", "06", "07"]
+NAMES = [n.name for n in find_notebooks(PROJECT / "notebooks") if n.number in STEPS]
 UNDO = ["95", "94", "93", "92", "91"]
 OTHER_STACK = Path(__file__).parents[1] / "data" / "other_stack.yml"
 
 
 def changed(pages):
     return {number for number, page in pages.items() if page["changes"]}
+
+
+def test_a_step_out_of_order_names_the_one_to_run_first(runbook):
+    for number in ("02", "06", "07"):
+        runbook.run("--only", number, code=1)
+        assert "next: run 01_instances" in runbook.output
 
 
 def test_from_nothing_to_the_map_on_the_web(runbook):
@@ -37,6 +49,37 @@ def test_the_second_run_says_no_changes_everywhere(runbook):
 
     assert STEPS == list(pages)
     assert set() == changed(pages)
+
+
+def test_a_person_clicks_through_the_walkthrough(runbook, browser):
+    """Cell by cell in JupyterLab: no error, and each drawing and table is there to be seen."""
+    with walkthrough(runbook, browser) as person:
+        for name in NAMES:
+            page = person.open(name)
+            cells = person.click_through(page, name)
+            keep_screenshot(page, f"jupyterlab {name} end")
+
+            assert [] == [o["evalue"] for c in cells for o in c["outputs"] if "evalue" in o]
+            assert [] == [c["id"] for c in cells if c["source"] and not c["execution_count"]]
+            assert "no changes" in summary(cells)
+            person.to_the_top(page)
+            assert page.locator(".jp-RenderedMermaid img").first.is_visible()
+            assert page.locator(".jp-RenderedHTMLCommon table").first.is_visible()
+            keep_screenshot(page, f"jupyterlab {name}")
+            page.close()
+
+
+def test_who_comes_back_later_finds_the_state_again(runbook, browser):
+    """Another JupyterLab, other copies, a phone: the map of steps is read from the cluster."""
+    with walkthrough(runbook, browser) as person:
+        page = person.open(NAMES[0])
+        cells = person.click_through(page, NAMES[0])
+        page.set_viewport_size(PHONE)
+        keep_screenshot(page, "jupyterlab phone")
+    shown = "".join(str(output) for cell in cells for output in cell["outputs"])
+
+    assert len(STEPS) - 1 == shown.count("🟢 done") // 2  # as text and as HTML
+    assert 0 == shown.count("not yet")
 
 
 def test_the_calls_made_are_recorded_under_their_iam_actions(runbook):
@@ -97,6 +140,33 @@ def test_the_end_of_a_run_hands_out_the_address_and_a_command_that_prints_a_toke
     assert "200 text/html" == ask(page).kind
     for file in runbook.runs.rglob("*.*"):
         assert token.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_the_map_of_the_lab_shows_every_surface_and_outlives_its_tile_server(
+    runbook, browser, size
+):
+    notes = runbook.run("--only", "07")["07"]["notes"]
+    address, token = map_and_token(notes)
+    seen: list[str] = []
+    page = browser.new_page(viewport=size)
+    page.on("response", lambda answer: seen.append(f"{answer.status} {answer.url}"))
+
+    def wait_for(part: str) -> None:
+        until(lambda: any(s.startswith("200") and part in s for s in seen), part, page)
+
+    page.goto(f"{address}/#token={token}")
+    for surface in ("RAW", "FOREST-JUNGLE", "OCEAN-SEA", "DESERT"):
+        wait_for(f"/{surface}/2004-")
+    page.get_by_role("radio", name="Swipe").check()
+    page.get_by_role("slider", name="Divider").wait_for()
+    keep_screenshot(page, f"lab map {size['width']}")
+    ssh = notes[1]["text"].partition(" 'sudo ")[0]
+    restart = "sudo docker service update --force --quiet geo-diff-web_tile-server"
+    subprocess.run(f"{ssh} {restart}", shell=True, check=True, capture_output=True, timeout=120)
+    page.get_by_role("combobox").first.select_option("2004-08-15")
+    wait_for("/2004-08-15/")
+    page.close()
 
 
 def test_the_web_stack_is_taken_back_and_the_work_stack_runs_on(runbook):
@@ -165,6 +235,12 @@ def test_teardown_of_a_cluster_that_is_half_built_leaves_nothing_that_is_tagged(
     assert [] == ec2.describe_security_groups(Filters=ours)["SecurityGroups"]
     assert [] == ec2.describe_key_pairs(Filters=ours)["KeyPairs"]
     assert not Path(runbook.given["key_file"]).exists()
+
+
+def summary(cells):
+    """The closing table of an executed notebook, as text."""
+    outputs = [output.get("data", {}) for cell in cells for output in cell["outputs"]]
+    return next("".join(o["text/plain"]) for o in reversed(outputs) if SUMMARY_MIME in o)
 
 
 def map_and_token(notes):
