@@ -11,17 +11,17 @@ Each function can be killed anywhere and called again.
 """
 
 import shlex
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import docker
 import fabric
-from docker.errors import APIError
+from docker.models.services import Service
 
 from runbook_lib import tiles_backup
 from runbook_lib.changes import Changes
-from runbook_lib.errors import NotFoundError
+from runbook_lib.convergence import convergence
+from runbook_lib.errors import CommandError, NotFoundError
 from runbook_lib.instances import BACKUP, MANAGER, Instance
 from runbook_lib.master import (
     MASTER,
@@ -31,11 +31,12 @@ from runbook_lib.master import (
     get_node,
     hand_over,
     set_node,
+    wait_for_new_leader,
     wait_for_pinned,
 )
 from runbook_lib.ssh import run
 from runbook_lib.standby import forget_volumes
-from runbook_lib.swarm import address, find_manager
+from runbook_lib.swarm import find_manager
 from runbook_lib.wait import Pending, wait_for
 
 REGISTRY = "registry"
@@ -73,33 +74,6 @@ class Pair:
         return self.clients[BACKUP]
 
 
-def wait_for_new_leader(leader: docker.DockerClient, gone: Instance, timeout_s: float) -> float:
-    """
-    Wait until another manager than `gone` leads; the seconds that it took from now.
-    """
-    began = time.monotonic()
-
-    def probe() -> float | Pending:
-        try:
-            nodes = leader.nodes.list(filters={"role": "manager"})
-        except APIError as error:
-            return Pending(f"no leader yet: {error.explanation}")
-        leading = [
-            address(n.attrs) for n in nodes if n.attrs.get("ManagerStatus", {}).get("Leader")
-        ]
-        if leading and leading != [gone.private_ip]:
-            return time.monotonic() - began
-        return Pending(f"{gone.role} still counts as the leader")
-
-    return wait_for(
-        "The managers that are left agree on a leader",
-        probe,
-        timeout_s=timeout_s,
-        poll_s=0.2,
-        next_step="a majority must answer:  docker node ls  on manager-backup",
-    )
-
-
 def fail_over(pair: Pair, timeout_s: float = 180) -> Changes:
     """
     Let `manager-backup` take the manager's place; waits until its services run there.
@@ -121,6 +95,7 @@ def fail_over(pair: Pair, timeout_s: float = 180) -> Changes:
         changes.extend(hand_over(leader, pair.instances[MANAGER], backup))
     changes.extend(_tell_the_map(pair, backup))
     wait_for_pinned(leader, backup, timeout_s)
+    _wait_for_the_map(pair, timeout_s)
     return changes
 
 
@@ -145,6 +120,7 @@ def fail_back(pair: Pair, timeout_s: float = 300) -> Changes:
         changes.extend(set_node(leader, manager, MASTER, "active"))
     changes.extend(_tell_the_map(pair, manager))
     wait_for_pinned(leader, manager, timeout_s)
+    _wait_for_the_map(pair, timeout_s)
     changes.extend(set_node(leader, backup, STANDBY, "drain"))
     changes.extend(forget_volumes(pair.clients[BACKUP], [pair.stacks.work, REGISTRY]))
     if tiles_backup.start_timer(pair.connections[BACKUP]):
@@ -172,7 +148,7 @@ def _tell_the_map(pair: Pair, master: Instance) -> Changes:
     changes = Changes()
     label = f"com.docker.stack.namespace={pair.stacks.web}"
     wanted = f"{pair.stacks.variable}=http://{master.public_ip}:{pair.stacks.tiles_port}"
-    for service in pair.leader.services.list(filters={"label": label}):
+    for service in _services(pair.leader, label):
         held = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env") or []
         if not any(v.startswith(f"{pair.stacks.variable}=") for v in held) or wanted in held:
             continue
@@ -181,6 +157,31 @@ def _tell_the_map(pair: Pair, master: Instance) -> Changes:
         run(pair.connections[BACKUP], shlex.join(command), sudo=True)
         changes.add("service", str(service.name), wanted)
     return changes
+
+
+def _wait_for_the_map(pair: Pair, timeout_s: float) -> None:
+    """
+    An update that Swarm rolled back would leave browsers with the address of the other one.
+    """
+    label = f"com.docker.stack.namespace={pair.stacks.web}"
+
+    def probe() -> bool | Pending:
+        states = [convergence(pair.leader, s) for s in _services(pair.leader, label)]
+        failed = [f"{s.service}: {s.failure}" for s in states if s.failure]
+        if failed:
+            raise CommandError(
+                "expected the web stack to take the new address; it did not",
+                evidence="\n".join(failed),
+                next_step="docker service ps --no-trunc  of that service, on a manager",
+            )
+        waiting = [f"{s.service} {s.reason}" for s in states if not s.done]
+        return Pending("; ".join(waiting)) if waiting else True
+
+    wait_for("The web stack knows the new address", probe, timeout_s=timeout_s)
+
+
+def _services(leader: docker.DockerClient, label: str) -> list[Service]:
+    return leader.services.list(filters={"label": label})
 
 
 def _wait_until_missed(leader: docker.DockerClient, manager: Instance) -> None:

@@ -4,10 +4,12 @@ Which node the manager's services run on: the one whose label typeNode is master
 The node that stands by for it is drained, so that nothing else uses its memory and CPU credits.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import docker
+from docker.errors import APIError
 from docker.models.nodes import Node
 from docker.models.services import Service
 
@@ -89,6 +91,33 @@ def wait_for_pinned(
         probe,
         timeout_s=timeout_s,
         next_step="docker service ps --no-trunc <service>  on a manager says why a task waits",
+    )
+
+
+def wait_for_new_leader(leader: docker.DockerClient, gone: Instance, timeout_s: float) -> float:
+    """
+    Wait until another manager than `gone` leads; the seconds that it took from now.
+    """
+    began = time.monotonic()
+
+    def probe() -> float | Pending:
+        try:
+            nodes = leader.nodes.list(filters={"role": "manager"})
+        except APIError as error:
+            return Pending(f"no leader yet: {error.explanation}")
+        leading = [
+            address(n.attrs) for n in nodes if n.attrs.get("ManagerStatus", {}).get("Leader")
+        ]
+        if leading and leading != [gone.private_ip]:
+            return time.monotonic() - began
+        return Pending(f"{gone.role} still counts as the leader")
+
+    return wait_for(
+        "The managers that are left agree on a leader",
+        probe,
+        timeout_s=timeout_s,
+        poll_s=0.2,
+        next_step="a majority must answer:  docker node ls  on manager-backup",
     )
 
 

@@ -13,7 +13,7 @@ import requests
 
 from runbook_lib import aws, docker_ssh, failover, instances, ssh, tiles_backup
 from runbook_lib.instances import BACKUP, MANAGER
-from runbook_lib.master import find_master
+from runbook_lib.master import find_master, wait_for_new_leader
 from runbook_lib.wait import Pending, wait_for
 
 pytestmark = pytest.mark.lab
@@ -79,7 +79,7 @@ def test_the_manager_fails_and_its_services_go_on(runbook):
     began = time.monotonic()
     ec2.stop_instances(InstanceIds=[live.instances[MANAGER].instance_id])
     without = cluster(runbook, roles=(BACKUP,))
-    failover.wait_for_new_leader(without.leader, live.instances[MANAGER], 60)
+    wait_for_new_leader(without.leader, live.instances[MANAGER], 60)
     leader_s = time.monotonic() - began
     failover.fail_over(without)
     wait_for_tile_server(without.instances[BACKUP])
