@@ -36,7 +36,8 @@ def remove_volumes(
     """
     Remove a stack's volumes on every node; with `names` (as in the stack file) only those.
 
-    A container that goes keeps its volume for a moment, so that this waits.
+    Swarm keeps the stopped containers of earlier tasks, and they keep the volume: they go too. One
+    that is about to stop is waited for.
     """
     changes = Changes()
     wanted = {f"{stack}_{name}" for name in names}
@@ -60,6 +61,14 @@ def remove_volumes(
 
 
 def _used(client: docker.DockerClient, names: Collection[str]) -> set[str]:
-    containers = client.api.containers(all=True) if names else []
-    mounts = {mount.get("Name") for c in containers for mount in c.get("Mounts", [])}
-    return set(names) & mounts
+    """
+    The volumes that a running container has; stopped ones that have any of them are removed.
+    """
+    used = set()
+    for container in client.api.containers(all=True) if names else []:
+        mounted = {mount.get("Name") for mount in container.get("Mounts", [])} & set(names)
+        if mounted and container["State"] in ("exited", "created", "dead"):
+            client.api.remove_container(container["Id"])
+        else:
+            used |= mounted
+    return used

@@ -5,4 +5,4 @@
 exec 3<>/dev/tcp/127.0.0.1/25672 || exit 1
 # length, N, what Erlang 27 can do, creation, length of the name, name
 printf '\0\26N\0\0\0\15\7\337\177\275\0\0\0\1\0\7look@me' >&3
-[ "$(timeout 2 head -c 5 <&3 | tail -c 3)" = sok ]
+[ "$(timeout 4 head -c 5 <&3 | tail -c 3)" = sok ]

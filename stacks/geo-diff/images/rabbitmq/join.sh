@@ -22,6 +22,9 @@ if [ ! -d "$HOME/mnesia/rabbit@$me" ]; then
   fi
 fi
 
+# Erlang looks a peer up in the process that also answers peers (and alive.sh): the name of a node
+# that is away must not keep it for longer than a health check waits
+export RES_OPTIONS="timeout:1 attempts:1"
 # messages of a quorum queue are counted once a second, like those of the others: who waits for
 # empty queues must not be told of those five seconds ago (no option of the configuration file)
 export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="$RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS -rabbit quorum_tick_interval 1000"
