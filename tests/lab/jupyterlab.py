@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.browser.chromium import LAPTOP
 from tests.lab.harness import PROJECT, Runbook
@@ -50,12 +50,13 @@ class Walkthrough:
         self._token = token
         self.folder = folder
 
-    def open(self, name: str) -> Page:
+    def open(self, name: str, size: ViewportSize = LAPTOP, interface: str = "lab") -> Page:
         """
-        A new window on one notebook, with its kernel ready.
+        A new window on one notebook, with its kernel ready; interface "doc" shows nothing else.
         """
-        page = self._browser.new_page(viewport=LAPTOP)
-        page.goto(f"{self._address}/lab/workspaces/{name}/tree/{name}.ipynb?token={self._token}")
+        page = self._browser.new_page(viewport=size)
+        place = f"{interface}/workspaces/{interface}-{name}/tree/{name}.ipynb"
+        page.goto(f"{self._address}/{place}?token={self._token}")
         page.wait_for_selector(f"{_IN_FRONT} .jp-Cell", timeout=60_000)
         page.wait_for_selector(
             f"{_IN_FRONT} .jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000

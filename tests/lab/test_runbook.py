@@ -74,8 +74,7 @@ def test_who_comes_back_later_finds_the_state_again(runbook, browser):
     with walkthrough(runbook, browser) as person:
         page = person.open(NAMES[0])
         cells = person.click_through(page, NAMES[0])
-        page.set_viewport_size(PHONE)
-        keep_screenshot(page, "jupyterlab phone")
+        keep_screenshot(person.open(NAMES[0], PHONE, "doc"), "jupyterlab phone")
     shown = "".join(str(output) for cell in cells for output in cell["outputs"])
 
     assert len(STEPS) - 1 == shown.count("🟢 done") // 2  # as text and as HTML
