@@ -12,6 +12,21 @@ from tests.lab.harness import PROJECT, Lab, Runbook
 sys.path.insert(0, str(PROJECT / "stacks/geo-diff/images/geo-diff"))
 
 PLACE = ("test", 5577, "172.29")
+ORDER = ["test_runbook", "test_load", "test_broker_cluster", "test_drills", "test_manager_backup"]
+"""The modules that use one cluster, in the order in which they build on each other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    What needs no cluster comes first, and what gives it back comes last.
+    """
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.stem
+        last = len(ORDER) + 1
+        return last if name == "test_undo" else (ORDER.index(name) + 1 if name in ORDER else 0)
+
+    items.sort(key=place)  # stable: within a module, the order of the file
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import botocore.session
 from playwright.sync_api import Page
 
 from runbook_lib.browser import ask
@@ -79,6 +81,16 @@ class Runbook:
         pages = json.loads(records[-1].read_text())["pages"] if records else []
         return {page["name"][:2]: page for page in pages}
 
+    def ec2(self) -> Any:
+        """
+        EC2 as the administrator of the lab.
+        """
+        session = botocore.session.Session(profile="administrator")
+        session.set_config_variable("credentials_file", str(self.given["credentials_file"]))
+        return session.create_client(
+            "ec2", region_name="us-east-1", endpoint_url=self.given["endpoint_url"]
+        )
+
     def values(self, **given: object) -> list[str]:
         """
         The options that point a command at this lab; `given` goes before what is usual.
@@ -116,3 +128,12 @@ def asked_all_the_time(url: str, headers: dict[str, str]) -> Iterator[list[str]]
     finally:
         over.set()
         asking.join()
+
+
+def open_and_paste(notes: list[dict[str, str]]) -> tuple[str, str]:
+    """
+    What a person gets who takes the address of the map, and pastes the command for a token.
+    """
+    page, command = (note["text"] for note in notes)
+    pasted = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    return page, pasted.stdout.strip()

@@ -1,5 +1,5 @@
 """
-The whole runbook on the lab: every notebook twice, then the undo family, then nothing is left.
+The whole runbook on the lab, every notebook twice, by itself and under a person's finger.
 
 The tests stand in the order of the steps and build on each other.
 """
@@ -13,7 +13,7 @@ from runbook_lib.browser import ask
 from runbook_lib.checks import SUMMARY_MIME
 from runbook_lib.notebooks import find_notebooks
 from tests.browser.chromium import LAPTOP, PHONE, browser, keep_screenshot
-from tests.lab.harness import PROJECT, asked_all_the_time, until
+from tests.lab.harness import PROJECT, open_and_paste, until
 from tests.lab.jupyterlab import walkthrough
 
 __all__ = ["browser"]  # a fixture
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.lab
 
 STEPS = ["00", "01", "02", "03", "04", "05", "06", "07"]
 NAMES = [n.name for n in find_notebooks(PROJECT / "notebooks") if n.number in STEPS]
-UNDO = ["95", "94", "93", "92", "91"]
 OTHER_STACK = Path(__file__).parents[1] / "data" / "other_stack.yml"
 
 
@@ -89,7 +88,7 @@ def test_the_calls_made_are_recorded_under_their_iam_actions(runbook):
 
 def test_an_instance_that_was_stopped_is_started_and_its_node_comes_back(runbook):
     """Stopping changes the public address; the pinned host key is still the instance's."""
-    ec2 = client(runbook)
+    ec2 = runbook.ec2()
     worker = instance(ec2, "worker-4")
     ec2.stop_instances(InstanceIds=[worker])
     ec2.get_waiter("instance_stopped").wait(
@@ -102,7 +101,7 @@ def test_an_instance_that_was_stopped_is_started_and_its_node_comes_back(runbook
 
 
 def test_a_rule_that_somebody_added_by_hand_is_revoked(runbook):
-    ec2 = client(runbook)
+    ec2 = runbook.ec2()
     group = ec2.describe_security_groups(
         Filters=[{"Name": "group-name", "Values": ["runbook-test-worker"]}]
     )["SecurityGroups"][0]["GroupId"]
@@ -132,7 +131,7 @@ def test_any_other_stack_file_deploys_the_same_way(runbook):
 def test_the_end_of_a_run_hands_out_the_address_and_a_command_that_prints_a_token(runbook):
     """The page and the tile server answer; the token is in no file of the run."""
     notes = runbook.run("--only", "07")["07"]["notes"]
-    page, token = map_and_token(notes)
+    page, token = open_and_paste(notes)
 
     assert runbook.output.rstrip().endswith(notes[1]["text"])
     assert f"{notes[0]['what']}:\n  {page}" in runbook.output
@@ -146,7 +145,7 @@ def test_the_map_of_the_lab_shows_every_surface_and_outlives_its_tile_server(
     runbook, browser, size
 ):
     notes = runbook.run("--only", "07")["07"]["notes"]
-    address, token = map_and_token(notes)
+    address, token = open_and_paste(notes)
     seen: list[str] = []
     page = browser.new_page(viewport=size)
     page.on("response", lambda answer: seen.append(f"{answer.status} {answer.url}"))
@@ -168,39 +167,6 @@ def test_the_map_of_the_lab_shows_every_surface_and_outlives_its_tile_server(
     page.close()
 
 
-def test_the_web_stack_is_taken_back_and_the_work_stack_runs_on(runbook):
-    """The Swarm has one manager again, and the registry stays with the work stack."""
-    first = runbook.run("--only", "97")["97"]
-    second = runbook.run("--only", "97")["97"]
-
-    done = [change["action"] for change in first["changes"] if change["name"] == "admin-web"]
-    assert ["demoted to worker", "left the Swarm", "forgotten"] == done
-    assert "registry_registry" not in {change["name"] for change in first["changes"]}
-    assert [] == second["changes"]
-    assert [] == runbook.run("--only", "06")["06"]["changes"]
-
-
-def test_the_web_stack_stays_up_while_the_work_stack_is_redeployed_and_removed(runbook):
-    """Every tile that is asked for in that time comes."""
-    page, token = map_and_token(runbook.run("--only", "07")["07"]["notes"])
-    tiles = ask(f"{page}/config.json").content["tiles_url"]
-    world = f"{tiles}/OCEAN-SEA/2004-01-15/0/0/0"
-
-    with asked_all_the_time(world, {"Authorization": f"Bearer {token}"}) as answers:
-        redeployed = runbook.run("--only", "06", batch=250, wait_s=2.5)["06"]
-        removed = runbook.run("--only", "96")["96"]
-
-    assert "updated" in {change["action"] for change in redeployed["changes"]}
-    assert "geo-diff-work_worker" in {change["name"] for change in removed["changes"]}
-    assert [] == runbook.run("--only", "96")["96"]["changes"]
-    assert len(answers) > 100
-    assert {"200 image/png"} == set(answers)
-
-
-def test_without_the_work_stack_the_web_stack_deploys_again(runbook):
-    assert [] == runbook.run("--only", "07")["07"]["changes"]
-
-
 def test_bad_parameters_are_all_named_before_anything_runs(runbook):
     before = len(list(runbook.runs.glob("2*")))
     runbook.run(code=1, worker_count=99, batsh=1, docker_source="snap")
@@ -210,54 +176,10 @@ def test_bad_parameters_are_all_named_before_anything_runs(runbook):
         assert name in runbook.output
 
 
-@pytest.mark.parametrize("number", UNDO)
-def test_an_undo_undoes_and_is_happy_the_second_time(runbook, number):
-    first = runbook.run("--only", number)[number]
-    second = runbook.run("--only", number)[number]
-
-    assert first["changes"]
-    assert [] == second["changes"]
-
-
-def test_teardown_of_a_cluster_that_is_half_built_leaves_nothing_that_is_tagged(runbook):
-    """The proof is asked of EC2 once more, by other means than the notebook's."""
-    runbook.run("--to", "02")
-    runbook.run("--only", "90")
-    ec2 = client(runbook)
-    ours = [{"Name": "tag:runbook:cluster", "Values": ["runbook-test"]}]
-    found = [
-        i for r in ec2.describe_instances(Filters=ours)["Reservations"] for i in r["Instances"]
-    ]
-
-    assert {"terminated"} == {i["State"]["Name"] for i in found}
-    assert [] == ec2.describe_volumes(Filters=ours)["Volumes"]
-    assert [] == ec2.describe_security_groups(Filters=ours)["SecurityGroups"]
-    assert [] == ec2.describe_key_pairs(Filters=ours)["KeyPairs"]
-    assert not Path(runbook.given["key_file"]).exists()
-
-
 def summary(cells):
     """The closing table of an executed notebook, as text."""
     outputs = [output.get("data", {}) for cell in cells for output in cell["outputs"]]
     return next("".join(o["text/plain"]) for o in reversed(outputs) if SUMMARY_MIME in o)
-
-
-def map_and_token(notes):
-    """What a person gets who opens the address and pastes the command."""
-    page, command = (note["text"] for note in notes)
-    pasted = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
-    return page, pasted.stdout.strip()
-
-
-def client(runbook):
-    """EC2 as the administrator of the lab."""
-    import botocore.session  # noqa: PLC0415 - the hermetic fixtures come first
-
-    session = botocore.session.Session(profile="administrator")
-    session.set_config_variable("credentials_file", str(runbook.given["credentials_file"]))
-    return session.create_client(
-        "ec2", region_name="us-east-1", endpoint_url=runbook.given["endpoint_url"]
-    )
 
 
 def instance(ec2, role):
