@@ -6,10 +6,10 @@ BIN := .venv/bin
 PARAMS ?= params/lab.yml
 UV_VERSION := 0.13.9
 
-.PHONY: help setup run test check walkthrough bench lab-up lab-status lab-down down lock map
+.PHONY: help setup run test test-availability check walkthrough bench lab-up lab-status lab-down down lock map
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: .venv/.done ## the virtual environment, from the lock
 
@@ -20,11 +20,14 @@ setup: .venv/.done ## the virtual environment, from the lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: lab-up ## the main job on the lab: notebooks 00 to 06 headless, to a report
+run: lab-up ## the main job on the lab: notebooks 00 to 07 headless, to a report
 	@$(BIN)/runbook run $(PARAMS)
 
-test: check ## everything: the gate, then the whole runbook on the lab, each notebook twice
-	@$(BIN)/pytest tests/lab
+test: check ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
+	@$(BIN)/pytest tests/browser tests/lab -m "not availability"
+
+test-availability: setup ## managers, brokers and workers that fail on purpose, on the lab
+	@$(BIN)/pytest tests/lab -m availability
 
 check: setup ## the gate: lint, types, unit tests, notebook rules
 	@$(BIN)/ruff check --quiet .

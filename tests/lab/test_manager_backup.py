@@ -16,7 +16,7 @@ from runbook_lib.instances import BACKUP, MANAGER
 from runbook_lib.master import find_master, wait_for_new_leader
 from runbook_lib.wait import Pending, wait_for
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.availability]
 
 PERIOD_S = 60
 REMOVED = 40
