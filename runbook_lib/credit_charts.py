@@ -46,7 +46,8 @@ def _finding(table: pd.DataFrame) -> str:
             f"{table['hours'].max():.1f} h"
         )
     first = short.sort_values("hours", kind="stable").iloc[0]
+    first_after = short[short["node"] == first["node"]].iloc[-1]  # the first minute is a part
     return (
         f"The credits of {first['node']} are spent after {first['hours']:.1f} h; then it has "
-        f"{first['used_vcpus']:.0%} of a CPU and not {first['wanted_vcpus']:.0%}"
+        f"{first_after['used_vcpus']:.0%} of a CPU and not {first['wanted_vcpus']:.0%}"
     )

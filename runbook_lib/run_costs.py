@@ -14,7 +14,7 @@ import pandas as pd
 
 from runbook_lib.cpu_credits import Balance, CreditPlan, burst
 from runbook_lib.errors import ParameterError
-from runbook_lib.scalability_law import Law
+from runbook_lib.scalability_law import Throughput
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
 
 
 def cost_table(
-    law: Law,
+    law: Throughput,
     counts: Iterable[int],
     use: CpuUse,
     plan: CreditPlan,

@@ -11,7 +11,7 @@ from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
 from runbook_lib.errors import ParameterError
-from runbook_lib.scalability_law import LEVEL, Law, Numbers, design_of
+from runbook_lib.scalability_law import LEVEL, Interval, Law, Numbers, design_of
 
 COEFFICIENTS = 3
 FEWEST_DEGREES = 2
@@ -33,6 +33,28 @@ class Scalability:
     points: pd.DataFrame
     law: Law | None
     limit: str
+
+    def throughput(self, replicas: float) -> Interval:
+        """
+        Tiles a second of so many workers: by the law, or without one of those that were measured.
+
+        Raises
+        ------
+        ParameterError
+            There is no law, and nobody measured that number.
+        """
+        if self.law is not None:
+            return self.law.throughput(replicas)
+        own = self.measured[self.measured["replicas"] == replicas]
+        if own.empty:
+            raise ParameterError(
+                f"expected a number of workers that was measured; {replicas:g} was not",
+                evidence=f"measured: {', '.join(str(n) for n in self.measured['replicas'])}",
+                next_step="record a sweep of three replica counts and more, repeated",
+            )
+        mean = own["tiles_per_s"].iloc[0]
+        low, high = own[["low", "high"]].fillna(mean).iloc[0]
+        return Interval(float(mean), float(low), float(high))
 
     def __repr__(self) -> str:
         if self.law is None:

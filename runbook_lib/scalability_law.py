@@ -8,7 +8,7 @@ N. Gunther, Guerrilla Capacity Planning (Springer, 2007), chapter 4.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,14 @@ class Interval:
 
     def __repr__(self) -> str:
         return f"{self.value:.4g} (95 %: {self.low:.4g} to {self.high:.4g})"
+
+
+class Throughput(Protocol):
+    """
+    Whatever knows the tiles a second of so many workers.
+    """
+
+    def throughput(self, replicas: float) -> Interval: ...
 
 
 @dataclass(frozen=True)

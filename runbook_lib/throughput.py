@@ -21,8 +21,8 @@ def step_points(recording: Recording) -> pd.DataFrame:
 
     The workers' own counters tell the tiles, else what was acknowledged in TASK_QUEUE. Steps that
     never were steady, or were counted by nobody, are left out. A run without steps is taken apart
-    where the replicas changed; there, what is published stands for what is done, which over a
-    minute it is as long as the queue does not grow.
+    where the replicas changed; there, with nothing counted, what is published stands for what is
+    done, which over a minute it is as long as the queue does not grow.
     """
     if recording.steps.empty:
         return _stretches(recording)
@@ -33,9 +33,7 @@ def step_points(recording: Recording) -> pd.DataFrame:
         seconds = (ended - began).total_seconds()
         if seconds <= 0:
             continue
-        counted_by, done = "workers", _tiles_done(recording.workers, began, ended)
-        if np.isnan(done):
-            counted_by, done = "queue", _acknowledged(recording.queues, began, ended)
+        counted_by, done = _counted(recording, began, ended)
         if not np.isnan(done):
             waiting = _waiting(recording.queues, began, ended)
             rate = done / seconds
@@ -43,6 +41,13 @@ def step_points(recording: Recording) -> pd.DataFrame:
                 (step.step, step.repetition, step.replicas, seconds, rate, waiting, counted_by)
             )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _counted(recording: Recording, began: pd.Timestamp, ended: pd.Timestamp) -> tuple[str, float]:
+    done = _tiles_done(recording.workers, began, ended)
+    if not np.isnan(done):
+        return "workers", done
+    return "queue", _acknowledged(recording.queues, began, ended)
 
 
 def _tiles_done(workers: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp) -> float:
@@ -101,5 +106,7 @@ def _stretches(recording: Recording) -> pd.DataFrame:
         repetition = seen.get(replicas, 0)
         seen[replicas] = repetition + 1
         waiting = _waiting(recording.queues, began, ended)
-        rows.append((len(rows), repetition, replicas, seconds, mean, waiting, "publishing"))
+        counted_by, done = _counted(recording, began, ended)
+        counted_by, rate = ("publishing", mean) if np.isnan(done) else (counted_by, done / seconds)
+        rows.append((len(rows), repetition, replicas, seconds, rate, waiting, counted_by))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -25,10 +25,11 @@ MODULES = {path.stem for path in LIBRARY}
 
 LAYERS = [
     {"errors", "ledger", "merge_patch"},
-    {"progress", "changes", "checks", "charts"},
+    {"progress", "changes", "checks", "charts", "findings"},
     {"wait", "parallel"},
     # records that many nouns speak of, and pure comparisons
     {"instances", "key_pairs", "firewall", "stack_file", "convergence", "segmentation", "quorum"},
+    {"drill_times", "scorecard"},
     {
         "recordings",
         "docker_values",
@@ -45,6 +46,10 @@ LAYERS = [
     {"autoscaling", "run_costs", "recommendation", "bottleneck"},
     {"autoscaling_replay", "setting_search"},
     {"scalability_charts", "credit_charts", "setting_charts"},
+    {"load_machines", "replay_finding"},
+    {"load_answer"},
+    {"load_findings", "setting_trials"},
+    {"answer_box"},
     {"probe_agent", "backup_agent", "stats_agent", "reachability_chart"},
     # the wire
     {"aws", "ssh"},
@@ -61,7 +66,7 @@ RUNNER = {
     "kernels": {"notebooks"},
     "interrupts": {"kernels", "runs"},
     "leaks": {"notebooks"},
-    "report": {"runs"},
+    "report": {"runs", "scorecard"},
     "execution": {"checks", "interrupts", "kernels", "notebooks", "runs"},
     "turns": {
         "execution",
@@ -107,6 +112,57 @@ SIBLINGS = {
     "load_stack": {"management_api", "stack"},
     "sweep": {"load_stack", "recorder"},
     "load_charts": {"runs_in_recording"},  # experiments side by side, with their runs
+    # a drill: what it breaks, what it watches, what it has to show
+    "power": {"security_groups"},
+    "quorum_recovery": {"managers", "swarm"},
+    "swarm_watch": {"swarm"},
+    "web_probe": {"browser", "web"},
+    "drill_cluster": {
+        "failover",
+        "load_stack",
+        "load_tiles",
+        "management_api",
+        "managers",
+        "overlays",
+        "power",
+        "process_signals",
+        "quorum_recovery",
+        "stack",
+        "swarm",
+        "tiles",
+        "web",
+    },
+    "failures": {
+        "drill_cluster",
+        "failover",
+        "power",
+        "process_signals",
+        "quorum_recovery",
+        "swarm",
+    },
+    "drill_pace": {"books", "drill_cluster"},
+    "drill_evidence": {"books", "failures", "swarm_watch"},
+    "drill_chart": {"drill_evidence"},
+    "drill": {
+        "books",
+        "browser",
+        "drill_cluster",
+        "drill_evidence",
+        "drill_pace",
+        "failures",
+        "load_stack",
+        "load_tiles",
+        "runs",
+        "stack",
+        "swarm_watch",
+        "web",
+        "web_probe",
+    },
+    "recording_source": {"published_logs"},  # either format
+    "load_findings": {"runs_in_recording"},  # idling costs in those without load
+    "load_pages": {"load_charts", "recording_source"},
+    # writes a parameter file, and asks the runner if it would take it
+    "recommended_file": {"notebooks", "parameters", "runs", "settings"},
     # looks at every step
     "steps": {"security_group_rules", "security_groups", "tiles", "web"},
 }

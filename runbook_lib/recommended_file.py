@@ -1,0 +1,110 @@
+"""
+The recommended parameters of a load analysis, written as a file that the runner takes as it is.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from runbook_lib import parameters, settings
+from runbook_lib.findings import Finding
+from runbook_lib.load_answer import Answer
+from runbook_lib.load_findings import find_burst
+from runbook_lib.notebooks import find_notebooks
+from runbook_lib.recommendation import recommend, write_parameters
+from runbook_lib.runs import FOLDER_VARIABLE, new_folder
+from runbook_lib.setting_trials import Trials
+from runbook_lib.stack_file import PROJECT
+
+NAME = "recommended.yml"
+USUAL_BASE = "params/lab.yml"
+
+
+@dataclass(frozen=True)
+class RecommendedFile:
+    """
+    `path` is None where nothing is recommended; `command` deploys what it says.
+    """
+
+    finding: Finding
+    path: Path | None
+    command: str = ""
+
+
+def write_recommended(answer: Answer, trials: Trials, base: str = "") -> RecommendedFile:
+    """
+    Write it into the folder of the headless run, else of the run that was recorded, else a new one.
+
+    Parameters
+    ----------
+    base
+        The parameter file that it completes; "": that of the headless run, else params/lab.yml.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    ParameterError
+        The runner would not take what was written.
+    """
+    found = find_burst(answer)
+    if not answer.is_recommendation or answer.workers is None or answer.rate is None:
+        why = answer.limits[0] if answer.limits else "there is no fit"
+        return RecommendedFile(Finding(f"nothing is recommended, because {why}"), None)
+    low, high = answer.workers.low, answer.workers.high
+    values = recommend(
+        workers=answer.chosen,
+        sustained_workers=max(1.0, answer.chosen * (found.sustained_share if found else 1.0)),
+        tiles_per_s=answer.rate.value,
+        per_worker_per_s=answer.rate.value / answer.chosen,
+        wait_s=float(answer.recording.experiment.get("wait_s", 2.0)),
+        refresh_rate_s=trials.refresh_rate_s,
+        reason=f"within 5 % of the best that was measured (95 %: {low:.0f} to {high:.0f})",
+    )
+    source = PROJECT / answer.recording.source
+    before = PROJECT / (base or _base_of_the_run())
+    path = write_parameters(
+        _folder(source) / NAME,
+        before,
+        values,
+        header=f"Recommended by 11_load_analysis, from {_relative(source)}.\n"
+        f"All else as in {_relative(before)}.",
+    )
+    declared = parameters.declared(find_notebooks(PROJECT / "notebooks"))
+    parameters.resolve(settings.load(path), declared, {})
+    was = settings.load(before)
+    table = pd.DataFrame(
+        [
+            (name, was[name].value if name in was else "", value.value, value.reason)
+            for name, value in values.items()
+        ],
+        columns=["parameter", "before", "recommended", "why"],
+    )
+    command = f"runbook run {_relative(path)} --only 06"
+    return RecommendedFile(Finding(f"Written to {_relative(path)}.", table), path, command)
+
+
+def _folder(source: Path) -> Path:
+    """
+    Beside what was recorded only in a run of our own: somebody else's logs stay as they are.
+    """
+    runs = PROJECT / "runs"
+    if source.is_relative_to(runs):
+        return runs / source.relative_to(runs).parts[0]
+    given = os.environ.get(FOLDER_VARIABLE)
+    return Path(given) if given else new_folder(runs)
+
+
+def _base_of_the_run() -> str:
+    given = os.environ.get(FOLDER_VARIABLE)
+    record = Path(given) / "run.json" if given else None
+    if record is None or not record.exists():
+        return USUAL_BASE
+    return str(json.loads(record.read_text(encoding="utf-8"))["parameters_file"])
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path

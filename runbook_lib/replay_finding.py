@@ -1,0 +1,49 @@
+"""
+Recorded decisions decided again, where a recording has any that were the autoscaler's own.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from runbook_lib.autoscaling_replay import NOT_FOLLOWED, replay
+from runbook_lib.errors import NotFoundError, ParameterError
+from runbook_lib.findings import Finding, first_line
+from runbook_lib.recordings import Recording
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """
+    `unexplained`: decisions that differ for no reason that the log shows.
+    """
+
+    finding: Finding
+    unexplained: int = 0
+
+
+def replay_recording(recording: Recording) -> Replayed:
+    """
+    Decide again; a sweep held the replicas, so there the autoscaler decided nothing.
+    """
+    if recording.experiment.get("autoscaler_held"):
+        return Replayed(Finding("the sweep held the replicas, the autoscaler only looked on"))
+    try:
+        found = replay(recording)
+    except (NotFoundError, ParameterError) as error:
+        return Replayed(Finding(first_line(error)))
+    changes = found.changes
+    same = int((changes["difference"] == "").sum())
+    table = pd.DataFrame(
+        [
+            ("compared", len(found.compared), f"{found.share:.1%}"),
+            ("that change the replicas", len(changes), f"{same} of {len(changes)}"),
+            ("the policy going on alone", len(found.compared), f"{found.alone_share:.1%}"),
+            *((f"apart: {r.why}", r.decisions, "") for r in found.differences.itertuples()),
+        ],
+        columns=["decisions", "number", "as recorded"],
+    )
+    words = f"{found.share:.1%} of {len(found.compared)} recorded decisions are the policy's own"
+    words += f"; assumed: {', '.join(found.assumed)}." if found.assumed else "."
+    unexplained = int((found.compared["difference"] == NOT_FOLLOWED).sum())
+    return Replayed(Finding(words, table), unexplained)
