@@ -7,6 +7,6 @@ vega from outside. A PNG shows everywhere: in JupyterLab, in the report, in a sa
 
 import altair as alt
 
-alt.renderers.enable("png", scale_factor=2)
+alt.renderers.enable("png", ppi=144)  # sharp, and as large as it was drawn
 
 __all__ = ["alt"]
