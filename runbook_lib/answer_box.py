@@ -7,8 +7,10 @@ from html import escape
 
 import numpy as np
 
+from runbook_lib.cost_findings import also_fewer, find_burst
+from runbook_lib.findings import sentence
 from runbook_lib.load_answer import Answer
-from runbook_lib.load_findings import find_burst, predict_left_out
+from runbook_lib.load_findings import predict_left_out
 
 _BOX = "border-left:6px solid {colour};background:#f6f8f7;padding:14px 20px;max-width:820px;"
 _HEAD = "font-size:1.5em;font-weight:600;margin:0 0 8px 0;color:#1f2933"
@@ -90,7 +92,7 @@ def _dear(answer: Answer) -> str:
     found = find_burst(answer)
     if found is None or np.isinf(found.hours):
         return words
-    return f"{words}; {found}"
+    return sentence(f"{words}; {found}") + also_fewer(answer)
 
 
 def _sure(answer: Answer) -> str:

@@ -60,6 +60,20 @@ class Answer:
         return self.scalability.throughput(self.workers.value)
 
     @property
+    def fewest_in_time(self) -> int:
+        """
+        The fewest workers that take no longer for the data set, within 5 %; credits may see to it
+        that these are fewer than it takes for the highest throughput. 0: not known.
+        """
+        if self.costs.empty:
+            return 0
+        hours = self.costs["hours"]
+        enough = self.costs[
+            hours * NEAR_THE_PEAK <= hours[self.costs["workers"] == self.chosen].min()
+        ]
+        return int(enough["workers"].min())
+
+    @property
     def chosen(self) -> int:
         """
         The number of workers; 0 where nothing tells one.
@@ -104,7 +118,7 @@ def find_answer(
     bottleneck, use, costs = None, None, pd.DataFrame()
     try:
         bottleneck = find_bottleneck(
-            recording,
+            _at_work(recording, points, workers),
             machines.cpu_limits,
             vcpus=machines.plan.vcpus,
             memory_bytes=machines.memory_bytes,
@@ -191,6 +205,16 @@ def _workers(found: Scalability, most_workers: int) -> Interval:
     # the curve does not describe the steps: the fewest among the counts that were measured
     near = allowed[allowed >= NEAR_THE_PEAK * allowed.max()]
     return Interval(float(near.index.min()), float(near.index.min()), float(near.index.max()))
+
+
+def _at_work(recording: Recording, points: pd.DataFrame, workers: Interval | None) -> Recording:
+    """
+    Of a sweep the steps nearest to the number in question: what holds back eight, one never sees.
+    """
+    if workers is None or recording.steps.empty:
+        return recording
+    own = recording.steps["step"].isin(_nearest(points, workers.value)["step"])
+    return replace(recording, steps=recording.steps[own])
 
 
 def _counts(found: Scalability, chosen: int) -> list[int]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from runbook_lib import parameters, settings
+from runbook_lib.cost_findings import find_burst
 from runbook_lib.findings import Finding
 from runbook_lib.load_answer import Answer
-from runbook_lib.load_findings import find_burst
 from runbook_lib.notebooks import find_notebooks
 from runbook_lib.recommendation import recommend, write_parameters
 from runbook_lib.runs import FOLDER_VARIABLE, new_folder
@@ -20,13 +20,15 @@ from runbook_lib.setting_trials import Trials
 from runbook_lib.stack_file import PROJECT
 
 NAME = "recommended.yml"
+RECORD = "runbook run <parameter file> --only 10 -p replicas=1,2,4,8"
 USUAL_BASE = "params/lab.yml"
 
 
 @dataclass(frozen=True)
 class RecommendedFile:
     """
-    `path` is None where nothing is recommended; `command` deploys what it says.
+    `path` is None where nothing is recommended; `command` deploys it, or records
+    what it takes.
     """
 
     finding: Finding
@@ -53,7 +55,7 @@ def write_recommended(answer: Answer, trials: Trials, base: str = "") -> Recomme
     found = find_burst(answer)
     if not answer.is_recommendation or answer.workers is None or answer.rate is None:
         why = answer.limits[0] if answer.limits else "there is no fit"
-        return RecommendedFile(Finding(f"nothing is recommended, because {why}"), None)
+        return RecommendedFile(Finding(f"what a recommendation needs: {why}"), None, RECORD)
     low, high = answer.workers.low, answer.workers.high
     values = recommend(
         workers=answer.chosen,
@@ -78,7 +80,7 @@ def write_recommended(answer: Answer, trials: Trials, base: str = "") -> Recomme
     was = settings.load(before)
     table = pd.DataFrame(
         [
-            (name, was[name].value if name in was else "", value.value, value.reason)
+            (name, str(was[name].value) if name in was else "", f"{value.value:g}", value.reason)
             for name, value in values.items()
         ],
         columns=["parameter", "before", "recommended", "why"],

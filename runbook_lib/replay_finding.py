@@ -8,7 +8,7 @@ import pandas as pd
 
 from runbook_lib.autoscaling_replay import NOT_FOLLOWED, replay
 from runbook_lib.errors import NotFoundError, ParameterError
-from runbook_lib.findings import Finding, first_line
+from runbook_lib.findings import Finding
 from runbook_lib.recordings import Recording
 
 
@@ -27,11 +27,17 @@ def replay_recording(recording: Recording) -> Replayed:
     Decide again; a sweep held the replicas, so there the autoscaler decided nothing.
     """
     if recording.experiment.get("autoscaler_held"):
-        return Replayed(Finding("the sweep held the replicas, the autoscaler only looked on"))
+        return Replayed(
+            Finding(
+                "decisions of its own: the sweep held the replicas, and the autoscaler looked on"
+            )
+        )
     try:
         found = replay(recording)
-    except (NotFoundError, ParameterError) as error:
-        return Replayed(Finding(first_line(error)))
+    except NotFoundError:
+        return Replayed(Finding("the autoscaler's decisions"))
+    except ParameterError:
+        return Replayed(Finding("QTY_TASK, or a load that would tell it"))
     changes = found.changes
     same = int((changes["difference"] == "").sum())
     table = pd.DataFrame(

@@ -22,7 +22,7 @@ LOADS_AT_WORK = (0.3, SHARE_AT_WORK, 0.9)
 REFRESH_RATES_S = (1, 5, 15)
 SLOW_S = 30
 SHOWN = ["min_scale", "max_scale", "qty_task", "refresh_rate_s"]
-FIGURES = ["seconds_in_queue", "node_hours", "turns_per_h", "score_usd"]
+FIGURES = ["hours", "seconds_in_queue", "node_hours", "turns_per_h", "score_usd"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,16 @@ class Trials:
         return int(self.table["refresh_rate_s"].iloc[0])
 
     @property
-    def runners_up(self) -> pd.DataFrame:
+    def runners_up(self) -> Finding:
         """
         The best five, and what they cost.
         """
         if self.table.empty:
-            return self.table
-        return self.table[[*SHOWN, *FIGURES]].head(5).round(3)
+            return self.finding
+        best = self.table[[*SHOWN, *FIGURES]].head(5).round(3)
+        gap = best["score_usd"].iloc[-1] - best["score_usd"].iloc[0]
+        words = f"From the first to the fifth it is {gap:.3f} USD."
+        return Finding(words, best.rename(columns=lambda name: name.replace("_", " ")))
 
 
 def try_settings(answer: Answer, lights: Sequence[float], objective: Objective) -> Trials:
@@ -65,7 +68,7 @@ def try_settings(answer: Answer, lights: Sequence[float], objective: Objective) 
         Lights that do not grow.
     """
     if answer.rate is None:
-        return Trials(Finding("no rate is known at which its workers work"), pd.DataFrame())
+        return Trials(Finding("the rate at which workers work"), pd.DataFrame())
     most = answer.chosen
     each = answer.rate.value / most
     known = {name: answer.recording.experiment.get(name) for name in asdict(Setting())}

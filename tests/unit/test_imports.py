@@ -48,7 +48,7 @@ LAYERS = [
     {"scalability_charts", "credit_charts", "setting_charts"},
     {"load_machines", "replay_finding"},
     {"load_answer"},
-    {"load_findings", "setting_trials"},
+    {"load_findings", "cost_findings", "setting_trials"},
     {"answer_box"},
     {"probe_agent", "backup_agent", "stats_agent", "reachability_chart"},
     # the wire
@@ -152,6 +152,7 @@ SIBLINGS = {
         "failures",
         "load_stack",
         "load_tiles",
+        "process_signals",
         "runs",
         "stack",
         "swarm_watch",
@@ -159,7 +160,7 @@ SIBLINGS = {
         "web_probe",
     },
     "recording_source": {"published_logs"},  # either format
-    "load_findings": {"runs_in_recording"},  # idling costs in those without load
+    "cost_findings": {"runs_in_recording"},  # idling costs in those without load
     "load_pages": {"load_charts", "recording_source"},
     # writes a parameter file, and asks the runner if it would take it
     "recommended_file": {"notebooks", "parameters", "runs", "settings"},

@@ -1,0 +1,65 @@
+"""
+11_load_analysis headless, on the authors' logs and on a sweep whose truth is known.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import papermill
+import pytest
+import yaml
+
+from runbook_lib.stack_file import PROJECT
+from tests.sweep_recording import write_sweep
+
+NOTEBOOK = PROJECT / "notebooks" / "11_load_analysis.ipynb"
+LOGS = PROJECT / "tests" / "data" / "geo-diff-logs"
+
+
+@pytest.fixture
+def analyse(tmp_path, monkeypatch):
+    """Execute the notebook; the texts of its outputs, and the folder of the run."""
+    monkeypatch.setenv("RUNBOOK_RUN_FOLDER", str(tmp_path))
+
+    def go(folder: Path, **values: object) -> tuple[str, Path]:
+        output = tmp_path / "out.ipynb"
+        papermill.execute_notebook(
+            str(NOTEBOOK),
+            str(output),
+            {"recording": str(folder), **values},
+            progress_bar=False,
+            cwd=PROJECT,
+        )
+        return texts(output), tmp_path
+
+    return go
+
+
+def texts(path: Path) -> str:
+    """What a reader reads in the outputs, tags and all."""
+    cells = json.loads(path.read_text())["cells"]
+    data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return "\n".join("".join(d.get(kind, "")) for d in data for kind in ("text/html", "text/plain"))
+
+
+def test_a_known_law_gives_its_number_of_workers_and_a_file(analyse, tmp_path):
+    """Six are the fewest within 5 % of the best of eight; the notebook does not know that."""
+    text, folder = analyse(write_sweep(tmp_path / "load"), tiles_to_do=50_000)
+    assert "Use 6 workers" in text
+    assert "4 of 4 are predicted right" in text
+    assert "decisions of its own: the sweep held the replicas" in text
+    written = yaml.safe_load((folder / "recommended.yml").read_text())
+    assert 6 == written["max_scale"]
+    assert f"{folder}/recommended.yml --only 06" in text
+
+
+def test_the_published_third_experiment_is_told_as_far_as_it_goes(analyse):
+    """One number of workers: no fit, no file; totals and decisions are those of the logs."""
+    text, folder = analyse(LOGS / "experiment_3")
+    assert "this recording does not tell: it has only 12" in text
+    assert "100.0% of 2146 recorded decisions are the policy" in text
+    assert re.search(r"worker sent \(GB\)</th>\s*<td>18\.32<", text)
+    assert re.search(r"updater received \(GB\)</th>\s*<td>22\.9<", text)
+    assert "21% came from others" in text
+    assert not (folder / "recommended.yml").exists()
