@@ -224,9 +224,9 @@ def _counts(found: Scalability, chosen: int) -> list[int]:
 
 def _nearest(points: pd.DataFrame, workers: float) -> pd.DataFrame:
     """
-    The steps with the number of workers that lies nearest.
+    The steps with the number of workers that lies nearest; of two the higher, where the curve is
+    flat.
     """
-    away = (points["replicas"] - workers).abs()
-    nearest = points["replicas"].iloc[int(away.to_numpy().argmin())]
+    nearest = min(points["replicas"], key=lambda count: (abs(count - workers), -count))
     same: pd.DataFrame = points[points["replicas"] == nearest]
     return same
