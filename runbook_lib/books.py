@@ -6,7 +6,7 @@ log stays with its node, so that the books of a service that was killed can stil
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -78,6 +78,17 @@ def read_books(engines: Mapping[str, docker.DockerClient], stack: str, since: da
     )
 
 
+def merged(several: Iterable[Books]) -> Books:
+    """
+    One account of what was read at several times, each entry once: logs go with their containers.
+    """
+    found = list(several)
+    return Books(
+        _together([books.published for books in found]),
+        _together([books.stored for books in found]),
+    )
+
+
 def settle(books: Books, on_disk: Mapping[str, Collection[str]]) -> Account:
     """
     Compare the books with the disk.
@@ -138,6 +149,10 @@ def parse(log: str) -> Iterator[dict[str, object]]:
         time, _, text = line.partition(" ")
         if text.startswith('{"audit"'):
             yield {"time": time, **json.loads(text)}
+
+
+def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(tables).drop_duplicates().sort_values("time", ignore_index=True)
 
 
 def _frame(entries: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:

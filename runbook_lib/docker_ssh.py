@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import docker
 import fabric
 from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter
+from paramiko import SSHClient
 
 from runbook_lib.ssh import run_all
 
@@ -63,8 +64,26 @@ class _Channel(SSHConnection):
 
 
 class _Pool(SSHConnectionPool):
+    """
+    Takes the transport of the moment: a connection that was opened again has a new one.
+    """
+
+    def __init__(self, client: SSHClient, timeout_s: int, size: int) -> None:
+        super().__init__(client, timeout_s, size)
+        self._client = client
+
     def _new_conn(self) -> _Channel:
-        return _Channel(self.ssh_transport, self.timeout, self.ssh_host)
+        transport = self._client.get_transport()
+        if transport is None or not transport.is_active():
+            raise OSError("the SSH connection is closed")
+        return _Channel(transport, self.timeout, self.ssh_host)
+
+    def _get_conn(self, timeout: float | None = None) -> _Channel:
+        while True:
+            connection: _Channel = super()._get_conn(timeout)
+            channel = getattr(connection, "sock", None)
+            if channel is None or not channel.closed:
+                return connection
 
 
 class _Adapter(SSHHTTPAdapter):

@@ -111,7 +111,7 @@ def switched(
         wait_for_stack(manager, stack)
         yield before
     finally:
-        with _uninterrupted():
+        with uninterrupted():
             _put_back(manager, api, stack, before)
 
 
@@ -227,7 +227,7 @@ def running(manager: docker.DockerClient, service: str) -> int:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """
     Leave out interrupts while something is put back: a second one would leave it half done.
     """

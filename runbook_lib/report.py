@@ -16,6 +16,7 @@ from nbconvert import HTMLExporter
 from papermill.iorw import load_notebook_node
 from traitlets.config import Config
 
+from runbook_lib import scorecard
 from runbook_lib.runs import Run
 
 _HERE = Path(__file__).parent
@@ -89,11 +90,22 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
             calls=sorted(calls.items()),
             needs={call: ", ".join(_NEEDS.get(call, [call])) or "none" for call in calls},
             policy=policy(calls),
+            drills=_drills(run.folder),
             style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
         ),
         encoding="utf-8",
     )
     return path
+
+
+def _drills(folder: Path) -> Markup:
+    """
+    The scorecard of all runs beside this one, where this one had a drill: before and after.
+    """
+    if not any((folder / scorecard.FOLDER).glob("*.json")):
+        return Markup("")
+    shown = scorecard.table(scorecard.find_results(folder.parent))
+    return Markup(shown.to_html(index=False, border=0))  # noqa: S704 - pandas escapes
 
 
 def _linked(body: str, bodies: dict[str, str]) -> Markup:

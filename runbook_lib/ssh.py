@@ -104,6 +104,26 @@ def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.
             "look_for_keys": False,
         },
     )
+    _open(connection, instance, key_file, timeout_s)
+    return connection
+
+
+def reopen(
+    connection: fabric.Connection, instance: Instance, key_file: str, timeout_s: float = 60
+) -> None:
+    """
+    Open a connection again, maybe at another address: the instance was stopped meanwhile.
+
+    The Docker clients that were made with it go on.
+    """
+    connection.close()
+    connection.host = instance.public_ip
+    _open(connection, instance, key_file, timeout_s)
+
+
+def _open(
+    connection: fabric.Connection, instance: Instance, key_file: str, timeout_s: float
+) -> None:
     if instance.instance_id not in pinned_instances(key_file):
         raise NotFoundError(
             f"expected a pinned host key of {instance.role} ({instance.instance_id})",
@@ -130,7 +150,6 @@ def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.
         timeout_s=timeout_s,
         next_step="run 02_security_groups: it opens port 22 to your address",
     )
-    return connection
 
 
 def connect_all(

@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from runbook_lib.books import REJECTED, SURFACES, Account, Books, parse, settle, throughput
+from runbook_lib.books import REJECTED, SURFACES, Account, Books, merged, parse, settle, throughput
 
 TILES = ["2004-01-15/1/0/0", "2004-01-15/1/0/1", "2004-01-15/1/1/0"]
 
@@ -96,3 +96,11 @@ def test_only_the_entries_of_a_log_are_read():
     log = f"2026-01-02T03:04:05.6Z dealt 3 tiles\n2026-01-02T03:04:06.1Z {json.dumps(entry)}\n"
 
     assert [{"time": "2026-01-02T03:04:06.1Z", **entry}] == list(parse(log))
+
+
+def test_what_was_read_twice_counts_once():
+    early = Books(published(*TILES[:2]), stored(*whole(5, TILES[0])))
+    late = Books(published(*TILES), stored(*whole(5, TILES[0]), *whole(9, TILES[0], is_new=False)))
+    account = settle(merged([early, late]), disk(*TILES))
+
+    assert (3, 0, 1) == (account.published, account.published_twice, account.done_twice)

@@ -4,11 +4,13 @@ The report: stands alone, names what failed, and asks for no more rights than we
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
-from runbook_lib import report
+from runbook_lib import report, scorecard
 from runbook_lib.runs import FAILED, PASSED, Page, Run
+from tests.unit.test_scorecard import RESULT
 
 
 @pytest.fixture
@@ -97,3 +99,20 @@ def test_a_notebook_is_shown_with_folded_code_pictures_and_links_inside(tmp_path
     assert 'href="#04_tiles"' in body
     assert "flowchart" not in body
     assert "<script" not in body
+
+
+def test_a_run_with_a_drill_has_the_scorecard_of_all_runs(tmp_path):
+    earlier = tmp_path / "1"
+    run = Run(tmp_path / "2", "params/lab.yml", [], {}, [])
+    scorecard.write(RESULT, earlier)
+    scorecard.write(replace(RESULT, solutions=("rabbitmq-cluster",)), run.folder)
+
+    text = report.write(run, {}).read_text()
+
+    assert "Scorecard" in text
+    assert scorecard.PLAIN in text
+    assert "rabbitmq-cluster" in text
+
+
+def test_a_run_without_a_drill_has_no_scorecard(page):
+    assert "Scorecard" not in page

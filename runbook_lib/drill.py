@@ -1,0 +1,245 @@
+"""
+A drill: steady work, one break, what follows measured, everything put back, the books settled.
+
+The work runs on tiles of its own (links of RAW), so that the guide's are untouched; every tile that
+is published is accounted for by its name, from the dealer to the disk.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from runbook_lib import load_stack, load_tiles, process_signals, scorecard
+from runbook_lib.books import REJECTED, SURFACES, Books, merged, read_books
+from runbook_lib.browser import ask
+from runbook_lib.drill_cluster import DrillCluster
+from runbook_lib.drill_evidence import Events, Outcome, judge, silent_workers, tiles_on_disk
+from runbook_lib.drill_pace import Load, Pace
+from runbook_lib.drill_times import replacement
+from runbook_lib.errors import CommandError, NotFoundError
+from runbook_lib.failures import Failure
+from runbook_lib.runs import FOLDER_VARIABLE, new_folder
+from runbook_lib.ssh import run
+from runbook_lib.stack import wait_for_stack
+from runbook_lib.stack_file import PROJECT
+from runbook_lib.swarm_watch import watching
+from runbook_lib.wait import Pending, wait_for
+from runbook_lib.web import Token, read_token
+from runbook_lib.web_probe import asking
+
+_WAIT_S = 0.25
+"""Between two batches: short, so that a second in which little was dealt is no failure."""
+_EMPTY_LOOKS = 3
+"""In a row: the broker counts once a second."""
+
+
+@contextmanager
+def under_load(
+    here: DrillCluster, *, tiles_per_s: int, most_tiles: int, max_timeout_s: int
+) -> Iterator[Load]:
+    """
+    Switch the work stack to tiles of a drill, dealt evenly; in the end everything is put back.
+
+    The autoscaler only looks on: what changes is then the break's doing. It still replaces a worker
+    that is silent for `max_timeout_s`.
+    """
+    room = load_tiles.get_room(here.disk, here.data, most_tiles)
+    variables = {
+        "BATCH": max(1, round(tiles_per_s * _WAIT_S)),
+        "MIN_BATCH": 1,
+        "WAIT": _WAIT_S,
+        "AUDIT": "yes",
+        "HOLD": "yes",
+        "MAX_TIMEOUT": max_timeout_s,
+    }
+    work = here.stacks.work
+    with ExitStack() as stack:
+        for disk in here.disks:  # of the manager, and of who would take its place
+            folder = stack.enter_context(load_tiles.linked(disk, here.data, room))
+        stack.enter_context(load_stack.switched(here.manager, here.broker, work, variables, folder))
+        yield Load(here, folder, tiles_per_s)
+
+
+def perform(
+    load: Load,
+    aim: Callable[[], Failure],
+    *,
+    drill: str,
+    least_tiles: int,
+    limit_s: float = 240,
+) -> Outcome:
+    """
+    Let work be steady, break, watch, restore, and settle the books; leaves a record of it.
+
+    The restore runs whatever happens, after an interrupt too, and a second interrupt waits for it.
+
+    Parameters
+    ----------
+    aim
+        Makes the failure once the work is steady: what runs then is what it hits.
+    least_tiles
+        How many are published at least, half of them before the break.
+    limit_s
+        How long steadiness, recovery and working off may take, each.
+    """
+    here = load.here
+    _stop_dealing(here, lambda: None)
+    _work_off(load, limit_s)
+    offset = _clock_offset(here)
+    began_at = datetime.now(UTC) + offset
+    solutions = here.solutions
+    token = read_token(here.manager, f"{here.stacks.web}_tile-server")
+    asked = asking(here.addresses, _some_tile(here, token), token)
+    with asked as probe, watching(here.managers, here.nodes) as watch:
+        pace = Pace(load)
+        load_stack.scale(here.manager, f"{here.stacks.work}_dealer", 1)
+        steady_from = pace.wait_until_steady(least_tiles / 2, limit_s)
+        failure, before = aim(), here.tasks()
+        # a node that goes takes its logs along for a while, and maybe for good
+        books = [_read(here, began_at)]
+
+        def follow() -> tuple[datetime, list[dict[str, Any]], str]:
+            probe.move(here.addresses)
+            _wait_until_replaced(here, before, failure, limit_s)
+            pace.wait_until_done(least_tiles, limit_s)
+            ended, tasks = datetime.now(UTC), here.tasks()
+            _stop_dealing(here, lambda: books.append(_read(here, began_at)))
+            _work_off(load, limit_s)
+            books.append(_read(here, began_at))
+            return ended, tasks, _listing(load)
+
+        broke = datetime.now(UTC)
+        try:
+            failure.break_it()
+            time.sleep(failure.outage_s)
+            followed = follow() if failure.heals else None
+        finally:
+            with load_stack.uninterrupted():
+                failure.restore()
+        restored = datetime.now(UTC)
+        failure.reach()
+        probe.move(here.addresses)
+        for stack in (here.stacks.web, here.stacks.work):
+            wait_for_stack(here.manager, stack, timeout_s=limit_s)
+        ended, tasks, listing = followed or follow()
+    known = {str(task["ID"]): task for task in [*before, *tasks]}
+    events = Events(
+        steady_from + offset,
+        broke + offset,
+        restored + offset,
+        ended + offset,
+        list(known.values()),
+        _shifted(watch.changes, offset),
+        _shifted(probe.answers, offset),
+        silent_workers(_log_of_admin(here, broke + offset)),
+    )
+    outcome = judge(drill, failure, solutions, events, merged(books), tiles_on_disk(listing))
+    scorecard.write(outcome.result, run_folder())
+    return outcome
+
+
+def run_folder() -> Path:
+    """
+    The folder of the headless run; of a notebook in hand, one of its own that is made now.
+    """
+    if not os.environ.get(FOLDER_VARIABLE):
+        os.environ[FOLDER_VARIABLE] = str(new_folder(PROJECT / "runs"))
+    return Path(os.environ[FOLDER_VARIABLE])
+
+
+def _wait_until_replaced(
+    here: DrillCluster, before: list[dict[str, object]], failure: Failure, limit_s: float
+) -> None:
+    def probe() -> bool | Pending:
+        known = {str(task["ID"]): task for task in [*before, *here.tasks()]}
+        back = replacement(known.values(), failure.hit).running
+        return bool(back) or Pending("what failed does not run again yet")
+
+    wait_for(f"{failure.name}: replaced", probe, timeout_s=limit_s)
+
+
+def _stop_dealing(here: DrillCluster, then: Callable[[], object]) -> None:
+    """
+    Deal no more; `then` is called while the dealers stand still.
+
+    A service that is scaled to none loses its containers, and their logs with them.
+    """
+    service = f"{here.stacks.work}_dealer"
+    dealers = process_signals.find_containers(here.manager, service)
+    for dealer in dealers:
+        process_signals.send(dealer, "SIGSTOP")
+    then()
+    load_stack.scale(here.manager, service, 0)
+    for dealer in dealers:
+        process_signals.end(dealer)
+
+
+def _read(here: DrillCluster, since: datetime) -> Books:
+    """
+    The books as the nodes have them that can be reached now.
+    """
+    return read_books({here.master: here.manager}, here.stacks.work, since)
+
+
+def _work_off(load: Load, limit_s: float) -> None:
+    """
+    Wait until nothing is under way.
+    """
+    here, empty = load.here, 0
+    dealer = f"{here.stacks.work}_dealer"
+    broker = here.broker
+
+    def probe() -> bool | Pending:
+        nonlocal empty
+        try:
+            left = load_stack.waiting(broker) + load_stack.running(here.manager, dealer)
+        except (CommandError, NotFoundError) as error:
+            return Pending(str(error).splitlines()[0])
+        empty = 0 if left else empty + 1
+        return empty >= _EMPTY_LOOKS or Pending(f"{left} messages left")
+
+    wait_for("Everything dealt is worked off", probe, timeout_s=limit_s, poll_s=1)
+
+
+def _listing(load: Load) -> str:
+    layers = " ".join((*SURFACES, REJECTED))
+    names = "-name '[!.]*.png' -o -name '[!.]*.json'"
+    script = f"cd {load.folder} && find {layers} {names} 2>/dev/null || true"
+    return run(load.here.disk, script, sudo=True)
+
+
+def _log_of_admin(here: DrillCluster, since: datetime) -> str:
+    label = f"com.docker.swarm.service.name={here.stacks.work}_admin-worker"
+    found = here.manager.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    logs = [c.logs(timestamps=True, since=since.timestamp()) for c in found]
+    return "\n".join(bytes(log).decode(errors="replace") for log in logs)
+
+
+def _clock_offset(here: DrillCluster) -> timedelta:
+    """
+    How much the manager's clock is ahead of ours, to the length of a request.
+    """
+    asked = datetime.now(UTC)
+    told = pd.Timestamp(here.manager.info()["SystemTime"]).to_pydatetime()
+    return told - (asked + (datetime.now(UTC) - asked) / 2)
+
+
+def _shifted(table: pd.DataFrame, offset: timedelta) -> pd.DataFrame:
+    return table.assign(time=table["time"] + pd.Timedelta(offset))
+
+
+def _some_tile(here: DrillCluster, token: Token) -> str:
+    answer = ask(f"{here.addresses.tiles}/dates", token.header)
+    dates = [day["date"] for day in answer.content.get("dates", [])]
+    if not dates:
+        raise NotFoundError(
+            f"expected the tile server to have tiles, it says {answer.kind}",
+            next_step="run 06_work_stack, then 07_web_stack",
+        )
+    return f"RAW/{dates[0]}/0/0/0"

@@ -1,0 +1,112 @@
+"""
+A Swarm that has lost its majority, made to be led again by the manager that is left.
+
+Services run on without a majority, but nothing can be changed and nothing that fails is replaced.
+Source: https://docs.docker.com/engine/swarm/admin_guide/#recover-from-losing-the-quorum
+"""
+
+from collections.abc import Mapping
+
+import docker
+from docker.errors import APIError
+
+from runbook_lib.changes import Changes
+from runbook_lib.instances import Instance
+from runbook_lib.managers import ensure_manager
+from runbook_lib.swarm import Clients, address, ensure_label, find_manager, node_id
+from runbook_lib.wait import Pending, wait_for
+
+LABELS = {"admin-web": "master-web"}
+"""What 07 writes on the node, which the map is placed by; a node that joins anew has no label."""
+_NO_LEADER = "leader"
+
+
+def has_majority(manager: docker.DockerClient) -> bool:
+    """
+    Whether this manager's Swarm can be changed.
+    """
+    try:
+        manager.nodes.list()
+    except APIError as error:
+        if _NO_LEADER in str(error.explanation):
+            return False
+        raise
+    return True
+
+
+def force_new_cluster(
+    manager: docker.DockerClient, instance: Instance, timeout_s: float = 60
+) -> Changes:
+    """
+    Let this manager lead alone, with all that it knows of services, secrets and nodes.
+
+    Nothing to do where the majority is there: then this would throw managers out.
+    """
+    changes = Changes()
+    if has_majority(manager):
+        return changes
+    manager.swarm.init(
+        advertise_addr=instance.private_ip, listen_addr="0.0.0.0:2377", force_new_cluster=True
+    )
+    changes.add("swarm", instance.role, "leads alone: --force-new-cluster")
+
+    def probe() -> bool | Pending:
+        return has_majority(manager) or Pending("no leader yet")
+
+    wait_for(f"{instance.role} leads", probe, timeout_s=timeout_s)
+    return changes
+
+
+def ensure_rejoined(
+    clients: Clients, instances: Mapping[str, Instance], role: str, timeout_s: float = 60
+) -> Changes:
+    """
+    Let a former manager that its Swarm goes on without leave the old one, and join as a new node.
+
+    Nothing to do where the Swarm has it as a manager.
+    """
+    changes = Changes()
+    leader = find_manager(clients)
+    if leader is None or role not in clients or not has_majority(leader):
+        return changes
+    if _is_manager(leader, clients[role]):
+        return changes
+    if clients[role].info()["Swarm"]["LocalNodeState"] != "inactive":
+        clients[role].swarm.leave(force=True)
+        changes.add("node", role, "left the Swarm that is no more")
+    _forget(leader, instances[role], changes, timeout_s)
+    changes.extend(ensure_manager(clients, instances, role))
+    if role in LABELS:
+        label = ensure_label(leader, node_id(clients[role]), "typeNode", LABELS[role])
+        changes.extend(label)
+    return changes
+
+
+def _is_manager(leader: docker.DockerClient, engine: docker.DockerClient) -> bool:
+    ours = node_id(engine)
+    found = [node for node in leader.nodes.list() if node.id == ours]
+    return bool(found and found[0].attrs.get("ManagerStatus"))
+
+
+def _forget(
+    leader: docker.DockerClient, instance: Instance, changes: Changes, timeout_s: float
+) -> None:
+    """
+    Remove the records of the node that the instance was.
+    """
+
+    def probe() -> bool | Pending:
+        for node in leader.nodes.list():
+            if address(node.attrs) != instance.private_ip:
+                continue
+            try:
+                if node.attrs["Spec"]["Role"] == "manager":
+                    node.update({**node.attrs["Spec"], "Role": "worker"})
+                    return Pending("its record is to be that of a worker")
+                node.remove(force=True)
+            except APIError as error:
+                return Pending(str(error.explanation))
+            changes.add("node", instance.role, "forgotten")
+        return True
+
+    wait_for(f"{instance.role} is forgotten", probe, timeout_s=timeout_s)

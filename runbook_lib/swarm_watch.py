@@ -1,0 +1,94 @@
+"""
+The nodes' states as the Swarm tells them, polled while something fails: who was missed, and when.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import docker
+import pandas as pd
+from docker.errors import APIError
+from paramiko import SSHException
+from requests import RequestException
+
+from runbook_lib.instances import Instance
+from runbook_lib.swarm import address
+
+SWARM = "the Swarm"
+NO_LEADER = "no leader"
+_POLL_S = 0.5
+
+
+class SwarmWatch:
+    """
+    Notes each change of a node's state; where no manager answers, the Swarm's own.
+    """
+
+    def __init__(
+        self, managers: Mapping[str, docker.DockerClient], instances: Mapping[str, Instance]
+    ) -> None:
+        self._managers = dict(managers)
+        self._roles = {i.private_ip: role for role, i in instances.items()}
+        self._last: dict[str, str] = {}
+        self._rows: list[tuple[datetime, str, str]] = []
+        self._over = threading.Event()
+
+    @property
+    def changes(self) -> pd.DataFrame:
+        """
+        One row a change, the first look aside; columns: time, role, state.
+        """
+        table = pd.DataFrame(list(self._rows), columns=["time", "role", "state"])
+        table["time"] = pd.to_datetime(table["time"], utc=True)
+        return table
+
+    def first(self, role: str, state: str, since: datetime) -> datetime | None:
+        """
+        When a node was first seen in a state, after a time.
+        """
+        return next((t for t, r, s in self._rows if (r, s) == (role, state) and t >= since), None)
+
+    def look_all_the_time(self) -> None:
+        """
+        Until it is over; what a thread does.
+        """
+        while not self._over.wait(_POLL_S):
+            now, seen = datetime.now(UTC), self._look()
+            for role, state in seen.items():
+                if role in self._last and self._last[role] != state:
+                    self._rows.append((now, role, state))
+                self._last[role] = state
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _look(self) -> dict[str, str]:
+        for client in self._managers.values():
+            try:
+                nodes = client.nodes.list()
+            except (APIError, RequestException, SSHException, OSError, EOFError):
+                continue  # it is down, or has no majority: the next one may answer
+            states = {
+                self._roles.get(address(n.attrs), "?"): n.attrs["Status"]["State"] for n in nodes
+            }
+            return {SWARM: "led", **states}
+        return {SWARM: NO_LEADER}
+
+
+@contextmanager
+def watching(
+    managers: Mapping[str, docker.DockerClient], instances: Mapping[str, Instance]
+) -> Iterator[SwarmWatch]:
+    """
+    Look twice a second until the block ends.
+    """
+    watch = SwarmWatch(managers, instances)
+    thread = threading.Thread(target=watch.look_all_the_time, daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
+        thread.join(2)  # one that waits for a dead instance ends by itself
