@@ -80,6 +80,8 @@ class Brokers:
             environment=environment or {},
             volumes={str(self.secrets): {"bind": "/run/secrets", "mode": "ro"}},
             mem_limit="512m" if image == "rabbitmq" else "64m",
+            # as Swarm does: a node whose peer goes while it boots gives up, and tries again
+            restart_policy={"Name": "on-failure"},
         )
         self.engine.networks.get("bridge").disconnect(container)
         self.network.connect(container, aliases=[name])
