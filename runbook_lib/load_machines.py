@@ -60,7 +60,7 @@ def machines_of(recording: Recording, instance_type: str) -> Machines:
     )
 
 
-def at_count(recording: Recording, replicas: int) -> pd.DataFrame:
+def _at_count(recording: Recording, replicas: int) -> pd.DataFrame:
     """
     The samples of the steady state, of a sweep only those with so many workers.
     """
@@ -90,6 +90,6 @@ def use_per_tile(recording: Recording, machines: Machines, points: pd.DataFrame)
             next_step="name a recording with the files of the worker nodes",
         )
     rate = float((points["tiles_per_s"] * points["seconds"]).sum() / points["seconds"].sum())
-    used = node_vcpus(at_count(recording, int(points["replicas"].iloc[0])))
+    used = node_vcpus(_at_count(recording, int(points["replicas"].iloc[0])))
     found = cpu_use(used, rate)
     return CpuUse(found.workers * len(machines.workers) / len(machines.seen), found.manager)

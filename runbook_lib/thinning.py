@@ -59,14 +59,14 @@ class Samples:
             thin.append(block.assign(**dict(zip(COUNTERS, counted, strict=True)), samples=1.0))
         kept = pd.concat(thin, ignore_index=True)
         self.bin_s = self.bin_s or FIRST_BIN_S
-        kept = in_bins(kept, self.bin_s)
+        kept = _in_bins(kept, self.bin_s)
         while len(kept) > self.rows_at_most / 2 and self.bin_s < LONGEST_BIN_S:
             self.bin_s *= 2
-            kept = in_bins(kept, self.bin_s)
+            kept = _in_bins(kept, self.bin_s)
         self._frames, self._rows = [kept], len(kept)
 
 
-def in_bins(samples: pd.DataFrame, bin_s: float) -> pd.DataFrame:
+def _in_bins(samples: pd.DataFrame, bin_s: float) -> pd.DataFrame:
     """
     One row for each container and bin; `samples` says how many rows it stands for.
     """
