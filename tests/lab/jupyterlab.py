@@ -58,9 +58,10 @@ class Walkthrough:
         place = f"{interface}/workspaces/{interface}-{name}/tree/{name}.ipynb"
         page.goto(f"{self._address}/{place}?token={self._token}")
         page.wait_for_selector(f"{_IN_FRONT} .jp-Cell", timeout=60_000)
-        page.wait_for_selector(
-            f"{_IN_FRONT} .jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000
-        )
+        if interface == "lab":  # the other has no room for the kernel's light on a phone
+            idle = f"{_IN_FRONT} .jp-Notebook-ExecutionIndicator[data-status=idle]"
+            page.wait_for_selector(idle, timeout=60_000)
+        page.wait_for_selector(f"{_IN_FRONT} .jp-RenderedMermaid img", timeout=60_000)
         return page
 
     def click_through(self, page: Page, name: str, timeout_s: float = 300) -> list[dict]:
