@@ -73,7 +73,7 @@ def wake(container: Container) -> bool:
     Let a process that was stopped go on; says whether it was there, and stopped.
     """
     try:
-        if not is_stopped(container):
+        if not _is_stopped(container):
             return False
         container.kill("SIGCONT")
     except APIError:  # it was killed meanwhile, which is what we waited for
@@ -81,7 +81,7 @@ def wake(container: Container) -> bool:
     return True
 
 
-def is_stopped(container: Container) -> bool:
+def _is_stopped(container: Container) -> bool:
     """
     Whether the container's first process stands still (SIGSTOP).
     """
