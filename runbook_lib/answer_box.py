@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from runbook_lib.cost_findings import also_fewer, find_burst
-from runbook_lib.findings import sentence
+from runbook_lib.findings import count_of, sentence
 from runbook_lib.load_answer import Answer
 from runbook_lib.load_findings import predict_left_out
 
@@ -64,7 +64,7 @@ def _headline(answer: Answer) -> str:
         return f"How many workers to use, this recording does not tell: it has only {known}"
     low, high = answer.workers.low, answer.workers.high
     sure = "" if low == high else f" (95 %: {low:.0f} to {high:.0f})"
-    return f"Use {answer.chosen} worker{'s' * (answer.chosen != 1)}{sure}"
+    return f"Use {count_of(answer.chosen, 'worker')}{sure}"
 
 
 def _fast(answer: Answer) -> str:
@@ -72,7 +72,7 @@ def _fast(answer: Answer) -> str:
         return ""
     rate = answer.rate
     span = "" if rate.low == rate.high else f" (95 %: {rate.low:.3g} to {rate.high:.3g})"
-    words = f"{answer.chosen} workers did {rate.value:.3g} tiles a second{span}"
+    words = f"{count_of(answer.chosen, 'worker')} did {rate.value:.3g} tiles a second{span}"
     if answer.is_recommendation and answer.scalability:
         most = int(answer.scalability.measured["replicas"].max())
         gain = f"; more, up to the {most} measured, add less than 5 %" * (most > answer.chosen)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from runbook_lib.cpu_credits import Burst, burst, simulate
 from runbook_lib.credit_charts import plot_credits
-from runbook_lib.findings import Finding, sentence
+from runbook_lib.findings import Finding, count_of, sentence
 from runbook_lib.load_answer import OTHER_INSTANCES, Answer
 from runbook_lib.recordings import Recording
 from runbook_lib.run_costs import autoscaling_savings, idle_cost
@@ -28,7 +28,8 @@ def show_costs(answer: Answer) -> Finding:
     at = answer.costs[answer.costs["workers"] == answer.chosen].iloc[0]
     instances = len(answer.machines.workers) + OTHER_INSTANCES
     words = (
-        f"{answer.tiles:,} tiles take {at['hours']:.3g} h with {answer.chosen} workers and cost "
+        f"{answer.tiles:,} tiles take {at['hours']:.3g} h with "
+        f"{count_of(answer.chosen, 'worker')} and cost "
         f"{at['usd']:.2f} USD: {instances} instances of {answer.usd_per_hour:.4f} USD an hour. "
         f"Without counting credits it would seem {at['hours_promised']:.3g} h.{also_fewer(answer)}"
     )

@@ -46,6 +46,13 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
+def count_of(number: int, noun: str) -> str:
+    """
+    So many of something, in words that agree.
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def first_line(error: Exception) -> str:
     """
     What an error expected and saw, for a section that then does not apply.

@@ -82,7 +82,13 @@ def try_settings(answer: Answer, lights: Sequence[float], objective: Objective) 
         tasks = round(DEALT_S * answer.rate.value)
         load, said = Load(tasks=tasks), f"{tasks:,} tasks, as the dealer deals them"
         recorded = replace(recorded, batch=max(1, round(answer.rate.value * recorded.wait_s)))
-    workers = _workers(answer, max(most, recorded.max_scale))
+    known_to = max(most, int(answer.points["replicas"].max()))
+    recorded = replace(
+        recorded,
+        min_scale=min(recorded.min_scale, known_to),
+        max_scale=min(recorded.max_scale, known_to),
+    )
+    workers = _workers(answer, known_to)
     choices = {
         "min_scale": sorted({1, max(1, most // 2), most}),
         "max_scale": sorted({max(1, (3 * most) // 4), most}),
@@ -111,8 +117,9 @@ def _words(table: pd.DataFrame, runs: dict[str, Simulation], objective: Objectiv
     near = int((table["score_usd"] <= 1.05 * best["score_usd"]).sum())
     scores = {name: figures(run, objective)["score_usd"] for name, run in runs.items()}
     recorded = scores["as recorded"]
-    gain = f"{1 - best['score_usd'] / recorded:.0%} less than as recorded" if recorded else ""
-    gain = gain if np.isfinite(recorded) else "and as recorded it never finishes"
+    share = best["score_usd"] / recorded - 1 if np.isfinite(recorded) else 0.0
+    gain = f"{abs(share):.0%} {'less' if share < 0 else 'more'} than as recorded"
+    gain = gain if np.isfinite(recorded) else "and as recorded it does not finish in 12 hours"
     chosen = ", ".join(f"{name} {best[name]:g}" for name in SHOWN)
     others = f"; {near - 1} more lie within 5 % of it" if near > 1 else "; no other is within 5 %"
     return f"The best of {len(table)} is {chosen}: {best['score_usd']:.3f} USD, {gain}{others}."
