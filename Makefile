@@ -24,7 +24,7 @@ run: lab-up ## the main job on the lab: notebooks 00 to 07 headless, to a report
 	@$(BIN)/runbook run $(PARAMS)
 
 test: check ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
-	@$(BIN)/pytest tests/browser tests/lab -m "not availability"
+	@$(BIN)/pytest tests/notebooks tests/browser tests/lab -m "slow or lab and not availability"
 
 test-availability: setup ## managers, brokers and workers that fail on purpose, on the lab
 	@$(BIN)/pytest tests/lab -m availability
@@ -33,7 +33,7 @@ check: setup ## the gate: lint, types, unit tests, notebook rules
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/notebooks
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow" tests/unit tests/notebooks
 
 walkthrough: lab-up ## JupyterLab on prepared copies of the notebooks
 	@$(BIN)/runbook walkthrough $(PARAMS)

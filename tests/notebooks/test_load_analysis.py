@@ -13,6 +13,8 @@ import yaml
 from runbook_lib.stack_file import PROJECT
 from tests.sweep_recording import write_sweep
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOK = PROJECT / "notebooks" / "11_load_analysis.ipynb"
 LOGS = PROJECT / "tests" / "data" / "geo-diff-logs"
 
