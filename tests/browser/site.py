@@ -3,7 +3,6 @@ The web stack's two containers on real tiles, as a browser on this machine meets
 """
 
 import math
-import os
 import secrets
 import socket
 import time
@@ -16,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import docker
 import numpy as np
 from docker.models.containers import Container
 from geodiff.segmentation import segment
 
 from lab import imagery
+from tests.engine import ready_engine
 
 IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
-OWN_ENGINE = "unix:///run/geo-diff-runbook/docker.sock"
 WINTER, SUMMER, UNSEGMENTED = (imagery.date_of(month) for month in (1, 7, 10))
 DAYS = (WINTER, SUMMER, UNSEGMENTED)
 TILE = imagery.TILE
@@ -125,8 +123,7 @@ def open_site(folder: Path) -> Iterator[Site]:
     """
     Build both images, run both containers as the stack does, and remove them in the end.
     """
-    host = os.environ.get("DOCKER_HOST", OWN_ENGINE)
-    engine = docker.DockerClient(base_url=host, timeout=600)
+    engine = ready_engine()
     label = f"map-test-{uuid.uuid4().hex[:8]}"
     token = secrets.token_urlsafe(24)
     (folder / "tile_api_token").write_text(token)

@@ -16,17 +16,17 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import docker
 import pytest
 from geodiff.broker import Link
 from geodiff.carry import QUEUES, Carrier
 from geodiff.settings import BrokerSettings
 from geodiff.topology import DEAD_LETTER_QUEUE, TASK_QUEUE
 
+from tests.engine import ready_engine
+
 pytestmark = pytest.mark.lab
 
 IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
-OWN_ENGINE = "unix:///run/geo-diff-runbook/docker.sock"
 NODES = ("rabbitmq-1", "rabbitmq-2", "rabbitmq-3")
 BODY = os.urandom(20_000)
 
@@ -117,7 +117,7 @@ def cluster(tmp_path_factory):
     """
     Three nodes that start at the same time, the proxy, and the queues, declared by a client.
     """
-    engine = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST", OWN_ENGINE))
+    engine = ready_engine()
     brokers = Brokers(engine, tmp_path_factory.mktemp("secrets"))
     try:
         for node in reversed(NODES):

@@ -13,10 +13,11 @@ import uuid
 from pathlib import Path
 
 import cv2
-import docker
 import numpy as np
 import pika
 import pytest
+
+from tests.engine import ready_engine
 
 pytestmark = pytest.mark.lab
 
@@ -145,7 +146,7 @@ def status(address, method, path):
 
 @pytest.fixture
 def engine():
-    client = docker.DockerClient(base_url=f"unix://{docker_socket()}")
+    client = ready_engine()
     yield client
     client.close()
 
