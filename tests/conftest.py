@@ -3,6 +3,7 @@ Hermetic by default: no home, no SSH keys and no AWS of the person who runs the 
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,14 @@ def hermetic(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Mon
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """
+    One for a module, gone before the next: while Playwright runs, nobody else may run an event loop.
+    """
+    from tests.browser.chromium import open_browser  # noqa: PLC0415 - few tests need it
+
+    with open_browser() as browser:
+        yield browser

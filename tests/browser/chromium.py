@@ -5,9 +5,9 @@ Debian's Chromium, driven by Playwright: a browser that nobody has to download b
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from lab import packages
@@ -35,10 +35,10 @@ def ensure_chromium() -> str:
     return f"/usr/bin/{PROGRAM}"
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def open_browser() -> Iterator[Browser]:
     """
-    One browser for the session; every test opens a context of its own.
+    Chromium without a window; every test opens a context of its own.
     """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=ensure_chromium(), args=ARGUMENTS)

@@ -10,7 +10,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "stacks" / "geo-diff" / "images" / "geo-diff"))
 
-from tests.browser.chromium import browser  # noqa: F401 - a fixture
 from tests.browser.site import Site, open_site
 from tests.browser.visitor import Visitor
 
@@ -25,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture
-def visitor(browser, site) -> Iterator[Visitor]:  # noqa: F811 - it is the fixture
+def visitor(browser, site) -> Iterator[Visitor]:
     """
     A person on a laptop; in the end, nothing that the page did may have been out of order.
     """

@@ -12,11 +12,10 @@ import pytest
 from runbook_lib.browser import ask
 from runbook_lib.checks import SUMMARY_MIME
 from runbook_lib.notebooks import find_notebooks
-from tests.browser.chromium import LAPTOP, PHONE, browser, keep_screenshot
+from tests.browser.chromium import LAPTOP, PHONE, keep_screenshot
 from tests.lab.harness import PROJECT, open_and_paste, until
 from tests.lab.jupyterlab import walkthrough
 
-__all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.lab
 
 STEPS = ["00", "01", "02", "03", "04", "05", "06", "07"]
