@@ -99,7 +99,8 @@ def noticed(events: Events, failure: Failure, found: Replacement) -> tuple[str, 
         KEEP_ALIVE: min(
             (events.replaced[t] for t in failure.hit if t in events.replaced), default=None
         ),
-        HEARTBEAT: first(failure.node, "down"),
+        # looked for twice a second; its tasks may have been made anew in between
+        HEARTBEAT: _earlier(first(failure.node, "down"), found.rescheduled),
         ENGINE: found.ended if found.ended and found.ended >= events.broke else None,
     }
     told = {who: when for who, when in evidence.items() if when}
@@ -193,6 +194,10 @@ def _moments(
     )
     table["time"] = pd.to_datetime(table["time"], utc=True)
     return table.sort_values("time", ignore_index=True)
+
+
+def _earlier(seen: datetime | None, limit: datetime | None) -> datetime | None:
+    return min(seen, limit) if seen and limit else seen
 
 
 def _since(events: Events, moment: datetime | None) -> float | None:

@@ -45,8 +45,8 @@ class Pace:
     Parameters
     ----------
     recovered_s
-        Seconds until a window of five seconds was at 90 % of the steady mean again and stayed
-        there; 0 where it never fell below, None where it never came back.
+        Seconds until five seconds together were at 90 % of the steady mean for good; 0 where they
+        never fell below, None where they never came back.
     pause_s
         The longest time in which no tile was finished.
     """
@@ -123,7 +123,7 @@ def _recovered_s(
     fine = window >= ENOUGH * steady
     # a window that is fine, and those that begin within it
     lasting = fine[::-1].rolling(WINDOW_S, min_periods=1).min()[::-1].astype(bool)
-    back = lasting[lasting & (lasting.index > low.index[0])]
+    back = lasting[lasting & (lasting.index > low.index[-1])]
     return max(0.0, (back.index[0] - pd.Timestamp(broke)).total_seconds()) if len(back) else None
 
 

@@ -76,6 +76,13 @@ def test_a_node_that_went_is_noticed_by_its_heartbeat():
     assert (HEARTBEAT, at(36)) == noticed(seen, failure(node="worker-2", heals=True), Replacement())
 
 
+def test_a_node_was_noticed_at_the_latest_when_its_tasks_were_made_anew():
+    seen = events(swarm=[(36.4, "worker-2", "down")])
+    found = Replacement(rescheduled=at(36.1))
+
+    assert (HEARTBEAT, at(36.1)) == noticed(seen, failure(node="worker-2"), found)
+
+
 def test_a_process_that_was_killed_is_noticed_by_its_engine():
     found = Replacement(ended=at(20.2))
 

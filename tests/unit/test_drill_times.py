@@ -98,6 +98,12 @@ def test_a_moment_at_the_old_throughput_is_no_recovery():
     assert 10.0 == seen.recovered_s
 
 
+def test_of_two_dips_before_the_replacement_runs_the_last_one_counts():
+    seen = measured(*[40] * 10, *[0] * 2, *[40] * 12, *[0] * 6, *[40] * 20, mended=31)
+
+    assert 20.0 == seen.recovered_s
+
+
 def test_what_never_came_back_has_no_recovery():
     assert measured(*[40] * 10, *[20] * 20).recovered_s is None
 
