@@ -38,7 +38,7 @@ def hermetic(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Mon
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
     """
-    One for a module, gone before the next: while Playwright runs, nobody else may run an event loop.
+    One for a module, gone before the next: beside Playwright, nobody else may run an event loop.
     """
     from tests.browser.chromium import open_browser  # noqa: PLC0415 - few tests need it
 
