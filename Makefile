@@ -24,7 +24,8 @@ run: lab-up ## the main job on the lab: notebooks 00 to 07 headless, to a report
 	@$(BIN)/runbook run $(PARAMS)
 
 test: check ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
-	@$(BIN)/pytest tests/notebooks tests/browser tests/lab -m "slow or lab and not availability"
+	@$(BIN)/pytest -n 2 --dist worksteal -m slow tests/unit tests/notebooks
+	@$(BIN)/pytest tests/browser tests/lab -m "not availability"
 
 test-availability: setup ## managers, brokers and workers that fail on purpose, on the lab
 	@$(BIN)/pytest tests/lab -m availability

@@ -16,6 +16,8 @@ from runbook_lib.scalability_law import curve
 from runbook_lib.setting_charts import plot_settings
 from runbook_lib.setting_search import Objective
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sweep():

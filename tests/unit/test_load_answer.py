@@ -32,6 +32,8 @@ from runbook_lib.setting_search import Objective
 from runbook_lib.setting_trials import try_settings
 from tests.sweep_recording import MANAGER_S, NOISE, WORKER_S, rate_of, write_sweep
 
+pytestmark = pytest.mark.slow
+
 LOGS = Path(__file__).resolve().parents[1] / "data" / "geo-diff-logs"
 LIGHTS = [0.2, 0.5, 0.7]
 

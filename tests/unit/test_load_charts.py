@@ -19,6 +19,8 @@ from runbook_lib.load_charts import (
 from runbook_lib.published_logs import read_published_logs
 from runbook_lib.recordings import Recording
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).resolve().parents[1] / "data" / "geo-diff-logs"
 
 

@@ -18,6 +18,8 @@ from runbook_lib.errors import IntegrityError, NotFoundError
 from runbook_lib.published_logs import read_published_logs
 from runbook_lib.recordings import COLUMNS, SCHEMAS
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).resolve().parents[1] / "data" / "geo-diff-logs"
 HEADER = (
     "UPTIME,CONTAINER ID,NAME,CPU %,MEM USAGE,MEM LIMIT,MEM %, NET I,NET O,BLOCK I,BLOCK O,PIDS"

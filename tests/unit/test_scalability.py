@@ -36,6 +36,7 @@ def covers(interval, truth):
     return interval.low - near <= truth <= interval.high + near
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 def test_intervals_cover_the_truth_as_often_as_they_claim(law):
     """
