@@ -6,7 +6,7 @@ BIN := .venv/bin
 PARAMS ?= params/lab.yml
 UV_VERSION := 0.13.9
 
-.PHONY: help setup run test test-availability check walkthrough bench lab-up lab-status lab-down down lock map
+.PHONY: help setup run drills test test-availability check walkthrough bench lab-up lab-status lab-down down lock map
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ setup: .venv/.done ## the virtual environment, from the lock
 
 run: lab-up ## the main job on the lab: notebooks 00 to 07 headless, to a report
 	@$(BIN)/runbook run $(PARAMS)
+
+drills: lab-up ## break one part after the other of the cluster that make run built, and measure
+	@$(BIN)/runbook run $(PARAMS) --only 20 21 22 24
 
 test: check ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
 	@$(BIN)/pytest -n 2 --dist worksteal -m slow tests/unit tests/notebooks
