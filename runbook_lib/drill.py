@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from runbook_lib import load_stack, load_tiles, process_signals, scorecard
+from runbook_lib import load_stack, load_tiles, process_signals, scorecard, service_specs
 from runbook_lib.books import REJECTED, SURFACES, Books, merged, read_books
 from runbook_lib.browser import ask
 from runbook_lib.drill_cluster import DrillCluster
@@ -98,7 +98,7 @@ def perform(
     asked = asking(here.addresses, _some_tile(here, token), token)
     with asked as probe, watching(here.managers, here.nodes) as watch:
         pace = Pace(load)
-        load_stack.scale(here.manager, f"{here.stacks.work}_dealer", 1)
+        service_specs.scale(here.manager, f"{here.stacks.work}_dealer", 1)
         steady_from = pace.wait_until_steady(least_tiles / 2, limit_s)
         failure, before = aim(), here.tasks()
         # a node that goes takes its logs along for a while, and maybe for good
@@ -175,7 +175,7 @@ def _stop_dealing(here: DrillCluster, then: Callable[[], object]) -> None:
     for dealer in dealers:
         process_signals.send(dealer, "SIGSTOP")
     then()
-    load_stack.scale(here.manager, service, 0)
+    service_specs.scale(here.manager, service, 0)
     for dealer in dealers:
         process_signals.end(dealer)
 
@@ -198,7 +198,7 @@ def _work_off(load: Load, limit_s: float) -> None:
     def probe() -> bool | Pending:
         nonlocal empty
         try:
-            left = load_stack.waiting(broker) + load_stack.running(here.manager, dealer)
+            left = load_stack.waiting(broker) + service_specs.running(here.manager, dealer)
         except (CommandError, NotFoundError) as error:
             return Pending(str(error).splitlines()[0])
         empty = 0 if left else empty + 1

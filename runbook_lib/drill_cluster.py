@@ -12,7 +12,16 @@ import docker
 import fabric
 import pandas as pd
 
-from runbook_lib import load_stack, load_tiles, management_api, power, ssh, swarm, web
+from runbook_lib import (
+    load_stack,
+    load_tiles,
+    management_api,
+    power,
+    service_specs,
+    ssh,
+    swarm,
+    web,
+)
 from runbook_lib.changes import Changes
 from runbook_lib.convergence import convergence
 from runbook_lib.docker_ssh import docker_clients
@@ -201,7 +210,7 @@ def picture(here: DrillCluster) -> pd.DataFrame:
         said = f"{node.state}, {node.availability}, {node.labels}, manager {bool(node.manager)}"
         rows.append(("node", str(node.role), said))
     for stack in (here.stacks.work, here.stacks.web):
-        for name, spec in sorted(load_stack.find_specs(here.manager, stack).items()):
+        for name, spec in sorted(service_specs.find_specs(here.manager, stack).items()):
             fixed = {key: value for key, value in spec.items() if key != "Mode"}
             rows.append(("service", f"{stack}_{name}", repr(sorted(fixed.items()))))
     return pd.DataFrame(rows, columns=["what", "name", "state"])

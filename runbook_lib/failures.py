@@ -1,5 +1,5 @@
 """
-What a drill can break: a process killed or hung, an instance stopped or cut off; and the way back.
+What a drill can break: a process killed or hung, a node stopped or cut off; and the way back.
 
 Making a failure breaks nothing yet: it aims, and refuses a target that does not exist.
 """
@@ -11,16 +11,11 @@ import docker
 
 from runbook_lib import power, process_signals
 from runbook_lib.changes import Changes
-from runbook_lib.drill_cluster import WEB_MANAGER, DrillCluster
+from runbook_lib.drill_cluster import DrillCluster
 from runbook_lib.errors import NotFoundError
-from runbook_lib.failover import fail_back, fail_over
-from runbook_lib.instances import BACKUP, MANAGER
-from runbook_lib.quorum_recovery import ensure_rejoined, force_new_cluster, has_majority
-from runbook_lib.swarm import get_manager, node_id, wait_for_nodes
+from runbook_lib.swarm import node_id, wait_for_nodes
 
 STOP, CUT_OFF = "stop", "cut off"
-_OUTAGE_S = 20.0
-"""Long enough to see that nobody acts."""
 
 
 @dataclass(frozen=True)
@@ -56,33 +51,14 @@ def killed(here: DrillCluster, service: str, role: str) -> Failure:
     """
     A process of a service, killed on a node without a word to it.
     """
-    victim = process_signals.find_victim(_engine(here, role), _name(here, service), role)
-    return Failure(
-        f"{service} killed",
-        (process_signals.task_of(victim),),
-        lambda: process_signals.send(victim, "SIGKILL"),
-        Changes,
-    )
+    return _of_process(here, service, role, "SIGKILL", "killed")
 
 
 def hung(here: DrillCluster, service: str, role: str) -> Failure:
     """
     A process of a service that stands still: it is there, and does nothing more.
     """
-    victim = process_signals.find_victim(_engine(here, role), _name(here, service), role)
-
-    def restore() -> Changes:
-        changes = Changes()
-        if process_signals.wake(victim):
-            changes.add("process", f"{service} on {role}", "goes on")
-        return changes
-
-    return Failure(
-        f"{service} hung",
-        (process_signals.task_of(victim),),
-        lambda: process_signals.send(victim, "SIGSTOP"),
-        restore,
-    )
+    return _of_process(here, service, role, "SIGSTOP", "hung")
 
 
 def node_gone(here: DrillCluster, role: str, how: str) -> Failure:
@@ -95,7 +71,7 @@ def node_gone(here: DrillCluster, role: str, how: str) -> Failure:
         Where there is no such worker, or nothing of the stack runs on it.
     """
     check_worker(here, role)
-    hit = _tasks_on(here, role, [_name(here, "worker")])
+    hit = tasks_on(here, role, [_name(here, "worker")])
     if not hit:
         raise NotFoundError(
             f"expected a worker process on {role}, found none",
@@ -111,8 +87,8 @@ def node_gone(here: DrillCluster, role: str, how: str) -> Failure:
         f"{role} {'stopped' if how == STOP else 'cut off'}",
         tuple(hit),
         break_it,
-        lambda: _switch_on(here, role),
-        lambda: _reach(here, role),
+        lambda: switch_on(here, role),
+        lambda: reach(here, role),
         node=role,
     )
 
@@ -129,119 +105,46 @@ def check_worker(here: DrillCluster, role: str) -> None:
         )
 
 
-def _majority_lost(here: DrillCluster) -> Failure:
-    """
-    `admin-web` stopped: one of two managers, so that the other has no majority any more.
-
-    Its way back is --force-new-cluster on the manager; admin-web then joins as a new node.
-    """
+def _of_process(
+    here: DrillCluster, service: str, role: str, signal_name: str, what: str
+) -> Failure:
+    victim = process_signals.find_victim(_engine(here, role), _name(here, service), role)
 
     def restore() -> Changes:
-        manager, nodes = here.manager, here.nodes
         changes = Changes()
-        if not has_majority(manager):
-            changes.extend(force_new_cluster(manager, nodes[MANAGER]))
-        changes.extend(power.start(here.ec2, here.cluster, WEB_MANAGER))
-        here.reopen(WEB_MANAGER)
-        changes.extend(ensure_rejoined(here.engines, here.nodes, WEB_MANAGER))
-        return changes
-
-    def break_it() -> None:
-        power.stop(here.ec2, here.cluster, WEB_MANAGER)
-        here.connections[WEB_MANAGER].close()
-
-    return Failure(
-        f"{WEB_MANAGER} stopped",
-        tuple(_tasks_on(here, WEB_MANAGER, [f"{here.stacks.web}_map"])),
-        break_it,
-        restore,
-        node=WEB_MANAGER,
-        heals=False,
-        outage_s=_OUTAGE_S,
-    )
-
-
-def _manager_gone(here: DrillCluster) -> Failure:
-    """
-    The manager's instance stopped, and started again: the plain architecture has no other way.
-    """
-    names = {str(s.name) for s in here.manager.services.list()}
-
-    def break_it() -> None:
-        power.stop(here.ec2, here.cluster, MANAGER)
-        here.connections[MANAGER].close()
-
-    def restore() -> Changes:
-        changes = _switch_on(here, MANAGER)
-        here.reopen(MANAGER)
-        get_manager(here.engines)  # once it is led, the stack can be put back
+        if process_signals.wake(victim):
+            changes.add("process", f"{service} on {role}", "goes on")
         return changes
 
     return Failure(
-        f"{MANAGER} stopped",
-        tuple(_tasks_on(here, MANAGER, sorted(names))),
-        break_it,
+        f"{service} {what}",
+        (process_signals.task_of(victim),),
+        lambda: process_signals.send(victim, signal_name),
         restore,
-        lambda: _reach(here, MANAGER),
-        node=MANAGER,
-        heals=False,
-        outage_s=_OUTAGE_S,
     )
 
 
-def _manager_replaced(here: DrillCluster) -> Failure:
+def switch_on(here: DrillCluster, role: str) -> Changes:
     """
-    The manager's instance stopped, and its services moved to the one that stands by.
+    Start an instance, and give it back the groups that it had.
     """
-    names = {str(s.name) for s in here.manager.services.list()}
-
-    def break_it() -> None:
-        power.stop(here.ec2, here.cluster, MANAGER)
-        here.connections[MANAGER].close()
-        here.master = BACKUP
-        fail_over(here.pair)
-
-    def restore() -> Changes:
-        changes = _switch_on(here, MANAGER)
-        here.reopen(MANAGER)
-        changes.extend(fail_back(here.pair))
-        here.master = MANAGER
-        return changes
-
-    return Failure(
-        f"{MANAGER} stopped",
-        tuple(_tasks_on(here, MANAGER, sorted(names))),
-        break_it,
-        restore,
-        lambda: _reach(here, MANAGER),
-        node=MANAGER,
-    )
-
-
-def of_the_managers(here: DrillCluster) -> dict[str, Callable[[], Failure]]:
-    """
-    What can happen to the managers that there are: two of the guide, or three with a stand-in.
-    """
-    if BACKUP in here.solutions:
-        return {"the manager, replaced": lambda: _manager_replaced(here)}
-    return {
-        "the other manager": lambda: _majority_lost(here),
-        "the manager": lambda: _manager_gone(here),
-    }
-
-
-def _switch_on(here: DrillCluster, role: str) -> Changes:
     changes = power.start(here.ec2, here.cluster, role)
     changes.extend(power.let_in(here.ec2, here.cluster))
     return changes
 
 
-def _reach(here: DrillCluster, role: str) -> None:
+def reach(here: DrillCluster, role: str) -> None:
+    """
+    Open the connection to what was restored, and wait until the Swarm has it.
+    """
     here.reopen(role)
     wait_for_nodes(here.manager, here.engines, timeout_s=120)
 
 
-def _tasks_on(here: DrillCluster, role: str, services: list[str]) -> list[str]:
+def tasks_on(here: DrillCluster, role: str, services: list[str]) -> list[str]:
+    """
+    The ids of the tasks of these services that should run on a node.
+    """
     filters = {"node": node_id(here.engines[role]), "desired-state": "running"}
     names = {s.id: str(s.name) for s in here.manager.services.list()}
     found = here.manager.api.tasks(filters=filters)

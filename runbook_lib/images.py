@@ -52,7 +52,7 @@ def ensure_built(
     def one(reference: str) -> None:
         role, engine = turns[reference]
         build = wanted[reference]
-        if not _has(engine, reference) and not _is_pushed(engine, reference):
+        if not has_image(engine, reference) and not _is_pushed(engine, reference):
             _build(engine, build, reference)
             changes.add("image", build.name, f"built {build.tag} on {role}")
 
@@ -70,7 +70,7 @@ def ensure_pushed(
 
     def one(reference: str) -> None:
         if not _is_pushed(next(iter(engines.values())), reference):
-            owners = [engine for engine in engines.values() if _has(engine, reference)]
+            owners = [engine for engine in engines.values() if has_image(engine, reference)]
             if not owners:
                 raise NotFoundError(
                     f"expected an engine that has {reference}; none has it",
@@ -112,7 +112,10 @@ def find_pushed(manager: docker.DockerClient, images: Mapping[str, str]) -> list
     return [reference for reference in images.values() if _is_pushed(manager, reference)]
 
 
-def _has(engine: docker.DockerClient, reference: str) -> bool:
+def has_image(engine: docker.DockerClient, reference: str) -> bool:
+    """
+    Whether an engine holds an image, under this very reference.
+    """
     try:
         engine.images.get(reference)
     except ImageNotFound:

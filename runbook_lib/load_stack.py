@@ -15,7 +15,6 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import docker
 from docker.errors import APIError
@@ -23,11 +22,10 @@ from docker.errors import APIError
 from runbook_lib.changes import Changes
 from runbook_lib.errors import CommandError, NotFoundError
 from runbook_lib.management_api import ManagementApi
+from runbook_lib.service_specs import Spec, find_specs, running, scale, set_spec
 from runbook_lib.stack import wait_for_stack
 from runbook_lib.wait import Pending, wait_for
 
-Spec = dict[str, Any]
-_TRIES = 5
 _EMPTY_LOOKS = 3
 """In a row: the broker counts once a second."""
 _WORK = ("TASK_QUEUE", "RESULT_QUEUE")
@@ -69,15 +67,6 @@ def limited(spec: Spec, cpus: float) -> Spec:
     return changed
 
 
-def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:
-    """
-    The specifications of a stack's services, by their names in the stack.
-    """
-    label = f"com.docker.stack.namespace={stack}"
-    services = manager.services.list(filters={"label": label})
-    return {str(s.name).removeprefix(f"{stack}_"): s.attrs["Spec"] for s in services}
-
-
 @contextmanager
 def switched(
     manager: docker.DockerClient,
@@ -107,7 +96,7 @@ def switched(
             wanted = spec_for_load(before[name], variables, tiles)
             if name == "worker" and worker_cpus:
                 wanted = limited(wanted, worker_cpus)
-            _set_spec(manager, f"{stack}_{name}", wanted)
+            set_spec(manager, f"{stack}_{name}", wanted)
         wait_for_stack(manager, stack)
         yield before
     finally:
@@ -126,7 +115,7 @@ def _put_back(
     now = find_specs(manager, stack)
     for name in ("admin-worker", "worker", "updater", "dealer"):
         if now[name] != before[name]:
-            _set_spec(manager, f"{stack}_{name}", before[name])
+            set_spec(manager, f"{stack}_{name}", before[name])
             changes.add("service", f"{stack}_{name}", "put back")
     _forget(manager, stack)
     return changes
@@ -185,45 +174,11 @@ def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str
     return changes
 
 
-def differences(before: Mapping[str, Spec], now: Mapping[str, Spec]) -> list[str]:
-    """
-    The services whose specifications differ, their numbers of replicas aside.
-    """
-    names = before.keys() | now.keys()
-    return sorted(n for n in names if _but_mode(before.get(n)) != _but_mode(now.get(n)))
-
-
 def waiting(api: ManagementApi) -> int:
     """
     The messages that wait in the queues of tasks and results, or are in somebody's hands.
     """
     return sum(q.ready + q.unacknowledged for q in api.queues() if q.name in _WORK)
-
-
-def scale(manager: docker.DockerClient, service: str, replicas: int) -> None:
-    """
-    Ask for so many replicas, and change nothing else.
-    """
-
-    def change(spec: Spec) -> Spec:
-        return {**spec, "Mode": {"Replicated": {"Replicas": replicas}}}
-
-    _update(manager, service, change)
-
-
-def _set_spec(manager: docker.DockerClient, service: str, spec: Spec) -> None:
-    """
-    Give a service a specification, word for word; the SDK's `update` would add its own.
-    """
-    _update(manager, service, lambda _: spec)
-
-
-def running(manager: docker.DockerClient, service: str) -> int:
-    """
-    How many tasks of a service run, be they wanted or on their way out.
-    """
-    tasks = manager.api.tasks(filters={"service": service})
-    return sum(task["Status"]["State"] == "running" for task in tasks)
 
 
 @contextmanager
@@ -239,29 +194,6 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-def _update(manager: docker.DockerClient, service: str, change: Any) -> None:  # noqa: ANN401
-    """
-    Read, change, write; again where somebody else wrote in between.
-    """
-    api = manager.api
-    for attempt in range(_TRIES):
-        found = api.inspect_service(service)
-        url = f"{api.base_url}/v{api.api_version}/services/{found['ID']}/update"
-        version = {"version": found["Version"]["Index"]}
-        response = api.post(url, params=version, json=change(found["Spec"]), timeout=60)
-        if response.ok:
-            return
-        if "out of sequence" not in response.text or attempt == _TRIES - 1:
-            raise CommandError(
-                f"expected Swarm to update {service}",
-                evidence=f"{response.status_code} {response.text.strip()}",
-            )
-
-
-def _but_mode(spec: Spec | None) -> Spec | None:
-    return {key: value for key, value in spec.items() if key != "Mode"} if spec else None
 
 
 def _config(stack: str) -> str:

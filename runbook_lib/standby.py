@@ -6,10 +6,10 @@ from typing import Any
 
 import docker
 import pandas as pd
-from docker.errors import ImageNotFound
 from docker.models.services import Service
 
 from runbook_lib.changes import Changes
+from runbook_lib.images import has_image
 from runbook_lib.master import find_pinned
 
 _NAMESPACE = "com.docker.stack.namespace"
@@ -31,7 +31,7 @@ def ensure_images(
     """
     changes = Changes()
     for reference in sorted({_image(service) for service in find_pinned(leader)}):
-        if _has(target, reference):
+        if has_image(target, reference):
             continue
         if "/" in reference:
             target.api.pull(reference)
@@ -57,7 +57,7 @@ def readiness(leader: docker.DockerClient, target: docker.DockerClient) -> pd.Da
         spec: dict[str, Any] = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]
         asked = [secret["SecretName"] for secret in spec.get("Secrets") or []]
         missing = {
-            "image": [] if _has(target, _image(service)) else [_image(service).split("@")[0]],
+            "image": [] if has_image(target, _image(service)) else [_image(service).split("@")[0]],
             "volumes": sorted(_external_volumes(spec) - volumes),
             "secrets": sorted(set(asked) - secrets),
         }
@@ -95,11 +95,3 @@ def _external_volumes(spec: dict[str, Any]) -> set[str]:
 
 def _image(service: Service) -> str:
     return str(service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"])
-
-
-def _has(engine: docker.DockerClient, reference: str) -> bool:
-    try:
-        engine.images.get(reference)
-    except ImageNotFound:
-        return False
-    return True

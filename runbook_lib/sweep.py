@@ -12,10 +12,10 @@ import pandas as pd
 from runbook_lib.convergence import convergence
 from runbook_lib.errors import WaitTimeoutError
 from runbook_lib.load_plan import CHANGE_S, Experiment, Step
-from runbook_lib.load_stack import running, scale
 from runbook_lib.progress import Progress
 from runbook_lib.recorder import Recorder
 from runbook_lib.recordings import COLUMNS
+from runbook_lib.service_specs import running, scale
 from runbook_lib.steady_state import find_steady_state
 
 _REACHED_S = 120.0

@@ -100,7 +100,7 @@ SIBLINGS = {
     "browser": {"web"},  # asks at the addresses, with the token
     "tiles_backup": {"backup_files"},  # puts in place what consists of these
     "master": {"swarm"},  # a label on a node of the Swarm
-    "standby": {"master"},  # has what the services that may move need
+    "standby": {"images", "master"},  # has what the services that may move need
     "failover": {"master", "standby", "swarm", "tiles_backup"},  # moves them all, in order
     "broker_cluster": {"broker", "swarm"},  # three of the one, on labelled nodes of the other
     "remade": {"tiles"},  # results that lie where the tiles are
@@ -109,8 +109,8 @@ SIBLINGS = {
     "queue_watch": {"management_api", "node_stream"},
     "recorder": {"management_api", "node_stream", "queue_watch", "runs"},
     "load_tiles": {"tiles"},
-    "load_stack": {"management_api", "stack"},
-    "sweep": {"load_stack", "recorder"},
+    "load_stack": {"management_api", "service_specs", "stack"},
+    "sweep": {"recorder", "service_specs"},
     "load_charts": {"runs_in_recording"},  # experiments side by side, with their runs
     # a drill: what it breaks, what it watches, what it has to show
     "power": {"security_groups"},
@@ -127,16 +127,18 @@ SIBLINGS = {
         "power",
         "process_signals",
         "quorum_recovery",
+        "service_specs",
         "stack",
         "swarm",
         "tiles",
         "web",
     },
-    "failures": {
+    "failures": {"drill_cluster", "power", "process_signals", "swarm"},
+    "manager_failures": {
         "drill_cluster",
         "failover",
+        "failures",
         "power",
-        "process_signals",
         "quorum_recovery",
         "swarm",
     },
@@ -154,6 +156,7 @@ SIBLINGS = {
         "load_tiles",
         "process_signals",
         "runs",
+        "service_specs",
         "stack",
         "swarm_watch",
         "web",

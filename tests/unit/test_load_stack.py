@@ -4,7 +4,8 @@ A service's specification for a load test: its variables and its tiles, and noth
 
 import copy
 
-from runbook_lib.load_stack import differences, limited, spec_for_load
+from runbook_lib.load_stack import limited, spec_for_load
+from runbook_lib.service_specs import differences
 
 DEALER = {
     "Name": "geo-diff-work_dealer",
