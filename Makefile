@@ -13,10 +13,11 @@ help: ## list the targets
 
 setup: .venv/.done ## the virtual environment, from the lock
 
+# compiled once, here: each kernel and each test process is one that imports all of it
 .venv/.done: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || python3 -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
