@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import re
 from typing import TYPE_CHECKING, Any
 
 import moto.ec2.models.instances as moto_instances
@@ -26,6 +27,7 @@ STATES = {
     STOPPING: "stopping",
     STOPPED: "stopped",
 }
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class LabInstance(moto_instances.Instance):
@@ -137,9 +139,7 @@ class LabInstance(moto_instances.Instance):
         The order failed, the machine is kept: its status checks tell.
         """
         self.status_checks = "impaired"
-        self.state_reason = moto_instances.StateReason(
-            f"Server.InternalError: {failure}", "Server.InternalError"
-        )
+        self.state_reason = _internal_error(failure)
         self.on_started()
 
     def on_gone(self, failure: str = "") -> None:
@@ -148,9 +148,7 @@ class LabInstance(moto_instances.Instance):
         if self.state != "shutting-down":
             super().terminate()
         if failure:
-            self.state_reason = moto_instances.StateReason(
-                f"Server.InternalError: {failure}", "Server.InternalError"
-            )
+            self.state_reason = _internal_error(failure)
         self._enter(TERMINATED)
         for card in self.nics.values():  # only now is the address free for another machine
             if card.id in self.ec2_backend.enis:
@@ -230,6 +228,14 @@ class LabInstance(moto_instances.Instance):
                 "IncorrectInstanceState",
                 f"The instance '{self.id}' is not in a state from which it can be {deed}.",
             )
+
+
+def _internal_error(failure: str) -> moto_instances.StateReason:
+    """
+    What a machine's console says has colours and other control characters; XML has no room for any.
+    """
+    plain = "".join(c for c in _COLOURS.sub("", failure) if c.isprintable() or c == "\n")
+    return moto_instances.StateReason(f"Server.InternalError: {plain}", "Server.InternalError")
 
 
 def _default_subnet(backend: Any, zone: str | None) -> str:  # noqa: ANN401 (moto's EC2Backend)

@@ -48,6 +48,21 @@ def missing_features(folder: Path) -> list[str]:
         return [f"namespaces of its own ({lines[-1] if lines else 'no answer'})"]
 
 
+def free_inotify_instances(most: int) -> int:
+    """
+    How many inotify instances this user may still open, up to `most`; opens and closes them.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    opened: list[int] = []
+    try:
+        while len(opened) < most and (descriptor := libc.inotify_init1(os.O_CLOEXEC)) >= 0:
+            opened.append(descriptor)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return len(opened)
+
+
 def attribute(kind: int, data: bytes) -> bytes:
     """
     A netlink attribute: length, type, data, filled up to four bytes.

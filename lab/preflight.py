@@ -20,6 +20,7 @@ from lab.processes import command_line
 
 INSTANCES = 6  # of type t2.micro, as in the guide
 MEMORY_MIB = INSTANCES * 1024 + 1024  # their limits, and 1 GiB for the lab and the runbook
+INOTIFY = INSTANCES * 8  # systemd and what it starts open seven in each of them
 DISK_MIB = 12 * 1024  # images 1 GiB, sample 0.4 GiB, and each instance's Docker about 1.5 GiB
 ROUTE_UP = 0x1
 
@@ -60,6 +61,7 @@ def find_problems(config: LabConfig, daemon: Daemon) -> list[Finding]:
         *_engine(daemon),
         *_kernel(config.cache_dir),
         *([] if is_up else _memory()),
+        *([] if is_up else _inotify()),
         *([] if is_up else _disk(config.cache_dir)),
         *([] if is_up else _port(config)),
         *_subnet(config),
@@ -102,6 +104,19 @@ def _memory() -> list[Finding]:
             f"{MEMORY_MIB} MiB of free memory: {INSTANCES} instances of 1 GiB, 1 GiB for the rest",
             f"{available // 1024} MiB are available",
             "stop other programs, or use a larger machine",
+        )
+    ]
+
+
+def _inotify() -> list[Finding]:
+    free = kernel.free_inotify_instances(INOTIFY)
+    if free >= INOTIFY:
+        return []
+    return [
+        Finding(
+            f"{INOTIFY} inotify instances to spare, without which a systemd hangs when it boots",
+            f"{free} are left of fs.inotify.max_user_instances",
+            "sudo sysctl fs.inotify.max_user_instances=1024, or take another lab down",
         )
     ]
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+from types import SimpleNamespace
 
 import pytest
 from werkzeug.test import EnvironBuilder
@@ -15,6 +16,7 @@ from werkzeug.wrappers import Response
 from lab import pid_file
 from lab.addresses import free_address
 from lab.errors import LabError
+from lab.instances import LabInstance
 from lab.pricing import get_products, get_service_quota
 from lab.seed import GUEST, SCRIPTS, UNITS, first_start_archive, restart_archive
 from lab.wire import error_response, json_refusal, region_of, service_of, with_console
@@ -30,6 +32,16 @@ def test_an_exhausted_pool_is_an_error():
     """With what to do about it."""
     with pytest.raises(LabError, match="release Elastic IPs"):
         free_address("10.0.0.0/30", ["10.0.0.1", "10.0.0.2"])
+
+
+def test_the_reason_of_a_failed_boot_is_what_xml_can_carry():
+    """A console has colours; a control character would make the whole answer unreadable."""
+    machine = LabInstance.__new__(LabInstance)
+    machine._state = SimpleNamespace(code=0, name="pending")
+    machine.on_failed("no SSH\n  seen: [\x1b[0;32m  OK  \x1b[0m] Fini\x07shed")
+
+    assert "Server.InternalError: no SSH\n  seen: [  OK  ] Finished" == machine.state_reason.message
+    assert ("running", "impaired") == (machine.state, machine.status_checks)
 
 
 def contents_of(archive: bytes) -> dict[str, tarfile.TarInfo]:

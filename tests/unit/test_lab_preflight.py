@@ -5,6 +5,7 @@ What a host lacks, told before anything is touched.
 import ipaddress
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -58,14 +59,22 @@ def test_everything_that_lacks_is_told_at_once(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(preflight, "MEMORY_MIB", 10**9)
     monkeypatch.setattr(preflight, "DISK_MIB", 10**9)
+    monkeypatch.setattr(preflight, "INOTIFY", 10**9)
     monkeypatch.setattr(kernel, "missing_features", lambda folder: [kernel.LINKS["vxlan"]])
     monkeypatch.setattr(preflight, "_engine", lambda daemon: [])
     with pytest.raises(LabError) as caught:
         preflight.require_ready(LabConfig(port=1029), Daemon(tmp_path / "d", tmp_path / "r"))
     text = str(caught.value)
-    for word in ("VXLAN", "free memory", "free disk"):
+    for word in ("VXLAN", "free memory", "free disk", "inotify"):
         assert word.lower() in text.lower()
     assert text.count("seen: ") == text.count("next: ") == text.count("\n- ")
+
+
+def test_free_inotify_instances_are_counted_and_given_back():
+    """Opened up to what is asked for, and every one of them is closed again."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert 5 == kernel.free_inotify_instances(5)
+    assert before == len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_request_for_a_link_is_well_formed():
