@@ -114,6 +114,7 @@ def perform(
             books.append(_read(here, began_at))
             return ended, tasks, _listing(load)
 
+        watch.spare(failure.node)
         broke = datetime.now(UTC)
         try:
             failure.break_it()

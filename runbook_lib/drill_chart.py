@@ -11,12 +11,13 @@ from runbook_lib.drill_times import WINDOW_S
 _WORDS = {
     "broke": "broke",
     "noticed": "noticed",
+    "led": "new leader",
     "rescheduled": "rescheduled",
     "back": "runs again",
     "recovered": "old throughput",
     "restored": "restored",
 }
-_COLOURS = ["#c92a2a", "#e8590c", "#f08c00", "#2b8a3e", "#1864ab", "#868e96"]
+_COLOURS = ["#c92a2a", "#e8590c", "#862e9c", "#f08c00", "#2b8a3e", "#1864ab", "#868e96"]
 
 
 def plot_timeline(outcome: Outcome) -> alt.VConcatChart:

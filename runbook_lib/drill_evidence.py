@@ -14,7 +14,7 @@ from runbook_lib.books import REJECTED, SURFACES, Account, Books, settle, throug
 from runbook_lib.drill_times import Pace, Replacement, fill, pace, replacement
 from runbook_lib.failures import Failure
 from runbook_lib.scorecard import Result
-from runbook_lib.swarm_watch import NO_LEADER, SWARM
+from runbook_lib.swarm_watch import LED_BY, NO_LEADER, SWARM
 
 KEEP_ALIVE = "admin-worker, by KEEP_ALIVE"
 HEARTBEAT = "the managers, by heartbeat"
@@ -58,7 +58,7 @@ class Outcome:
     Parameters
     ----------
     moments
-        Columns time, what: broke, noticed, rescheduled, back, recovered, restored.
+        Columns time, what: broke, noticed, led, rescheduled, back, recovered, restored.
     rates
         Columns time, tiles_per_s: a row a second.
     """
@@ -108,6 +108,17 @@ def noticed(events: Events, failure: Failure, found: Replacement) -> tuple[str, 
     return who, told.get(who)
 
 
+def led_again(events: Events, failure: Failure) -> datetime | None:
+    """
+    When another one led, before anything was restored; None where the leader did not change.
+    """
+    seen = events.swarm[events.swarm["role"] == SWARM]
+    seen = seen[seen["time"].between(pd.Timestamp(events.broke), pd.Timestamp(events.restored))]
+    others = seen["state"].str.startswith(LED_BY) & (seen["state"] != f"{LED_BY}{failure.node}")
+    times = seen.loc[others, "time"]
+    return times.iloc[0].to_pydatetime() if len(times) else None
+
+
 def judge(
     drill: str,
     failure: Failure,
@@ -121,6 +132,7 @@ def judge(
     """
     found = replacement(events.tasks, failure.hit)
     who, when = noticed(events, failure, found)
+    led = led_again(events, failure)
     back = found.running
     rates = throughput(books)
     seen = pace(rates, events.began, events.broke, back or events.ended, events.ended)
@@ -133,6 +145,7 @@ def judge(
         broke_at=events.broke.isoformat(timespec="seconds"),
         noticed_by=who,
         noticed_s=_since(events, when),
+        leader_s=_since(events, led),
         rescheduled_s=_since(events, found.rescheduled),
         back_s=_since(events, back),
         recovered_s=None if seen.recovered_s is None else round(seen.recovered_s, 1),
@@ -146,7 +159,7 @@ def judge(
         web_asked=len(web),
         web_failed={str(door): int((~rows["ok"]).sum()) for door, rows in web.groupby("door")},
     )
-    moments = _moments(events, when, found, seen)
+    moments = _moments(events, {"noticed": when, "led": led}, found, seen)
     filled = fill(rates, events.began, events.ended)
     shown = filled.rename("tiles_per_s").rename_axis("time").reset_index()
     return Outcome(result, account, moments, shown, web, events.swarm)
@@ -178,12 +191,12 @@ def tiles_on_disk(listing: str) -> dict[str, set[str]]:
 
 
 def _moments(
-    events: Events, noticed_at: datetime | None, found: Replacement, seen: Pace
+    events: Events, told: Mapping[str, datetime | None], found: Replacement, seen: Pace
 ) -> pd.DataFrame:
     recovered = seen.recovered_s or None
     rows = [
         (events.broke, "broke"),
-        (noticed_at, "noticed"),
+        *((when, what) for what, when in told.items()),
         (found.rescheduled, "rescheduled"),
         (found.running, "back"),
         (recovered and events.broke + timedelta(seconds=recovered), "recovered"),

@@ -25,6 +25,8 @@ class Prediction:
         Until the old throughput is back.
     web_failed
         Requests of the map and its tiles that fail.
+    leader_s
+        Until another manager leads; None where the leader does not fail.
     """
 
     noticed_by: str
@@ -33,13 +35,15 @@ class Prediction:
     recovered_s: float
     web_failed: int = 0
     lost: int = 0
+    leader_s: float | None = None
 
 
 def prediction_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """
-    One row a failure; the columns are the bounds.
+    One row a failure; the columns are the bounds that there are.
     """
-    return pd.DataFrame([asdict(p) for p in predictions.values()], index=list(predictions))
+    table = pd.DataFrame([asdict(p) for p in predictions.values()], index=list(predictions))
+    return table.dropna(axis="columns", how="all")
 
 
 def verdict(prediction: Prediction, result: Result, least_tiles: int) -> list[checks.Verdict]:
@@ -52,8 +56,10 @@ def verdict(prediction: Prediction, result: Result, least_tiles: int) -> list[ch
         At the first one that does not hold.
     """
     what = result.broke
+    leader = prediction.leader_s
     seconds = {
         "until somebody noticed": (prediction.noticed_s, result.noticed_s),
+        **({} if leader is None else {"until another one led": (leader, result.leader_s)}),
         "until it ran again": (prediction.back_s, result.back_s),
         "until the old throughput was back": (prediction.recovered_s, result.recovered_s),
     }

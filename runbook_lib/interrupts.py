@@ -11,8 +11,11 @@ from types import FrameType
 from runbook_lib.kernels import Kernel
 from runbook_lib.runs import INTERRUPTED
 
-GRACE_S = 60.0
-"""Between the interrupt of a kernel and its end by force: time to put back what it changed."""
+GRACE_S = 300.0
+"""
+Between the interrupt of a kernel and its end by force: time to put back what it changed. A drill's
+manager is started again and gets its services and tiles back; who cannot wait asks a second time.
+"""
 
 
 class Stopper:

@@ -184,16 +184,21 @@ def waiting(api: ManagementApi) -> int:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """
-    Leave out interrupts while something is put back: a second one would leave it half done.
+    Hold back interrupts while something is put back, which would leave it half done.
+
+    One that comes meanwhile is raised in the end: whoever asked for it is not forgotten.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asked: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: asked.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def _config(stack: str) -> str:

@@ -10,6 +10,7 @@ from runbook_lib.drill_cluster import WEB_MANAGER, DrillCluster
 from runbook_lib.failover import fail_back, fail_over
 from runbook_lib.failures import Failure, reach, switch_on, tasks_on
 from runbook_lib.instances import BACKUP, MANAGER
+from runbook_lib.managers import ensure_leader
 from runbook_lib.quorum_recovery import ensure_rejoined, force_new_cluster, has_majority
 from runbook_lib.swarm import get_manager
 
@@ -80,7 +81,10 @@ def _manager_gone(here: DrillCluster) -> Failure:
 def _manager_replaced(here: DrillCluster) -> Failure:
     """
     The manager's instance stopped, and its services moved to the one that stands by.
+
+    It leads when it goes: that is the harder case.
     """
+    ensure_leader(here.engines, here.nodes, MANAGER)
     names = {str(s.name) for s in here.manager.services.list()}
 
     def break_it() -> None:

@@ -69,6 +69,50 @@ def ensure_manager(
     return changes
 
 
+def find_leader(manager: docker.DockerClient, instances: Mapping[str, Instance]) -> str:
+    """
+    The role of the manager that leads; "" where none of the instances does.
+    """
+    leading = [
+        address(node.attrs)
+        for node in manager.nodes.list(filters={"role": "manager"})
+        if node.attrs.get("ManagerStatus", {}).get("Leader")
+    ]
+    return next((role for role, i in instances.items() if i.private_ip in leading), "")
+
+
+def ensure_leader(
+    clients: Clients, instances: Mapping[str, Instance], role: str, timeout_s: float = 90
+) -> Changes:
+    """
+    Let the manager of `role` lead: who leads instead is a worker for a moment, and hands over.
+
+    The Swarm chooses whom it hands over to, so that several may have to.
+
+    Raises
+    ------
+    ConflictError
+        Where no majority would be left meanwhile.
+    """
+    changes = Changes()
+    manager = clients[role]
+
+    def probe() -> bool | Pending:
+        leading = find_leader(manager, instances)
+        if leading in (role, ""):
+            return leading == role or Pending("nobody leads yet")
+        check_quorum_after(count_managers(manager), managers=-1)
+        for node in _nodes_at(manager, instances[leading].private_ip):
+            _set_role(node, "worker")
+            _wait_until_demoted(manager, str(node.id), leading, timeout_s)
+        ensure_manager(clients, instances, leading, manager=role, timeout_s=timeout_s)
+        changes.add("node", leading, "does not lead any more")
+        return Pending(f"{leading} led")
+
+    wait_for(f"{role} leads", probe, timeout_s=timeout_s)
+    return changes
+
+
 def remove_manager(
     clients: Clients,
     instances: Mapping[str, Instance],

@@ -28,6 +28,8 @@ class Result:
         What failed, in words.
     solutions
         What was switched on, as found on the live cluster.
+    leader_s
+        Until another manager led; None where the leader did not change.
     back_s
         Until what had failed, or another in its place, ran again.
     recovered_s
@@ -44,6 +46,7 @@ class Result:
     broke_at: str
     noticed_by: str
     noticed_s: float | None
+    leader_s: float | None
     rescheduled_s: float | None
     back_s: float | None
     recovered_s: float | None

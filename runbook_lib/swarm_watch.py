@@ -17,13 +17,13 @@ from runbook_lib.instances import Instance
 from runbook_lib.swarm import address
 
 SWARM = "the Swarm"
-NO_LEADER = "no leader"
+NO_LEADER, LED_BY = "no leader", "led by "
 _POLL_S = 0.5
 
 
 class SwarmWatch:
     """
-    Notes each change of a node's state; where no manager answers, the Swarm's own.
+    Notes each change of a node's state, and of who leads; where no manager answers, nobody does.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class SwarmWatch:
     ) -> None:
         self._managers = dict(managers)
         self._roles = {i.private_ip: role for role, i in instances.items()}
+        self._spared: frozenset[str] = frozenset()
         self._last: dict[str, str] = {}
         self._rows: list[tuple[datetime, str, str]] = []
         self._over = threading.Event()
@@ -44,11 +45,11 @@ class SwarmWatch:
         table["time"] = pd.to_datetime(table["time"], utc=True)
         return table
 
-    def first(self, role: str, state: str, since: datetime) -> datetime | None:
+    def spare(self, role: str) -> None:
         """
-        When a node was first seen in a state, after a time.
+        Do not ask there any more: a request to an instance that stops would hold up all others.
         """
-        return next((t for t, r, s in self._rows if (r, s) == (role, state) and t >= since), None)
+        self._spared |= {role}
 
     def look_all_the_time(self) -> None:
         """
@@ -65,15 +66,15 @@ class SwarmWatch:
         self._over.set()
 
     def _look(self) -> dict[str, str]:
-        for client in self._managers.values():
+        for client in (c for role, c in self._managers.items() if role not in self._spared):
             try:
                 nodes = client.nodes.list()
             except (APIError, RequestException, SSHException, OSError, EOFError):
                 continue  # it is down, or has no majority: the next one may answer
-            states = {
-                self._roles.get(address(n.attrs), "?"): n.attrs["Status"]["State"] for n in nodes
-            }
-            return {SWARM: "led", **states}
+            found = [(self._roles.get(address(n.attrs), "?"), n.attrs) for n in nodes]
+            led_by = [r for r, n in found if n.get("ManagerStatus", {}).get("Leader")]
+            states = {role: str(node["Status"]["State"]) for role, node in found}
+            return {SWARM: f"{LED_BY}{', '.join(led_by)}", **states}
         return {SWARM: NO_LEADER}
 
 

@@ -16,6 +16,7 @@ from runbook_lib.drill_evidence import (
     OPERATOR,
     Events,
     judge,
+    led_again,
     noticed,
     silent_workers,
     tiles_on_disk,
@@ -93,6 +94,17 @@ def test_where_nobody_is_left_to_act_the_operator_is():
     seen = events(swarm=[(21, "the Swarm", "no leader")])
 
     assert (OPERATOR, at(21)) == noticed(seen, failure(node="manager", heals=False), Replacement())
+
+
+def test_a_new_leader_is_another_one_before_anything_was_restored():
+    swarm = "the Swarm"
+    lost = failure(node="manager")
+    before, none = (19, swarm, "led by manager"), (21, swarm, "no leader")
+
+    assert at(27) == led_again(events(swarm=[before, none, (27, swarm, "led by admin-web")]), lost)
+    assert led_again(events(swarm=[before, none]), lost) is None
+    assert led_again(events(swarm=[before, none, (28, swarm, "led by manager")]), lost) is None
+    assert led_again(events(swarm=[before, none, (51, swarm, "led by admin-web")]), lost) is None
 
 
 def test_without_evidence_nobody_noticed():

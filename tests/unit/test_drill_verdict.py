@@ -38,3 +38,12 @@ def test_each_line_can_fail(seen):
 
 def test_the_prediction_is_a_table_of_bounds():
     assert 40 == prediction_table({"killed": PREDICTED}).loc["killed", "back_s"]
+
+
+def test_a_leader_is_asked_for_only_where_one_fails():
+    asked = replace(PREDICTED, leader_s=15.0)
+
+    assert "leader_s" not in prediction_table({"killed": PREDICTED})
+    assert 8 == len(verdict(asked, replace(RESULT, leader_s=14.9), 2600))
+    with pytest.raises(CheckFailedError, match="until another one led"):
+        verdict(asked, RESULT, 2600)

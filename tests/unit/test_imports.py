@@ -138,6 +138,7 @@ SIBLINGS = {
         "drill_cluster",
         "failover",
         "failures",
+        "managers",
         "power",
         "quorum_recovery",
         "swarm",

@@ -3,8 +3,12 @@ A service's specification for a load test: its variables and its tiles, and noth
 """
 
 import copy
+import os
+import signal
 
-from runbook_lib.load_stack import limited, spec_for_load
+import pytest
+
+from runbook_lib.load_stack import limited, spec_for_load, uninterrupted
 from runbook_lib.service_specs import differences
 
 DEALER = {
@@ -68,3 +72,13 @@ def test_services_differ_by_more_than_their_replicas():
 
 def test_a_service_that_is_gone_differs():
     assert ["dealer"] == differences({"dealer": DEALER}, {})
+
+
+def test_an_interrupt_waits_until_all_is_put_back_and_is_not_forgotten():
+    done = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("put back")
+    assert ["put back"] == done
+    with uninterrupted():
+        done.append("nobody asked")

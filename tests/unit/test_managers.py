@@ -8,7 +8,13 @@ import pytest
 
 from runbook_lib.errors import ConflictError
 from runbook_lib.instances import Instance
-from runbook_lib.managers import count_managers, ensure_manager, remove_manager
+from runbook_lib.managers import (
+    count_managers,
+    ensure_leader,
+    ensure_manager,
+    find_leader,
+    remove_manager,
+)
 from runbook_lib.quorum import Quorum
 
 ROLES = ["manager", "admin-web", "manager-backup"]
@@ -26,12 +32,23 @@ class Swarm:
     def __init__(self, **roles):
         self.members = {}
         self.said = []
+        self.heirs = []
         for role, kind in roles.items():
             self.add(role.replace("_", "-"), kind)
         self.engines = {role: Engine(self, role) for role in ROLES}
 
     def add(self, role, kind):
         self.members[role] = Node(self, role, kind)
+
+    def lead(self, *roles):
+        """
+        The first manager of these leads, and whoever follows when it does not any more.
+        """
+        heirs = [r for r in roles if self.members[r].attrs["Spec"]["Role"] == "manager"]
+        for role, node in self.members.items():
+            if node.attrs["ManagerStatus"]:
+                node.attrs["ManagerStatus"]["Leader"] = role == heirs[0]
+        self.heirs = heirs[1:]
 
     def silence(self, role):
         self.members[role].attrs["ManagerStatus"]["Reachability"] = "unreachable"
@@ -55,7 +72,10 @@ class Node:
 
     def update(self, spec):
         self.swarm.said.append(f"{self.role} is to be a {spec['Role']}")
+        led = self.attrs["ManagerStatus"].get("Leader")
         self._become(spec["Role"])
+        if led:
+            self.swarm.lead(*self.swarm.heirs)
 
     def remove(self):
         self.swarm.said.append(f"{self.role} is forgotten")
@@ -164,3 +184,24 @@ def test_the_one_that_does_not_answer_may_go():
 def test_without_a_swarm_there_is_nothing_to_remove():
     assert [] == remove_manager({}, NODES, "admin-web")
     assert [] == remove_manager(Swarm().engines, NODES, "admin-web")
+
+
+def test_who_leads_hands_over_until_it_is_the_one_that_is_to_lead():
+    swarm = Swarm(manager="manager", admin_web="manager", manager_backup="manager")
+    swarm.lead("admin-web", "manager-backup", "manager")
+
+    changes = ensure_leader(swarm.engines, NODES, "manager")
+    assert ["admin-web", "manager-backup"] == [change.name for change in changes]
+    assert "manager" == find_leader(swarm.engines["manager"], NODES)
+    assert Quorum(3) == count_managers(swarm.engines["manager"])
+    assert [] == ensure_leader(swarm.engines, NODES, "manager")
+
+
+def test_nobody_hands_over_where_another_manager_does_not_answer():
+    swarm = Swarm(manager="manager", admin_web="manager", manager_backup="manager")
+    swarm.lead("admin-web", "manager")
+    swarm.silence("manager-backup")
+
+    with pytest.raises(ConflictError, match="of 2 then 1 would answer"):
+        ensure_leader(swarm.engines, NODES, "manager")
+    assert [] == swarm.said

@@ -13,6 +13,7 @@ RESULT = Result(
     broke_at="2026-01-02T03:04:05+00:00",
     noticed_by="the node's engine",
     noticed_s=0.4,
+    leader_s=None,
     rescheduled_s=0.5,
     back_s=12.0,
     recovered_s=18.0,
