@@ -7,7 +7,7 @@ log stays with its node, so that the books of a service that was killed can stil
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import docker
@@ -40,30 +40,41 @@ class Books:
 @dataclass(frozen=True)
 class Account:
     """
-    The balance: every published tile is in exactly one of done, rejected and lost.
+    The balance: every task is in exactly one of done, rejected and lost.
+
+    Parameters
+    ----------
+    fates
+        One row a tile; columns: tile, fate (done, rejected, lost or unexplained), published and
+        stored (how many entries the books have of it).
+    unexplained
+        On the disk, and in no book: somebody else made it, or a book is missing.
     """
 
     published: int
     done: int
     rejected: int
     lost: tuple[str, ...]
+    unexplained: tuple[str, ...]
     published_twice: int
     delivered_twice: int
     done_twice: int
+    fates: pd.DataFrame = field(repr=False, compare=False)
 
     def __repr__(self) -> str:
         return (
             f"{self.published} tiles published: {self.done} done, {self.rejected} rejected, "
-            f"{len(self.lost)} lost; {self.published_twice} published twice, "
+            f"{len(self.lost)} lost, {len(self.unexplained)} unexplained; "
+            f"{self.published_twice} published twice, "
             f"{self.delivered_twice} delivered twice, {self.done_twice} done twice"
         )
 
     @property
     def balances(self) -> bool:
         """
-        Whether nothing is unaccounted for.
+        Whether books and disk tell of the same tiles.
         """
-        return self.published == self.done + self.rejected + len(self.lost)
+        return self.published == self.done + self.rejected and not self.unexplained
 
 
 def read_books(engines: Mapping[str, docker.DockerClient], stack: str, since: datetime) -> Books:
@@ -89,30 +100,56 @@ def merged(several: Iterable[Books]) -> Books:
     )
 
 
-def settle(books: Books, on_disk: Mapping[str, Collection[str]]) -> Account:
+def settle(
+    books: Books,
+    on_disk: Mapping[str, Collection[str]],
+    before: Mapping[str, Collection[str]] | None = None,
+) -> Account:
     """
     Compare the books with the disk.
+
+    A task that a dealer published and died before it could note so is known by the updater's book.
 
     Parameters
     ----------
     on_disk
         The tiles of each layer (the surfaces, and REJECTED), as they lie on the disk.
+    before
+        The same, as it lay there when the books were opened.
     """
-    names = set(books.published["tile"])
+    stored = books.stored
+    names = set(books.published["tile"]) | set(stored["tile"])
     done = names.intersection(*(on_disk.get(surface, ()) for surface in SURFACES))
     rejected = (names & set(on_disk.get(REJECTED, ()))) - done
-    stored = books.stored
+    old = {tile for layer in (before or {}).values() for tile in layer}
+    unexplained = {tile for layer in on_disk.values() for tile in layer} - names - old
     again = stored.duplicated(["tile", "layer"])
     redelivered = stored["task_redelivered"] | stored["result_redelivered"]
+    kinds = {
+        "done": done,
+        "rejected": rejected,
+        "lost": names - done - rejected,
+        "unexplained": unexplained,
+    }
     return Account(
         published=len(names),
         done=len(done),
         rejected=len(rejected),
-        lost=tuple(sorted(names - done - rejected)),
+        lost=tuple(sorted(kinds["lost"])),
+        unexplained=tuple(sorted(unexplained)),
         published_twice=int(books.published["tile"].duplicated().sum()),
         delivered_twice=stored.loc[again | redelivered, "tile"].nunique(),
         done_twice=stored.loc[again, "tile"].nunique(),
+        fates=_fates(books, kinds),
     )
+
+
+def _fates(books: Books, kinds: Mapping[str, Collection[str]]) -> pd.DataFrame:
+    fates = pd.Series({t: kind for kind, tiles in kinds.items() for t in tiles}, dtype=object)
+    table = fates.rename_axis("tile").rename("fate").reset_index()
+    for name, book in (("published", books.published), ("stored", books.stored)):
+        table[name] = table["tile"].map(book["tile"].value_counts()).fillna(0).astype(int)
+    return table.sort_values("tile", ignore_index=True)
 
 
 def throughput(books: Books, bin_s: float = 1.0) -> pd.DataFrame:

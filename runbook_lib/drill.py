@@ -5,18 +5,16 @@ The work runs on tiles of its own (links of RAW), so that the guide's are untouc
 is published is accounted for by its name, from the dealer to the disk.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from runbook_lib import load_stack, load_tiles, process_signals, scorecard, service_specs
-from runbook_lib.books import REJECTED, SURFACES, Books, merged, read_books
+from runbook_lib import drill_record, load_stack, load_tiles, process_signals, service_specs
+from runbook_lib.books import REJECTED, SURFACES, Books, merged, read_books, settle, throughput
 from runbook_lib.browser import ask
 from runbook_lib.drill_cluster import DrillCluster
 from runbook_lib.drill_evidence import Events, Outcome, judge, silent_workers, tiles_on_disk
@@ -24,10 +22,8 @@ from runbook_lib.drill_pace import Load, Pace
 from runbook_lib.drill_times import replacement
 from runbook_lib.errors import CommandError, NotFoundError
 from runbook_lib.failures import Failure
-from runbook_lib.runs import FOLDER_VARIABLE, new_folder
 from runbook_lib.ssh import run
 from runbook_lib.stack import wait_for_stack
-from runbook_lib.stack_file import PROJECT
 from runbook_lib.swarm_watch import watching
 from runbook_lib.wait import Pending, wait_for
 from runbook_lib.web import Token, read_token
@@ -92,17 +88,21 @@ def perform(
     _stop_dealing(here, lambda: None)
     _work_off(load, limit_s)
     offset = _clock_offset(here)
-    began_at = datetime.now(UTC) + offset
+    began_at, there_before = datetime.now(UTC) + offset, tiles_on_disk(_listing(load))
     solutions = here.solutions
     token = read_token(here.manager, f"{here.stacks.web}_tile-server")
     asked = asking(here.addresses, _some_tile(here, token), token)
     with asked as probe, watching(here.managers, here.nodes) as watch:
         pace = Pace(load)
+        drill_record.note(drill, drill_record.DEALING)
         service_specs.scale(here.manager, f"{here.stacks.work}_dealer", 1)
         steady_from = pace.wait_until_steady(least_tiles / 2, limit_s)
         failure, before = aim(), here.tasks()
         # a node that goes takes its logs along for a while, and maybe for good
         books = [_read(here, began_at)]
+
+        def note(phase: str) -> None:
+            drill_record.note(drill, phase, failure.name)
 
         def follow() -> tuple[datetime, list[dict[str, Any]], str]:
             probe.move(here.addresses)
@@ -115,14 +115,18 @@ def perform(
             return ended, tasks, _listing(load)
 
         watch.spare(failure.node)
+        note(drill_record.BREAKING)
         broke = datetime.now(UTC)
         try:
             failure.break_it()
+            note(drill_record.BROKEN)
             time.sleep(failure.outage_s)
             followed = follow() if failure.heals else None
         finally:
             with load_stack.uninterrupted():
+                note(drill_record.RESTORING)
                 failure.restore()
+                note(drill_record.RESTORED)
         restored = datetime.now(UTC)
         failure.reach()
         probe.move(here.addresses)
@@ -140,18 +144,12 @@ def perform(
         _shifted(probe.answers, offset),
         silent_workers(_log_of_admin(here, broke + offset)),
     )
-    outcome = judge(drill, failure, solutions, events, merged(books), tiles_on_disk(listing))
-    scorecard.write(outcome.result, run_folder())
+    book = merged(books)
+    account = settle(book, tiles_on_disk(listing), there_before)
+    outcome = judge(drill, failure, solutions, events, account, throughput(book))
+    drill_record.keep(outcome)
+    note(drill_record.SETTLED)
     return outcome
-
-
-def run_folder() -> Path:
-    """
-    The folder of the headless run; of a notebook in hand, one of its own that is made now.
-    """
-    if not os.environ.get(FOLDER_VARIABLE):
-        os.environ[FOLDER_VARIABLE] = str(new_folder(PROJECT / "runs"))
-    return Path(os.environ[FOLDER_VARIABLE])
 
 
 def _wait_until_replaced(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from runbook_lib.books import REJECTED, SURFACES, Account, Books, settle, throughput
+from runbook_lib.books import REJECTED, SURFACES, Account
 from runbook_lib.drill_times import Pace, Replacement, fill, pace, replacement
 from runbook_lib.failures import Failure
 from runbook_lib.scorecard import Result
@@ -124,19 +124,17 @@ def judge(
     failure: Failure,
     solutions: tuple[str, ...],
     events: Events,
-    books: Books,
-    on_disk: Mapping[str, set[str]],
+    account: Account,
+    rates: pd.DataFrame,
 ) -> Outcome:
     """
-    Bring everything together.
+    Bring everything together; `rates` as `books.throughput` gives them.
     """
     found = replacement(events.tasks, failure.hit)
     who, when = noticed(events, failure, found)
     led = led_again(events, failure)
     back = found.running
-    rates = throughput(books)
     seen = pace(rates, events.began, events.broke, back or events.ended, events.ended)
-    account = settle(books, on_disk)
     web = events.web
     result = Result(
         drill=drill,
@@ -152,7 +150,10 @@ def judge(
         steady_per_s=round(seen.steady_per_s, 1),
         pause_s=seen.pause_s,
         published=account.published,
+        done=account.done,
+        rejected=account.rejected,
         lost=len(account.lost),
+        unexplained=len(account.unexplained),
         published_twice=account.published_twice,
         delivered_twice=account.delivered_twice,
         done_twice=account.done_twice,

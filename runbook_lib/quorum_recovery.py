@@ -18,20 +18,30 @@ from runbook_lib.wait import Pending, wait_for
 
 LABELS = {"admin-web": "master-web"}
 """What 07 writes on the node, which the map is placed by; a node that joins anew has no label."""
-_NO_LEADER = "leader"
+_NO_LEADER, _NOT_YET = "leader", "context deadline exceeded"
 
 
-def has_majority(manager: docker.DockerClient) -> bool:
+def has_majority(manager: docker.DockerClient, timeout_s: float = 60) -> bool:
     """
     Whether this manager's Swarm can be changed.
+
+    Waits for an answer: until a leader gives up that has lost the others (or they give it up) a
+    request runs into its time limit, which tells neither.
     """
-    try:
-        manager.nodes.list()
-    except APIError as error:
-        if _NO_LEADER in str(error.explanation):
-            return False
-        raise
-    return True
+
+    def probe() -> bool | Pending:
+        try:
+            manager.nodes.list()
+        except APIError as error:
+            said = str(error.explanation)
+            if _NOT_YET in said:
+                return Pending(said)
+            if _NO_LEADER in said:
+                return False
+            raise
+        return True
+
+    return wait_for("The managers know if they are enough", probe, timeout_s=timeout_s)
 
 
 def force_new_cluster(

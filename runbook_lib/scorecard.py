@@ -36,6 +36,8 @@ class Result:
         Until the old throughput was back.
     pause_s
         The longest time in which no tile was finished.
+    unexplained
+        Tiles on the disk of which no book tells.
     web_failed
         Failed requests of each of the two doors, the page and the tiles.
     """
@@ -53,7 +55,10 @@ class Result:
     steady_per_s: float
     pause_s: float
     published: int
+    done: int
+    rejected: int
     lost: int
+    unexplained: int
     published_twice: int
     delivered_twice: int
     done_twice: int

@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from runbook_lib.books import REJECTED, SURFACES, Account, Books, merged, parse, settle, throughput
+from runbook_lib.books import REJECTED, SURFACES, Books, merged, parse, settle, throughput
 
 TILES = ["2004-01-15/1/0/0", "2004-01-15/1/0/1", "2004-01-15/1/1/0"]
 
@@ -36,7 +36,10 @@ def disk(*tiles, rejected=()):
 def test_what_is_published_and_on_the_disk_is_done():
     books = Books(published(*TILES), stored(*(row for t in TILES for row in whole(5, t))))
 
-    assert Account(3, 3, 0, (), 0, 0, 0) == settle(books, disk(*TILES))
+    account = settle(books, disk(*TILES))
+    assert (3, 3, 0, ()) == (account.published, account.done, account.rejected, account.lost)
+    assert account.balances
+    assert [("done", 1, 3)] * 3 == [tuple(row)[1:] for row in account.fates.itertuples(index=False)]
 
 
 def test_a_published_tile_that_the_disk_lacks_is_lost_by_name():
@@ -44,7 +47,8 @@ def test_a_published_tile_that_the_disk_lacks_is_lost_by_name():
     account = settle(books, disk(*TILES[:2]))
 
     assert (TILES[2],) == account.lost
-    assert account.balances
+    assert "lost" == account.fates.set_index("tile").loc[TILES[2], "fate"]
+    assert not account.balances
 
 
 def test_two_of_three_surfaces_are_not_done():
@@ -57,6 +61,20 @@ def test_a_rejected_tile_is_accounted_for_and_not_lost():
     account = settle(Books(published(*TILES[:1]), stored()), disk(rejected=TILES[:1]))
 
     assert (1, ()) == (account.rejected, account.lost)
+
+
+def test_a_tile_on_the_disk_that_no_book_tells_of_is_unexplained_unless_it_was_there_before():
+    books = Books(published(TILES[0]), stored(*whole(5, TILES[0])))
+
+    assert (TILES[1],) == settle(books, disk(*TILES[:2])).unexplained
+    assert not settle(books, disk(*TILES[:2])).balances
+    assert settle(books, disk(*TILES[:2]), disk(TILES[1])).balances
+
+
+def test_a_task_whose_dealer_died_before_it_noted_it_is_known_by_the_updaters_book():
+    account = settle(Books(published(), stored(*whole(5, TILES[0]))), disk(TILES[0]))
+
+    assert (1, 1, ()) == (account.published, account.done, account.unexplained)
 
 
 def test_a_task_that_came_again_and_changed_nothing_was_delivered_and_done_twice():

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from runbook_lib.books import SURFACES, Books
+from runbook_lib.books import SURFACES, Books, settle, throughput
 from runbook_lib.changes import Changes
 from runbook_lib.drill_chart import finding, plot_timeline
 from runbook_lib.drill_evidence import (
@@ -120,7 +120,8 @@ def test_a_listing_becomes_the_tiles_of_each_layer():
 def judged(lacking=()):
     on_disk = {layer: set(TILES) - set(lacking) for layer in SURFACES}
     seen = events(replaced={"a": at(41)})
-    return judge("21_x", failure(), (), seen, books(), on_disk)
+    account, rates = settle(books(), on_disk), throughput(books())
+    return judge("21_x", failure(), (), seen, account, rates)
 
 
 def test_a_tile_that_the_disk_lacks_is_lost():
