@@ -133,20 +133,18 @@ def perform(
         for stack in (here.stacks.web, here.stacks.work):
             wait_for_stack(here.manager, stack, timeout_s=limit_s)
         ended, tasks, listing = followed or follow()
-    known = {str(task["ID"]): task for task in [*before, *tasks]}
     events = Events(
         steady_from + offset,
         broke + offset,
         restored + offset,
         ended + offset,
-        list(known.values()),
+        list({str(task["ID"]): task for task in [*before, *tasks]}.values()),
         _shifted(watch.changes, offset),
         _shifted(probe.answers, offset),
         silent_workers(_log_of_admin(here, broke + offset)),
     )
-    book = merged(books)
-    account = settle(book, tiles_on_disk(listing), there_before)
-    outcome = judge(drill, failure, solutions, events, account, throughput(book))
+    account = settle(merged(books), tiles_on_disk(listing), there_before)
+    outcome = judge(drill, failure, solutions, events, account, throughput(merged(books)))
     drill_record.keep(outcome)
     note(drill_record.SETTLED)
     return outcome

@@ -1,5 +1,5 @@
 """
-What a drill leaves in the folder of its run: a journal of its phases, its result, every tile's fate.
+What a drill leaves in the folder of its run: a journal, its result, the fate of every tile.
 """
 
 import json

@@ -81,6 +81,16 @@ class Runbook:
         pages = json.loads(records[-1].read_text())["pages"] if records else []
         return {page["name"][:2]: page for page in pages}
 
+    def start(self, *arguments: str, **given: object) -> subprocess.Popen[str]:
+        """
+        A headless run that goes on while we look.
+        """
+        command = [sys.executable, "-m", "runbook_lib", "run", "params/lab.yml", *arguments]
+        command += [*self.values(**given), "--runs", str(self.runs)]
+        return subprocess.Popen(
+            command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
     def ec2(self) -> Any:
         """
         EC2 as the administrator of the lab.
@@ -107,6 +117,17 @@ def until(condition: Callable[[], object], what: str, page: Page, timeout_s: flo
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         page.wait_for_timeout(100)
+
+
+def seen(look: Callable[[], Any], timeout_s: float = 240) -> Any:
+    """
+    Look until there is something to see.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"nothing seen within {timeout_s:g} s"
+        time.sleep(0.2)
+    return found
 
 
 @contextmanager

@@ -7,15 +7,12 @@ undo family of `test_runbook`.
 
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import pandas as pd
 import pytest
 
 from runbook_lib.recordings import read_recording
-from tests.lab.harness import PROJECT
+from tests.lab.harness import seen
 
 pytestmark = pytest.mark.lab
 
@@ -88,9 +85,9 @@ def test_workers_kept_to_their_limit(recorded):
 def test_an_interrupt_keeps_what_was_measured_and_puts_the_stack_back(deployed):
     """Then 06 finds nothing to do: every service is as it was, word for word."""
     before = set(deployed.runs.glob("2*"))
-    running = start(deployed, "--only", "10", **SHORT)
-    (folder,) = until(lambda: set(deployed.runs.glob("2*")) - before)
-    until(lambda: list(folder.glob("load/queues.parquet/part-000002.parquet")))
+    running = deployed.start("--only", "10", **SHORT)
+    (folder,) = seen(lambda: set(deployed.runs.glob("2*")) - before)
+    seen(lambda: list(folder.glob("load/queues.parquet/part-000002.parquet")))
     os.kill(running.pid, signal.SIGINT)
     output, _ = running.communicate(timeout=120)
     recording = read_recording(folder / "load")
@@ -100,20 +97,3 @@ def test_an_interrupt_keeps_what_was_measured_and_puts_the_stack_back(deployed):
     assert len(recording.stats) > 20
     assert 1 == len(recording.steps)
     assert [] == again["changes"]
-
-
-def start(runbook, *arguments: str, **given: object) -> subprocess.Popen:
-    """A headless run that goes on while we look."""
-    command = [sys.executable, "-m", "runbook_lib", "run", "params/lab.yml", *arguments]
-    command += [*runbook.values(**given), "--runs", str(runbook.runs)]
-    return subprocess.Popen(
-        command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def until(look, timeout_s: float = 240):
-    deadline = time.monotonic() + timeout_s
-    while not (seen := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    return seen

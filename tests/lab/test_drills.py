@@ -1,0 +1,181 @@
+"""
+Every drill on a plain cluster: it passes with exact books, it can be interrupted anywhere, and what
+is not healthy or not there is refused before anything is broken.
+
+Small measurements; `make drills` makes those of full size. They need a cluster where 00 to 07 ran.
+"""
+
+import csv
+import json
+import os
+import signal
+from itertools import product
+
+import pytest
+
+from runbook_lib import aws, drill_cluster, scorecard
+from runbook_lib.drill_record import BREAKING, BROKEN, DEALING, JOURNAL, RESTORING, SETTLED
+from runbook_lib.errors import ConflictError
+from runbook_lib.failover import Stacks
+from runbook_lib.load_tiles import FOLDER
+from runbook_lib.ssh import run
+from runbook_lib.tiles import DataSet
+from tests.lab.harness import seen
+
+pytestmark = [pytest.mark.lab, pytest.mark.availability]
+
+LEAST = 300
+SMALL = {"least_tiles": LEAST}
+CUT_OFF = {"how": "cut off"}
+
+DRILLS = [("20", {}, 1), ("20", CUT_OFF, 1), ("21", {}, 2), ("22", {}, 2), ("23", {}, 2)]
+DRILLS += [("24", {}, 1)]
+"""The notebook, how, and the number of its breaks."""
+EFFECTS = [
+    *product(
+        [("20", {}), ("20", CUT_OFF), ("21", {}), ("22", {}), ("23", {}), ("24", {})],
+        [(DEALING, ""), (BROKEN, ""), (RESTORING, "")],
+    ),
+    (("21", {}), (BROKEN, "worker hung")),
+    (("22", {}), (BROKEN, "updater killed")),
+    (("23", {}), (BREAKING, "manager stopped")),
+    (("23", {}), (BROKEN, "manager stopped")),
+    (("23", {}), (RESTORING, "manager stopped")),
+]
+"""Where an interrupt hits: the drill, the phase, and of which break; "" for its first."""
+
+
+@pytest.fixture(scope="module")
+def deployed(runbook):
+    """The plain cluster, both stacks on it; nothing to do where it is."""
+    runbook.run("--to", "07")
+    return runbook
+
+
+@pytest.mark.parametrize(("number", "given", "breaks"), DRILLS, ids=str)
+def test_a_drill_passes_and_its_books_account_for_every_tile(deployed, number, given, breaks):
+    """Judged by the files that it leaves: a result for each break, and a fate for each tile."""
+    before = picture(deployed)
+    page = deployed.run("--only", number, **SMALL, **given)[number]
+    folder = sorted(deployed.runs.glob(f"2*/{scorecard.FOLDER}"))[-1]
+    results = {path: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+    assert "passed" == page["verdict"]
+    assert breaks == len(results)
+    for path, result in results.items():
+        fates = list(csv.DictReader(path.with_suffix(".csv").open()))
+        assert LEAST <= result["published"] == len({row["tile"] for row in fates})
+        assert {"done"} == {row["fate"] for row in fates}
+        assert [] == [row for row in fates if row["published"] == row["stored"] == "0"]
+        assert (0, 0) == (result["lost"], result["unexplained"])
+    assert [SETTLED] * breaks == [line["phase"] for line in journal(folder) if said_last(line)]
+    assert [] == drill_cluster.differences(before, picture(deployed))
+
+
+@pytest.mark.parametrize(("drill", "where"), EFFECTS, ids=str)
+def test_an_interrupt_leaves_a_healthy_cluster_as_it_was(deployed, drill, where):
+    """Nothing is left to put right: not by the next drill, and not by 01 to 07."""
+    (number, given), (phase, broke) = drill, where
+    before = picture(deployed)
+    known = set(deployed.runs.glob("2*"))
+    running = deployed.start("--only", number, **SMALL, **given)
+    (folder,) = seen(lambda: set(deployed.runs.glob("2*")) - known)
+    records = folder / scorecard.FOLDER
+    seen(lambda: reached(records, phase, broke) or running.poll() is not None, 420)
+    os.kill(running.pid, signal.SIGINT)
+    output, _ = running.communicate(timeout=360)
+
+    assert 130 == running.returncode, output
+    assert [] == drill_cluster.differences(before, picture(deployed))
+
+
+@pytest.mark.parametrize("number", ["20", "21"])
+def test_a_target_that_does_not_exist_is_refused_before_anything_is_broken(deployed, number):
+    before = picture(deployed)
+    deployed.run("--only", number, code=1, drilled_node="worker-9", **SMALL)
+
+    assert "got 'worker-9'" in deployed.output
+    assert [] == journals(deployed)
+    assert [] == drill_cluster.differences(before, picture(deployed))
+
+
+@pytest.mark.parametrize("number", ["20", "21", "22", "23", "24"])
+def test_a_cluster_that_is_not_healthy_is_refused_before_anything_is_broken(deployed, number):
+    """A node that somebody has drained: its drill's figures would be about another cluster."""
+    here = enter(deployed)
+    node = next(n for n in here.manager.nodes.list() if at(n, here.nodes["worker-3"]))
+    spec = node.attrs["Spec"]
+    node.update({**spec, "Availability": "drain"})
+    try:
+        deployed.run("--only", number, code=1, **SMALL)
+    finally:
+        node.reload()
+        node.update(spec)
+
+    assert "node worker-3 is ready and drain" in deployed.output
+    assert [] == journals(deployed)
+
+
+def test_after_all_that_the_steps_find_nothing_to_do(deployed):
+    pages = deployed.run("--to", "07")
+
+    assert {"passed"} == {page["verdict"] for page in pages.values()}
+    assert [] == [change for page in pages.values() for change in page["changes"]]
+
+
+def enter(runbook):
+    """The cluster as a drill enters it: healthy, and with nothing to put right."""
+    given = runbook.given
+    ec2 = aws.client(
+        "ec2",
+        region="us-east-1",
+        endpoint_url=given["endpoint_url"],
+        credentials_file=str(given["credentials_file"]),
+    )
+    data = DataSet(str(given["tiles_url"]), "/srv/tiles")
+    for patience in (True, True, True, False):  # an instance may still be on its way up
+        try:
+            here = drill_cluster.enter(
+                ec2, str(given["cluster"]), str(given["key_file"]), data, Stacks()
+            )
+        except ConflictError:
+            if not patience:
+                raise
+        else:
+            # the folder of links is removed in the background
+            assert [] == [change for change in here.righted if change.name != FOLDER]
+            return here
+    raise AssertionError
+
+
+def picture(runbook):
+    here = enter(runbook)
+    assert "" == run(here.disk, f"ls -d {FOLDER}* 2>/dev/null || true", sudo=True)
+    return drill_cluster.picture(here)
+
+
+def at(node, instance):
+    return instance.private_ip in (
+        node.attrs["Status"].get("Addr"),
+        node.attrs.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0],
+    )
+
+
+def journal(folder):
+    path = folder / JOURNAL
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def journals(runbook):
+    """What the last run's drills noted."""
+    return journal(sorted(runbook.runs.glob("2*"))[-1] / scorecard.FOLDER)
+
+
+def said_last(line):
+    return line["phase"] == SETTLED
+
+
+def reached(folder, phase, broke):
+    return any(
+        line["phase"] == phase and (not broke or line["broke"] == broke) for line in journal(folder)
+    )
