@@ -86,20 +86,26 @@ def finding(outcome: Outcome) -> str:
 
 def _rules(moments: pd.DataFrame, top: float) -> list[alt.Chart]:
     """
-    Each label a line lower than the last one: moments may be close to each other.
+    Labels above the throughput, each a line lower than the last one: moments may be close.
+
+    A white edge keeps them readable where a rule runs through them.
     """
     shown = moments.assign(
         what=moments["what"].map(_WORDS),
-        y=[top * (1.25 - 0.09 * n) for n in range(len(moments))],
+        y=[top * (1.1 + 0.1 * n) for n in reversed(range(len(moments)))],
     )
     colour = alt.Color("what:N", legend=None).scale(domain=list(_WORDS.values()), range=_COLOURS)
-    base = alt.Chart(shown).encode(x="seconds:Q", color=colour)
-    rule = base.mark_rule(strokeWidth=1.5)
-    words = base.mark_text(align="left", dx=4, fontSize=11).encode(y="y:Q", text="label:N")
-    return [
-        rule,
-        words.transform_calculate(label="datum.what + ' ' + format(datum.seconds, '.0f') + ' s'"),
-    ]
+    base = (
+        alt.Chart(shown)
+        .encode(x="seconds:Q")
+        .transform_calculate(label="datum.what + ' ' + format(datum.seconds, '.0f') + ' s'")
+    )
+    words = base.encode(y="y:Q", text="label:N")
+    edge = words.mark_text(
+        align="left", dx=4, fontSize=11, stroke="white", strokeWidth=5, strokeJoin="round"
+    )
+    label = words.mark_text(align="left", dx=4, fontSize=11, fontWeight=600)
+    return [base.mark_rule(strokeWidth=1.5).encode(color=colour), edge, label.encode(color=colour)]
 
 
 def _top(rates: pd.DataFrame) -> float:

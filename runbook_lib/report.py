@@ -104,8 +104,8 @@ def _drills(folder: Path) -> Markup:
     """
     if not any((folder / scorecard.FOLDER).glob("*.json")):
         return Markup("")
-    shown = scorecard.table(scorecard.find_results(folder.parent))
-    return Markup(shown.to_html(index=False, border=0))  # noqa: S704 - pandas escapes
+    shown = scorecard.Scorecard(scorecard.find_results(folder.parent))
+    return Markup(shown._repr_html_())  # noqa: S704 - pandas escapes
 
 
 def _linked(body: str, bodies: dict[str, str]) -> Markup:

@@ -6,6 +6,7 @@ solutions counts, whichever run made it.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -13,6 +14,19 @@ import pandas as pd
 
 FOLDER = "drills"
 PLAIN = "as the guide has it"
+_WORDS = {
+    "solutions": "with",
+    "published": "tiles",
+    "delivered_twice": "delivered twice",
+    "done_twice": "done twice",
+    "noticed_by": "noticed by",
+    "noticed_s": "noticed, s",
+    "leader_s": "new leader, s",
+    "back_s": "runs again, s",
+    "recovered_s": "old throughput, s",
+    "pause_s": "longest pause, s",
+    "web_failed": "web requests failed",
+}
 
 
 @dataclass(frozen=True)
@@ -96,22 +110,50 @@ def find_results(runs: Path) -> list[Result]:
     return [newest[key] for key in sorted(newest, key=lambda k: (k[0], k[1], len(k[2]), k[2]))]
 
 
-def table(results: list[Result]) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Scorecard:
+    """
+    Results as one table under a sentence that says what they show.
+    """
+
+    results: Sequence[Result]
+
+    @property
+    def finding(self) -> str:
+        """
+        What was lost, and where work stood still longest.
+        """
+        if not self.results:
+            return "no drill yet"
+        worst = max(self.results, key=lambda r: r.pause_s)
+        lost, published = (sum(getattr(r, n) for r in self.results) for n in ("lost", "published"))
+        return (
+            f"{len(self.results)} breaks, {lost} of {published:,} tiles lost; work stood still "
+            f"longest, {worst.pause_s:.0f} s, with the {worst.broke} ({_solutions(worst)})"
+        )
+
+    def _repr_html_(self) -> str:
+        shown = table(self.results).rename(columns=_WORDS)
+        return f"<p><b>{self.finding}</b></p>{shown.to_html(index=False, border=0)}"
+
+
+def table(results: Sequence[Result]) -> pd.DataFrame:
     """
     One row a result; columns: drill, failure, solutions, published, lost, delivered_twice,
-    done_twice, noticed_by, noticed_s, back_s, recovered_s, pause_s, web_failed.
+    done_twice, noticed_by, noticed_s, leader_s, back_s, recovered_s, pause_s, web_failed.
     """
     rows = [
         {
             "drill": r.drill[:2],
             "failure": r.broke,
-            "solutions": ", ".join(r.solutions) or PLAIN,
+            "solutions": _solutions(r),
             "published": r.published,
             "lost": r.lost,
             "delivered_twice": r.delivered_twice,
             "done_twice": r.done_twice,
             "noticed_by": r.noticed_by,
             "noticed_s": _seconds(r.noticed_s),
+            "leader_s": "" if r.leader_s is None else _seconds(r.leader_s),
             "back_s": _seconds(r.back_s),
             "recovered_s": _seconds(r.recovered_s),
             "pause_s": _seconds(r.pause_s),
@@ -120,6 +162,10 @@ def table(results: list[Result]) -> pd.DataFrame:
         for r in results
     ]
     return pd.DataFrame(rows)
+
+
+def _solutions(result: Result) -> str:
+    return ", ".join(result.solutions) or PLAIN
 
 
 def _seconds(value: float | None) -> str:

@@ -4,7 +4,7 @@ The scorecard: one row a drill, break and set of solutions; the newest counts.
 
 from dataclasses import replace
 
-from runbook_lib.scorecard import PLAIN, Result, find_results, table, write
+from runbook_lib.scorecard import PLAIN, Result, Scorecard, find_results, table, write
 
 RESULT = Result(
     drill="24_broker_fails",
@@ -78,3 +78,19 @@ def test_a_file_of_another_form_is_no_result(tmp_path):
     (folder / "20_broken.json").write_text("{")
 
     assert [RESULT] == find_results(tmp_path)
+
+
+def test_the_scorecard_says_what_it_shows():
+    after = replace(RESULT, solutions=("rabbitmq-cluster",), pause_s=1.0, lost=2)
+
+    assert (
+        "2 breaks, 2 of 5,200 tiles lost; work stood still longest, 15 s, "
+        "with the rabbitmq killed (as the guide has it)"
+    ) == Scorecard([RESULT, after]).finding
+    assert "no drill yet" == Scorecard([]).finding
+
+
+def test_only_who_lost_a_leader_has_a_new_one():
+    shown = table([RESULT, replace(RESULT, leader_s=12.34)])
+
+    assert ["", "12.3"] == list(shown["leader_s"])
