@@ -187,8 +187,9 @@ def _services(leader: docker.DockerClient, label: str) -> list[Service]:
 def _wait_until_missed(leader: docker.DockerClient, manager: Instance) -> None:
     def probe() -> bool | Pending:
         node = get_node(leader, manager).attrs
-        reachable = node.get("ManagerStatus", {}).get("Reachability") == "reachable"
-        gone = not reachable or node["Status"]["State"] == "down"
+        # one that handed the lead over is no manager any more, and may be at work for a while
+        silent = node.get("ManagerStatus", {}).get("Reachability") == "unreachable"
+        gone = silent or node["Status"]["State"] == "down"
         return gone or Pending("the Swarm still reaches it")
 
     wait_for(

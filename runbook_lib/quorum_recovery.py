@@ -11,6 +11,7 @@ import docker
 from docker.errors import APIError
 
 from runbook_lib.changes import Changes
+from runbook_lib.hand_over import LABEL
 from runbook_lib.instances import Instance
 from runbook_lib.managers import ensure_manager
 from runbook_lib.swarm import Clients, address, ensure_label, find_manager, node_id
@@ -79,7 +80,7 @@ def ensure_rejoined(
     leader = find_manager(clients)
     if leader is None or role not in clients or not has_majority(leader):
         return changes
-    if _is_manager(leader, clients[role]):
+    if _is_manager(leader, clients[role]) or _is_made_one_again(leader, clients[role], role):
         return changes
     if clients[role].info()["Swarm"]["LocalNodeState"] != "inactive":
         clients[role].swarm.leave(force=True)
@@ -96,6 +97,21 @@ def _is_manager(leader: docker.DockerClient, engine: docker.DockerClient) -> boo
     ours = node_id(engine)
     found = [node for node in leader.nodes.list() if node.id == ours]
     return bool(found and found[0].attrs.get("ManagerStatus"))
+
+
+def _is_made_one_again(leader: docker.DockerClient, engine: docker.DockerClient, role: str) -> bool:
+    """
+    Whether it is one that handed the lead over: the others make it a manager, and it is waited for.
+    """
+    ours = node_id(engine)
+    found = [node for node in leader.nodes.list() if node.id == ours]
+    if not found or LABEL not in found[0].attrs["Spec"]["Labels"]:
+        return False
+
+    def probe() -> bool | Pending:
+        return _is_manager(leader, engine) or Pending("it is a worker yet")
+
+    return wait_for(f"{role} is a manager again", probe, timeout_s=60)
 
 
 def _forget(

@@ -143,13 +143,35 @@ def get_manager(clients: Clients, manager: str = "manager") -> docker.DockerClie
     NotFoundError, WaitTimeoutError
         Where it does not manage a Swarm, or too few managers answer to change anything.
     """
-    found = find_manager(clients, manager)
+    found = find_manager(clients, manager) or _wait_until_manager_again(clients.get(manager))
     if found is None:
         raise NotFoundError(
             f"expected {manager} to manage a Swarm; it does not", next_step="run 05_swarm"
         )
     _wait_for_leader(found)
     return found
+
+
+def _wait_until_manager_again(
+    client: docker.DockerClient | None, timeout_s: float = 30
+) -> docker.DockerClient | None:
+    """
+    One that handed the lead over as it was shut down is made a manager again by the others.
+    """
+    if client is None or client.info()["Swarm"]["LocalNodeState"] != "active":
+        return None
+
+    def probe() -> bool | Pending:
+        is_manager = client.info()["Swarm"].get("ControlAvailable")
+        return bool(is_manager) or Pending("it is a worker of a Swarm")
+
+    wait_for(
+        "The manager is one again",
+        probe,
+        timeout_s=timeout_s,
+        next_step="docker node ls  on another manager; there  docker node promote  makes it one",
+    )
+    return client
 
 
 def find_manager(clients: Clients, manager: str = "manager") -> docker.DockerClient | None:

@@ -114,7 +114,7 @@ SIBLINGS = {
     "load_charts": {"runs_in_recording"},  # experiments side by side, with their runs
     # a drill: what it breaks, what it watches, what it has to show
     "power": {"security_groups"},
-    "quorum_recovery": {"managers", "swarm"},
+    "quorum_recovery": {"hand_over", "managers", "swarm"},  # who hands over comes back by itself
     "swarm_watch": {"swarm"},
     "web_probe": {"browser", "web"},
     "drill_cluster": {
