@@ -56,7 +56,8 @@ def force_new_cluster(
     changes = Changes()
     if has_majority(manager):
         return changes
-    manager.swarm.init(
+    # not `manager.swarm`, which asks about the Swarm first: nobody answers that
+    manager.api.init_swarm(
         advertise_addr=instance.private_ip, listen_addr="0.0.0.0:2377", force_new_cluster=True
     )
     changes.add("swarm", instance.role, "leads alone: --force-new-cluster")
@@ -83,7 +84,7 @@ def ensure_rejoined(
     if _is_manager(leader, clients[role]) or _is_made_one_again(leader, clients[role], role):
         return changes
     if clients[role].info()["Swarm"]["LocalNodeState"] != "inactive":
-        clients[role].swarm.leave(force=True)
+        clients[role].api.leave_swarm(force=True)  # as above: it may have no leader to ask
         changes.add("node", role, "left the Swarm that is no more")
     _forget(leader, instances[role], changes, timeout_s)
     changes.extend(ensure_manager(clients, instances, role))
