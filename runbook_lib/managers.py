@@ -13,6 +13,7 @@ from runbook_lib.changes import Changes
 from runbook_lib.instances import Instance
 from runbook_lib.quorum import Quorum, check_quorum_after
 from runbook_lib.swarm import Clients, address, find_manager, is_member, node_id
+from runbook_lib.swarm_join import join
 from runbook_lib.wait import Pending, wait_for
 
 
@@ -45,10 +46,11 @@ def ensure_manager(
     if not is_member(leader, engine, role):
         check_quorum_after(count_managers(leader), managers=1)
         leader.swarm.reload()
-        engine.swarm.join(
-            remote_addrs=[f"{instances[manager].private_ip}:2377"],
-            join_token=leader.swarm.attrs["JoinTokens"]["Manager"],
-            advertise_addr=instances[role].private_ip,
+        join(
+            engine,
+            manager_ip=instances[manager].private_ip,
+            token=leader.swarm.attrs["JoinTokens"]["Manager"],
+            advertise_ip=instances[role].private_ip,
         )
         changes.add("node", role, "joined as a manager")
     elif not _is_manager(node := leader.nodes.get(node_id(engine))):

@@ -84,7 +84,7 @@ def ensure_rejoined(
     if _is_manager(leader, clients[role]) or _is_made_one_again(leader, clients[role], role):
         return changes
     if clients[role].info()["Swarm"]["LocalNodeState"] != "inactive":
-        clients[role].api.leave_swarm(force=True)  # as above: it may have no leader to ask
+        _leave(clients[role], role, 3 * timeout_s)
         changes.add("node", role, "left the Swarm that is no more")
     _forget(leader, instances[role], changes, timeout_s)
     changes.extend(ensure_manager(clients, instances, role))
@@ -98,6 +98,23 @@ def _is_manager(leader: docker.DockerClient, engine: docker.DockerClient) -> boo
     ours = node_id(engine)
     found = [node for node in leader.nodes.list() if node.id == ours]
     return bool(found and found[0].attrs.get("ManagerStatus"))
+
+
+def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
+    """
+    A manager whose Swarm is no more gives up asking its peers only after a while: asked anew.
+    """
+
+    def probe() -> bool | Pending:
+        if engine.info()["Swarm"]["LocalNodeState"] == "inactive":
+            return True
+        try:
+            engine.api.leave_swarm(force=True)
+        except APIError as error:
+            return Pending(str(error.explanation))
+        return True
+
+    wait_for(f"{role} leaves the Swarm that is no more", probe, timeout_s=timeout_s)
 
 
 def _is_made_one_again(leader: docker.DockerClient, engine: docker.DockerClient, role: str) -> bool:
@@ -127,7 +144,8 @@ def _forget(
             if address(node.attrs) != instance.private_ip:
                 continue
             try:
-                if node.attrs["Spec"]["Role"] == "manager":
+                # one that was forced out is to be a manager, and is none: it can go as it is
+                if node.attrs.get("ManagerStatus"):
                     node.update({**node.attrs["Spec"], "Role": "worker"})
                     return Pending("its record is to be that of a worker")
                 node.remove(force=True)

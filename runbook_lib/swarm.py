@@ -15,6 +15,7 @@ from runbook_lib.changes import Changes
 from runbook_lib.errors import ConflictError, NotFoundError
 from runbook_lib.instances import Instance
 from runbook_lib.parallel import for_each
+from runbook_lib.swarm_join import join
 from runbook_lib.wait import Pending, wait_for
 
 Clients = Mapping[str, docker.DockerClient]
@@ -42,18 +43,15 @@ def ensure_swarm(
     _wait_for_leader(leader)
     leader.swarm.reload()
     token = leader.swarm.attrs["JoinTokens"]["Worker"]
-    remote = [f"{instances[manager].private_ip}:2377"]
 
-    def join(role: str) -> None:
-        engine = clients[role]
-        if is_member(leader, engine, role):
+    def one(role: str) -> None:
+        if is_member(leader, clients[role], role):
             return
-        engine.swarm.join(
-            remote_addrs=remote, join_token=token, advertise_addr=instances[role].private_ip
-        )
+        ip = instances[role].private_ip
+        join(clients[role], manager_ip=instances[manager].private_ip, token=token, advertise_ip=ip)
         changes.add("node", role, "joined as a worker")
 
-    for_each("Nodes joined", {r: r for r in clients if r != manager}, join)
+    for_each("Nodes joined", {r: r for r in clients if r != manager}, one)
     _forget_dead_nodes(leader, clients, changes)
     return changes
 

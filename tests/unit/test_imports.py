@@ -95,7 +95,8 @@ RUNNER = {
 
 SIBLINGS = {
     "security_groups": {"security_group_rules"},  # one noun in two modules: the groups, their rules
-    "managers": {"swarm"},  # nodes of the Swarm, with the majority counted
+    "swarm": {"swarm_join"},  # engines join it
+    "managers": {"swarm", "swarm_join"},  # nodes of the Swarm, with the majority counted
     "stack": {"swarm"},  # a stack is deployed on the manager that the Swarm names
     "browser": {"web"},  # asks at the addresses, with the token
     "tiles_backup": {"backup_files"},  # puts in place what consists of these
