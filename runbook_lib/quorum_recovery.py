@@ -81,16 +81,15 @@ def ensure_rejoined(
     leader = find_manager(clients)
     if leader is None or role not in clients or not has_majority(leader):
         return changes
-    if _is_manager(leader, clients[role]) or _is_made_one_again(leader, clients[role], role):
-        return changes
-    if clients[role].info()["Swarm"]["LocalNodeState"] != "inactive":
-        _leave(clients[role], role, 3 * timeout_s)
-        changes.add("node", role, "left the Swarm that is no more")
-    _forget(leader, instances[role], changes, timeout_s)
-    changes.extend(ensure_manager(clients, instances, role))
+    engine = clients[role]
+    if not (_is_manager(leader, engine) or _is_made_one_again(leader, engine, role)):
+        if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
+            _leave(engine, role, 3 * timeout_s)
+            changes.add("node", role, "left the Swarm that is no more")
+        _forget(leader, instances[role], changes, timeout_s)
+        changes.extend(ensure_manager(clients, instances, role))
     if role in LABELS:
-        label = ensure_label(leader, node_id(clients[role]), "typeNode", LABELS[role])
-        changes.extend(label)
+        changes.extend(ensure_label(leader, node_id(engine), "typeNode", LABELS[role]))
     return changes
 
 
