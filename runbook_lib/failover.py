@@ -41,6 +41,8 @@ from runbook_lib.wait import Pending, wait_for
 
 REGISTRY = "registry"
 LEADER_TIMEOUT_S = 60.0
+_SILENT_LOOKS = 3
+"""In a row: one connection that is refused is no proof."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def fail_over(pair: Pair, timeout_s: float = 180) -> Changes:
     leader, backup = pair.leader, pair.instances[BACKUP]
     wait_for_new_leader(leader, pair.instances[MANAGER], LEADER_TIMEOUT_S)
     if find_master(leader, pair.instances) != BACKUP:
-        _wait_until_missed(leader, pair.instances[MANAGER])
+        _wait_until_missed(pair)
         # from here on the tiles on manager-backup are the ones in use: no copy over them
         tiles_backup.stop_timer(pair.connections[BACKUP])
         if get_node(leader, backup).attrs["Spec"]["Availability"] == "drain":
@@ -184,13 +186,24 @@ def _services(leader: docker.DockerClient, label: str) -> list[Service]:
     return leader.services.list(filters={"label": label})
 
 
-def _wait_until_missed(leader: docker.DockerClient, manager: Instance) -> None:
+def _wait_until_missed(pair: Pair) -> None:
+    """
+    Until its peers do not reach it; one that handed the lead over is no peer, and is asked itself.
+    """
+    manager, silent = pair.instances[MANAGER], 0
+    knock = (
+        f"timeout 2 bash -c '</dev/tcp/{manager.private_ip}/22' 2>/dev/null && echo open || true"
+    )
+
     def probe() -> bool | Pending:
-        node = get_node(leader, manager).attrs
-        # one that handed the lead over is no manager any more, and may be at work for a while
-        silent = node.get("ManagerStatus", {}).get("Reachability") == "unreachable"
-        gone = silent or node["Status"]["State"] == "down"
-        return gone or Pending("the Swarm still reaches it")
+        nonlocal silent
+        node = get_node(pair.leader, manager).attrs
+        peer = node.get("ManagerStatus") or {}
+        if node["Status"]["State"] == "down" or peer.get("Reachability") == "unreachable":
+            return True
+        answers = peer or "open" in run(pair.connections[BACKUP], knock)
+        silent = 0 if answers else silent + 1
+        return silent >= _SILENT_LOOKS or Pending("the Swarm still reaches it")
 
     wait_for(
         "The manager is missed",
