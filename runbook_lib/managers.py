@@ -4,9 +4,10 @@ The Swarm's managers: one more, one less, the quorum counted before each change.
 Source: section "Configurando el Swarm" of the guide, where `admin-web` joins as a manager.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import docker
+from docker.errors import APIError
 from docker.models.nodes import Node
 
 from runbook_lib.changes import Changes
@@ -111,7 +112,7 @@ def ensure_leader(
         changes.add("node", leading, "does not lead any more")
         return Pending(f"{leading} led")
 
-    wait_for(f"{role} leads", probe, timeout_s=timeout_s)
+    wait_for(f"{role} leads", _while_they_agree(probe), timeout_s=timeout_s)
     return changes
 
 
@@ -179,7 +180,21 @@ def _wait_until_demoted(
         demoted = not leader.nodes.get(node_id).attrs.get("ManagerStatus")
         return demoted or Pending(f"{role} still counts as a manager")
 
-    wait_for(f"{role} is a worker", probe, timeout_s=timeout_s)
+    wait_for(f"{role} is a worker", _while_they_agree(probe), timeout_s=timeout_s)
+
+
+def _while_they_agree(probe: Callable[[], bool | Pending]) -> Callable[[], bool | Pending]:
+    """
+    A probe that waits where nobody can be asked: the lead goes from one manager to another.
+    """
+
+    def patient() -> bool | Pending:
+        try:
+            return probe()
+        except APIError as error:
+            return Pending(str(error.explanation))
+
+    return patient
 
 
 def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
