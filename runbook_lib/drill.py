@@ -9,20 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from runbook_lib import drill_record, load_stack, load_tiles, process_signals, service_specs
-from runbook_lib.books import REJECTED, SURFACES, Books, merged, read_books, settle, throughput
+from runbook_lib import drill_record, load_stack, load_tiles, service_specs
+from runbook_lib.books import merged, settle, throughput
 from runbook_lib.browser import ask
+from runbook_lib.drill_books import listing, read, read_before_restore, stop_dealing, work_off
 from runbook_lib.drill_cluster import DrillCluster
 from runbook_lib.drill_evidence import Events, Outcome, judge, silent_workers, tiles_on_disk
 from runbook_lib.drill_pace import Load, Pace
 from runbook_lib.drill_times import replacement
-from runbook_lib.errors import CommandError, NotFoundError
+from runbook_lib.errors import NotFoundError
 from runbook_lib.failures import Failure
-from runbook_lib.ssh import run
 from runbook_lib.stack import wait_for_stack
 from runbook_lib.swarm_watch import watching
 from runbook_lib.wait import Pending, wait_for
@@ -31,8 +32,6 @@ from runbook_lib.web_probe import asking
 
 _WAIT_S = 0.25
 """Between two batches: short, so that a second in which little was dealt is no failure."""
-_EMPTY_LOOKS = 3
-"""In a row: the broker counts once a second."""
 
 
 @contextmanager
@@ -85,10 +84,10 @@ def perform(
         How long steadiness, recovery and working off may take, each.
     """
     here = load.here
-    _stop_dealing(here, lambda: None)
-    _work_off(load, limit_s)
+    stop_dealing(here, lambda: None)
+    work_off(load, limit_s)
     offset = _clock_offset(here)
-    began_at, there_before = datetime.now(UTC) + offset, tiles_on_disk(_listing(load))
+    began_at, there_before = datetime.now(UTC) + offset, tiles_on_disk(listing(load))
     solutions = here.solutions
     token = read_token(here.manager, f"{here.stacks.web}_tile-server")
     asked = asking(here.addresses, _some_tile(here, token), token)
@@ -99,20 +98,19 @@ def perform(
         steady_from = pace.wait_until_steady(least_tiles / 2, limit_s)
         failure, before = aim(), here.tasks()
         # a node that goes takes its logs along for a while, and maybe for good
-        books = [_read(here, began_at)]
+        books = [read(here, began_at)]
 
-        def note(phase: str) -> None:
-            drill_record.note(drill, phase, failure.name)
+        note = partial(drill_record.note, drill, broke=failure.name)
 
         def follow() -> tuple[datetime, list[dict[str, Any]], str]:
             probe.move(here.addresses)
             _wait_until_replaced(here, before, failure, limit_s)
             pace.wait_until_done(least_tiles, limit_s)
             ended, tasks = datetime.now(UTC), here.tasks()
-            _stop_dealing(here, lambda: books.append(_read(here, began_at)))
-            _work_off(load, limit_s)
-            books.append(_read(here, began_at))
-            return ended, tasks, _listing(load)
+            stop_dealing(here, lambda: books.append(read(here, began_at)))
+            work_off(load, limit_s)
+            books.append(read(here, began_at))
+            return ended, tasks, listing(load)
 
         watch.spare(failure.node)
         note(drill_record.BREAKING)
@@ -122,6 +120,7 @@ def perform(
             note(drill_record.BROKEN)
             time.sleep(failure.outage_s)
             followed = follow() if failure.heals else None
+            books += [] if failure.heals else read_before_restore(load, failure, began_at)
         finally:
             with load_stack.uninterrupted():
                 note(drill_record.RESTORING)
@@ -132,7 +131,7 @@ def perform(
         probe.move(here.addresses)
         for stack in (here.stacks.web, here.stacks.work):
             wait_for_stack(here.manager, stack, timeout_s=limit_s)
-        ended, tasks, listing = followed or follow()
+        ended, tasks, made = followed or follow()
     events = Events(
         steady_from + offset,
         broke + offset,
@@ -143,7 +142,7 @@ def perform(
         _shifted(probe.answers, offset),
         silent_workers(_log_of_admin(here, broke + offset)),
     )
-    account = settle(merged(books), tiles_on_disk(listing), there_before)
+    account = settle(merged(books), tiles_on_disk(made), there_before)
     outcome = judge(drill, failure, solutions, events, account, throughput(merged(books)))
     drill_record.keep(outcome)
     note(drill_record.SETTLED)
@@ -159,56 +158,6 @@ def _wait_until_replaced(
         return bool(back) or Pending("what failed does not run again yet")
 
     wait_for(f"{failure.name}: replaced", probe, timeout_s=limit_s)
-
-
-def _stop_dealing(here: DrillCluster, then: Callable[[], object]) -> None:
-    """
-    Deal no more; `then` is called while the dealers stand still.
-
-    A service that is scaled to none loses its containers, and their logs with them.
-    """
-    service = f"{here.stacks.work}_dealer"
-    dealers = process_signals.find_containers(here.manager, service)
-    for dealer in dealers:
-        process_signals.send(dealer, "SIGSTOP")
-    then()
-    service_specs.scale(here.manager, service, 0)
-    for dealer in dealers:
-        process_signals.end(dealer)
-
-
-def _read(here: DrillCluster, since: datetime) -> Books:
-    """
-    The books as the nodes have them that can be reached now.
-    """
-    return read_books({here.master: here.manager}, here.stacks.work, since)
-
-
-def _work_off(load: Load, limit_s: float) -> None:
-    """
-    Wait until nothing is under way.
-    """
-    here, empty = load.here, 0
-    dealer = f"{here.stacks.work}_dealer"
-    broker = here.broker
-
-    def probe() -> bool | Pending:
-        nonlocal empty
-        try:
-            left = load_stack.waiting(broker) + service_specs.running(here.manager, dealer)
-        except (CommandError, NotFoundError) as error:
-            return Pending(str(error).splitlines()[0])
-        empty = 0 if left else empty + 1
-        return empty >= _EMPTY_LOOKS or Pending(f"{left} messages left")
-
-    wait_for("Everything dealt is worked off", probe, timeout_s=limit_s, poll_s=1)
-
-
-def _listing(load: Load) -> str:
-    layers = " ".join((*SURFACES, REJECTED))
-    names = "-name '[!.]*.png' -o -name '[!.]*.json'"
-    script = f"cd {load.folder} && find {layers} {names} 2>/dev/null || true"
-    return run(load.here.disk, script, sudo=True)
 
 
 def _log_of_admin(here: DrillCluster, since: datetime) -> str:

@@ -5,6 +5,7 @@ Services run on without a majority, but nothing can be changed and nothing that 
 Source: https://docs.docker.com/engine/swarm/admin_guide/#recover-from-losing-the-quorum
 """
 
+import time
 from collections.abc import Mapping
 
 import docker
@@ -19,6 +20,7 @@ from runbook_lib.wait import Pending, wait_for
 
 LABELS = {"admin-web": "master-web"}
 """What 07 writes on the node, which the map is placed by; a node that joins anew has no label."""
+_SNAPSHOT_S = 1.0
 _NO_LEADER, _NOT_YET = "leader", "context deadline exceeded"
 
 
@@ -66,7 +68,25 @@ def force_new_cluster(
         return has_majority(manager) or Pending("no leader yet")
 
     wait_for(f"{instance.role} leads", probe, timeout_s=timeout_s)
+    _forget_past(manager)
     return changes
+
+
+def _forget_past(manager: docker.DockerClient) -> None:
+    """
+    Let the manager write its state down and drop the log that led to it.
+
+    Who joins would replay that log, with every manager that came and was forced out since the Swarm
+    began, and calls each of them: for half a minute and longer, in which the one that leads can
+    change nothing and in the end gives up. The log is dropped as entries come, so these settings,
+    which are put back, are what drops it.
+    """
+    usual = manager.api.inspect_swarm()["Spec"]["Raft"]
+    for raft in ({**usual, "SnapshotInterval": 1, "LogEntriesForSlowFollowers": 1}, usual):
+        held = manager.api.inspect_swarm()
+        spec = {**held["Spec"], "Raft": raft}
+        manager.api.update_swarm(version=held["Version"]["Index"], swarm_spec=spec)
+        time.sleep(_SNAPSHOT_S)
 
 
 def ensure_rejoined(
