@@ -93,8 +93,8 @@ def noticed(events: Events, failure: Failure, found: Replacement) -> tuple[str, 
         times = seen.loc[(seen["role"] == role) & (seen["state"] == state), "time"]
         return times.iloc[0].to_pydatetime() if len(times) else None
 
-    if not failure.heals:
-        return OPERATOR, first(SWARM, NO_LEADER)
+    if not failure.heals:  # a leader that has lost the others says first that they are down
+        return OPERATOR, _first_of(first(SWARM, NO_LEADER), first(failure.node, "down"))
     evidence = {
         KEEP_ALIVE: min(
             (events.replaced[t] for t in failure.hit if t in events.replaced), default=None
@@ -212,6 +212,10 @@ def _moments(
 
 def _earlier(seen: datetime | None, limit: datetime | None) -> datetime | None:
     return min(seen, limit) if seen and limit else seen
+
+
+def _first_of(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment), default=None)
 
 
 def _since(events: Events, moment: datetime | None) -> float | None:

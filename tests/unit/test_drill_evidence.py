@@ -96,6 +96,12 @@ def test_where_nobody_is_left_to_act_the_operator_is():
     assert (OPERATOR, at(21)) == noticed(seen, failure(node="manager", heals=False), Replacement())
 
 
+def test_a_leader_that_has_lost_the_others_says_first_that_they_are_down():
+    seen = events(swarm=[(33, "manager", "down"), (40, "the Swarm", "no leader")])
+
+    assert (OPERATOR, at(33)) == noticed(seen, failure(node="manager", heals=False), Replacement())
+
+
 def test_a_new_leader_is_another_one_before_anything_was_restored():
     swarm = "the Swarm"
     lost = failure(node="manager")
