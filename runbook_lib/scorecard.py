@@ -129,12 +129,12 @@ class Scorecard:
         lost, published = (sum(getattr(r, n) for r in self.results) for n in ("lost", "published"))
         return (
             f"{len(self.results)} breaks, {lost} of {published:,} tiles lost; work stood still "
-            f"longest, {worst.pause_s:.0f} s, with the {worst.broke} ({_solutions(worst)})"
+            f"longest, {worst.pause_s:.0f} s, with {worst.broke} ({_solutions(worst)})"
         )
 
     def _repr_html_(self) -> str:
         shown = table(self.results).rename(columns=_WORDS)
-        return f"<p><b>{self.finding}</b></p>{shown.to_html(index=False, border=0)}"
+        return f"<p><b>{self.finding}</b></p>{shown.to_html(index=False, border=0, justify="left")}"
 
 
 def table(results: Sequence[Result]) -> pd.DataFrame:

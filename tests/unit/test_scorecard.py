@@ -85,7 +85,7 @@ def test_the_scorecard_says_what_it_shows():
 
     assert (
         "2 breaks, 2 of 5,200 tiles lost; work stood still longest, 15 s, "
-        "with the rabbitmq killed (as the guide has it)"
+        "with rabbitmq killed (as the guide has it)"
     ) == Scorecard([RESULT, after]).finding
     assert "no drill yet" == Scorecard([]).finding
 
