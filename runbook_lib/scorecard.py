@@ -134,7 +134,8 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         shown = table(self.results).rename(columns=_WORDS)
-        return f"<p><b>{self.finding}</b></p>{shown.to_html(index=False, border=0, justify="left")}"
+        drawn = shown.to_html(index=False, border=0, justify="left")
+        return f"<p><b>{self.finding}</b></p>{drawn}"
 
 
 def table(results: Sequence[Result]) -> pd.DataFrame:
