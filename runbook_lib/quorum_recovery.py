@@ -77,9 +77,10 @@ def _forget_past(manager: docker.DockerClient) -> None:
     Let the manager write its state down and drop the log that led to it.
 
     Who joins would replay that log, with every manager that came and was forced out since the Swarm
-    began, and calls each of them: for half a minute and longer, in which the one that leads can
-    change nothing and in the end gives up. The log is dropped as entries come, so these settings,
-    which are put back, are what drops it.
+    began, itself among them. Seen: half a minute and longer, in which a Swarm of two managers can
+    be asked for nothing, and the one that leads gives up in the end. From what was written down it
+    takes a tenth of a second. The log is dropped as entries come, so these settings, which are put
+    back, are what drops it.
     """
     usual = manager.api.inspect_swarm()["Spec"]["Raft"]
     for raft in ({**usual, "SnapshotInterval": 1, "LogEntriesForSlowFollowers": 1}, usual):
@@ -148,7 +149,7 @@ def _is_made_one_again(leader: docker.DockerClient, engine: docker.DockerClient,
     def probe() -> bool | Pending:
         return _is_manager(leader, engine) or Pending("it is a worker yet")
 
-    return wait_for(f"{role} is a manager again", probe, timeout_s=60)
+    return wait_for(f"{role} is a manager again", probe, timeout_s=90)
 
 
 def _forget(

@@ -151,7 +151,7 @@ def get_manager(clients: Clients, manager: str = "manager") -> docker.DockerClie
 
 
 def _wait_until_manager_again(
-    client: docker.DockerClient | None, timeout_s: float = 30
+    client: docker.DockerClient | None, timeout_s: float = 90
 ) -> docker.DockerClient | None:
     """
     One that handed the lead over as it was shut down is made a manager again by the others.
