@@ -30,12 +30,17 @@ leads() {{
   [ "$(timeout 5 docker node inspect self --format '{{{{.ManagerStatus.Leader}}}}' 2>&1)" = true ]
 }}
 
+# the Swarm may have written the node since the command read it
+update() {{
+  for _ in 1 2 3 4 5; do docker node update "$@" && return; done
+}}
+
 keep() {{
   docker node inspect $(docker node ls --quiet) --format \\
     '{{{{.ID}}}} {{{{.Status.State}}}} {{{{index .Spec.Labels "{LABEL}"}}}}' |
   while read -r node state label; do
     [ "$state $label" = "ready yes" ] || continue
-    docker node update --role manager --label-rm {LABEL} "$node"
+    update --role manager --label-rm {LABEL} "$node"
   done
 }}
 
@@ -43,7 +48,7 @@ go() {{
   said=$(docker node ls --filter role=manager --format '{{{{.ManagerStatus}}}}')
   others=$(grep -cx Reachable <<<"$said")
   [ "$others" -ge 2 ] || return 0  # of two managers none can be spared
-  docker node update --role worker --label-add {LABEL}=yes \\
+  update --role worker --label-add {LABEL}=yes \\
     "$(docker info --format '{{{{.Swarm.NodeID}}}}')"
   for _ in $(seq 80); do  # it hears of it, and hands over
     [ "$(docker info --format '{{{{.Swarm.ControlAvailable}}}}')" = true ] || break

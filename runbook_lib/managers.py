@@ -12,6 +12,7 @@ from docker.models.nodes import Node
 
 from runbook_lib.changes import Changes
 from runbook_lib.instances import Instance
+from runbook_lib.node_specs import change_spec
 from runbook_lib.quorum import Quorum, check_quorum_after
 from runbook_lib.swarm import Clients, address, find_manager, is_member, node_id
 from runbook_lib.swarm_join import join
@@ -162,7 +163,7 @@ def _is_manager(node: Node) -> bool:
 
 
 def _set_role(node: Node, role: str) -> None:
-    node.update({**node.attrs["Spec"], "Role": role})
+    change_spec(node, {"Role": role})
 
 
 def _nodes_at(leader: docker.DockerClient, private_ip: str) -> list[Node]:

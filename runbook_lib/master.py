@@ -16,6 +16,7 @@ from docker.models.services import Service
 from runbook_lib.changes import Changes
 from runbook_lib.errors import ConflictError, NotFoundError
 from runbook_lib.instances import Instance
+from runbook_lib.node_specs import change_spec
 from runbook_lib.swarm import address
 from runbook_lib.wait import Pending, wait_for
 
@@ -150,7 +151,7 @@ def set_node(
     spec: dict[str, Any] = node.attrs["Spec"]
     labels = {**spec.get("Labels", {}), LABEL: label}
     if spec.get("Labels", {}) != labels or spec["Availability"] != availability:
-        node.update({**spec, "Labels": labels, "Availability": availability})
+        change_spec(node, {"Labels": labels, "Availability": availability})
         changes.add("node", instance.role, f"{LABEL}={label}, {availability}")
     return changes
 

@@ -96,11 +96,15 @@ RUNNER = {
 SIBLINGS = {
     "security_groups": {"security_group_rules"},  # one noun in two modules: the groups, their rules
     "swarm": {"swarm_join"},  # engines join it
-    "managers": {"swarm", "swarm_join"},  # nodes of the Swarm, with the majority counted
+    "managers": {
+        "node_specs",
+        "swarm",
+        "swarm_join",
+    },  # nodes of the Swarm, with the majority counted
     "stack": {"swarm"},  # a stack is deployed on the manager that the Swarm names
     "browser": {"web"},  # asks at the addresses, with the token
     "tiles_backup": {"backup_files"},  # puts in place what consists of these
-    "master": {"swarm"},  # a label on a node of the Swarm
+    "master": {"node_specs", "swarm"},  # a label on a node of the Swarm
     "standby": {"images", "master"},  # has what the services that may move need
     "failover": {"master", "standby", "swarm", "tiles_backup"},  # moves them all, in order
     "broker_cluster": {"broker", "swarm"},  # three of the one, on labelled nodes of the other
