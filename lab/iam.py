@@ -19,7 +19,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
 
 from lab.access import Ask, ec2_asks
+from lab.iam_access import associated_instance, iam_asks, pass_role_asks
 from lab.policy import Verdict, evaluate, statements_of
+from lab.roles import bucket_statements
 from lab.wire import error_response
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,12 @@ S3_ACTIONS = {
     "s3:HeadObject": "s3:GetObject",
     "s3:HeadBucket": "s3:ListBucket",
     "s3:ListObjects": "s3:ListBucket",
+}
+
+# By the parameter that names a setting of a bucket: the action that looks, and that which changes.
+S3_SETTINGS = {
+    "encryption": ("GetEncryptionConfiguration", "PutEncryptionConfiguration"),
+    "publicAccessBlock": ("GetBucketPublicAccessBlock", "PutBucketPublicAccessBlock"),
 }
 
 moto_check = IAMRequestBase.check_action_permitted
@@ -62,6 +70,8 @@ def check_action_permitted(self: IAMRequestBase, resource: str) -> None:
         for policy in self._access_key.collect_policies()
         for statement in statements_of(IAMPolicy(policy)._policy_json)
     ]
+    if self._service == "s3":  # in one account, either of the two may give the right
+        statements += bucket_statements(self._access_key.arn, resource)
     for ask in _asks(self, resource):
         verdict = evaluate(statements, ask.action, ask.resource, ask.context)
         if verdict is not Verdict.ALLOWED:
@@ -82,6 +92,10 @@ def authorize_s3(
     Replace moto's method: without a signature, only what the bucket's policy gives to all.
     """
     headers: Mapping[str, str] = self.headers  # type: ignore[attr-defined] # of moto's responses
+    data, asked = self.data, self.querystring  # type: ignore[attr-defined] # of moto's responses
+    for parameter, (look, change) in S3_SETTINGS.items():
+        if parameter in asked and not key_name:  # moto takes these for the whole bucket
+            data["Action"] = look if self.method == "GET" else change  # type: ignore[attr-defined] # of moto's responses
     if "Authorization" in headers:
         moto_s3_check(self, bucket_name, key_name)
         return
@@ -131,19 +145,22 @@ def check_canned(request: Request, action: str, body: bytes) -> None:
 
 
 def _asks(request: IAMRequestBase, resource: str) -> list[Ask]:
+    action = request._action.partition(":")[2]
     if request._service == "ec2":
-        form = {
-            key: str(value[0] if isinstance(value, list) else value)
-            for key, value in request._data.items()
-        }
-        return ec2_asks(
-            request._action.partition(":")[2],
+        form = _flat(request._data)
+        backend = ec2_backends[request.account_id][request._region]
+        form |= associated_instance(backend, form.get("AssociationId", ""))
+        asks = ec2_asks(
+            action,
             form,
             region=request._region,
             account=request.account_id,
             tags_of=lambda kind, name: _tags_of(request, kind, name),
         )
+        return asks + pass_role_asks(form.get("IamInstanceProfile.Name", ""))
     context: dict[str, Any] = {"aws:RequestedRegion": request._region}
+    if request._service == "iam":
+        return iam_asks(action, _flat(request._data), context)
     if request._service == "ssm":
         names = _parameter_names(request._body)
         prefix = f"arn:aws:ssm:{request._region}"
@@ -153,6 +170,10 @@ def _asks(request: IAMRequestBase, resource: str) -> list[Ask]:
     if request._service == "s3":
         return [Ask(S3_ACTIONS.get(request._action, request._action), resource, context)]
     return [Ask(request._action, resource, context)]
+
+
+def _flat(data: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(one[0] if isinstance(one, list) else one) for key, one in data.items()}
 
 
 def _tags_of(request: IAMRequestBase, kind: str, name: str) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from werkzeug.wrappers import Request, Response
 
 from lab.instances import LabInstance
+from lab.roles import RoleKeys
 from lab.wire import text_response
 
 TOKEN_PATH = "/latest/api/token"  # noqa: S105 (a path)
@@ -26,6 +27,7 @@ class MetadataService:
 
     def __init__(self, find_instances: Callable[[], Iterable[LabInstance]]) -> None:
         self._find_instances = find_instances
+        self._keys = RoleKeys()
         self._tokens: dict[str, tuple[str, float]] = {}  # token: (instance id, valid until)
 
     def answer(self, request: Request) -> Response:
@@ -39,7 +41,8 @@ class MetadataService:
             return text_response("", 405)
         if not self._admitted(request, instance):
             return text_response("", 401)
-        found = find_metadata(metadata_of(instance), request.path.removeprefix("/latest/"))
+        values = metadata_of(instance) | self._keys.metadata_of(instance)
+        found = find_metadata(values, request.path.removeprefix("/latest/"))
         return text_response("", 404) if found is None else text_response(found)
 
     def _new_token(self, request: Request, instance: LabInstance) -> Response:

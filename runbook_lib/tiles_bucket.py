@@ -1,0 +1,165 @@
+"""
+The bucket of a cluster's tiles: found by its name, ours by its tag, closed to everybody else.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from botocore.exceptions import ClientError
+
+from runbook_lib.bucket_settings import (
+    PUBLIC_ACCESS,
+    Bucket,
+    access_policy,
+    read_policy,
+    read_settings,
+    wanted_settings,
+)
+from runbook_lib.changes import Changes
+from runbook_lib.errors import ConflictError
+from runbook_lib.instances import CLUSTER_TAG
+from runbook_lib.progress import Progress
+from runbook_lib.wait import Pending, wait_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class Content:
+    """
+    How much a bucket holds; a folder is what its keys have in common, and costs a listing.
+    """
+
+    objects: int
+    folders: int
+    mib: float
+
+
+def exists(s3: "S3Client", bucket: Bucket) -> bool:
+    """
+    Whether the bucket is there.
+
+    Raises
+    ------
+    ConflictError
+        Where another account has the name.
+    """
+    try:
+        s3.head_bucket(Bucket=bucket.name, ExpectedBucketOwner=bucket.account)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchBucket", "NotFound"):
+            return False
+        raise ConflictError(
+            f"expected {bucket.name} to be ours or nobody's",
+            evidence=str(error),
+            next_step="compare your rights with params/iam-policy.json, or choose another cluster",
+        ) from error
+    return True
+
+
+def ensure_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
+    """
+    Make the bucket: tagged, encrypted, and closed to the public whatever a policy says.
+    """
+    changes = Changes()
+    if not exists(s3, bucket):
+        elsewhere: Any = {"CreateBucketConfiguration": {"LocationConstraint": bucket.region}}
+        s3.create_bucket(Bucket=bucket.name, **({} if bucket.region == "us-east-1" else elsewhere))
+        changes.add("bucket", bucket.name, "made")
+    now, wanted = read_settings(s3, bucket), wanted_settings(bucket)
+    if now["tags"] != wanted["tags"]:
+        _refuse_strangers(s3, bucket, now["tags"])
+        tags: Any = [{"Key": key, "Value": value} for key, value in wanted["tags"].items()]
+        s3.put_bucket_tagging(Bucket=bucket.name, Tagging={"TagSet": tags})
+        changes.add("bucket", bucket.name, "tagged")
+    if now["public access"] != wanted["public access"]:
+        closed: Any = PUBLIC_ACCESS
+        s3.put_public_access_block(Bucket=bucket.name, PublicAccessBlockConfiguration=closed)
+        changes.add("bucket", bucket.name, "public access blocked")
+    if now["encryption"] != wanted["encryption"]:
+        rule: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        s3.put_bucket_encryption(
+            Bucket=bucket.name, ServerSideEncryptionConfiguration={"Rules": [rule]}
+        )
+        changes.add("bucket", bucket.name, "encrypted by default")
+    return changes
+
+
+def settings_table(s3: "S3Client", bucket: Bucket) -> pd.DataFrame:
+    """
+    What the bucket is like, and should be; columns: setting, wanted, actual, equal.
+    """
+    now, wanted = read_settings(s3, bucket), wanted_settings(bucket)
+    rows = [(name, str(wanted[name]), str(now[name]), now[name] == wanted[name]) for name in wanted]
+    return pd.DataFrame(rows, columns=["setting", "wanted", "actual", "equal"])
+
+
+def ensure_access(s3: "S3Client", bucket: Bucket, role_arn: str, timeout_s: float = 60) -> Changes:
+    """
+    Let one role read and write here: by the bucket's policy, so that the role needs none.
+    """
+    changes = Changes()
+    wanted = access_policy(bucket, role_arn)
+    if read_policy(s3, bucket) == wanted:
+        return changes
+
+    def probe() -> bool | Pending:
+        try:
+            s3.put_bucket_policy(Bucket=bucket.name, Policy=json.dumps(wanted))
+        except ClientError as error:  # a role that was made just now is not known everywhere
+            if error.response["Error"]["Code"] != "MalformedPolicy":
+                raise
+            return Pending("S3 does not know the role yet")
+        return True
+
+    wait_for("The bucket knows the role", probe, timeout_s=timeout_s, poll_s=2)
+    changes.add("bucket", bucket.name, f"opened to {role_arn.rpartition('/')[2]}")
+    return changes
+
+
+def content(s3: "S3Client", bucket: Bucket) -> Content:
+    """
+    How many objects the bucket holds, and how much; none where there is no bucket.
+    """
+    if not exists(s3, bucket):
+        return Content(0, 0, 0.0)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name)
+    found = [one for page in pages for one in page.get("Contents", [])]
+    folders = {str(above) for one in found for above in PurePosixPath(one["Key"]).parents}
+    mib = round(sum(one["Size"] for one in found) / 2**20, 1)
+    return Content(len(found), len(folders), mib)
+
+
+def remove_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
+    """
+    Delete the bucket with all that is in it: whoever calls has seen to what that is.
+    """
+    changes = Changes()
+    if not exists(s3, bucket):
+        return changes
+    _refuse_strangers(s3, bucket, read_settings(s3, bucket)["tags"])
+    count = 0
+    with Progress(f"{bucket.name} emptied"):
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name):
+            keys: Any = [{"Key": one["Key"]} for one in page.get("Contents", [])]
+            if keys:
+                s3.delete_objects(Bucket=bucket.name, Delete={"Objects": keys, "Quiet": True})
+            count += len(keys)
+    s3.delete_bucket(Bucket=bucket.name)
+    changes.add("bucket", bucket.name, f"deleted, with {count} objects")
+    return changes
+
+
+def _refuse_strangers(s3: "S3Client", bucket: Bucket, tags: dict[str, str]) -> None:
+    if tags.get(CLUSTER_TAG) == bucket.cluster:
+        return
+    if tags or s3.list_objects_v2(Bucket=bucket.name, MaxKeys=1)["KeyCount"]:
+        raise ConflictError(
+            f"expected {bucket.name} to carry {CLUSTER_TAG}={bucket.cluster}; it does not",
+            evidence=f"its tags: {tags}",
+            next_step="look at it in the S3 console: this runbook did not make it",
+        )

@@ -1,0 +1,155 @@
+"""
+What S3 costs in throughput: an updater's and a tile server's work, on it and on the local disk.
+
+In the services' own image, with an updater's eight threads, CPU and memory; the two places take
+turns in one run, so that whatever else the machine does falls on both.
+"""
+
+import json
+from typing import Any
+
+import docker
+import pandas as pd
+
+from runbook_lib.charts import alt
+from runbook_lib.errors import NotFoundError
+from runbook_lib.progress import Progress
+from runbook_lib.tiles import VOLUME
+from runbook_lib.volume_users import find_users
+
+DISK, S3 = "local disk", "S3"
+WRITE, READ = "results written", "tiles read"
+
+# runs in a container of the services' image
+_WORK = """
+import itertools, json, shutil, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from geodiff.tiles import SURFACES, write_atomic
+count, rounds = int(sys.argv[1]), int(sys.argv[2])
+found = (f for s in SURFACES for f in sorted(Path("/tiles", s).glob("*/*/*/*.png")))
+pool = ThreadPoolExecutor(8)
+bodies = list(pool.map(Path.read_bytes, itertools.islice(found, count)))
+places = [("local disk", Path("/disk/.speed")), ("S3", Path("/tiles/.speed"))]
+rows = []
+for number in range(rounds):
+    for where, root in places if number % 2 == 0 else places[::-1]:
+        shutil.rmtree(root, ignore_errors=True)
+        names = [root / str(number) / f"{n}.png" for n in range(len(bodies))]
+        began = time.perf_counter()
+        new = sum(pool.map(write_atomic, names, bodies))
+        written = time.perf_counter()
+        equal = sum(map(bytes.__eq__, pool.map(Path.read_bytes, names), bodies))
+        read = time.perf_counter()
+        shutil.rmtree(root)
+        rows.append((number + 1, where, "results written", new, written - began))
+        rows.append((number + 1, where, "tiles read", equal, read - written))
+print(json.dumps({"files": len(bodies), "rows": rows}))
+"""
+
+
+def measure_speed(
+    manager: docker.DockerClient, leader: docker.DockerClient, *, count: int, rounds: int
+) -> pd.DataFrame:
+    """
+    Write and read `count` real results in each place, `rounds` times.
+
+    Columns: round, where, work, files (asked for), done (written anew, or read back as they were
+    written), seconds, per_s. The disk's folder is one of the engine's own volumes.
+
+    Raises
+    ------
+    NotFoundError
+        Where no updater is deployed: its image has the code that is measured.
+    """
+    updater = next((s for s in find_users(leader, VOLUME) if "updater" in str(s.name)), None)
+    if updater is None:
+        raise NotFoundError(
+            f"expected a service updater that uses {VOLUME}", next_step="run 06_work_stack"
+        )
+    task: dict[str, Any] = updater.attrs["Spec"]["TaskTemplate"]
+    limits = task["Resources"]["Limits"]
+    disk = manager.volumes.create()
+    with Progress(f"{count} results, {rounds} times on each of the two"):
+        try:
+            _hand_over(manager, task["ContainerSpec"]["Image"], str(disk.name))
+            said = manager.containers.run(
+                task["ContainerSpec"]["Image"],
+                ["-c", _WORK, str(count), str(rounds)],
+                entrypoint="python",
+                user="1000:1000",
+                volumes={
+                    VOLUME: {"bind": "/tiles", "mode": "rw"},
+                    str(disk.name): {"bind": "/disk", "mode": "rw"},
+                },
+                nano_cpus=limits["NanoCPUs"],
+                mem_limit=limits["MemoryBytes"],
+                network_mode="none",
+                read_only=True,
+                remove=True,
+            )
+        finally:
+            disk.remove(force=True)
+    seen = json.loads(said)
+    rows = pd.DataFrame(seen["rows"], columns=["round", "where", "work", "done", "seconds"])
+    rows.insert(3, "files", seen["files"])
+    rows["per_s"] = (rows["files"] / rows["seconds"]).round(1)
+    rows["seconds"] = rows["seconds"].round(2)
+    return rows
+
+
+def ratio_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """
+    The median of the rounds; columns: work, local disk, S3 (files a second), times_slower.
+    """
+    medians = rows.pivot_table(index="work", columns="where", values="per_s", aggfunc="median")
+    table = medians.reindex([WRITE, READ])[[DISK, S3]]
+    table["times_slower"] = (table[DISK] / table[S3]).round(2)
+    return table.reset_index()
+
+
+def finding(table: pd.DataFrame) -> str:
+    """
+    The ratio in words.
+    """
+    slower = table.set_index("work")["times_slower"]
+    return (
+        f"On S3 an updater writes {slower[WRITE]:.3g} times slower than on the disk, "
+        f"and reading is {slower[READ]:.3g} times slower"
+    )
+
+
+def plot_speed(rows: pd.DataFrame) -> alt.VConcatChart:
+    """
+    Every round as a point, the median as a bar; the title is the finding.
+    """
+    colour = alt.Color("where:N", title=None, scale=alt.Scale(range=["#5b7f95", "#d9822b"]))
+    panels = []
+    for work in (WRITE, READ):
+        chart = alt.Chart(rows[rows["work"] == work]).encode(
+            y=alt.Y("where:N", title=None, sort=[DISK, S3]), color=colour
+        )
+        bars = chart.mark_bar(height=18).encode(
+            x=alt.X("median(per_s):Q", title=f"{work} a second, 8 threads, an updater's CPU")
+        )
+        points = chart.mark_point(size=50, filled=True, color="#222").encode(
+            x="per_s:Q", color=alt.value("#222")
+        )
+        panels.append((bars + points).properties(width=520, height=64))
+    drawn: alt.VConcatChart = alt.vconcat(*panels, title=finding(ratio_table(rows)))
+    return drawn
+
+
+def _hand_over(manager: docker.DockerClient, image: str, volume: str) -> None:
+    """
+    Give the disk's volume to the user that the services run as; a new one is root's.
+    """
+    manager.containers.run(
+        image,
+        ["1000:1000", "/disk"],
+        entrypoint="chown",
+        user="0:0",
+        volumes={volume: {"bind": "/disk", "mode": "rw"}},
+        network_mode="none",
+        remove=True,
+    )
