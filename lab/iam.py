@@ -41,7 +41,6 @@ S3_SETTINGS = {
 
 moto_check = IAMRequestBase.check_action_permitted
 moto_s3_check = ActionAuthenticatorMixin._authenticate_and_authorize_s3_action
-moto_bucket_permission = FakeBucket.get_permission
 
 
 class Unauthorized(HTTPException):
@@ -97,7 +96,8 @@ def authorize_s3(
         if parameter in asked and not key_name:  # moto takes these for the whole bucket
             data["Action"] = look if self.method == "GET" else change  # type: ignore[attr-defined] # of moto's responses
     if "Authorization" in headers:
-        moto_s3_check(self, bucket_name, key_name)
+        many = data.get("Action") == "DeleteObject" and not key_name  # one request, many objects
+        moto_s3_check(self, bucket_name, "*" if many else key_name)
         return
     action = self._get_action()  # type: ignore[attr-defined] # of moto's responses
     if not is_public(f"s3:{action}", bucket_name or "", key_name or ""):
@@ -106,12 +106,16 @@ def authorize_s3(
 
 def bucket_permission(self: FakeBucket, action: str, resource: str) -> PermissionResult:
     """
-    Replace moto's method: it asks for actions that no policy has a name for.
+    Replace moto's method: what the bucket's policy says of everybody, with principals and
+    conditions; moto heeds neither, and asks for actions that no policy has a name for.
     """
-    permission: PermissionResult = moto_bucket_permission(
-        self, S3_ACTIONS.get(action, action), resource
-    )
-    return permission
+    asked = S3_ACTIONS.get(action, action)
+    verdict = evaluate(bucket_statements("anonymous", resource), asked, resource, {})
+    return {
+        Verdict.ALLOWED: PermissionResult.PERMITTED,
+        Verdict.DENIED: PermissionResult.DENIED,
+        Verdict.NOT_ALLOWED: PermissionResult.NEUTRAL,
+    }[verdict]
 
 
 def is_public(action: str, bucket_name: str, key_name: str) -> bool:

@@ -18,6 +18,12 @@ PROGRAM = "/usr/local/lib/tiles-backup/backup.py"
 
 # the services write as uid 1000, so the copy has to belong to it, and so does the key that fetches
 PREPARE = f"""
+for directory in {{directories}}; do
+  if findmnt --noheadings --mountpoint $directory >/dev/null; then
+    echo "$directory is a mount: run 36_remove_tiles_on_s3 first, or do without this backup" >&2
+    exit 1
+  fi
+done
 command -v rsync >/dev/null || {{{{
   export DEBIAN_FRONTEND=noninteractive
   apt-get -o DPkg::Lock::Timeout=600 -qq update >/dev/null

@@ -19,7 +19,9 @@ from runbook_lib.wait import Pending, wait_for
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-PATH = "/runbook/"  # params/iam-policy.json gives rights below it
+# params/iam-policy.json gives rights on these names. Not on a path: that of a role which is not
+# there yet is unknown to IAM, and looking for it would be refused.
+PREFIX = "runbook-tiles-"
 _TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -36,7 +38,7 @@ def role_name(cluster: str) -> str:
     """
     The name of the role, and of its instance profile.
     """
-    return f"{cluster}-tiles"
+    return f"{PREFIX}{cluster}"
 
 
 def find_role(iam: Any, cluster: str) -> str:  # noqa: ANN401 - a boto3 client
@@ -56,11 +58,11 @@ def ensure_role(iam: Any, cluster: str) -> Changes:  # noqa: ANN401 - a boto3 cl
     tags = [{"Key": CLUSTER_TAG, "Value": cluster}, {"Key": ROLE_TAG, "Value": "tiles"}]
     if not find_role(iam, cluster):
         trust = json.dumps(_TRUST)
-        iam.create_role(RoleName=name, Path=PATH, AssumeRolePolicyDocument=trust, Tags=tags)
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, Tags=tags)
         changes.add("role", name, "made")
     profile = _profile(iam, name)
     if profile is None:
-        iam.create_instance_profile(InstanceProfileName=name, Path=PATH, Tags=tags)
+        iam.create_instance_profile(InstanceProfileName=name, Tags=tags)
         changes.add("instance profile", name, "made")
     if not (profile or {}).get("Roles"):
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)

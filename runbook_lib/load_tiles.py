@@ -37,7 +37,8 @@ for surface in (s for s in os.listdir(root) if raw and not s.startswith(".")):
     found = [os.stat(f).st_blocks * 512 for f in files(surface, raw[0])]
     sizes[surface] = sum(found) / len(found) if found else 0
 disk = os.statvfs(root)
-print(json.dumps({"dates": len(raw), "tiles": sum(1 for _ in files("RAW", raw[0])) if raw else 0,
+here = os.stat(root).st_dev == os.stat(os.path.dirname(sys.argv[2])).st_dev
+print(json.dumps({"here": here, "dates": len(raw), "tiles": sum(1 for _ in files("RAW", raw[0])) if raw else 0,
     "sizes": sizes, "free": disk.f_bavail * disk.f_frsize, "inodes": disk.f_favail}))
 """
 
@@ -84,10 +85,16 @@ def get_room(manager: fabric.Connection, data: DataSet, most_tiles: int) -> Room
     Raises
     ------
     ConflictError
-        Where the disk has no room, or there is no tile to link.
+        Where the disk has no room, there is no tile to link, or the tiles are on S3.
     """
-    script = f"python3 -c {shlex.quote(_MEASURE)} {shlex.quote(data.directory)}"
+    script = f"python3 -c {shlex.quote(_MEASURE)} {shlex.quote(data.directory)} {FOLDER}"
     seen = json.loads(run(manager, script, sudo=True))
+    if not seen["here"]:
+        raise ConflictError(
+            f"expected {data.directory} on the manager's disk; hard links to elsewhere cannot be",
+            evidence="it is a mount: 31_tiles_on_s3 was run",
+            next_step="run 36_remove_tiles_on_s3 first",
+        )
     if not seen["tiles"]:
         raise ConflictError(
             f"expected RAW tiles in {data.directory}; there are none", next_step="run 04_tiles"

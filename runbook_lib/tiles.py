@@ -170,10 +170,23 @@ def remove_tiles(
 ) -> Changes:
     """
     Remove the volume, the tiles and the parts; None stands for an instance or engine that is gone.
+
+    Raises
+    ------
+    ConflictError
+        Where the folder is a mount: what would be removed is not the manager's alone.
     """
     changes = Changes()
     if connection is None:
         return changes
+    look = (
+        f"findmnt --noheadings --output SOURCE --mountpoint {shlex.quote(data.directory)} || true"
+    )
+    if source := run(connection, look, sudo=True).strip():
+        raise ConflictError(
+            f"expected {data.directory} to be on the manager's disk; it is the mount of {source}",
+            next_step="run 36_remove_tiles_on_s3, then 94_remove_tiles",
+        )
     for volume in manager.volumes.list(filters={"name": VOLUME}) if manager else []:
         if volume.name != VOLUME:  # Docker's filter takes a part of the name for the name
             continue

@@ -19,7 +19,7 @@ from runbook_lib.bucket_settings import (
     wanted_settings,
 )
 from runbook_lib.changes import Changes
-from runbook_lib.errors import ConflictError
+from runbook_lib.errors import AccessError, ConflictError
 from runbook_lib.instances import CLUSTER_TAG
 from runbook_lib.progress import Progress
 from runbook_lib.wait import Pending, wait_for
@@ -147,11 +147,26 @@ def remove_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name):
             keys: Any = [{"Key": one["Key"]} for one in page.get("Contents", [])]
             if keys:
-                s3.delete_objects(Bucket=bucket.name, Delete={"Objects": keys, "Quiet": True})
+                said = s3.delete_objects(
+                    Bucket=bucket.name, Delete={"Objects": keys, "Quiet": True}
+                )
+                _refuse_rest(bucket, said.get("Errors", []))
             count += len(keys)
     s3.delete_bucket(Bucket=bucket.name)
     changes.add("bucket", bucket.name, f"deleted, with {count} objects")
     return changes
+
+
+def _refuse_rest(bucket: Bucket, errors: Any) -> None:  # noqa: ANN401 - S3's records
+    """
+    S3 answers 200 to a removal of many, and tells in the answer which of them it refused.
+    """
+    if errors:
+        raise AccessError(
+            f"expected S3 to remove the objects of {bucket.name}; it refused {len(errors)}",
+            evidence="\n".join(f"{e['Key']}: {e.get('Message', '')}" for e in errors[:5]),
+            next_step="compare your rights with params/iam-policy.json",
+        )
 
 
 def _refuse_strangers(s3: "S3Client", bucket: Bucket, tags: dict[str, str]) -> None:

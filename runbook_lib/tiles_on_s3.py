@@ -186,8 +186,8 @@ def _local(move: Move) -> str:
 
 
 def _copy(move: Move, source: str, target: str, action: str = "copy") -> int:
-    command = f"{RCLONE} {action} {shlex.quote(source)} {shlex.quote(target)} {COPY} -v 2>&1"
-    script = f"report=$(mktemp); nice {command} >$report || {{ tail -5 $report; exit 1; }}\n"
+    command = f"{RCLONE} {action} {shlex.quote(source)} {shlex.quote(target)} {COPY} -v"
+    script = f"report=$(mktemp); nice {command} >$report 2>&1 || {{ tail -5 $report; exit 1; }}\n"
     with Progress(f"{source} copied to {target}"):
         said = run(
             move.connection, f"{script} grep -c ': Copied (' $report || true; rm $report", sudo=True

@@ -54,6 +54,8 @@ LAYERS = [
     # the wire
     {"aws", "ssh"},
     {"docker_ssh", "host_files"},
+    # what a mount of a bucket consists of
+    {"bucket_settings", "s3_mount_files"},
 ]
 """A module imports only from the layers under its own; every other noun stands on top of them."""
 
@@ -108,6 +110,12 @@ SIBLINGS = {
     "standby": {"images", "master"},  # has what the services that may move need
     "failover": {"master", "standby", "swarm", "tiles_backup"},  # moves them all, in order
     "broker_cluster": {"broker", "swarm"},  # three of the one, on labelled nodes of the other
+    # tiles on S3: the bucket, the way in, the mount, and the move there and back
+    "s3_access": {"instance_role", "s3_mount", "tiles_bucket"},
+    "s3_costs": {"tiles_bucket"},
+    "tiles_on_s3": {"s3_mount", "tiles", "volume_users"},
+    "tiles_home": {"s3_access", "tiles_bucket", "tiles_on_s3"},
+    "volume_speed": {"tiles", "volume_users"},
     "remade": {"tiles"},  # results that lie where the tiles are
     "results": {"tiles"},  # counts and compares what lies where the tiles are
     # the recorder and the load that it records
