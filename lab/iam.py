@@ -13,6 +13,7 @@ from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.iam.access_control import IAMPolicy, IAMRequest, IAMRequestBase, PermissionResult
+from moto.iam.exceptions import NotFoundException
 from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.models import FakeBucket, s3_backends
 from werkzeug.exceptions import HTTPException
@@ -64,9 +65,13 @@ def check_action_permitted(self: IAMRequestBase, resource: str) -> None:
     if self._service == "sts":  # roles have trust policies, which moto evaluates
         moto_check(self, resource)
         return
+    try:
+        policies = self._access_key.collect_policies()
+    except NotFoundException:  # the role of these keys was deleted
+        self._raise_access_denied()
     statements = [
         statement
-        for policy in self._access_key.collect_policies()
+        for policy in policies
         for statement in statements_of(IAMPolicy(policy)._policy_json)
     ]
     if self._service == "s3":  # in one account, either of the two may give the right

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from runbook_lib.changes import Changes
+from runbook_lib.errors import ConflictError
 from runbook_lib.instances import CLUSTER_TAG, ROLE_TAG, Instance
 from runbook_lib.wait import Pending, wait_for
 
@@ -75,11 +76,22 @@ def ensure_held(
 ) -> Changes:
     """
     Give an instance the profile.
+
+    Raises
+    ------
+    ConflictError
+        Where it has another one: an instance has room for one.
     """
     changes = Changes()
     name = role_name(cluster)
-    if _associations(ec2, instance.instance_id):
+    held = _associations(ec2, instance.instance_id)
+    if name in held.values():
         return changes
+    if held:
+        raise ConflictError(
+            f"expected {instance.role} to have no role; it has {', '.join(held.values())}",
+            next_step="take it away in the EC2 console, if nothing on the instance needs it",
+        )
 
     def probe() -> bool | Pending:
         try:
@@ -97,14 +109,15 @@ def ensure_held(
     return changes
 
 
-def remove_from(ec2: "EC2Client", instance: Instance) -> Changes:
+def remove_from(ec2: "EC2Client", cluster: str, instance: Instance) -> Changes:
     """
     Take the profile away; keys that were given out are worth nothing once the role is gone.
     """
     changes = Changes()
-    for association in _associations(ec2, instance.instance_id):
-        ec2.disassociate_iam_instance_profile(AssociationId=association)
-        changes.add("instance", instance.role, "has no role any more")
+    for association, name in _associations(ec2, instance.instance_id).items():
+        if name == role_name(cluster):
+            ec2.disassociate_iam_instance_profile(AssociationId=association)
+            changes.add("instance", instance.role, "has no role any more")
     return changes
 
 
@@ -128,11 +141,12 @@ def remove_role(iam: Any, cluster: str) -> Changes:  # noqa: ANN401 - a boto3 cl
     return changes
 
 
-def find_holders(ec2: "EC2Client", instances: list[Instance]) -> list[str]:
+def find_holders(ec2: "EC2Client", cluster: str, instances: list[Instance]) -> list[str]:
     """
-    The roles (manager, worker-1, ...) of the instances that have a profile.
+    Those of the instances that have the profile: manager, worker-1, ...
     """
-    return [i.role for i in instances if _associations(ec2, i.instance_id)]
+    name = role_name(cluster)
+    return [i.role for i in instances if name in _associations(ec2, i.instance_id).values()]
 
 
 def _profile(iam: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a boto3 client
@@ -141,14 +155,20 @@ def _profile(iam: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a 
     return dict(found) if found else None
 
 
-def _associations(ec2: "EC2Client", instance_id: str) -> list[str]:
+def _associations(ec2: "EC2Client", instance_id: str) -> dict[str, str]:
+    """
+    The profile that an instance has, if any: the association's id, and the profile's name.
+    """
     found = ec2.describe_iam_instance_profile_associations(
         Filters=[
             {"Name": "instance-id", "Values": [instance_id]},
             {"Name": "state", "Values": ["associating", "associated"]},
         ]
     )
-    return [one["AssociationId"] for one in found["IamInstanceProfileAssociations"]]
+    return {
+        one["AssociationId"]: one["IamInstanceProfile"]["Arn"].rpartition("/")[2]
+        for one in found["IamInstanceProfileAssociations"]
+    }
 
 
 def _or_none(ask: Any) -> Any:  # noqa: ANN401 - IAM's answers

@@ -38,7 +38,8 @@ for surface in (s for s in os.listdir(root) if raw and not s.startswith(".")):
     sizes[surface] = sum(found) / len(found) if found else 0
 disk = os.statvfs(root)
 here = os.stat(root).st_dev == os.stat(os.path.dirname(sys.argv[2])).st_dev
-print(json.dumps({"here": here, "dates": len(raw), "tiles": sum(1 for _ in files("RAW", raw[0])) if raw else 0,
+print(json.dumps({"here": here, "dates": len(raw),
+    "tiles": sum(1 for _ in files("RAW", raw[0])) if raw else 0,
     "sizes": sizes, "free": disk.f_bavail * disk.f_frsize, "inodes": disk.f_favail}))
 """
 

@@ -2,6 +2,8 @@
 An instance that may use the bucket: by its role, with rclone told where the bucket is.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +11,10 @@ import fabric
 
 from runbook_lib.bucket_settings import Bucket
 from runbook_lib.changes import Changes
-from runbook_lib.instance_role import ensure_held, ensure_role, find_role, remove_from
+from runbook_lib.instance_role import ensure_held, ensure_role, find_role, remove_from, remove_role
 from runbook_lib.instances import Instance
-from runbook_lib.s3_mount import ensure_rclone, remove_rclone, wait_for_access
+from runbook_lib.ledger import LEDGER
+from runbook_lib.s3_mount import ensure_rclone, ensure_settings, remove_settings, wait_for_access
 from runbook_lib.s3_mount_files import Remote
 from runbook_lib.tiles_bucket import ensure_access
 
@@ -48,15 +51,44 @@ def ensure_reach(door: Door, connection: fabric.Connection, instance: Instance) 
     role_arn = find_role(door.iam, door.bucket.cluster)
     changes.extend(ensure_access(door.s3, door.bucket, role_arn))
     changes.extend(ensure_held(door.ec2, door.bucket.cluster, instance))
-    changes.extend(ensure_rclone(connection, door.remote, instance.role))
+    changes.extend(ensure_rclone(connection, instance.role))
+    changes.extend(ensure_settings(connection, door.remote, instance.role))
     wait_for_access(connection, door.remote, instance.role)
     return changes
+
+
+@contextmanager
+def visiting(door: Door, connection: fabric.Connection, instance: Instance) -> Iterator[None]:
+    """
+    Let an instance reach the bucket for as long as the block lasts, also if it is interrupted.
+
+    What is given and taken away again is no change. rclone's package stays, which is one.
+    """
+    ensure_rclone(connection, instance.role)
+    before = len(LEDGER.changes)
+    try:
+        ensure_reach(door, connection, instance)
+        yield
+    finally:
+        remove_reach(door, connection, instance)
+        del LEDGER.changes[before:]
 
 
 def remove_reach(door: Door, connection: fabric.Connection, instance: Instance) -> Changes:
     """
     Take from an instance what it reached the bucket by.
     """
-    changes = remove_rclone(connection, instance.role)
-    changes.extend(remove_from(door.ec2, instance))
+    changes = remove_settings(connection, instance.role)
+    changes.extend(remove_from(door.ec2, door.bucket.cluster, instance))
+    return changes
+
+
+def remove_way_in(door: Door, instances: list[Instance]) -> Changes:
+    """
+    Remove the role, and take it first from whoever still has it: a visit may have been killed.
+    """
+    changes = Changes()
+    for instance in instances:
+        changes.extend(remove_from(door.ec2, door.bucket.cluster, instance))
+    changes.extend(remove_role(door.iam, door.bucket.cluster))
     return changes

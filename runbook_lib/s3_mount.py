@@ -15,6 +15,7 @@ from runbook_lib.s3_mount_files import (
     PREPARE,
     RCLONE,
     REMOVE,
+    SETTINGS,
     UNIT,
     Remote,
     config_file,
@@ -24,14 +25,23 @@ from runbook_lib.ssh import run
 from runbook_lib.wait import Pending, wait_for
 
 
-def ensure_rclone(connection: fabric.Connection, remote: Remote, role: str) -> Changes:
+def ensure_rclone(connection: fabric.Connection, role: str) -> Changes:
     """
-    Install rclone and tell it where the bucket is; nothing is mounted yet.
+    Install rclone and FUSE's mount command, as the distribution has them.
     """
     changes = Changes()
     with Progress(f"rclone on {role}"):
         for package in run(connection, PREPARE, sudo=True).split():
             changes.add("package", role, f"{package} installed")
+    return changes
+
+
+def ensure_settings(connection: fabric.Connection, remote: Remote, role: str) -> Changes:
+    """
+    Tell rclone where the bucket is; nothing is mounted yet.
+    """
+    changes = Changes()
+    run(connection, f"install -d -m 0700 {SETTINGS}", sudo=True)
     for path in ensure_files(connection, [config_file(remote)]):
         changes.add("file", role, f"{path} written")
     return changes
@@ -46,7 +56,6 @@ def wait_for_access(
 
     def probe() -> bool | Pending:
         try:
-            # one object, so that one request is made
             look = f"timeout 20 {RCLONE} lsf --max-depth 1 --low-level-retries 1 {remote.path}"
             run(connection, f"{look} 2>&1 >/dev/null", sudo=True)
         except CommandError as error:
@@ -108,7 +117,7 @@ def unmount(connection: fabric.Connection, directory: str) -> Changes:
     return changes
 
 
-def remove_rclone(connection: fabric.Connection, role: str) -> Changes:
+def remove_settings(connection: fabric.Connection, role: str) -> Changes:
     """
     Remove the unit and the settings; the package stays, as unzip and rsync do.
     """

@@ -108,15 +108,14 @@ WantedBy=multi-user.target
     return [config_file(remote), HostFile(UNIT_FILE, unit)]
 
 
-PREPARE = f"""
+PREPARE = """
 if ! command -v rclone >/dev/null || ! command -v fusermount3 >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
-  apt-get -o DPkg::Lock::Timeout=600 -qq install -y rclone fuse3 >/dev/null 2>&1 || {{
-    apt-get -qq update >/dev/null && apt-get -qq install -y rclone fuse3 >/dev/null 2>&1; }}
+  apt-get -o DPkg::Lock::Timeout=600 -qq install -y rclone fuse3 >/dev/null 2>&1 || {
+    apt-get -qq update >/dev/null && apt-get -qq install -y rclone fuse3 >/dev/null 2>&1; }
   echo rclone
 fi
 grep -qw fuse /proc/filesystems || modprobe fuse
-install -d -m 0700 {SETTINGS}
 """
 
 STATE = """

@@ -26,36 +26,47 @@ import itertools, json, shutil, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from geodiff.tiles import SURFACES, write_atomic
-count, rounds = int(sys.argv[1]), int(sys.argv[2])
+seconds, rounds, threads = float(sys.argv[1]), int(sys.argv[2]), 8
 found = (f for s in SURFACES for f in sorted(Path("/tiles", s).glob("*/*/*/*.png")))
-pool = ThreadPoolExecutor(8)
-bodies = list(pool.map(Path.read_bytes, itertools.islice(found, count)))
-places = [("local disk", Path("/disk/.speed")), ("S3", Path("/tiles/.speed"))]
+bodies = [f.read_bytes() for f in itertools.islice(found, 200)]
+pool = ThreadPoolExecutor(threads)
+def timed(act):
+    began = time.perf_counter()
+    def work(thread):
+        made = []
+        while time.perf_counter() < began + seconds or not made:
+            made.append(act(thread, len(made)))
+        return made
+    done = [one for made in pool.map(work, range(threads)) for one in made]
+    return len(done), sum(done), time.perf_counter() - began
 rows = []
 for number in range(rounds):
+    places = [("local disk", Path("/disk/.speed")), ("S3", Path("/tiles/.speed"))]
     for where, root in places if number % 2 == 0 else places[::-1]:
-        shutil.rmtree(root, ignore_errors=True)
-        names = [root / str(number) / f"{n}.png" for n in range(len(bodies))]
-        began = time.perf_counter()
-        new = sum(pool.map(write_atomic, names, bodies))
-        written = time.perf_counter()
-        equal = sum(map(bytes.__eq__, pool.map(Path.read_bytes, names), bodies))
-        read = time.perf_counter()
+        written = [0] * threads
+        def path(thread, count):
+            return root / str(thread) / f"{count}.png"
+        def write(thread, count):
+            written[thread] += 1
+            return write_atomic(path(thread, count), bodies[count % len(bodies)])
+        def read(thread, count):
+            count %= written[thread]
+            return path(thread, count).read_bytes() == bodies[count % len(bodies)]
+        for work, act in (("results written", write), ("tiles read", read)):
+            rows.append((number + 1, where, work, *timed(act)))
         shutil.rmtree(root)
-        rows.append((number + 1, where, "results written", new, written - began))
-        rows.append((number + 1, where, "tiles read", equal, read - written))
-print(json.dumps({"files": len(bodies), "rows": rows}))
+print(json.dumps(rows))
 """
 
 
 def measure_speed(
-    manager: docker.DockerClient, leader: docker.DockerClient, *, count: int, rounds: int
+    manager: docker.DockerClient, leader: docker.DockerClient, *, seconds: float, rounds: int
 ) -> pd.DataFrame:
     """
-    Write and read `count` real results in each place, `rounds` times.
+    Write real results, then read them, for some seconds in each place, `rounds` times.
 
-    Columns: round, where, work, files (asked for), done (written anew, or read back as they were
-    written), seconds, per_s. The disk's folder is one of the engine's own volumes.
+    Columns: round, where, work, files, good (written anew, or read back as they were written),
+    seconds, per_s. The disk's folder is a volume of the engine's own.
 
     Raises
     ------
@@ -70,12 +81,12 @@ def measure_speed(
     task: dict[str, Any] = updater.attrs["Spec"]["TaskTemplate"]
     limits = task["Resources"]["Limits"]
     disk = manager.volumes.create()
-    with Progress(f"{count} results, {rounds} times on each of the two"):
+    with Progress(f"{seconds:g} s of each work, {rounds} times on each of the two"):
         try:
             _hand_over(manager, task["ContainerSpec"]["Image"], str(disk.name))
             said = manager.containers.run(
                 task["ContainerSpec"]["Image"],
-                ["-c", _WORK, str(count), str(rounds)],
+                ["-c", _WORK, str(seconds), str(rounds)],
                 entrypoint="python",
                 user="1000:1000",
                 volumes={
@@ -90,9 +101,8 @@ def measure_speed(
             )
         finally:
             disk.remove(force=True)
-    seen = json.loads(said)
-    rows = pd.DataFrame(seen["rows"], columns=["round", "where", "work", "done", "seconds"])
-    rows.insert(3, "files", seen["files"])
+    columns = ["round", "where", "work", "files", "good", "seconds"]
+    rows = pd.DataFrame(json.loads(said), columns=columns)
     rows["per_s"] = (rows["files"] / rows["seconds"]).round(1)
     rows["seconds"] = rows["seconds"].round(2)
     return rows

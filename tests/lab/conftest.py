@@ -12,7 +12,14 @@ from tests.lab.harness import PROJECT, Lab, Runbook
 sys.path.insert(0, str(PROJECT / "stacks/geo-diff/images/geo-diff"))
 
 PLACE = ("test", 5577, "172.29")
-ORDER = ["test_runbook", "test_load", "test_broker_cluster", "test_drills", "test_manager_backup"]
+ORDER = [
+    "test_runbook",
+    "test_load",
+    "test_broker_cluster",
+    "test_drills",
+    "test_manager_backup",
+    "test_tiles_on_s3",
+]
 """The modules that use one cluster, in the order in which they build on each other."""
 
 

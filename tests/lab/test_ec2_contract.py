@@ -693,6 +693,67 @@ def test_public_objects_need_no_signature_and_private_ones_do(lab, pair):
     assert fetch(f"{lab.url}/open/a/part.z01") == (200, b"0123456789")
 
 
+def metadata(guest, path: str = "") -> str:
+    base = "http://169.254.169.254/latest"
+    token = f"$(curl -sX PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {base}/api/token)"
+    return guest.run(f'curl -s -H "X-aws-ec2-metadata-token: {token}" {base}/meta-data/{path}')
+
+
+def test_an_instance_reaches_the_bucket_that_names_its_role_and_no_other(lab, pair):
+    """Keys from the metadata service, which are worth nothing once the role is taken away."""
+    web, db = pair
+    s3, iam, ec2 = (lab.client(service) for service in ("s3", "iam", "ec2"))
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}
+    trust |= {"Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    arn = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    iam.create_instance_profile(InstanceProfileName="reader")
+    iam.add_role_to_instance_profile(InstanceProfileName="reader", RoleName="reader")
+    for bucket in ("mine", "theirs"):
+        s3.create_bucket(Bucket=bucket)
+        s3.put_object(Bucket=bucket, Key="tile.png", Body=b"pixels")
+    right = {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "s3:GetObject"}
+    right |= {"Resource": "arn:aws:s3:::mine/*"}
+    no_one = {"Effect": "Deny", "Principal": "*", "Action": "s3:*"}
+    no_one |= {"Resource": "arn:aws:s3:::mine/*"}
+    no_one |= {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}  # no such key in the lab
+    policy = {"Version": "2012-10-17", "Statement": [right, no_one]}
+    s3.put_bucket_policy(Bucket="mine", Policy=json.dumps(policy))
+    made = ec2.associate_iam_instance_profile(
+        IamInstanceProfile={"Name": "reader"}, InstanceId=web.id
+    )
+    keys = json.loads(metadata(web, "iam/security-credentials/reader"))
+
+    def as_role():
+        return boto3.Session().client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=lab.gateway_url,
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys["Token"],
+            config=Config(retries={"max_attempts": 0}),
+        )
+
+    def refusal(act, **arguments):
+        with pytest.raises(ClientError) as caught:
+            act(**arguments)
+        return caught.value.response["ResponseMetadata"]["HTTPStatusCode"]
+
+    assert as_role().get_object(Bucket="mine", Key="tile.png")["Body"].read() == b"pixels"
+    assert refusal(as_role().get_object, Bucket="theirs", Key="tile.png") == 403
+    assert refusal(as_role().put_object, Bucket="mine", Key="new", Body=b"") == 403
+    assert refusal(as_role().delete_object, Bucket="mine", Key="tile.png") == 403
+    assert fetch(f"{lab.gateway_url}/mine/tile.png")[0] == 403
+    assert "iam/" not in metadata(db).split("\n")
+    association = made["IamInstanceProfileAssociation"]["AssociationId"]
+    ec2.disassociate_iam_instance_profile(AssociationId=association)
+    assert "iam/" not in metadata(web).split("\n")
+    iam.remove_role_from_instance_profile(InstanceProfileName="reader", RoleName="reader")
+    iam.delete_role(RoleName="reader")
+    assert refusal(as_role().get_object, Bucket="mine", Key="tile.png") == 403
+
+
 def test_a_guest_cannot_call_the_api(pair, lab):
     """Neither without credentials nor with them: its door has no API."""
     web, _ = pair
