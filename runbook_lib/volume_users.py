@@ -6,6 +6,7 @@ between finds it there.
 """
 
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,11 +29,15 @@ def paused(
     """
     Nothing uses the volume in this block; what was stopped starts again, also after an interrupt.
     """
+    began = time.monotonic()
     pause(connection, leader, volume)
     try:
         yield
     finally:
-        changes.extend(resume(connection, leader, volume))
+        started = resume(connection, leader, volume)
+        changes.extend(started)
+        if started:
+            changes.add("volume", volume, f"in nobody's use for {time.monotonic() - began:.0f} s")
 
 
 def pause(

@@ -74,7 +74,7 @@ def test_who_uses_the_volume_stops_and_gets_as_many_tasks_back(swarm):
         assert {"work_updater": 0, "work_dealer": 0, "work_rabbitmq": 1} == numbers(swarm)
 
     assert BEFORE == numbers(swarm)
-    assert ["work_dealer", "work_updater"] == [c.name for c in changes]
+    assert ["work_dealer", "work_updater", "tiles-data"] == [c.name for c in changes]
     assert {"kept": "yes"} == swarm.specs["work_updater"]["Labels"]
 
 
