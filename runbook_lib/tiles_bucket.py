@@ -94,7 +94,9 @@ def settings_table(s3: "S3Client", bucket: Bucket) -> pd.DataFrame:
     What the bucket is like, and should be; columns: setting, wanted, actual, equal.
     """
     now, wanted = read_settings(s3, bucket), wanted_settings(bucket)
-    rows = [(name, str(wanted[name]), str(now[name]), now[name] == wanted[name]) for name in wanted]
+    rows = [
+        (name, _said(wanted[name]), _said(now[name]), now[name] == wanted[name]) for name in wanted
+    ]
     return pd.DataFrame(rows, columns=["setting", "wanted", "actual", "equal"])
 
 
@@ -155,6 +157,14 @@ def remove_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
     s3.delete_bucket(Bucket=bucket.name)
     changes.add("bucket", bucket.name, f"deleted, with {count} objects")
     return changes
+
+
+def _said(setting: Any) -> str:  # noqa: ANN401 - a text, or several by name
+    if not isinstance(setting, dict):
+        return str(setting)
+    if all(setting.values()) and setting.keys() == PUBLIC_ACCESS.keys():
+        return "all four kinds blocked"
+    return ", ".join(f"{name}={value}" for name, value in sorted(setting.items()))
 
 
 def _refuse_rest(bucket: Bucket, errors: Any) -> None:  # noqa: ANN401 - S3's records

@@ -88,8 +88,7 @@ def ensure_on_s3(move: Move, listing_s: int) -> Changes:
     if not find_state(move).mounted:
         with paused(move.connection, move.leader, VOLUME, changes):
             source = _local(move)
-            _copy(move, source, move.remote.path)
-            check_equal(move, source, move.remote.path)
+            _settle(move, source, move.remote.path)
             if source != move.aside:
                 _rename(move, source, move.aside)
             changes.extend(ensure_mounted(*mount))
@@ -109,7 +108,7 @@ def ensure_copied_back(move: Move) -> Changes:
     changes = Changes()
     if find_state(move).mounted:
         _check_room(move)
-        count = _copy(move, move.remote.path, move.aside)
+        count = _copy(move, move.remote.path, move.aside, exact=True)
         if count:
             changes.add("tiles", move.aside, f"{count} files copied back")
     return changes
@@ -129,8 +128,7 @@ def ensure_on_disk(move: Move) -> Changes:
     lost = not state.filled and find_left(move.connection)  # mounted once, and now it is not
     if state.mounted or state.aside or lost:
         with paused(move.connection, move.leader, VOLUME, changes):
-            _copy(move, move.remote.path, move.aside, "sync")
-            check_equal(move, move.remote.path, move.aside)
+            _settle(move, move.remote.path, move.aside, exact=True)
             changes.extend(unmount(move.connection, move.data.directory))
             folder = shlex.quote(move.data.directory)
             run(move.connection, f"[ ! -d {folder} ] || rmdir {folder}", sudo=True)
@@ -141,18 +139,20 @@ def ensure_on_disk(move: Move) -> Changes:
     return changes
 
 
-def check_equal(move: Move, source: str, target: str) -> int:
+def check_equal(move: Move, source: str, target: str, *, exact: bool = False) -> int:
     """
     Compare every file of `source` with the one in `target`; returns how many are equal.
 
-    By MD5: S3 computed it from what it received, the disk's is computed now.
+    By MD5: S3 computed it from what it received, the disk's is computed now. With `exact`, the
+    target may have no file more.
 
     Raises
     ------
     IntegrityError
         Naming the files that are missing or differ.
     """
-    compare = f"{RCLONE} check {shlex.quote(source)} {shlex.quote(target)} --one-way --exclude"
+    ways = "" if exact else "--one-way"
+    compare = f"{RCLONE} check {shlex.quote(source)} {shlex.quote(target)} {ways} --exclude"
     script = f"""
     report=$(mktemp)
     {compare} '*.writing' --checkers 16 --combined $report >/dev/null 2>&1 || true
@@ -185,7 +185,22 @@ def _local(move: Move) -> str:
     return move.aside if state.aside else move.data.directory
 
 
-def _copy(move: Move, source: str, target: str, action: str = "copy") -> int:
+def _settle(move: Move, source: str, target: str, *, exact: bool = False) -> None:
+    """
+    Compare, and copy only where there is a difference: nobody has the tiles meanwhile.
+    """
+    try:
+        check_equal(move, source, target, exact=exact)
+    except IntegrityError:
+        _copy(move, source, target, exact=exact)
+        check_equal(move, source, target, exact=exact)
+
+
+def _copy(move: Move, source: str, target: str, *, exact: bool = False) -> int:
+    """
+    Copy what differs; with `exact`, what only the target has goes. Returns how many were copied.
+    """
+    action = "sync" if exact else "copy"
     command = f"{RCLONE} {action} {shlex.quote(source)} {shlex.quote(target)} {COPY} -v"
     script = f"report=$(mktemp); nice {command} >$report 2>&1 || {{ tail -5 $report; exit 1; }}\n"
     with Progress(f"{source} copied to {target}"):
