@@ -92,7 +92,7 @@ def ensure_on_s3(move: Move, listing_s: int) -> Changes:
             if source != move.aside:
                 _rename(move, source, move.aside)
             changes.extend(ensure_mounted(*mount))
-    changes.extend(resume(move.connection, move.leader, VOLUME))  # of a run that was killed
+    changes.extend(resume(move.leader, VOLUME))  # of a run that was killed
     changes.extend(ensure_mounted(*mount))
     if find_state(move).aside:
         check_equal(move, move.aside, move.remote.path)
@@ -135,7 +135,7 @@ def ensure_on_disk(move: Move) -> Changes:
             run(move.connection, f"chown -R 1000:1000 {shlex.quote(move.aside)}", sudo=True)
             _rename(move, move.aside, move.data.directory)
         changes.add("tiles", move.data.directory, "on the manager's disk")
-    changes.extend(resume(move.connection, move.leader, VOLUME))
+    changes.extend(resume(move.leader, VOLUME))
     return changes
 
 

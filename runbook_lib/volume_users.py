@@ -15,7 +15,7 @@ import fabric
 from docker.models.services import Service
 
 from runbook_lib.changes import Changes
-from runbook_lib.errors import CommandError
+from runbook_lib.service_specs import Spec, set_spec
 from runbook_lib.ssh import run
 from runbook_lib.wait import Pending, wait_for
 
@@ -34,7 +34,7 @@ def paused(
     try:
         yield
     finally:
-        started = resume(connection, leader, volume)
+        started = resume(leader, volume)
         changes.extend(started)
         if started:
             changes.add("volume", volume, f"in nobody's use for {time.monotonic() - began:.0f} s")
@@ -48,14 +48,11 @@ def pause(
 ) -> None:
     """
     Scale every service that uses the volume to none, and wait until no container has it.
-
-    By the command line: the SDK would write its defaults into the service, and the next deployment
-    would find it changed.
     """
     for service in find_users(leader, volume):
         if LABEL not in service.attrs["Spec"].get("Labels", {}):
             replicas = service.attrs["Spec"]["Mode"]["Replicated"]["Replicas"]
-            _update(connection, service, "--label-add", f"{LABEL}={replicas}", "--replicas", "0")
+            set_spec(leader, str(service.name), _with(service, {LABEL: str(replicas)}, 0))
 
     def probe() -> bool | Pending:
         script = f"docker ps --quiet --filter volume={shlex.quote(volume)}"
@@ -65,12 +62,7 @@ def pause(
     wait_for(f"Nobody uses {volume}", probe, timeout_s=timeout_s)
 
 
-def resume(
-    connection: fabric.Connection,
-    leader: docker.DockerClient,
-    volume: str,
-    timeout_s: float = 180,
-) -> Changes:
+def resume(leader: docker.DockerClient, volume: str, timeout_s: float = 180) -> Changes:
     """
     Give every service that was stopped its tasks back, and wait until they run.
     """
@@ -82,7 +74,7 @@ def resume(
     }
     for service in find_users(leader, volume):
         if (name := str(service.name)) in stopped:
-            _update(connection, service, "--label-rm", LABEL, "--replicas", str(stopped[name]))
+            set_spec(leader, name, _with(service, {}, stopped[name]))
             changes.add("service", name, "stopped for the change, and started again")
 
     def probe() -> bool | Pending:
@@ -118,13 +110,11 @@ def running_tasks(leader: docker.DockerClient, name: str) -> int:
     return sum(t["DesiredState"] == t["Status"]["State"] == "running" for t in tasks)
 
 
-def _update(connection: fabric.Connection, service: Service, *options: str) -> None:
-    command = ["docker", "service", "update", "--detach", "--no-resolve-image", *options]
-    try:
-        run(connection, shlex.join([*command, str(service.name)]), sudo=True)
-    except CommandError as error:
-        raise CommandError(
-            f"expected {service.name} to be scaled",
-            evidence=str(error),
-            next_step="docker service ls  on the manager; then run this notebook again",
-        ) from error
+def _with(service: Service, note: dict[str, str], replicas: int) -> Spec:
+    """
+    The service's specification with so many replicas, and our label or none.
+    """
+    spec: Spec = service.attrs["Spec"]
+    labels = {name: value for name, value in spec.get("Labels", {}).items() if name != LABEL}
+    mode = {"Replicated": {"Replicas": replicas}}
+    return {**spec, "Labels": labels | note, "Mode": mode}

@@ -115,6 +115,7 @@ SIBLINGS = {
     "s3_costs": {"tiles_bucket"},
     "tiles_on_s3": {"s3_mount", "tiles", "volume_users"},
     "tiles_home": {"s3_access", "tiles_bucket", "tiles_on_s3"},
+    "volume_users": {"service_specs"},
     "volume_speed": {"tiles", "volume_users"},
     "remade": {"tiles"},  # results that lie where the tiles are
     "results": {"tiles"},  # counts and compares what lies where the tiles are
