@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import docker
 import fabric
+import pandas as pd
 
 from runbook_lib.changes import Changes
 from runbook_lib.errors import CommandError, ConflictError, IntegrityError
@@ -19,7 +20,7 @@ from runbook_lib.progress import Progress
 from runbook_lib.s3_mount import ensure_mounted, find_left, unmount
 from runbook_lib.s3_mount_files import COPY, RCLONE, STATE, Remote
 from runbook_lib.ssh import run
-from runbook_lib.tiles import VOLUME, DataSet
+from runbook_lib.tiles import VOLUME, DataSet, count_tiles
 from runbook_lib.volume_users import paused, resume
 
 
@@ -60,6 +61,16 @@ def find_state(move: Move) -> State:
     folders = {"directory": shlex.quote(move.data.directory), "aside": shlex.quote(move.aside)}
     seen = run(move.connection, STATE.format(**folders), sudo=True).split()
     return State(*(word in seen for word in ("mounted", "aside", "filled")))
+
+
+def count_now(move: Move) -> pd.DataFrame:
+    """
+    Count the tiles where they are, as `tiles.count_tiles`: aside, after a move that was killed.
+    """
+    state = find_state(move)
+    only_aside = state.aside and not state.filled
+    folder = move.aside if only_aside else move.data.directory
+    return count_tiles(move.connection, DataSet(move.data.url, folder))
 
 
 def ensure_copied(move: Move) -> Changes:
