@@ -131,21 +131,22 @@ def finding(table: pd.DataFrame) -> str:
 
 def plot_speed(rows: pd.DataFrame) -> alt.VConcatChart:
     """
-    Every round as a point, the median as a bar; the title is the finding.
+    Every round as a point, the median as a line, on a scale of factors; the title is the finding.
     """
-    colour = alt.Color("where:N", title=None, scale=alt.Scale(range=["#5b7f95", "#d9822b"]))
     panels = []
     for work in (WRITE, READ):
         chart = alt.Chart(rows[rows["work"] == work]).encode(
-            y=alt.Y("where:N", title=None, sort=[DISK, S3]), color=colour
+            y=alt.Y("where:N", title=None, sort=[DISK, S3]),
+            color=alt.Color(
+                "where:N",
+                legend=None,
+                scale=alt.Scale(domain=[DISK, S3], range=["#5b7f95", "#d9822b"]),
+            ),
         )
-        bars = chart.mark_bar(height=18).encode(
-            x=alt.X("median(per_s):Q", title=f"{work} a second, 8 threads, an updater's CPU")
-        )
-        points = chart.mark_point(size=50, filled=True, color="#222").encode(
-            x="per_s:Q", color=alt.value("#222")
-        )
-        panels.append((bars + points).properties(width=520, height=64))
+        axis = alt.X("per_s:Q", title=f"{work} a second, by factors", scale=alt.Scale(type="log"))
+        points = chart.mark_point(size=60, filled=True, opacity=0.6).encode(x=axis)
+        medians = chart.mark_tick(thickness=3, size=24).encode(x="median(per_s):Q")
+        panels.append((points + medians).properties(width=520, height=64))
     drawn: alt.VConcatChart = alt.vconcat(*panels, title=finding(ratio_table(rows)))
     return drawn
 

@@ -6,6 +6,7 @@ The tests stand in the order of the steps and build on each other, on a cluster 
 
 import json
 import shlex
+import time
 from types import SimpleNamespace
 
 import botocore.session
@@ -27,7 +28,7 @@ from runbook_lib.wait import Pending, wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.availability]
 
-COUNT, REMOVED = 40, 30
+COUNT, REMOVED, REFUSED_S = 40, 30, 20
 WRITE = """
 import os, sys
 from pathlib import Path
@@ -83,13 +84,17 @@ def test_what_a_crash_leaves_is_never_under_a_tiles_name_and_is_removed(runbook)
     assert [] == [key for key in keys(live, "DESERT/") if key.endswith(".writing")]
 
 
-def test_results_that_are_gone_are_made_again_by_the_whole_stack(runbook):
-    """Dealt, segmented and written, all through S3."""
+def test_results_that_are_gone_are_made_again_once_s3_answers(runbook):
+    """Dealt, segmented and written, all through S3, after it refused everything for a while."""
     live = cluster(runbook)
     counted = count(live.manager)
+    policy = live.s3.get_bucket_policy(Bucket=live.bucket.name)["Policy"]
     find = f"find /srv/tiles/OCEAN-SEA -name '[!.]*.png' | sed -n 1,{REMOVED}p"
     ssh.run(live.manager, f"{find} | xargs rm", sudo=True)
     assert counted != count(live.manager)
+    live.s3.delete_bucket_policy(Bucket=live.bucket.name)
+    time.sleep(REFUSED_S)
+    live.s3.put_bucket_policy(Bucket=live.bucket.name, Policy=policy)
 
     def probe():
         seen = count(live.manager)
