@@ -37,6 +37,7 @@ class Port:
     private_address: str
     public_address: str = ""
     metadata: bool = True
+    metadata_hops: int = 1  # further than this the answers do not get: 1 is the guest itself
     source_check: bool = True
     ingress: tuple[Rule, ...] = ()
     egress: tuple[Rule, ...] = ()
@@ -63,17 +64,19 @@ done
 
 def _ruleset(port: Port, public_pool: str, metadata_server: str) -> str:
     spoofed = f'iifname "vg" ip saddr != {port.private_address} drop'
+    asked_metadata = f"ct original ip daddr {METADATA_ADDRESS}"
     chains = [
         _chain("ingress", _lines(port.ingress, "saddr")),
         _chain(
             "egress",
-            [f"ct original ip daddr {METADATA_ADDRESS} accept", *_lines(port.egress, "daddr")],
+            [f"{asked_metadata} accept", *_lines(port.egress, "daddr")],
         ),
         _chain(
             "groups",
             [
                 "type filter hook forward priority 0; policy drop;",
                 *([spoofed] if port.source_check else []),
+                f'oifname "vg" {asked_metadata} ip ttl set {port.metadata_hops}',
                 "ct state established,related accept",
                 'iifname "eth0" oifname "vg" jump ingress',
                 'iifname "vg" oifname "eth0" jump egress',

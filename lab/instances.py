@@ -185,6 +185,7 @@ class LabInstance(moto_instances.Instance):
             private_address=str(self.private_ip),
             public_address=self.public_ip or "",
             metadata=self.metadata_options.http_endpoint == "enabled",
+            metadata_hops=self.metadata_options.http_put_response_hop_limit,
             source_check=str(self.source_dest_check).lower() == "true",
             ingress=tuple(self._rule(one) for group in groups for one in group.ingress_rules),
             egress=tuple(self._rule(one) for group in groups for one in group.egress_rules),

@@ -82,3 +82,11 @@ def test_metadata_and_the_source_check_can_be_switched_off():
     assert not any("!=" in line for line in lines_of("groups", port))
     assert 'iifname "vg" ip saddr != 172.31.0.4 drop' in lines_of("groups", Port(SELF))
     assert lines_of("metadata", Port(SELF))[1].endswith("dnat ip to 172.31.0.1:5566")
+
+
+def test_answers_of_the_metadata_service_get_no_further_than_they_may():
+    """One hop: the guest, and no container in it; AWS limits the answer that has the token."""
+    answer = 'oifname "vg" ct original ip daddr 169.254.169.254 ip ttl set'
+
+    assert f"{answer} 1" in lines_of("groups", Port(SELF))
+    assert f"{answer} 2" in lines_of("groups", Port(SELF, metadata_hops=2))
