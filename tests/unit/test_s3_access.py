@@ -1,0 +1,98 @@
+"""
+A visit of the bucket, and who refuses what while the tiles are on S3.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+
+from runbook_lib import load_tiles, metadata_reach, s3_access, tiles
+from runbook_lib.bucket_settings import Bucket
+from runbook_lib.changes import Changes
+from runbook_lib.errors import ConflictError
+from runbook_lib.instances import Instance
+from runbook_lib.ledger import LEDGER
+from runbook_lib.tiles import DataSet
+
+WORKER = Instance("worker-1", "i-1", "running", "t2.micro", "10.0.0.4", "54.0.0.4", ())
+DOOR = s3_access.Door(None, None, None, Bucket("b", "1", "us-east-1", "c"))
+DATA = DataSet("", "/srv/tiles")
+
+
+def changed(name, action):
+    changes = Changes()
+    changes.add("instance", name, action)
+    return changes
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """What was given to the instance and not taken away again."""
+    held = []
+    monkeypatch.setattr(LEDGER, "changes", [])
+
+    def give(*_):
+        held.append("role")
+        return changed("worker-1", "given")
+
+    def take(*_):
+        held.remove("role")
+        return changed("worker-1", "taken")
+
+    monkeypatch.setattr(s3_access, "ensure_reach", give)
+    monkeypatch.setattr(s3_access, "remove_reach", take)
+    monkeypatch.setattr(s3_access, "ensure_rclone", lambda *_: changed("worker-1", "installed"))
+    return held
+
+
+def test_a_visit_leaves_nothing_but_the_package(given):
+    """A second run must be able to say no changes."""
+    with s3_access.visiting(DOOR, None, WORKER):
+        assert ["role"] == given
+
+    assert [] == given
+    assert ["installed"] == [change.action for change in LEDGER.changes]
+
+
+def test_a_visit_that_is_interrupted_ends_the_same_way(given):
+    with pytest.raises(KeyboardInterrupt), s3_access.visiting(DOOR, None, WORKER):
+        raise KeyboardInterrupt
+
+    assert [] == given
+    assert ["installed"] == [change.action for change in LEDGER.changes]
+
+
+def test_tiles_are_not_removed_through_a_mount(monkeypatch):
+    """It would empty the bucket."""
+    said = []
+
+    def run(_, script, sudo):
+        said.append(script)
+        return "tiles:runbook-tiles-x\n" if script.startswith("findmnt") else ""
+
+    monkeypatch.setattr(tiles, "run", run)
+    with pytest.raises(ConflictError, match="36_remove_tiles_on_s3"):
+        tiles.remove_tiles(object(), None, DATA)
+    assert not [script for script in said if "rm -rf" in script]
+
+
+def test_a_load_test_refuses_tiles_that_cannot_be_linked(monkeypatch):
+    monkeypatch.setattr(load_tiles, "run", lambda *_, **__: '{"here": false}')
+    with pytest.raises(ConflictError, match="36_remove_tiles_on_s3"):
+        load_tiles.get_room(None, DATA, 100)
+
+
+@pytest.mark.parametrize("said", ["answered", "<urlopen error timed out>"])
+def test_what_a_container_is_told_is_what_is_said(said):
+    spec = {"TaskTemplate": {"ContainerSpec": {"Image": "geo-diff:1"}}}
+    asked = []
+
+    def run(image, command, **options):
+        asked.append((image, options["entrypoint"]))
+        return f"{said}\n".encode()
+
+    engine = SimpleNamespace(containers=SimpleNamespace(run=run))
+    service = SimpleNamespace(attrs={"Spec": spec})
+
+    assert said == metadata_reach.ask_from_container(engine, service)
+    assert [("geo-diff:1", "python")] == asked
