@@ -77,9 +77,11 @@ def ask(
         return Answer(0, Message(), f"no answer: {reason}".encode())
 
 
-def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 60) -> pd.DataFrame:
+def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd.DataFrame:
     """
     What the tile server has, once it has looked at all of it; a row a date and filter.
+
+    Seconds where the tiles are on a disk, minutes where they are on S3: each one's share is read.
 
     Columns: date, filter, tiles, share (of the ground, 0..1; none for RAW).
     """
