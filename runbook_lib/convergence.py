@@ -21,12 +21,18 @@ _WORDS = {
 class Convergence:
     """
     The state of one service; `failure` says why it will not converge by itself.
+
+    Parameters
+    ----------
+    starting
+        How many tasks are on their way, with nothing against them.
     """
 
     service: str
     mode: str
     image: str
     running: int
+    starting: int
     wanted: int
     reason: str
     failure: str
@@ -48,9 +54,10 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
     mode = next(iter(spec["Mode"]))
     running = [t for t in tasks if t["DesiredState"] == t["Status"]["State"] == "running"]
     current = [t for t in running if _is_current(t, spec)]
+    asked = [t for t in tasks if t["DesiredState"] in ("running", "ready")]
     update = service.attrs.get("UpdateStatus", {})
-    reasons = sorted({_reason(t) for t in tasks if t["DesiredState"] in ("running", "ready")})
-    if len(current) < len([t for t in tasks if t["DesiredState"] in ("running", "ready")]):
+    reasons = sorted({_reason(t) for t in asked})
+    if len(current) < len(asked):
         reasons += _failures(tasks)
     if mode == "Replicated":
         wanted = spec["Mode"]["Replicated"]["Replicas"]
@@ -64,6 +71,7 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
         mode=mode.lower(),
         image=spec["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0],
         running=len(current),
+        starting=len([t for t in asked if _is_on_its_way(t)]),
         wanted=max(wanted, 1) if mode == "Global" else wanted,
         reason="; ".join(filter(None, [*reasons, _updating(update)])),
         failure=_failure(update),
@@ -75,6 +83,10 @@ def _is_current(task: dict[str, Any], spec: dict[str, Any]) -> bool:
     same_container = task["Spec"].get("ContainerSpec") == wanted["ContainerSpec"]
     same_force = task["Spec"].get("ForceUpdate", 0) == wanted.get("ForceUpdate", 0)
     return bool(same_container and same_force)
+
+
+def _is_on_its_way(task: dict[str, Any]) -> bool:
+    return task["Status"]["State"] != "running" and not task["Status"].get("Err")
 
 
 def _reason(task: dict[str, Any]) -> str:

@@ -12,15 +12,12 @@ from typing import Any
 
 import docker
 import fabric
-import pandas as pd
 
 from runbook_lib.changes import Changes
 from runbook_lib.convergence import Convergence, convergence
 from runbook_lib.errors import CommandError
-from runbook_lib.instances import Instance
 from runbook_lib.ssh import run
 from runbook_lib.stack_file import StackFile, keeps_replicas, render
-from runbook_lib.swarm import address
 from runbook_lib.wait import Pending, wait_for, wait_until_none
 
 _NAMESPACE = "com.docker.stack.namespace"
@@ -86,7 +83,7 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
     """
 
     def probe() -> bool | Pending:
-        states = [convergence(manager, service) for service in _services(manager, name)]
+        states = [convergence(manager, service) for service in find_services(manager, name)]
         failed = [s for s in states if s.failure]
         if failed:
             raise CommandError(
@@ -107,46 +104,29 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
     )
 
 
-def service_table(manager: docker.DockerClient, name: str) -> pd.DataFrame:
-    """
-    One row a service; columns: service, mode, running, wanted, image.
-    """
-    rows = [convergence(manager, s) for s in _services(manager, name)]
-    return pd.DataFrame(
-        [
-            {
-                "service": r.service,
-                "mode": r.mode,
-                "running": r.running,
-                "wanted": r.wanted,
-                "image": r.image,
-            }
-            for r in sorted(rows, key=lambda r: r.service)
-        ]
-    )
-
-
-def placement_table(
-    manager: docker.DockerClient, name: str, instances: Mapping[str, Instance]
-) -> pd.DataFrame:
-    """
-    Running tasks; one row a node's role, one column a service.
-    """
-    addresses = {i.private_ip: role for role, i in instances.items()}
-    roles = {n.id: addresses.get(address(n.attrs), "?") for n in manager.nodes.list()}
-    tasks = [t for t in manager.api.tasks(filters={"desired-state": "running"}) if _is_of(t, name)]
-    services = {s.id: str(s.name).removeprefix(f"{name}_") for s in _services(manager, name)}
-    rows = [(roles.get(t.get("NodeID", ""), "?"), services[t["ServiceID"]]) for t in tasks]
-    placed = pd.DataFrame(rows, columns=["role", "service"])
-    return placed.groupby(["role", "service"]).size().unstack(fill_value=0)
-
-
 def find_stacks(manager: docker.DockerClient | None) -> list[str]:
     """
     The names of the stacks that are deployed; without a manager there are none.
     """
     services = manager.services.list() if manager else []
     return sorted({s.attrs["Spec"]["Labels"].get(_NAMESPACE, "") for s in services} - {""})
+
+
+def find_services(manager: docker.DockerClient, name: str) -> list[Any]:
+    """
+    The services of a stack, as the SDK has them.
+    """
+    return manager.services.list(filters={"label": f"{_NAMESPACE}={name}"})
+
+
+def find_tasks(manager: docker.DockerClient, name: str, **filters: str) -> list[dict[str, Any]]:
+    """
+    The tasks of a stack that have not ended, of services that are gone as well.
+    """
+    ended = ("shutdown", "complete", "failed", "rejected", "remove")
+    alive = [t for t in manager.api.tasks(filters) if t["Status"]["State"] not in ended]
+    labels = [task["Spec"].get("ContainerSpec", {}).get("Labels") or {} for task in alive]
+    return [t for t, its in zip(alive, labels, strict=True) if its.get(_NAMESPACE) == name]
 
 
 def wait_for_no_containers(
@@ -181,7 +161,7 @@ def remove_stack(
     changes = Changes()
     if connection is None or manager is None:
         return changes
-    services = _services(manager, name)
+    services = find_services(manager, name)
     labels: dict[str, Any] = {"label": f"{_NAMESPACE}={name}"}
     if services or manager.networks.list(filters=labels):
         run(connection, f"docker stack rm {shlex.quote(name)} 2>&1", sudo=True)
@@ -189,7 +169,7 @@ def remove_stack(
         changes.add("service", str(service.name), "removed")
 
     def probe() -> bool | Pending:
-        tasks = [t for t in manager.api.tasks() if _is_of(t, name)]
+        tasks = find_tasks(manager, name)
         networks = manager.networks.list(filters=labels)
         left = len(tasks) + len(_containers(manager, name)) + len(networks)
         return Pending(f"{left} tasks and networks left") if left else True
@@ -221,12 +201,8 @@ def _containers(client: docker.DockerClient, name: str) -> list[dict[str, Any]]:
     return list(client.api.containers(all=True, filters={"label": label}))
 
 
-def _services(manager: docker.DockerClient, name: str) -> list[Any]:
-    return manager.services.list(filters={"label": f"{_NAMESPACE}={name}"})
-
-
 def _specs(manager: docker.DockerClient, name: str) -> dict[str, Any]:
-    return {str(s.name): s.attrs["Spec"] for s in _services(manager, name)}
+    return {str(s.name): s.attrs["Spec"] for s in find_services(manager, name)}
 
 
 def _spec_changes(before: dict[str, Any], after: dict[str, Any]) -> Changes:
@@ -239,12 +215,6 @@ def _spec_changes(before: dict[str, Any], after: dict[str, Any]) -> Changes:
     for service in before.keys() - after.keys():
         changes.add("service", service, "removed")
     return changes
-
-
-def _is_of(task: dict[str, Any], name: str) -> bool:
-    labels = task["Spec"].get("ContainerSpec", {}).get("Labels") or {}
-    alive = task["Status"]["State"] not in ("shutdown", "complete", "failed", "rejected", "remove")
-    return alive and labels.get(_NAMESPACE) == name
 
 
 def _explain(states: list[Convergence]) -> str:

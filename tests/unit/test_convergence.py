@@ -46,6 +46,13 @@ def test_a_pending_task_is_explained_in_words():
     assert "no node fits its placement" in seen.reason
 
 
+def test_a_task_is_on_its_way_where_nothing_is_said_against_it():
+    """What an autoscaler has just asked for is not what finds no room."""
+    seen = look([task("running"), task("preparing"), task("pending", said="no suitable node")])
+
+    assert (1, 1) == (seen.running, seen.starting)
+
+
 @pytest.mark.parametrize("state", ["paused", "rollback_started", "rollback_completed"])
 def test_a_rolled_back_or_paused_update_is_a_failure(state):
     seen = look([task("running")] * 2, update={"State": state, "Message": "task failed"})

@@ -103,7 +103,7 @@ SIBLINGS = {
         "swarm",
         "swarm_join",
     },  # nodes of the Swarm, with the majority counted
-    "stack": {"swarm"},  # a stack is deployed on the manager that the Swarm names
+    "stack_tables": {"stack", "swarm"},  # what of a stack runs, on which node
     "browser": {"web"},  # asks at the addresses, with the token
     "tiles_backup": {"backup_files"},  # puts in place what consists of these
     "master": {"node_specs", "swarm"},  # a label on a node of the Swarm
