@@ -20,10 +20,10 @@ from runbook_lib.ssh import run
 LABEL = "handed-over"
 _UNIT = "swarm-hand-over"
 _PROGRAM = f"/usr/local/sbin/{_UNIT}"
-_FOLDER = "/etc/systemd/system"
 
 SCRIPT = f"""#!/bin/bash
-# keep: make those managers again that gave the lead away, and are back; go: give it away
+# keep: look all the time; once: make those managers again that gave the lead away, and are back;
+# go: give it away
 set -u
 
 leads() {{
@@ -35,11 +35,13 @@ update() {{
   for _ in 1 2 3 4 5; do docker node update "$@" && return; done
 }}
 
-keep() {{
+# not itself: who has just given the lead away has it for a moment longer
+once() {{
+  me=$(docker info --format '{{{{.Swarm.NodeID}}}}')
   docker node inspect $(docker node ls --quiet) --format \\
     '{{{{.ID}}}} {{{{.Status.State}}}} {{{{index .Spec.Labels "{LABEL}"}}}}' |
   while read -r node state label; do
-    [ "$state $label" = "ready yes" ] || continue
+    [ "$state $label" = "ready yes" ] && [ "$node" != "$me" ] || continue
     update --role manager --label-rm {LABEL} "$node"
   done
 }}
@@ -56,8 +58,11 @@ go() {{
   done
 }}
 
-if [ "$1" = go ]; then leads && go; exit 0; fi
-while sleep 5; do leads && keep; done
+case "$1" in
+  keep) while sleep 5; do "$0" once; done ;;
+  *) leads && "$1" ;;
+esac
+exit 0
 """
 
 _SERVICE = f"""[Unit]
@@ -80,19 +85,20 @@ _FILES = [
     HostFile(f"/etc/systemd/system/{_UNIT}.service", _SERVICE),
 ]
 
+# never restarted: to stop it is to hand over, and it runs what the program says now
 _START = f"""
+systemctl -q is-active {_UNIT} && systemctl -q is-enabled {_UNIT} && [ {{written}} = 0 ] && exit
 systemctl daemon-reload
 systemctl enable {_UNIT}.service >/dev/null 2>&1
 systemctl start {_UNIT}.service
+echo started
 """
 
 # stopping the unit would hand over: its program goes first
 _REMOVE = f"""
 if [ -e {_PROGRAM} ]; then rm {_PROGRAM}; echo {_PROGRAM}; fi
 systemctl disable --now {_UNIT}.service >/dev/null 2>&1 || true
-for path in {_FILES[1].path}; do
-  if [ -e $path ]; then rm $path; echo $path; fi
-done
+if [ -e {_FILES[1].path} ]; then rm {_FILES[1].path}; echo {_FILES[1].path}; fi
 systemctl daemon-reload
 systemctl reset-failed {_UNIT}.service >/dev/null 2>&1 || true
 """
@@ -106,9 +112,11 @@ def ensure_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
 
     def one(item: tuple[str, fabric.Connection]) -> None:
         role, connection = item
-        if written := ensure_files(connection, _FILES):
-            run(connection, _START, sudo=True)
-            changes.add("hand-over", role, f"{', '.join(written)} written")
+        written = ensure_files(connection, _FILES)
+        for path in written:
+            changes.add("file", role, f"{path} written")
+        if run(connection, _START.format(written=len(written)), sudo=True).strip():
+            changes.add("hand-over", role, "starts with the engine")
 
     for_each("Hand-over installed", {r: (r, c) for r, c in connections.items()}, one)
     return changes
@@ -127,6 +135,15 @@ def remove_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
 
     for_each("Hand-over removed", {r: (r, c) for r, c in connections.items()}, one)
     return changes
+
+
+def find_active(connections: Mapping[str, fabric.Connection]) -> list[str]:
+    """
+    The managers on which it waits for the engine to stop, now and after the next boot.
+    """
+    look = f"systemctl -q is-active {_UNIT} && systemctl -q is-enabled {_UNIT} && echo yes || true"
+    found = for_each("Hand-over looked for", dict(connections), lambda c: run(c, look, sudo=True))
+    return sorted(role for role, said in found.items() if said.strip())
 
 
 def find_left(connections: Mapping[str, fabric.Connection]) -> list[str]:

@@ -14,6 +14,7 @@ import pandas as pd
 from runbook_lib.changes import Changes
 from runbook_lib.errors import ConflictError, NotFoundError
 from runbook_lib.instances import Instance
+from runbook_lib.node_specs import change_spec
 from runbook_lib.parallel import for_each
 from runbook_lib.swarm_join import join
 from runbook_lib.wait import Pending, wait_for
@@ -96,9 +97,9 @@ def ensure_label(manager: docker.DockerClient, node_id: str, name: str, value: s
     """
     changes = Changes()
     node = manager.nodes.get(node_id)
-    spec = node.attrs["Spec"]
-    if spec.get("Labels", {}).get(name) != value:
-        node.update({**spec, "Labels": {**spec.get("Labels", {}), name: value}})
+    labels = node.attrs["Spec"].get("Labels", {})
+    if labels.get(name) != value:
+        change_spec(node, {"Labels": {**labels, name: value}})
         changes.add("node label", node.attrs["Description"]["Hostname"], f"{name}={value}")
     return changes
 

@@ -64,7 +64,8 @@ def test_of_two_that_answer_none_is_spared(program, managers):
 
 
 def test_who_handed_over_and_is_back_is_made_a_manager_again(program):
-    nodes = ["a ready yes", "b down yes", "c ready ", "d ready"]
+    """But not by itself: it has the lead for a moment after it gave it away."""
+    nodes = ["a ready yes", "b down yes", "c ready ", "d ready", "me ready yes"]
 
     assert [f"--role manager --label-rm {LABEL} a"] == program("keep", nodes=nodes)
 

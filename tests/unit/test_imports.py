@@ -97,7 +97,7 @@ RUNNER = {
 
 SIBLINGS = {
     "security_groups": {"security_group_rules"},  # one noun in two modules: the groups, their rules
-    "swarm": {"swarm_join"},  # engines join it
+    "swarm": {"node_specs", "swarm_join"},  # engines join it, its nodes are labelled
     "managers": {
         "node_specs",
         "swarm",
