@@ -56,7 +56,8 @@ class SwarmWatch:
         Until it is over; what a thread does.
         """
         while not self._over.wait(_POLL_S):
-            now, seen = datetime.now(UTC), self._look()
+            seen = self._look()
+            now = datetime.now(UTC)  # when it was told: a manager that has lost its leader waits
             for role, state in seen.items():
                 if role in self._last and self._last[role] != state:
                     self._rows.append((now, role, state))
@@ -74,7 +75,7 @@ class SwarmWatch:
             found = [(self._roles.get(address(n.attrs), "?"), n.attrs) for n in nodes]
             led_by = [r for r, n in found if n.get("ManagerStatus", {}).get("Leader")]
             states = {role: str(node["Status"]["State"]) for role, node in found}
-            return {SWARM: f"{LED_BY}{', '.join(led_by)}", **states}
+            return {SWARM: f"{LED_BY}{led_by[0]}" if led_by else NO_LEADER, **states}
         return {SWARM: NO_LEADER}
 
 
