@@ -51,9 +51,15 @@ def set_spec(manager: docker.DockerClient, service: str, spec: Spec) -> None:
 def running(manager: docker.DockerClient, service: str) -> int:
     """
     How many tasks of a service run, be they wanted or on their way out.
+
+    Those of a node that is down are told as running until it is back: they do not count.
     """
     tasks = manager.api.tasks(filters={"service": service})
-    return sum(task["Status"]["State"] == "running" for task in tasks)
+    states = {node["ID"]: node["Status"]["State"] for node in manager.api.nodes()}
+    return sum(
+        task["Status"]["State"] == "running" and states.get(task.get("NodeID", "")) != "down"
+        for task in tasks
+    )
 
 
 def _update(manager: docker.DockerClient, service: str, change: Callable[[Spec], Spec]) -> None:
