@@ -156,10 +156,12 @@ def throughput(books: Books, bin_s: float = 1.0) -> pd.DataFrame:
     """
     Tiles finished by time; columns: time (start of the bin), tiles_per_s.
 
-    A tile is finished when the last of its layers is on the disk for the first time.
+    A tile is finished when the last of its layers is on the disk for the first time; on another
+    disk, after a failover, that is so again.
     """
     fresh = books.stored[books.stored["is_new"]]
-    finished = fresh.groupby("tile")["time"].max()
+    turn = fresh.groupby(["tile", "layer"]).cumcount()
+    finished = fresh.groupby(["tile", turn])["time"].max()
     if finished.empty:
         return pd.DataFrame({"time": pd.Series(dtype="datetime64[us, UTC]"), "tiles_per_s": []})
     counts = finished.to_frame("time").set_index("time").assign(tiles=1)["tiles"]

@@ -98,6 +98,13 @@ def test_a_tile_counts_in_the_second_of_its_last_surface():
     assert [2.0] == list(rates["tiles_per_s"])
 
 
+def test_a_tile_that_is_new_on_another_disk_too_was_finished_twice():
+    rows = [*whole(5, TILES[0]), *whole(6, TILES[1]), *whole(7, TILES[0])]
+    rates = throughput(Books(published(*TILES), stored(*rows)))
+
+    assert [1.0, 1.0, 1.0] == list(rates["tiles_per_s"])
+
+
 def test_silence_is_a_rate_of_zero_and_no_gap():
     rows = [*whole(5, TILES[0]), *whole(8, TILES[1])]
     rates = throughput(Books(published(*TILES), stored(*rows)))
