@@ -134,8 +134,7 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         shown = table(self.results).rename(columns=_WORDS)
-        drawn = shown.to_html(index=False, border=0, justify="left")
-        return f"<p><b>{self.finding}</b></p>{drawn}"
+        return f"<p><b>{self.finding}</b></p>{shown.to_html(index=False, border=0)}"
 
 
 def table(results: Sequence[Result]) -> pd.DataFrame:
