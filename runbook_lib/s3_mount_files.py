@@ -4,9 +4,10 @@ What the mount of the bucket consists of on the manager: rclone's settings, a un
 Pure texts: they are put in place, run and removed by `s3_mount`.
 
 Why `--vfs-cache-mode off`: with it, close() returns when S3 has acknowledged the object and its
-checksum, and the rename that the updater had asked for is done. So a result that was acknowledged
-to the broker is in S3. Every other mode answers from a cache on the manager's disk, which is lost
-with the manager, and close() reports no failure of an upload.
+checksum, and a rename of a closed file when it has acknowledged the copy; what it refuses is their
+error. So a result that was acknowledged to the broker is in S3. Every other mode answers from a
+cache on the manager's disk, which is lost with the manager, and close() reports no failure of an
+upload.
 https://rclone.org/commands/rclone_mount/#vfs-file-caching
 """
 

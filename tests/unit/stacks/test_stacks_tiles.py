@@ -95,6 +95,30 @@ tiles.write_atomic(Path(sys.argv[1]), b"half")
 """
 
 
+def test_a_file_is_closed_when_it_is_renamed_and_no_stray_until_it_has_its_name(root, monkeypatch):
+    """On S3, a rename of an open file fails in secret; and no other updater may take it away."""
+    path = TILE.path(root, "DESERT")
+    opened, seen = [], []
+    lock, rename = tiles.fcntl.flock, Path.replace
+
+    def locked(file, how):
+        opened.append(file)
+        lock(file, how)
+
+    def replace(self, target):
+        seen.append((opened[0].closed, remove_strays(root)))
+        return rename(self, target)
+
+    monkeypatch.setattr(tiles.fcntl, "flock", locked)
+    monkeypatch.setattr(Path, "replace", replace)
+    before = list(Path("/proc/self/fd").iterdir())
+
+    assert write_atomic(path, b"new")
+    assert [(True, 0)] == seen
+    assert b"new" == path.read_bytes()
+    assert len(before) == len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_what_a_killed_writer_left_is_removed_and_a_living_ones_work_is_not(root):
     """
     A lock tells them apart: the kernel lets go of it when its owner dies.

@@ -9,7 +9,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -74,8 +74,10 @@ def write_atomic(
     """
     Make `path` hold `data`, durably, all or nothing. Return False if it did already.
 
-    The temporary file is locked while its writer lives, so that `remove_strays` can tell a crash's
-    remains from another updater's work in hand.
+    The temporary file is locked until it has its name, so that `remove_strays` can tell a crash's
+    remains from another updater's work in hand. It is closed before it is renamed: on S3, close()
+    is the PUT and rename the COPY, and of a file that is still open a rename is put off and its
+    failure is told to nobody. The lock outlives the close by a second descriptor.
     """
     with suppress(FileNotFoundError):
         if same(path.read_bytes(), data) and mtime_ns in (None, path.stat().st_mtime_ns):
@@ -84,13 +86,15 @@ def write_atomic(
     name = f".{path.name}.{socket.gethostname()}.{os.getpid()}.{next(_counter)}{TEMPORARY}"
     temporary = path.with_name(name)
     try:
-        with temporary.open("xb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.write(data)
-            file.flush()
-            if mtime_ns is not None:
-                os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
-            os.fsync(file.fileno())
+        with ExitStack() as until_named:
+            with temporary.open("xb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                until_named.callback(os.close, os.dup(file.fileno()))
+                file.write(data)
+                file.flush()
+                if mtime_ns is not None:
+                    os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
+                os.fsync(file.fileno())
             temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
