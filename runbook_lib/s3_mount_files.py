@@ -22,7 +22,8 @@ CONFIG = f"{SETTINGS}/rclone.conf"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}.service"
 RCLONE = f"rclone --config {CONFIG}"
 REMOTE = "tiles"
-COPY = "--checksum --transfers 16 --checkers 16 --buffer-size 0 --exclude '*.writing'"
+NO_TEMPORARY = "--exclude '*.writing'"
+COPY = f"--checksum --transfers 16 --checkers 16 --buffer-size 0 {NO_TEMPORARY}"
 """`--checksum`: sizes and MD5, which S3 has for every object; times would cost a request each."""
 
 

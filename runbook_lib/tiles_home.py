@@ -6,8 +6,9 @@ from runbook_lib.changes import Changes
 from runbook_lib.errors import ConflictError
 from runbook_lib.instances import Instance
 from runbook_lib.s3_access import Door, ensure_reach
+from runbook_lib.s3_copying import check_equal
 from runbook_lib.tiles_bucket import content, exists, remove_bucket
-from runbook_lib.tiles_on_s3 import Move, check_equal, find_state
+from runbook_lib.tiles_on_s3 import Move, find_state
 
 
 def ensure_bucket_gone(door: Door, move: Move, manager: Instance, *, keep: bool) -> Changes:
@@ -31,6 +32,6 @@ def ensure_bucket_gone(door: Door, move: Move, manager: Instance, *, keep: bool)
         )
     if content(door.s3, door.bucket).objects:
         changes.extend(ensure_reach(door, move.connection, manager))
-        check_equal(move, move.remote.path, move.data.directory)
+        check_equal(move.connection, move.remote.path, move.data.directory)
     changes.extend(remove_bucket(door.s3, door.bucket))
     return changes

@@ -4,7 +4,8 @@ The tiles moved from the manager's disk to S3, and back; the folder and the volu
 Source: section "Disponibilidad" of the guide, solution 2. Each way is the same: copied while the
 application runs, then, with nothing at work, copied to the end and compared checksum by checksum,
 and only then is the folder exchanged. Killed anywhere, the same call goes on: what is mounted, and
-which folders are there, tells how far it came.
+which folders are there, tells how far it came. Beside the mount, the folder aside is always one
+that was compared with S3 or copied from it.
 """
 
 import shlex
@@ -15,10 +16,10 @@ import fabric
 import pandas as pd
 
 from runbook_lib.changes import Changes
-from runbook_lib.errors import CommandError, ConflictError, IntegrityError
-from runbook_lib.progress import Progress
+from runbook_lib.errors import ConflictError, IntegrityError
+from runbook_lib.s3_copying import check_equal, check_room, check_worth, copy_files
 from runbook_lib.s3_mount import ensure_mounted, find_left, unmount
-from runbook_lib.s3_mount_files import COPY, RCLONE, STATE, Remote
+from runbook_lib.s3_mount_files import STATE, Remote
 from runbook_lib.ssh import run
 from runbook_lib.tiles import VOLUME, DataSet, count_tiles
 from runbook_lib.volume_users import paused, resume
@@ -79,7 +80,7 @@ def ensure_copied(move: Move) -> Changes:
     """
     changes = Changes()
     if not find_state(move).mounted:
-        count = _copy(move, _local(move), move.remote.path)
+        count = copy_files(move.connection, _local(move), move.remote.path)
         if count:
             changes.add("tiles", move.remote.bucket, f"{count} files copied")
     return changes
@@ -89,10 +90,15 @@ def ensure_on_s3(move: Move, listing_s: int) -> Changes:
     """
     Exchange the folder for the mount, once S3 has all that it held; the disk's copy goes last.
 
+    It was compared while nobody wrote. What the services change from then on is in S3 alone, so
+    that after a kill only the number is looked at: a bucket that was lost since has nothing.
+
     Raises
     ------
     IntegrityError
         Where S3 does not have what the disk has; nothing was exchanged then.
+    ConflictError
+        Where the disk's copy has markedly more than S3 now.
     """
     changes = Changes()
     mount = (move.connection, move.remote, move.data.directory, VOLUME, listing_s)
@@ -106,9 +112,9 @@ def ensure_on_s3(move: Move, listing_s: int) -> Changes:
     changes.extend(resume(move.leader, VOLUME))  # of a run that was killed
     changes.extend(ensure_mounted(*mount))
     if find_state(move).aside:
-        check_equal(move, move.aside, move.remote.path)
+        check_worth(move.connection, move.remote.path, move.aside)
         run(move.connection, f"rm -rf {shlex.quote(move.aside)}", sudo=True)
-        changes.add("folder", move.aside, "removed: S3 has every file of it")
+        changes.add("folder", move.aside, "removed: S3 was found to have every file of it")
     return changes
 
 
@@ -118,8 +124,8 @@ def ensure_copied_back(move: Move) -> Changes:
     """
     changes = Changes()
     if find_state(move).mounted:
-        _check_room(move)
-        count = _copy(move, move.remote.path, move.aside, exact=True)
+        check_room(move.connection, move.remote.path, move.aside)
+        count = copy_files(move.connection, move.remote.path, move.aside, exact=True)
         if count:
             changes.add("tiles", move.aside, f"{count} files copied back")
     return changes
@@ -150,38 +156,6 @@ def ensure_on_disk(move: Move) -> Changes:
     return changes
 
 
-def check_equal(move: Move, source: str, target: str, *, exact: bool = False) -> int:
-    """
-    Compare every file of `source` with the one in `target`; returns how many are equal.
-
-    By MD5: S3 computed it from what it received, the disk's is computed now. With `exact`, the
-    target may have no file more.
-
-    Raises
-    ------
-    IntegrityError
-        Naming the files that are missing or differ.
-    """
-    ways = "" if exact else "--one-way"
-    compare = f"{RCLONE} check {shlex.quote(source)} {shlex.quote(target)} {ways} --exclude"
-    script = f"""
-    report=$(mktemp)
-    {compare} '*.writing' --checkers 16 --combined $report >/dev/null 2>&1 || true
-    echo $(grep -c '^=' $report || true)
-    grep -v '^=' $report | head -8 || true
-    rm $report
-    """
-    with Progress("Every checksum compared"):
-        count, *differing = run(move.connection, script, sudo=True).splitlines()
-    if differing or not int(count):
-        raise IntegrityError(
-            f"expected {target} to have every file of {source} as it is; {count} are equal",
-            evidence="\n".join(differing) or "no file could be compared",
-            next_step="run this notebook again; a file that differs each time: look at both",
-        )
-    return int(count)
-
-
 def _local(move: Move) -> str:
     """
     The folder on the disk that has the tiles, before they are on S3.
@@ -201,40 +175,11 @@ def _settle(move: Move, source: str, target: str, *, exact: bool = False) -> Non
     Compare, and copy only where there is a difference: nobody has the tiles meanwhile.
     """
     try:
-        check_equal(move, source, target, exact=exact)
+        check_equal(move.connection, source, target, exact=exact)
     except IntegrityError:
-        _copy(move, source, target, exact=exact)
-        check_equal(move, source, target, exact=exact)
-
-
-def _copy(move: Move, source: str, target: str, *, exact: bool = False) -> int:
-    """
-    Copy what differs; with `exact`, what only the target has goes. Returns how many were copied.
-    """
-    action = "sync" if exact else "copy"
-    command = f"{RCLONE} {action} {shlex.quote(source)} {shlex.quote(target)} {COPY} -v"
-    script = f"report=$(mktemp); nice {command} >$report 2>&1 || {{ tail -5 $report; exit 1; }}\n"
-    with Progress(f"{source} copied to {target}"):
-        said = run(
-            move.connection, f"{script} grep -c ': Copied (' $report || true; rm $report", sudo=True
-        )
-    return int(said)
+        copy_files(move.connection, source, target, exact=exact)
+        check_equal(move.connection, source, target, exact=exact)
 
 
 def _rename(move: Move, source: str, target: str) -> None:
     run(move.connection, f"mv -T {shlex.quote(source)} {shlex.quote(target)}", sudo=True)
-
-
-def _check_room(move: Move) -> None:
-    parent = shlex.quote(move.data.directory.rpartition("/")[0])
-    script = f"""
-    {RCLONE} size {move.remote.path} --json | python3 -c 'import json,sys
-    print(json.load(sys.stdin)["bytes"])' ; df --output=avail -B1 {parent} | tail -1
-    """.replace("\n    print", "\nprint")
-    needed, free = (int(word) for word in run(move.connection, script, sudo=True).split())
-    if needed * 1.2 > free:
-        raise CommandError(
-            f"expected room for {needed / 2**20:.0f} MiB of tiles on the manager's disk",
-            evidence=f"{free / 2**20:.0f} MiB are free",
-            next_step="make room under /srv, or keep the tiles on S3",
-        )

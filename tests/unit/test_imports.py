@@ -113,8 +113,8 @@ SIBLINGS = {
     # tiles on S3: the bucket, the way in, the mount, and the move there and back
     "s3_access": {"instance_role", "s3_mount", "tiles_bucket"},
     "s3_costs": {"tiles_bucket"},
-    "tiles_on_s3": {"s3_mount", "tiles", "volume_users"},
-    "tiles_home": {"s3_access", "tiles_bucket", "tiles_on_s3"},
+    "tiles_on_s3": {"s3_copying", "s3_mount", "tiles", "volume_users"},
+    "tiles_home": {"s3_access", "s3_copying", "tiles_bucket", "tiles_on_s3"},
     "volume_users": {"service_specs"},
     "volume_speed": {"tiles", "volume_users"},
     "remade": {"tiles"},  # results that lie where the tiles are

@@ -74,14 +74,21 @@ class World:
     def __init__(self, monkeypatch, disk=(), aside=None, bucket=(), mounted=False):
         self.disk, self.aside, self.bucket = set(disk), aside, set(bucket)
         self.mounted, self.done, self.paused = mounted, [], False
-        self.killed_at = ""
-        for name in ("find_state", "check_equal", "ensure_mounted", "unmount", "run"):
+        self.killed_at, self.written = "", {}
+        for name in (
+            "find_state",
+            "check_equal",
+            "check_worth",
+            "ensure_mounted",
+            "unmount",
+            "run",
+        ):
             monkeypatch.setattr(tiles_on_s3, name, getattr(self, name))
         monkeypatch.setattr(tiles_on_s3, "paused", self.pausing)
-        monkeypatch.setattr(tiles_on_s3, "_copy", self.copy)
+        monkeypatch.setattr(tiles_on_s3, "copy_files", self.copy)
         monkeypatch.setattr(tiles_on_s3, "_rename", self.rename)
-        monkeypatch.setattr(tiles_on_s3, "_check_room", lambda move: None)
-        monkeypatch.setattr(tiles_on_s3, "resume", lambda *_: Changes())
+        monkeypatch.setattr(tiles_on_s3, "check_room", lambda *_: None)
+        monkeypatch.setattr(tiles_on_s3, "resume", self.resume)
         monkeypatch.setattr(tiles_on_s3, "find_left", lambda _: [UNIT_FILE])
 
     def find_state(self, _):
@@ -106,7 +113,14 @@ class World:
         self.paused = True
         self.step("paused")
         yield
+        self.resume()
+
+    def resume(self, *_):
+        """The services write again: what is rewritten is another file."""
         self.paused = False
+        if self.mounted and self.written:
+            self.bucket = {self.written.get(name, name) for name in self.bucket}
+        return Changes()
 
     def copy(self, _, source, target, *, exact=False):
         if target == "/srv/tiles-local" and self.aside is None:
@@ -124,6 +138,10 @@ class World:
             raise IntegrityError("differs")
         self.step("compared")
         return len(self.folder(source))
+
+    def check_worth(self, _, kept, going):
+        if len(self.folder(kept)) < len(self.folder(going)):
+            raise ConflictError("fewer")
 
     def rename(self, _, source, target):
         assert self.paused
@@ -159,16 +177,33 @@ COPIED = "copied to tiles:runbook-tiles-x"
 THERE = ["paused", COPIED, "compared", "/srv/tiles renamed", "mounted"]
 
 
-def test_the_disks_copy_goes_last_and_only_after_two_comparisons(monkeypatch):
+def test_the_disks_copy_goes_last_and_only_after_a_comparison(monkeypatch):
     world = World(monkeypatch, disk=TILES)
     tiles_on_s3.ensure_copied(MOVE)
     tiles_on_s3.ensure_on_s3(MOVE, 60)
 
     without = [step for step in THERE if step != COPIED]
-    assert [COPIED, *without, "compared", "local copy removed"] == world.done
+    assert [COPIED, *without, "local copy removed"] == world.done
     assert (TILES, True, None) == (world.bucket, world.mounted, world.aside)
     assert [] == tiles_on_s3.ensure_copied(MOVE)
     assert [] == tiles_on_s3.ensure_on_s3(MOVE, 60)
+
+
+def test_what_the_services_rewrite_is_no_difference(monkeypatch):
+    """Compared once they ran again, the two copies would differ for ever."""
+    world = World(monkeypatch, disk=TILES)
+    world.written = {"a": "a, anew"}
+    tiles_on_s3.ensure_on_s3(MOVE, 60)
+
+    assert ({"a, anew", "b", "c"}, None) == (world.bucket, world.aside)
+
+
+def test_the_disks_copy_stays_where_the_bucket_was_lost_since(monkeypatch):
+    world = World(monkeypatch, aside=TILES, mounted=True)
+    with pytest.raises(ConflictError):
+        tiles_on_s3.ensure_on_s3(MOVE, 60)
+
+    assert world.aside == TILES
 
 
 @pytest.mark.parametrize("step", [*THERE, "local copy removed"])
