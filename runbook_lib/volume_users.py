@@ -30,8 +30,8 @@ def paused(
     Nothing uses the volume in this block; what was stopped starts again, also after an interrupt.
     """
     began = time.monotonic()
-    pause(connection, leader, volume)
     try:
+        pause(connection, leader, volume)
         yield
     finally:
         started = resume(leader, volume)

@@ -8,6 +8,7 @@ import pytest
 
 from runbook_lib import volume_users
 from runbook_lib.changes import Changes
+from runbook_lib.errors import WaitTimeoutError
 
 
 class Swarm:
@@ -78,6 +79,20 @@ def test_they_start_again_after_an_interrupt(swarm):
         volume_users.paused(None, swarm, "tiles-data", Changes()),
     ):
         raise KeyboardInterrupt
+
+    assert BEFORE == numbers(swarm)
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, WaitTimeoutError])
+def test_they_start_again_where_the_stop_itself_is_cut_short(swarm, monkeypatch, end):
+    """Interrupted while the last container ends, or one that does not end in time."""
+
+    def run(*_, **__):
+        raise end("while it waits")
+
+    monkeypatch.setattr(volume_users, "run", run)
+    with pytest.raises(end), volume_users.paused(None, swarm, "tiles-data", Changes()):
+        pytest.fail("somebody may still use it")
 
     assert BEFORE == numbers(swarm)
 
