@@ -19,6 +19,7 @@ from runbook_lib.volume_users import find_users
 
 DISK, S3 = "local disk", "S3"
 WRITE, READ = "results written", "tiles read"
+_LABEL = "runbook.volume-speed"  # on what the measurement makes, for whoever was killed in it
 
 # runs in a container of the services' image
 _WORK = """
@@ -39,6 +40,8 @@ def timed(act):
         return made
     done = [one for made in pool.map(work, range(threads)) for one in made]
     return len(done), sum(done), time.perf_counter() - began
+if Path("/tiles/.speed").exists():  # of one that was killed
+    shutil.rmtree("/tiles/.speed")
 rows = []
 for number in range(rounds):
     places = [("local disk", Path("/disk/.speed")), ("S3", Path("/tiles/.speed"))]
@@ -80,7 +83,8 @@ def measure_speed(
         )
     task: dict[str, Any] = updater.attrs["Spec"]["TaskTemplate"]
     limits = task["Resources"]["Limits"]
-    disk = manager.volumes.create()
+    _remove_left(manager)
+    disk = manager.volumes.create(labels={_LABEL: ""})
     with Progress(f"{seconds:g} s of each work, {rounds} times on each of the two"):
         try:
             _hand_over(manager, task["ContainerSpec"]["Image"], str(disk.name))
@@ -98,9 +102,10 @@ def measure_speed(
                 network_mode="none",
                 read_only=True,
                 remove=True,
+                labels={_LABEL: ""},
             )
         finally:
-            disk.remove(force=True)
+            _remove_left(manager)
     columns = ["round", "where", "work", "files", "good", "seconds"]
     rows = pd.DataFrame(json.loads(said), columns=columns)
     rows["per_s"] = (rows["files"] / rows["seconds"]).round(1)
@@ -151,6 +156,16 @@ def plot_speed(rows: pd.DataFrame) -> alt.VConcatChart:
     return drawn
 
 
+def _remove_left(manager: docker.DockerClient) -> None:
+    """
+    Remove the container and the volume of a measurement, also of one that was killed.
+    """
+    for container in manager.containers.list(all=True, filters={"label": _LABEL}):
+        container.remove(force=True)
+    for volume in manager.volumes.list(filters={"label": _LABEL}):
+        volume.remove(force=True)
+
+
 def _hand_over(manager: docker.DockerClient, image: str, volume: str) -> None:
     """
     Give the disk's volume to the user that the services run as; a new one is root's.
@@ -163,4 +178,5 @@ def _hand_over(manager: docker.DockerClient, image: str, volume: str) -> None:
         volumes={volume: {"bind": "/disk", "mode": "rw"}},
         network_mode="none",
         remove=True,
+        labels={_LABEL: ""},
     )
