@@ -23,6 +23,7 @@ from runbook_lib import (
     tiles,
     volume_users,
 )
+from runbook_lib.errors import CommandError
 from runbook_lib.volume_users import find_users
 from runbook_lib.wait import Pending, wait_for
 
@@ -68,6 +69,31 @@ def test_what_was_acknowledged_is_in_s3_when_the_mount_dies_at_once(runbook):
     for user in find_users(live.leader, tiles.VOLUME):
         assert live.before[user.name] == volume_users.running_tasks(live.leader, user.name)
     ssh.run(live.manager, "rm -r /srv/tiles/.proof", sudo=True)
+
+
+def test_what_s3_refuses_to_rename_is_not_acknowledged(runbook):
+    """S3 takes the temporary object and refuses its final name: the write has failed."""
+    live = cluster(runbook)
+    policy = live.s3.get_bucket_policy(Bucket=live.bucket.name)["Policy"]
+    refusing = json.loads(policy)
+    refusing["Statement"].append(
+        {
+            "Sid": "NoFinalName",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:PutObject",
+            "Resource": f"{live.bucket.arn}/.proof/*.png",
+        }
+    )
+    live.s3.put_bucket_policy(Bucket=live.bucket.name, Policy=json.dumps(refusing))
+    try:
+        with pytest.raises(CommandError, match="Input/output error"):
+            ssh.run(live.manager, f"{written_by_a_container(live)} 2>&1", sudo=True)
+    finally:
+        live.s3.put_bucket_policy(Bucket=live.bucket.name, Policy=policy)
+
+    assert [] == keys(live, ".proof/")
+    ssh.run(live.manager, "rm -rf /srv/tiles/.proof", sudo=True)
 
 
 def test_what_a_crash_leaves_is_never_under_a_tiles_name_and_is_removed(runbook):
