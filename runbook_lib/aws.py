@@ -4,8 +4,9 @@ Clients of AWS: credentials checked before use, every call counted for the repor
 
 import os
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import botocore.session
@@ -14,6 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runbook_lib.errors import AccessError
 from runbook_lib.ledger import LEDGER
+from runbook_lib.wait import Pending, wait_for
+
+T = TypeVar("T")
 
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 6}, connect_timeout=5, max_pool_connections=20
@@ -77,6 +81,38 @@ def whoami(sts: Any) -> str:  # noqa: ANN401 - a boto3 client
             next_step="check the credentials, the region and endpoint_url; for the lab:  "
             "python -m lab status",
         ) from error
+
+
+def or_none(ask: Callable[[], T]) -> T | None:
+    """
+    Ask for something that may not be there: S3 and IAM say so by an error, NoSuchEntity,
+    NoSuchTagSet, NoSuchBucketPolicy, ...
+    """
+    try:
+        return ask()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code.startswith("NoSuch") or code.endswith("NotFoundError"):
+            return None
+        raise
+
+
+def once_ready(what: str, act: Callable[[], Any], codes: set[str], timeout_s: float = 60) -> None:
+    """
+    Do what depends on something that was made or removed just now: `codes` are the errors by which
+    AWS says that it does not know yet.
+    """
+
+    def probe() -> bool | Pending:
+        try:
+            act()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in codes:
+                raise
+            return Pending(str(error))
+        return True
+
+    wait_for(what, probe, timeout_s=timeout_s, poll_s=2)
 
 
 def operator_cidr(checkip_url: str, given: str = "") -> str:

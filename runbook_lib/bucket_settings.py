@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
+from runbook_lib.aws import or_none
 from runbook_lib.instances import CLUSTER_TAG, ROLE_TAG
 
 if TYPE_CHECKING:
@@ -92,6 +91,14 @@ def access_policy(bucket: Bucket, role_arn: str) -> dict[str, Any]:
     }
 
 
+def same_policy(one: Any, other: Any) -> bool:  # noqa: ANN401 - two JSON documents
+    """
+    Whether two policies say the same: AWS gives lists back in an order of its own, and one of a
+    single element as the element.
+    """
+    return bool(_sorted(one) == _sorted(other))
+
+
 def wanted_settings(bucket: Bucket) -> dict[str, Any]:
     """
     What it should be like, by the name of the setting.
@@ -109,9 +116,9 @@ def read_settings(s3: "S3Client", bucket: Bucket) -> dict[str, Any]:
     What it is like, by the same names.
     """
     name = bucket.name
-    tags = _or_none(lambda: s3.get_bucket_tagging(Bucket=name)["TagSet"]) or []
-    closed = _or_none(lambda: s3.get_public_access_block(Bucket=name))
-    encryption = _or_none(lambda: s3.get_bucket_encryption(Bucket=name))
+    tags = or_none(lambda: s3.get_bucket_tagging(Bucket=name)["TagSet"]) or []
+    closed = or_none(lambda: s3.get_public_access_block(Bucket=name))
+    encryption = or_none(lambda: s3.get_bucket_encryption(Bucket=name))
     rules = encryption["ServerSideEncryptionConfiguration"]["Rules"] if encryption else []
     by_default = [rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in rules]
     return {
@@ -126,18 +133,14 @@ def read_policy(s3: "S3Client", bucket: Bucket) -> Any:  # noqa: ANN401 - a JSON
     """
     The bucket's policy; None where there is none.
     """
-    found = _or_none(lambda: s3.get_bucket_policy(Bucket=bucket.name)["Policy"])
+    found = or_none(lambda: s3.get_bucket_policy(Bucket=bucket.name)["Policy"])
     return json.loads(found) if found else None
 
 
-def _or_none(ask: Any) -> Any:  # noqa: ANN401 - S3's answers
-    """
-    S3 says that a setting was never made by an error: NoSuchTagSet, NoSuchBucketPolicy, ...
-    """
-    try:
-        return ask()
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code.startswith("NoSuch") or code.endswith("NotFoundError"):
-            return None
-        raise
+def _sorted(part: Any) -> Any:  # noqa: ANN401 - a part of a JSON document
+    if isinstance(part, dict):
+        return {name: _sorted(value) for name, value in part.items()}
+    if not isinstance(part, list):
+        return part
+    found = sorted((_sorted(one) for one in part), key=json.dumps)
+    return found[0] if len(found) == 1 else found

@@ -8,21 +8,14 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.htm
 """
 
 import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from botocore.exceptions import ClientError
-
+from runbook_lib.aws import once_ready, or_none
+from runbook_lib.bucket_settings import Bucket
 from runbook_lib.changes import Changes
-from runbook_lib.errors import ConflictError
-from runbook_lib.instances import CLUSTER_TAG, ROLE_TAG, Instance
-from runbook_lib.wait import Pending, wait_for
+from runbook_lib.instances import CLUSTER_TAG, ROLE_TAG
 
-if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
-
-# params/iam-policy.json gives rights on these names. Not on a path: that of a role which is not
-# there yet is unknown to IAM, and looking for it would be refused.
-PREFIX = "runbook-tiles-"
 _TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -35,146 +28,95 @@ _TRUST = {
 }
 
 
-def role_name(cluster: str) -> str:
+@dataclass(frozen=True)
+class Role:
     """
-    The name of the role, and of its instance profile.
+    The role as IAM has it now: a profile that was made anew has the old name and another id.
     """
-    return f"{PREFIX}{cluster}"
+
+    name: str
+    arn: str
+    profile_id: str
 
 
-def find_role(iam: Any, cluster: str) -> str:  # noqa: ANN401 - a boto3 client
+def role_name(bucket: Bucket) -> str:
+    """
+    The name of the role, and of its instance profile: the bucket's.
+
+    IAM knows no regions, so that the cluster's name alone would be shared by two clusters. On a
+    path params/iam-policy.json could give no rights: that of a role which is not there yet is
+    unknown to IAM, and looking for it would be refused.
+    """
+    return bucket.name
+
+
+def find_role(iam: Any, bucket: Bucket) -> str:  # noqa: ANN401 - a boto3 client
     """
     The role's ARN; "" where there is none.
     """
-    role = _or_none(lambda: iam.get_role(RoleName=role_name(cluster))["Role"])
+    role = or_none(lambda: iam.get_role(RoleName=role_name(bucket))["Role"])
     return str(role["Arn"]) if role else ""
 
 
-def ensure_role(iam: Any, cluster: str) -> Changes:  # noqa: ANN401 - a boto3 client
+def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, Role]:  # noqa: ANN401 - a boto3 client
     """
     Make the role that only instances can take, and the profile that gives it to one.
+
+    What was made is known from the answer: whoever asks for it then may hear that there is none.
     """
     changes = Changes()
-    name = role_name(cluster)
-    tags = [{"Key": CLUSTER_TAG, "Value": cluster}, {"Key": ROLE_TAG, "Value": "tiles"}]
-    if not find_role(iam, cluster):
+    name = role_name(bucket)
+    tags = [{"Key": CLUSTER_TAG, "Value": bucket.cluster}, {"Key": ROLE_TAG, "Value": "tiles"}]
+    arn = find_role(iam, bucket)
+    if not arn:
         trust = json.dumps(_TRUST)
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, Tags=tags)
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, Tags=tags)
+        arn = str(made["Role"]["Arn"])
         changes.add("role", name, "made")
     profile = _profile(iam, name)
     if profile is None:
-        iam.create_instance_profile(InstanceProfileName=name, Tags=tags)
+        made = iam.create_instance_profile(InstanceProfileName=name, Tags=tags)
+        profile = dict(made["InstanceProfile"])
         changes.add("instance profile", name, "made")
-    if not (profile or {}).get("Roles"):
-        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
-        changes.add("instance profile", name, "given the role")
-    return changes
-
-
-def ensure_held(
-    ec2: "EC2Client", cluster: str, instance: Instance, timeout_s: float = 120
-) -> Changes:
-    """
-    Give an instance the profile.
-
-    Raises
-    ------
-    ConflictError
-        Where it has another one: an instance has room for one.
-    """
-    changes = Changes()
-    name = role_name(cluster)
-    held = _associations(ec2, instance.instance_id)
-    if name in held.values():
-        return changes
-    if held:
-        raise ConflictError(
-            f"expected {instance.role} to have no role; it has {', '.join(held.values())}",
-            next_step="take it away in the EC2 console, if nothing on the instance needs it",
+    if not profile["Roles"]:
+        once_ready(
+            f"IAM gives {name} its role",
+            lambda: iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name),
+            {"NoSuchEntity"},
         )
-
-    def probe() -> bool | Pending:
-        try:
-            ec2.associate_iam_instance_profile(
-                IamInstanceProfile={"Name": name}, InstanceId=instance.instance_id
-            )
-        except ClientError as error:  # EC2 hears of a new profile some seconds later
-            if error.response["Error"]["Code"] != "InvalidParameterValue":
-                raise
-            return Pending("EC2 does not know the profile yet")
-        return True
-
-    wait_for(f"{instance.role} has the role", probe, timeout_s=timeout_s, poll_s=2)
-    changes.add("instance", instance.role, f"has the role {name}")
-    return changes
+        changes.add("instance profile", name, "given the role")
+    return changes, Role(name, arn, str(profile["InstanceProfileId"]))
 
 
-def remove_from(ec2: "EC2Client", cluster: str, instance: Instance) -> Changes:
-    """
-    Take the profile away; keys that were given out are worth nothing once the role is gone.
-    """
-    changes = Changes()
-    for association, name in _associations(ec2, instance.instance_id).items():
-        if name == role_name(cluster):
-            ec2.disassociate_iam_instance_profile(AssociationId=association)
-            changes.add("instance", instance.role, "has no role any more")
-    return changes
-
-
-def remove_role(iam: Any, cluster: str) -> Changes:  # noqa: ANN401 - a boto3 client
+def remove_role(iam: Any, bucket: Bucket) -> Changes:  # noqa: ANN401 - a boto3 client
     """
     Remove profile and role.
     """
     changes = Changes()
-    name = role_name(cluster)
+    name = role_name(bucket)
     profile = _profile(iam, name)
     if profile is not None:
         for role in profile["Roles"]:
             iam.remove_role_from_instance_profile(
                 InstanceProfileName=name, RoleName=role["RoleName"]
             )
-        iam.delete_instance_profile(InstanceProfileName=name)
+        once_ready(
+            f"IAM removes the profile {name}",
+            lambda: iam.delete_instance_profile(InstanceProfileName=name),
+            {"DeleteConflict"},
+        )
         changes.add("instance profile", name, "removed")
-    if find_role(iam, cluster):
-        iam.delete_role(RoleName=name)
+    if find_role(iam, bucket):
+        once_ready(
+            f"IAM removes the role {name}",
+            lambda: iam.delete_role(RoleName=name),
+            {"DeleteConflict"},
+        )
         changes.add("role", name, "removed")
     return changes
 
 
-def find_holders(ec2: "EC2Client", cluster: str, instances: list[Instance]) -> list[str]:
-    """
-    Those of the instances that have the profile: manager, worker-1, ...
-    """
-    name = role_name(cluster)
-    return [i.role for i in instances if name in _associations(ec2, i.instance_id).values()]
-
-
 def _profile(iam: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a boto3 client
     ask = iam.get_instance_profile
-    found = _or_none(lambda: ask(InstanceProfileName=name)["InstanceProfile"])
+    found = or_none(lambda: ask(InstanceProfileName=name)["InstanceProfile"])
     return dict(found) if found else None
-
-
-def _associations(ec2: "EC2Client", instance_id: str) -> dict[str, str]:
-    """
-    The profile that an instance has, if any: the association's id, and the profile's name.
-    """
-    found = ec2.describe_iam_instance_profile_associations(
-        Filters=[
-            {"Name": "instance-id", "Values": [instance_id]},
-            {"Name": "state", "Values": ["associating", "associated"]},
-        ]
-    )
-    return {
-        one["AssociationId"]: one["IamInstanceProfile"]["Arn"].rpartition("/")[2]
-        for one in found["IamInstanceProfileAssociations"]
-    }
-
-
-def _or_none(ask: Any) -> Any:  # noqa: ANN401 - IAM's answers
-    try:
-        return ask()
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchEntity":
-            return None
-        raise

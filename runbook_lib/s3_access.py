@@ -11,9 +11,10 @@ import fabric
 
 from runbook_lib.bucket_settings import Bucket
 from runbook_lib.changes import Changes
-from runbook_lib.instance_role import ensure_held, ensure_role, find_role, remove_from, remove_role
+from runbook_lib.instance_role import ensure_role, remove_role
 from runbook_lib.instances import Instance
 from runbook_lib.ledger import LEDGER
+from runbook_lib.role_holders import ensure_held, remove_from
 from runbook_lib.s3_mount import ensure_rclone, ensure_settings, remove_settings, wait_for_access
 from runbook_lib.s3_mount_files import Remote
 from runbook_lib.tiles_bucket import ensure_access
@@ -47,10 +48,9 @@ def ensure_reach(door: Door, connection: fabric.Connection, instance: Instance) 
     """
     Let an instance reach the bucket, and wait until it does.
     """
-    changes = ensure_role(door.iam, door.bucket.cluster)
-    role_arn = find_role(door.iam, door.bucket.cluster)
-    changes.extend(ensure_access(door.s3, door.bucket, role_arn))
-    changes.extend(ensure_held(door.ec2, door.bucket.cluster, instance))
+    changes, role = ensure_role(door.iam, door.bucket)
+    changes.extend(ensure_access(door.s3, door.bucket, role.arn))
+    changes.extend(ensure_held(door.ec2, role, instance))
     changes.extend(ensure_rclone(connection, instance.role))
     changes.extend(ensure_settings(connection, door.remote, instance.role))
     wait_for_access(connection, door.remote, instance.role)
@@ -74,12 +74,26 @@ def visiting(door: Door, connection: fabric.Connection, instance: Instance) -> I
         del LEDGER.changes[before:]
 
 
+def end_visits(
+    door: Door, connections: dict[str, fabric.Connection], visitors: list[Instance]
+) -> Changes:
+    """
+    Take from others what a visit gave them that was killed; the settings where we are connected.
+    """
+    changes = Changes()
+    for instance in visitors:
+        if instance.role in connections:
+            changes.extend(remove_settings(connections[instance.role], instance.role))
+        changes.extend(remove_from(door.ec2, door.bucket, instance))
+    return changes
+
+
 def remove_reach(door: Door, connection: fabric.Connection, instance: Instance) -> Changes:
     """
     Take from an instance what it reached the bucket by.
     """
     changes = remove_settings(connection, instance.role)
-    changes.extend(remove_from(door.ec2, door.bucket.cluster, instance))
+    changes.extend(remove_from(door.ec2, door.bucket, instance))
     return changes
 
 
@@ -89,6 +103,6 @@ def remove_way_in(door: Door, instances: list[Instance]) -> Changes:
     """
     changes = Changes()
     for instance in instances:
-        changes.extend(remove_from(door.ec2, door.bucket.cluster, instance))
-    changes.extend(remove_role(door.iam, door.bucket.cluster))
+        changes.extend(remove_from(door.ec2, door.bucket, instance))
+    changes.extend(remove_role(door.iam, door.bucket))
     return changes

@@ -44,6 +44,22 @@ def compare_readings(here: dict[str, str], there: dict[str, str]) -> pd.DataFram
     )
 
 
+def find_lost(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
+    """
+    Where there are other RAW tiles than before, or fewer results: "DESERT 2004-01-15: 5, not 6".
+
+    The two as of `tiles.count_tiles`. More results are work that went on. Rejections are left out:
+    they go when a tile is mended.
+    """
+    counts = [frame.set_index(["surface", "date"])["tiles"] for frame in (before, after)]
+    both = pd.concat(counts, axis=1, keys=["before", "now"]).fillna(0).astype(int).sort_index()
+    return [
+        f"{surface} {date}: {now}, not {was}"
+        for (surface, date), was, now in both.itertuples()
+        if surface != "REJECTED" and (now < was or (surface == "RAW" and now != was))
+    ]
+
+
 def _by_path(text: str) -> dict[str, str]:
     rows = (line.split(maxsplit=1) for line in text.splitlines())
     return {path.removeprefix("./"): digest for digest, path in rows}

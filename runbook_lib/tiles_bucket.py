@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from botocore.exceptions import ClientError
 
+from runbook_lib.aws import once_ready
 from runbook_lib.bucket_settings import (
     PUBLIC_ACCESS,
     Bucket,
     access_policy,
     read_policy,
     read_settings,
+    same_policy,
     wanted_settings,
 )
 from runbook_lib.changes import Changes
-from runbook_lib.errors import AccessError, ConflictError
+from runbook_lib.errors import AccessError, ConflictError, NotFoundError
 from runbook_lib.instances import CLUSTER_TAG
 from runbook_lib.progress import Progress
-from runbook_lib.wait import Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -103,22 +104,27 @@ def settings_table(s3: "S3Client", bucket: Bucket) -> pd.DataFrame:
 def ensure_access(s3: "S3Client", bucket: Bucket, role_arn: str, timeout_s: float = 60) -> Changes:
     """
     Let one role read and write here: by the bucket's policy, so that the role needs none.
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no role to open it to.
     """
     changes = Changes()
+    if not role_arn:
+        raise NotFoundError(
+            f"expected a role that {bucket.name} is opened to; there is none",
+            next_step="run this notebook again: IAM may need a moment to know its own role",
+        )
     wanted = access_policy(bucket, role_arn)
-    if read_policy(s3, bucket) == wanted:
+    if same_policy(read_policy(s3, bucket), wanted):
         return changes
-
-    def probe() -> bool | Pending:
-        try:
-            s3.put_bucket_policy(Bucket=bucket.name, Policy=json.dumps(wanted))
-        except ClientError as error:  # a role that was made just now is not known everywhere
-            if error.response["Error"]["Code"] != "MalformedPolicy":
-                raise
-            return Pending("S3 does not know the role yet")
-        return True
-
-    wait_for("The bucket knows the role", probe, timeout_s=timeout_s, poll_s=2)
+    once_ready(
+        "The bucket knows the role",
+        lambda: s3.put_bucket_policy(Bucket=bucket.name, Policy=json.dumps(wanted)),
+        {"MalformedPolicy"},  # a role that was made just now is not known everywhere
+        timeout_s,
+    )
     changes.add("bucket", bucket.name, f"opened to {role_arn.rpartition('/')[2]}")
     return changes
 

@@ -111,7 +111,8 @@ SIBLINGS = {
     "failover": {"master", "standby", "swarm", "tiles_backup"},  # moves them all, in order
     "broker_cluster": {"broker", "swarm"},  # three of the one, on labelled nodes of the other
     # tiles on S3: the bucket, the way in, the mount, and the move there and back
-    "s3_access": {"instance_role", "s3_mount", "tiles_bucket"},
+    "role_holders": {"instance_role"},
+    "s3_access": {"instance_role", "role_holders", "s3_mount", "tiles_bucket"},
     "s3_costs": {"tiles_bucket"},
     "tiles_on_s3": {"s3_copying", "s3_mount", "tiles", "volume_users"},
     "tiles_home": {"s3_access", "s3_copying", "tiles_bucket", "tiles_on_s3"},

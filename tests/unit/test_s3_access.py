@@ -2,21 +2,26 @@
 A visit of the bucket, and who refuses what while the tiles are on S3.
 """
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from runbook_lib import load_tiles, metadata_reach, s3_access, tiles
+from runbook_lib import checks, load_tiles, metadata_reach, s3_access, tiles, tiles_bucket
 from runbook_lib.bucket_settings import Bucket
 from runbook_lib.changes import Changes
 from runbook_lib.errors import ConflictError
 from runbook_lib.instances import Instance
 from runbook_lib.ledger import LEDGER
+from runbook_lib.notebooks import find_notebooks
 from runbook_lib.tiles import DataSet
+from runbook_lib.tiles_bucket import Content
 
 WORKER = Instance("worker-1", "i-1", "running", "t2.micro", "10.0.0.4", "54.0.0.4", ())
 DOOR = s3_access.Door(None, None, None, Bucket("b", "1", "us-east-1", "c"))
 DATA = DataSet("", "/srv/tiles")
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def changed(name, action):
@@ -60,6 +65,53 @@ def test_a_visit_that_is_interrupted_ends_the_same_way(given):
 
     assert [] == given
     assert ["installed"] == [change.action for change in LEDGER.changes]
+
+
+def test_a_visit_that_was_killed_is_ended(monkeypatch):
+    """Nothing ran after the kill: the role is still there, and the settings on the reader."""
+    two = [WORKER, replace(WORKER, role="worker-2", instance_id="i-2")]
+    holders = [two[1].role, WORKER.role]
+
+    def take(ec2, bucket, instance):
+        holding = instance.role in holders
+        if holding:
+            holders.remove(instance.role)
+        return changed(instance.role, "has no role any more") if holding else Changes()
+
+    monkeypatch.setattr(s3_access, "remove_from", take)
+    monkeypatch.setattr(s3_access, "remove_settings", lambda _, role: changed(role, "removed"))
+    ended = s3_access.end_visits(DOOR, {"manager": None, "worker-1": None}, two)
+
+    assert [] == holders
+    assert [
+        ("worker-1", "removed"),
+        ("worker-1", "has no role any more"),
+        ("worker-2", "has no role any more"),
+    ] == [(c.name, c.action) for c in ended]
+
+
+def test_31_ends_visits_before_it_looks_who_has_the_role():
+    """A check of what nobody mends fails for ever."""
+    code = code_of("31_tiles_on_s3")
+    ended = code.index("ended = s3_access.end_visits(door, connections, visitors)")
+
+    assert ended < code.index('"instances that have the role"')
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_36_keeps_a_bucket_with_nothing_in_it_too(monkeypatch, there):
+    """What was there and is kept is there in the end."""
+    code = code_of("36_remove_tiles_on_s3")
+    begin = code.index('checks.check(\n    "the bucket exists"')
+    monkeypatch.setattr(tiles_bucket, "exists", lambda *_: there)
+    given = {"keep_bucket": True, "there": there, "held": Content(0, 0, 0.0), "s3": None}
+    given |= {"checks": checks, "tiles_bucket": tiles_bucket, "bucket": None}
+    exec(code[begin : code.index("\n)\n", begin) + 2], given)
+
+
+def code_of(stem):
+    (page,) = (one for one in find_notebooks(NOTEBOOKS) if one.path.stem == stem)
+    return "\n\n".join(cell.source for cell in page.code) + "\n"
 
 
 def test_tiles_are_not_removed_through_a_mount(monkeypatch):

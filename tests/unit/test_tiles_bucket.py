@@ -1,5 +1,5 @@
 """
-The bucket and the role, against moto; who may do what with them is in the lab's contract test.
+The bucket, against moto; who may do what with them is in the lab's contract test.
 """
 
 import json
@@ -11,12 +11,12 @@ from moto import mock_aws
 
 from lab.policy import Verdict, evaluate, glob, statements_of
 from runbook_lib import bucket_settings, instance_role, tiles_bucket
-from runbook_lib.errors import ConflictError
+from runbook_lib.errors import ConflictError, NotFoundError
 from runbook_lib.s3_costs import s3_cost_table
 from runbook_lib.tiles_bucket import Content
 
 POLICY = json.loads((Path(__file__).parents[2] / "params/iam-policy.json").read_text())
-ROLE = "arn:aws:iam::123456789012:role/runbook-tiles-c"
+ROLE = "arn:aws:iam::123456789012:role/runbook-tiles-geo-diff-x"
 
 
 @pytest.fixture
@@ -119,17 +119,30 @@ def test_the_role_may_use_this_bucket_and_no_other(cloud, bucket):
     assert not may("s3:GetObject", f"{bucket.arn}/RAW/a.png", **in_the_clear)
 
 
-def test_the_role_is_made_once_and_only_an_instance_can_take_it(cloud):
-    iam = cloud("iam")
-    assert 3 == len(instance_role.ensure_role(iam, "c"))
-    assert [] == instance_role.ensure_role(iam, "c")
-    assert ROLE == instance_role.find_role(iam, "c")
-    trust = iam.get_role(RoleName=instance_role.role_name("c"))["Role"]["AssumeRolePolicyDocument"]
+@pytest.mark.parametrize("role", ["", None])
+def test_a_bucket_is_not_opened_to_nobody(cloud, bucket, role):
+    s3 = cloud("s3")
+    tiles_bucket.ensure_bucket(s3, bucket)
+    with pytest.raises(NotFoundError, match="there is none"):
+        tiles_bucket.ensure_access(s3, bucket, role)
+    assert bucket_settings.read_policy(s3, bucket) is None
 
-    assert {"Service": "ec2.amazonaws.com"} == trust["Statement"][0]["Principal"]
-    assert 2 == len(instance_role.remove_role(iam, "c"))
-    assert [] == instance_role.remove_role(iam, "c")
-    assert "" == instance_role.find_role(iam, "c")
+
+def test_a_policy_in_another_order_is_the_same_one(bucket):
+    """AWS gives lists back as it likes; a second run must be able to say no changes."""
+    wanted = bucket_settings.access_policy(bucket, ROLE)
+    given = json.loads(json.dumps(wanted))
+    given["Statement"][0]["Action"] = [given["Statement"][0]["Action"]]
+    for statement in given["Statement"][1:]:
+        for name in ("Action", "Resource"):
+            if isinstance(statement[name], list):
+                statement[name].reverse()
+
+    assert given != wanted
+    assert bucket_settings.same_policy(given, wanted)
+    given["Statement"][1]["Action"].pop()
+    assert not bucket_settings.same_policy(given, wanted)
+    assert not bucket_settings.same_policy(None, wanted)
 
 
 def test_the_operators_policy_covers_these_names_and_gives_no_role_a_right(bucket):
@@ -144,6 +157,9 @@ def test_the_operators_policy_covers_these_names_and_gives_no_role_a_right(bucke
         for r in ([s["Resource"]] if isinstance(s["Resource"], str) else s["Resource"])
     ]
 
+    role = instance_role.role_name(bucket)
+    for kind in ("role", "instance-profile"):
+        assert any(glob(r, f"arn:aws:iam::{bucket.account}:{kind}/{role}") for r in resources)
     assert not {"iam:PutRolePolicy", "iam:AttachRolePolicy", "s3:GetObject"} & set(actions)
     assert [] == [a for a in actions if "*" in a]
     assert any(glob(r, f"{bucket.arn}/RAW/a.png") for r in resources if r.startswith("arn:aws:s3"))

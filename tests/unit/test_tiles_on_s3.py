@@ -12,7 +12,7 @@ from runbook_lib import tiles_home, tiles_on_s3
 from runbook_lib.changes import Changes
 from runbook_lib.errors import ConflictError, IntegrityError
 from runbook_lib.s3_mount_files import CONFIG, UNIT_FILE, Remote, mount_files
-from runbook_lib.s3_reading import compare_readings
+from runbook_lib.s3_reading import compare_readings, find_lost
 from runbook_lib.tiles import DataSet
 from runbook_lib.tiles_on_s3 import Move, State
 from runbook_lib.volume_speed import finding, ratio_table
@@ -274,6 +274,25 @@ def test_a_file_that_one_reading_lacks_is_not_equal():
     table = compare_readings(here, there)
 
     assert [("DESERT", 1, 0), ("RAW", 2, 1)] == list(table.itertuples(index=False, name=None))
+
+
+def counts(**tiles):
+    rows = [(name.replace("_", "-"), "2004-01-15", count) for name, count in tiles.items()]
+    return pd.DataFrame(rows, columns=["surface", "date", "tiles"])
+
+
+def test_more_of_one_surface_does_not_hide_less_of_another():
+    """Work goes on meanwhile, and RAW tiles have none to be made."""
+    before = counts(RAW=6, DESERT=6, OCEAN_SEA=3, REJECTED=1)
+
+    assert [] == find_lost(before, counts(RAW=6, DESERT=6, OCEAN_SEA=5, REJECTED=0))
+    assert ["DESERT 2004-01-15: 5, not 6"] == find_lost(
+        before, counts(RAW=6, DESERT=5, OCEAN_SEA=6, REJECTED=1)
+    )
+    assert ["RAW 2004-01-15: 7, not 6"] == find_lost(before, counts(RAW=7, DESERT=6, OCEAN_SEA=3))
+    assert ["OCEAN-SEA 2004-01-15: 0, not 3", "RAW 2004-01-15: 5, not 6"] == find_lost(
+        before, counts(RAW=5, DESERT=6)
+    )
 
 
 def test_the_finding_is_the_ratio_of_the_medians():
