@@ -111,8 +111,8 @@ def check_worth(connection: fabric.Connection, kept: str, going: str) -> int:
             f"expected {kept} to have about as many files as {going}, which goes for it",
             evidence=f"{here} files are in {kept}, {there} in {going}",
             next_step=f"where S3 lost them: on the manager,  sudo systemctl disable --now {UNIT},"
-            f"  then 31_tiles_on_s3 fills it from the disk (04_tiles, where there is nothing)."
-            f"  Where it is right that they are so few:  sudo rm -r  what goes",
+            f"  then 31_tiles_on_s3 fills it from {going} (04_tiles, where that has nothing)."
+            f"  Where it is right that they are so few:  sudo rm -r {shlex.quote(going)}",
         )
     return there
 
