@@ -93,7 +93,14 @@ def test_what_s3_refuses_to_rename_is_not_acknowledged(runbook):
         live.s3.put_bucket_policy(Bucket=live.bucket.name, Policy=policy)
 
     assert [] == keys(live, ".proof/")
-    ssh.run(live.manager, "rm -rf /srv/tiles/.proof", sudo=True)
+    listed = ssh.run(live.manager, "ls -A /srv/tiles/.proof", sudo=True).split()
+    assert [] == [name for name in listed if not name.endswith(".writing")]
+    remove = "rm -rf /srv/tiles/.proof 2>/dev/null; [ ! -e /srv/tiles/.proof ] || echo there"
+
+    def probe():  # rclone lists the temporary name until its listing is old
+        return Pending("it is listed") if ssh.run(live.manager, remove, sudo=True) else True
+
+    wait_for("The folder is gone", probe, timeout_s=90, poll_s=2)
 
 
 def test_what_a_crash_leaves_is_never_under_a_tiles_name_and_is_removed(runbook):
