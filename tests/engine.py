@@ -2,12 +2,23 @@
 The engine that tests build and run images on: the lab's, with the base that Dockerfiles name.
 """
 
+from pathlib import Path
+
 import docker
 
 from lab import host, images
 from lab.config import LabConfig
 from lab.dockerd import Daemon
 from lab.lifecycle import SERVED
+
+
+def build_image(engine: docker.DockerClient, folder: Path, **options: object) -> str:
+    """
+    The id of the image of a folder, named after it; the containers of its steps are removed.
+    """
+    tag = f"geodiff-test/{folder.name}"
+    image, _ = engine.images.build(path=str(folder), tag=tag, rm=True, forcerm=True, **options)
+    return str(image.id)
 
 
 def ready_engine(timeout_s: int = 600) -> docker.DockerClient:

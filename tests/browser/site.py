@@ -20,7 +20,7 @@ from docker.models.containers import Container
 from geodiff.segmentation import segment
 
 from lab import imagery
-from tests.engine import ready_engine
+from tests.engine import build_image, ready_engine
 
 IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
 WINTER, SUMMER, UNSEGMENTED = (imagery.date_of(month) for month in (1, 7, 10))
@@ -134,11 +134,8 @@ def open_site(folder: Path) -> Iterator[Site]:
     url, tiles_url = f"http://127.0.0.1:{page_port}", f"http://127.0.0.1:{tiles_port}"
 
     def run(name: str, ports: dict[str, tuple[str, int]], **options: object) -> Container:
-        image = engine.images.build(
-            path=str(IMAGES / name), tag=f"geodiff-test/{name}", network_mode="host"
-        )[0]
         return engine.containers.run(
-            image.id,
+            build_image(engine, IMAGES / name, network_mode="host"),
             detach=True,
             labels={"geodiff-test": label},
             read_only=True,

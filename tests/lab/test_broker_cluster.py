@@ -22,7 +22,7 @@ from geodiff.carry import QUEUES, Carrier
 from geodiff.settings import BrokerSettings
 from geodiff.topology import DEAD_LETTER_QUEUE, TASK_QUEUE
 
-from tests.engine import ready_engine
+from tests.engine import build_image, ready_engine
 
 pytestmark = pytest.mark.lab
 
@@ -64,8 +64,7 @@ class Brokers:
         for path in (folder, *folder.iterdir()):
             path.chmod(0o755 if path.is_dir() else 0o444)
         self.images = {
-            name: engine.images.build(path=str(IMAGES / name), tag=f"geodiff-test/{name}")[0]
-            for name in ("rabbitmq", "broker-proxy")
+            name: build_image(engine, IMAGES / name) for name in ("rabbitmq", "broker-proxy")
         }
         self.network = engine.networks.create(self.name, labels={"geodiff-test": self.name})
         self.settings = BrokerSettings("", 5672, 15672, "geodiff", password, "/", 20)
@@ -73,7 +72,7 @@ class Brokers:
 
     def start(self, name, image="rabbitmq", environment=None):
         container = self.engine.containers.create(
-            self.images[image].id,
+            self.images[image],
             name=f"{self.name}-{name}",
             hostname=name,
             labels={"geodiff-test": self.name},

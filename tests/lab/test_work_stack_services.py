@@ -17,7 +17,7 @@ import numpy as np
 import pika
 import pytest
 
-from tests.engine import ready_engine
+from tests.engine import build_image, ready_engine
 
 pytestmark = pytest.mark.lab
 
@@ -55,14 +55,13 @@ class Stack:
         for path in (self.secrets, *self.secrets.iterdir()):
             path.chmod(0o755 if path.is_dir() else 0o444)
         self.images = {
-            name: engine.images.build(path=str(IMAGES / name), tag=f"geodiff-test/{name}")[0]
-            for name in ("rabbitmq", "geo-diff")
+            name: build_image(engine, IMAGES / name) for name in ("rabbitmq", "geo-diff")
         }
         self.network = engine.networks.create(self.name, labels={"geodiff-test": self.name})
 
     def run(self, image, name, command=None, **options):
         return self.engine.containers.run(
-            self.images[image].id,
+            self.images[image],
             command,
             name=f"{self.name}-{name}",
             labels={"geodiff-test": self.name},
@@ -271,9 +270,8 @@ def test_the_proxy_lets_through_what_the_autoscaler_uses_and_no_more(
     """
     403 is the proxy's own word; what gets through is answered by the engine, which is no swarm.
     """
-    image = engine.images.build(path=str(IMAGES / "docker-proxy"), tag="geodiff-test/docker-proxy")
     proxy = engine.containers.run(
-        image[0].id,
+        build_image(engine, IMAGES / "docker-proxy"),
         detach=True,
         read_only=True,
         cap_drop=["ALL"],
