@@ -8,6 +8,10 @@ checksum, and a rename of a closed file when it has acknowledged the copy; what 
 error. So a result that was acknowledged to the broker is in S3. Every other mode answers from a
 cache on the manager's disk, which is lost with the manager, and close() reports no failure of an
 upload.
+
+After a rename that S3 refused, rclone lists the name until its listing is old, though whoever opens
+it hears that there is no such file. So the message, delivered again, writes the result; but the
+dealer, who looks at names, takes the tile for done until then.
 https://rclone.org/commands/rclone_mount/#vfs-file-caching
 """
 

@@ -93,11 +93,12 @@ def test_what_s3_refuses_to_rename_is_not_acknowledged(runbook):
         live.s3.put_bucket_policy(Bucket=live.bucket.name, Policy=policy)
 
     assert [] == keys(live, ".proof/")
-    listed = ssh.run(live.manager, "ls -A /srv/tiles/.proof", sudo=True).split()
-    assert [] == [name for name in listed if not name.endswith(".writing")]
+    said = ssh.run(live.manager, written_by_a_container(live), sudo=True)
+    assert [str(number) for number in range(COUNT)] == said.split()
+    assert {f".proof/{number}.png" for number in range(COUNT)} == set(keys(live, ".proof/"))
     remove = "rm -rf /srv/tiles/.proof 2>/dev/null; [ ! -e /srv/tiles/.proof ] || echo there"
 
-    def probe():  # rclone lists the temporary name until its listing is old
+    def probe():  # rclone lists what was refused until its listing is old
         return Pending("it is listed") if ssh.run(live.manager, remove, sudo=True) else True
 
     wait_for("The folder is gone", probe, timeout_s=90, poll_s=2)
