@@ -38,11 +38,11 @@ def worker(cloud):
     )
 
 
-def late(monkeypatch, client, name, code):
-    """A call of which AWS says once that it does not know what was made, or removed, just now."""
+def late(monkeypatch, client, name, code, times=1):
+    """A call of which AWS says first that it does not know what was made, or removed, just now."""
     known = getattr(client, name)
     first = ClientError({"Error": {"Code": code, "Message": "not yet"}}, name)
-    calls = Mock(side_effect=[first, None])
+    calls = Mock(side_effect=[first] * times + [None])
 
     def call(**given):
         calls()
@@ -84,7 +84,7 @@ def test_the_arn_is_that_of_the_answer_where_iam_does_not_know_its_own_role_yet(
     cloud, bucket, monkeypatch
 ):
     iam = cloud("iam")
-    late(monkeypatch, iam, "get_role", "NoSuchEntity")
+    late(monkeypatch, iam, "get_role", "NoSuchEntity", times=9)
     unknown = late(monkeypatch, iam, "add_role_to_instance_profile", "NoSuchEntity")
     _, made = instance_role.ensure_role(iam, bucket)
 

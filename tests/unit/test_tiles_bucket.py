@@ -128,7 +128,7 @@ def test_a_bucket_is_not_opened_to_nobody(cloud, bucket, role):
     assert bucket_settings.read_policy(s3, bucket) is None
 
 
-def test_a_policy_in_another_order_is_the_same_one(bucket):
+def test_a_policy_in_another_order_is_the_same_one(bucket, monkeypatch):
     """AWS gives lists back as it likes; a second run must be able to say no changes."""
     wanted = bucket_settings.access_policy(bucket, ROLE)
     given = json.loads(json.dumps(wanted))
@@ -139,7 +139,8 @@ def test_a_policy_in_another_order_is_the_same_one(bucket):
                 statement[name].reverse()
 
     assert given != wanted
-    assert bucket_settings.same_policy(given, wanted)
+    monkeypatch.setattr(tiles_bucket, "read_policy", lambda *_: given)
+    assert [] == tiles_bucket.ensure_access(None, bucket, ROLE)
     given["Statement"][1]["Action"].pop()
     assert not bucket_settings.same_policy(given, wanted)
     assert not bucket_settings.same_policy(None, wanted)
