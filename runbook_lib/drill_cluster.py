@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import fabric
-import pandas as pd
 
 from runbook_lib import (
     load_stack,
     load_tiles,
     management_api,
     power,
-    service_specs,
     ssh,
     swarm,
     web,
@@ -194,36 +192,6 @@ def _unhealthy(here: DrillCluster) -> list[str]:
             if not s.done or not s.wanted
         ]
     return wrong
-
-
-def picture(here: DrillCluster) -> pd.DataFrame:
-    """
-    What must be the same before and after: one row a thing; columns: what, name, state.
-
-    Services by their whole specification, save the number of replicas, which is the autoscaler's.
-    """
-    rows: list[tuple[str, str, str]] = []
-    for instance in find_instances(here.ec2, here.cluster):
-        state = f"{instance.state} in {', '.join(instance.group_ids)}"
-        rows.append(("instance", instance.role, state))
-    for node in swarm.node_table(here.manager, here.nodes).itertuples():
-        said = f"{node.state}, {node.availability}, {node.labels}, manager {bool(node.manager)}"
-        rows.append(("node", str(node.role), said))
-    for stack in (here.stacks.work, here.stacks.web):
-        for name, spec in sorted(service_specs.find_specs(here.manager, stack).items()):
-            fixed = {key: value for key, value in spec.items() if key != "Mode"}
-            rows.append(("service", f"{stack}_{name}", repr(sorted(fixed.items()))))
-    return pd.DataFrame(rows, columns=["what", "name", "state"])
-
-
-def differences(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
-    """
-    The things whose state differs between two pictures, by name.
-    """
-    first, then = (
-        dict(zip(p["what"] + " " + p["name"], p["state"], strict=True)) for p in (before, now)
-    )
-    return sorted(name for name in first.keys() | then.keys() if first.get(name) != then.get(name))
 
 
 def wait_until_healthy(here: DrillCluster, timeout_s: float = _SETTLE_S) -> list[str]:

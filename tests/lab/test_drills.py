@@ -13,7 +13,7 @@ from itertools import product
 
 import pytest
 
-from runbook_lib import aws, drill_cluster, scorecard
+from runbook_lib import aws, drill_cluster, drill_picture, scorecard
 from runbook_lib.drill_record import BREAKING, BROKEN, DEALING, JOURNAL, RESTORING, SETTLED
 from runbook_lib.errors import ConflictError
 from runbook_lib.failover import Stacks
@@ -69,7 +69,7 @@ def test_a_drill_passes_and_its_books_account_for_every_tile(deployed, number, g
         assert [] == [row for row in fates if row["published"] == row["stored"] == "0"]
         assert (0, 0) == (result["lost"], result["unexplained"])
     assert [SETTLED] * breaks == [line["phase"] for line in journal(folder) if said_last(line)]
-    assert [] == drill_cluster.differences(before, picture(deployed))
+    assert [] == drill_picture.differences(before, picture(deployed))
 
 
 @pytest.mark.parametrize(("drill", "where"), EFFECTS, ids=str)
@@ -86,7 +86,7 @@ def test_an_interrupt_leaves_a_healthy_cluster_as_it_was(deployed, drill, where)
     output, _ = running.communicate(timeout=360)
 
     assert 130 == running.returncode, output
-    assert [] == drill_cluster.differences(before, picture(deployed))
+    assert [] == drill_picture.differences(before, picture(deployed))
 
 
 @pytest.mark.parametrize("number", ["20", "21"])
@@ -96,7 +96,7 @@ def test_a_target_that_does_not_exist_is_refused_before_anything_is_broken(deplo
 
     assert "got 'worker-9'" in deployed.output
     assert [] == journals(deployed)
-    assert [] == drill_cluster.differences(before, picture(deployed))
+    assert [] == drill_picture.differences(before, picture(deployed))
 
 
 @pytest.mark.parametrize("number", ["20", "21", "22", "23", "24"])
@@ -151,7 +151,7 @@ def enter(runbook):
 def picture(runbook):
     here = enter(runbook)
     assert "" == run(here.disk, f"ls -d {FOLDER}* 2>/dev/null || true", sudo=True)
-    return drill_cluster.picture(here)
+    return drill_picture.picture(here)
 
 
 def at(node, instance):

@@ -142,12 +142,12 @@ SIBLINGS = {
         "power",
         "process_signals",
         "quorum_recovery",
-        "service_specs",
         "stack",
         "swarm",
         "tiles",
         "web",
     },
+    "drill_picture": {"drill_cluster", "service_specs", "swarm"},
     "failures": {"drill_cluster", "power", "process_signals", "swarm"},
     "manager_failures": {
         "drill_cluster",
