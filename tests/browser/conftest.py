@@ -14,8 +14,11 @@ from tests.browser.site import Site, open_site
 from tests.browser.visitor import Visitor
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """
+    For a module, not for the session: the lab's tests end by stopping the engine, if it is idle.
+    """
     folder = tmp_path_factory.mktemp("site")
     for path in (folder, *folder.parents[:2]):
         path.chmod(0o755)  # the containers read as others
