@@ -86,11 +86,26 @@ def clear_abandoned(folder: Path) -> None:
 def _remove_abandoned(folder: Path, release: str) -> None:
     """
     Remove the work of a killed run; what still writes there is ended first.
+
+    mmdebstrap mounts the host's /proc and /sys in its work. They are taken away before anything
+    is removed; where one stays, so does the work.
     """
     for work in folder.glob(f"{PREFIX}{release}-*"):
         for pid in find_processes("mmdebstrap", str(work)):
             stop_process(pid, "mmdebstrap", timeout_s=3)
-        shutil.rmtree(work, ignore_errors=True)
+        for point in mounts_below(work):
+            subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+        if not mounts_below(work):
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def mounts_below(folder: Path) -> list[str]:
+    """
+    What is mounted below a folder, the deepest first.
+    """
+    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    points = {line.split()[4] for line in lines}
+    return sorted((p for p in points if p.startswith(f"{folder}/")), reverse=True)
 
 
 def _mmdebstrap(release: str, tar: Path, sources: list[Source]) -> None:

@@ -141,3 +141,16 @@ def test_what_a_killed_run_left_half_made_is_removed(tmp_path):
     assert not half.parent.exists()
     sample.clear_abandoned(tmp_path)
     assert not (tmp_path / "work-tiles").exists()
+
+
+def test_work_of_a_killed_run_in_which_something_is_mounted_is_not_removed(tmp_path, monkeypatch):
+    """To remove the host's /proc or /sys from there would be to remove them here."""
+    work = tmp_path / "work-trixie-x1"
+    (work / "root/proc").mkdir(parents=True)
+    line = "36 35 0:5 / {} ro - proc proc ro\n"
+    table = "".join(line.format(point) for point in ("/proc", f"{work}/root", f"{work}/root/proc"))
+    monkeypatch.setattr(rootfs.Path, "read_text", lambda self, encoding: table)
+    rootfs.clear_abandoned(tmp_path)
+
+    assert [f"{work}/root/proc", f"{work}/root"] == rootfs.mounts_below(work)
+    assert (work / "root/proc").is_dir()
