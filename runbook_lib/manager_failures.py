@@ -57,28 +57,12 @@ def _manager_gone(here: DrillCluster) -> Failure:
     """
     The manager's instance stopped, and started again: the plain architecture has no other way.
     """
-    names = {str(s.name) for s in here.manager.services.list()}
 
-    def break_it() -> None:
-        power.stop(here.ec2, here.cluster, MANAGER)
-        here.connections[MANAGER].close()
-
-    def restore() -> Changes:
-        changes = switch_on(here, MANAGER)
-        here.reopen(MANAGER)
+    def put_back() -> Changes:
         get_manager(here.engines)  # once it is led, the stack can be put back
-        return changes
+        return Changes()
 
-    return Failure(
-        f"{MANAGER} stopped",
-        tuple(tasks_on(here, MANAGER, sorted(names))),
-        break_it,
-        restore,
-        lambda: reach(here, MANAGER),
-        node=MANAGER,
-        heals=False,
-        outage_s=_OUTAGE_S,
-    )
+    return _manager_stopped(here, lambda: None, put_back, heals=False, outage_s=_OUTAGE_S)
 
 
 def _manager_replaced(here: DrillCluster) -> Failure:
@@ -88,19 +72,48 @@ def _manager_replaced(here: DrillCluster) -> Failure:
     It leads when it goes: that is the harder case.
     """
     ensure_leader(here.engines, here.nodes, MANAGER)
+
+    def move() -> None:
+        here.master = BACKUP
+        fail_over(here.pair)
+
+    def move_back() -> Changes:
+        changes = fail_back(here.pair)
+        here.master = MANAGER
+        return changes
+
+    return _manager_stopped(here, move, move_back, heals=True)
+
+
+def _manager_stopped(
+    here: DrillCluster,
+    act: Callable[[], None],
+    put_back: Callable[[], Changes],
+    *,
+    heals: bool,
+    outage_s: float = 0.0,
+) -> Failure:
+    """
+    The manager's instance stopped, and all that runs on it.
+
+    Parameters
+    ----------
+    act
+        What the operator does once it is gone.
+    put_back
+        What the operator does once it is there again.
+    """
     names = {str(s.name) for s in here.manager.services.list()}
 
     def break_it() -> None:
         power.stop(here.ec2, here.cluster, MANAGER)
         here.connections[MANAGER].close()
-        here.master = BACKUP
-        fail_over(here.pair)
+        act()
 
     def restore() -> Changes:
         changes = switch_on(here, MANAGER)
         here.reopen(MANAGER)
-        changes.extend(fail_back(here.pair))
-        here.master = MANAGER
+        changes.extend(put_back())
         return changes
 
     return Failure(
@@ -110,6 +123,8 @@ def _manager_replaced(here: DrillCluster) -> Failure:
         restore,
         lambda: reach(here, MANAGER),
         node=MANAGER,
+        heals=heals,
+        outage_s=outage_s,
     )
 
 
