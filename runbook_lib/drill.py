@@ -42,7 +42,7 @@ def under_load(
     Switch the work stack to tiles of a drill, dealt evenly; in the end everything is put back.
 
     The autoscaler only looks on: what changes is then the break's doing. It still replaces a worker
-    that is silent for `max_timeout_s`.
+    that is silent for `max_timeout_s`. There is a worker on each node that takes them.
     """
     room = load_tiles.get_room(here.disk, here.data, most_tiles)
     variables = {
@@ -58,7 +58,28 @@ def under_load(
         for disk in here.disks:  # of the manager, and of who would take its place
             folder = stack.enter_context(load_tiles.linked(disk, here.data, room))
         stack.enter_context(load_stack.switched(here.manager, here.broker, work, variables, folder))
+        _spread_workers(here)
         yield Load(here, folder, tiles_per_s)
+
+
+def _spread_workers(here: DrillCluster) -> None:
+    """
+    Start the workers anew, as many as there are or one for each node: Swarm spreads them evenly.
+
+    It moves nothing onto a node that came back, so the one to be broken might have none.
+    """
+    work, service = here.stacks.work, f"{here.stacks.work}_worker"
+    spec = service_specs.find_specs(here.manager, work)["worker"]
+    replicas = max(spec["Mode"]["Replicated"]["Replicas"], len(here.nodes))
+
+    def none_left() -> bool | Pending:
+        left = service_specs.running(here.manager, service)
+        return not left or Pending(f"{left} workers run")
+
+    service_specs.scale(here.manager, service, 0)
+    wait_for("The workers have ended", none_left, timeout_s=60)
+    service_specs.scale(here.manager, service, replicas)
+    wait_for_stack(here.manager, work)
 
 
 def perform(
