@@ -27,6 +27,20 @@ class Verdict:
         return f"<p>✓ <b>{escape(self.check.name)}</b>: {escape(self.check.actual)}</p>"
 
 
+class Verdicts(tuple[Verdict, ...]):
+    """
+    Checks that passed, a line each.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self))
+
+    def _repr_html_(self) -> str:
+        return "".join(verdict._repr_html_() for verdict in self)
+
+
 def check(name: str, *, expected: object, actual: object, next_step: str = "") -> Verdict:
     """
     Compare with `==`, record the comparison, and stop the notebook where they differ.

@@ -193,7 +193,7 @@ def _clock_offset(here: DrillCluster) -> timedelta:
     How much the manager's clock is ahead of ours, to the length of a request.
     """
     asked = datetime.now(UTC)
-    told = pd.Timestamp(here.manager.info()["SystemTime"]).to_pydatetime()
+    told = pd.Timestamp(here.manager.info()["SystemTime"]).floor("us").to_pydatetime()
     return told - (asked + (datetime.now(UTC) - asked) / 2)
 
 

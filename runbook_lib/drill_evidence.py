@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from runbook_lib import scorecard
 from runbook_lib.books import REJECTED, SURFACES, Account
 from runbook_lib.drill_times import Pace, Replacement, fill, pace, replacement
 from runbook_lib.failures import Failure
@@ -71,8 +72,8 @@ class Outcome:
     swarm: pd.DataFrame
 
     def _repr_html_(self) -> str:
-        shown = pd.Series({name: str(value) for name, value in vars(self.result).items()})
-        return shown.to_frame().to_html(header=False) + f"<p>{self.account!r}</p>"
+        shown = scorecard.table([self.result]).T.to_html(header=False, border=0)
+        return f"{shown}<p>{self.account!r}</p>"
 
 
 def silent_workers(log: str) -> dict[str, datetime]:

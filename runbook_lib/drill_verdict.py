@@ -46,7 +46,7 @@ def prediction_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     return table.dropna(axis="columns", how="all")
 
 
-def verdict(prediction: Prediction, result: Result, least_tiles: int) -> list[checks.Verdict]:
+def verdict(prediction: Prediction, result: Result, least_tiles: int) -> checks.Verdicts:
     """
     Check every bound, and that the measurement was long enough to mean something.
 
@@ -63,7 +63,7 @@ def verdict(prediction: Prediction, result: Result, least_tiles: int) -> list[ch
         "until it ran again": (prediction.back_s, result.back_s),
         "until the old throughput was back": (prediction.recovered_s, result.recovered_s),
     }
-    return [
+    lines = [
         checks.check(f"{what}: tiles lost", expected=prediction.lost, actual=result.lost),
         checks.check(
             f"{what}: at least {least_tiles} tiles published",
@@ -83,6 +83,7 @@ def verdict(prediction: Prediction, result: Result, least_tiles: int) -> list[ch
             actual=sum(result.web_failed.values()),
         ),
     ]
+    return checks.Verdicts(lines)
 
 
 def _or_never(seconds: float | None) -> float:

@@ -14,19 +14,6 @@ import pandas as pd
 
 FOLDER = "drills"
 PLAIN = "as the guide has it"
-_WORDS = {
-    "solutions": "with",
-    "published": "tiles",
-    "delivered_twice": "delivered twice",
-    "done_twice": "done twice",
-    "noticed_by": "noticed by",
-    "noticed_s": "noticed, s",
-    "leader_s": "new leader, s",
-    "back_s": "runs again, s",
-    "recovered_s": "old throughput, s",
-    "pause_s": "longest pause, s",
-    "web_failed": "web requests failed",
-}
 
 
 @dataclass(frozen=True)
@@ -128,36 +115,36 @@ class Scorecard:
         worst = max(self.results, key=lambda r: r.pause_s)
         lost, published = (sum(getattr(r, n) for r in self.results) for n in ("lost", "published"))
         return (
-            f"{len(self.results)} breaks, {lost} of {published:,} tiles lost; work stood still "
+            f"{len(self.results)} break{'s' * (len(self.results) != 1)}, "
+            f"{lost} of {published:,} tiles lost; work stood still "
             f"longest, {worst.pause_s:.0f} s, with {worst.broke} ({_solutions(worst)})"
         )
 
     def _repr_html_(self) -> str:
-        shown = table(self.results).rename(columns=_WORDS)
+        shown = table(self.results)
         return f"<p><b>{self.finding}</b></p>{shown.to_html(index=False, border=0)}"
 
 
 def table(results: Sequence[Result]) -> pd.DataFrame:
     """
-    One row a result; columns: drill, failure, solutions, published, lost, delivered_twice,
-    done_twice, noticed_by, noticed_s, leader_s, back_s, recovered_s, pause_s, web_failed.
+    One row a result, in words; "never" for what did not happen, "" for what could not.
     """
     rows = [
         {
             "drill": r.drill[:2],
             "failure": r.broke,
-            "solutions": _solutions(r),
-            "published": r.published,
+            "with": _solutions(r),
+            "tiles": r.published,
             "lost": r.lost,
-            "delivered_twice": r.delivered_twice,
-            "done_twice": r.done_twice,
-            "noticed_by": r.noticed_by,
-            "noticed_s": _seconds(r.noticed_s),
-            "leader_s": "" if r.leader_s is None else _seconds(r.leader_s),
-            "back_s": _seconds(r.back_s),
-            "recovered_s": _seconds(r.recovered_s),
-            "pause_s": _seconds(r.pause_s),
-            "web_failed": f"{sum(r.web_failed.values())} of {r.web_asked}",
+            "delivered twice": r.delivered_twice,
+            "done twice": r.done_twice,
+            "noticed by": r.noticed_by,
+            "noticed, s": _seconds(r.noticed_s),
+            "new leader, s": "" if r.leader_s is None else _seconds(r.leader_s),
+            "runs again, s": _seconds(r.back_s),
+            "old throughput, s": _seconds(r.recovered_s),
+            "longest pause, s": _seconds(r.pause_s),
+            "web requests failed": f"{sum(r.web_failed.values())} of {r.web_asked}",
         }
         for r in results
     ]

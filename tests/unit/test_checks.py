@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runbook_lib.changes import Changes
-from runbook_lib.checks import SUMMARY_MIME, check, check_at_most, note, summary
+from runbook_lib.checks import SUMMARY_MIME, Verdicts, check, check_at_most, note, summary
 from runbook_lib.errors import CheckFailedError
 from runbook_lib.ledger import LEDGER
 
@@ -25,6 +25,12 @@ def test_an_equal_value_passes_and_shows_itself():
     verdict = check("all ready", expected=6, actual=6)
     assert "✓ all ready: 6" == repr(verdict)
     assert "<b>all ready</b>: 6" in verdict._repr_html_()
+
+
+def test_several_that_passed_are_shown_a_line_each():
+    verdicts = Verdicts([check("nodes", expected=6, actual=6), check("lost", expected=0, actual=0)])
+    assert "✓ nodes: 6\n✓ lost: 0" == repr(verdicts)
+    assert 2 == verdicts._repr_html_().count("<p>✓")
 
 
 def test_a_different_value_stops_with_both_and_the_next_step():

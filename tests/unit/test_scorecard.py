@@ -53,8 +53,8 @@ def test_before_and_after_a_solution_stand_below_each_other(tmp_path):
 
     shown = table(find_results(tmp_path))
 
-    assert [PLAIN, "rabbitmq-cluster"] == list(shown["solutions"])
-    assert ["15.0", "1.0"] == list(shown["pause_s"])
+    assert [PLAIN, "rabbitmq-cluster"] == list(shown["with"])
+    assert ["15.0", "1.0"] == list(shown["longest pause, s"])
 
 
 def test_two_breaks_of_one_drill_are_two_rows(tmp_path):
@@ -65,11 +65,11 @@ def test_two_breaks_of_one_drill_are_two_rows(tmp_path):
 
 
 def test_what_never_came_is_said_in_words():
-    assert "never" == table([replace(RESULT, recovered_s=None)])["recovered_s"].iloc[0]
+    assert "never" == table([replace(RESULT, recovered_s=None)])["old throughput, s"].iloc[0]
 
 
 def test_failed_requests_of_both_doors_are_summed():
-    assert "2 of 300" == table([RESULT])["web_failed"].iloc[0]
+    assert "2 of 300" == table([RESULT])["web requests failed"].iloc[0]
 
 
 def test_a_file_of_another_form_is_no_result(tmp_path):
@@ -93,4 +93,4 @@ def test_the_scorecard_says_what_it_shows():
 def test_only_who_lost_a_leader_has_a_new_one():
     shown = table([RESULT, replace(RESULT, leader_s=12.34)])
 
-    assert ["", "12.3"] == list(shown["leader_s"])
+    assert ["", "12.3"] == list(shown["new leader, s"])
