@@ -32,18 +32,27 @@ from runbook_lib.web_probe import asking
 
 _WAIT_S = 0.25
 """Between two batches: short, so that a second in which little was dealt is no failure."""
+_DEALT_S = 320.0
+"""A break is dealt for no longer: work is steady after half a minute, and has 240 s to recover."""
 
 
 @contextmanager
 def under_load(
-    here: DrillCluster, *, tiles_per_s: int, most_tiles: int, max_timeout_s: int
+    here: DrillCluster, *, tiles_per_s: int, least_tiles: int, breaks: int = 1, max_timeout_s: int
 ) -> Iterator[Load]:
     """
     Switch the work stack to tiles of a drill, dealt evenly; in the end everything is put back.
 
     The autoscaler only looks on: what changes is then the break's doing. It still replaces a worker
     that is silent for `max_timeout_s`. There is a worker on each node that takes them.
+
+    Parameters
+    ----------
+    least_tiles
+        How many each of the `breaks` takes at least; there are enough to be dealt until the old
+        throughput is back.
     """
+    most_tiles = breaks * (least_tiles + round(tiles_per_s * _DEALT_S))
     room = load_tiles.get_room(here.disk, here.data, most_tiles)
     variables = {
         "BATCH": max(1, round(tiles_per_s * _WAIT_S)),
