@@ -1,16 +1,15 @@
 """
 The books of a drill: what became of every task, told by its tile, from the dealer to the disk.
 
-With AUDIT=yes, dealer and updater log each tile that they publish and store. A dead container's
-log stays with its node, so that the books of a service that was killed can still be read.
+Dealer and updater write down each tile that they publish and store, in files beside the tiles
+(AUDIT): they are there whatever became of process, container and engine.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import docker
 import pandas as pd
 
 SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
@@ -77,21 +76,21 @@ class Account:
         return self.published == self.done + self.rejected and not self.unexplained
 
 
-def read_books(engines: Mapping[str, docker.DockerClient], stack: str, since: datetime) -> Books:
+def parse_books(text: str, since: datetime) -> Books:
     """
-    Read the logs of every container of dealer and updater, living or dead, on the given engines.
+    The entries from then on, of the files that lie beside the tiles, one after the other.
     """
-    published = list(_entries(engines, f"{stack}_dealer", since))
-    stored = list(_entries(engines, f"{stack}_updater", since))
+    entries = [json.loads(line) for line in text.splitlines()]
+    fresh = [entry for entry in entries if datetime.fromisoformat(entry["time"]) >= since]
     return Books(
-        _frame([e for e in published if e["audit"] == "published"], _PUBLISHED),
-        _frame([e for e in stored if e["audit"] == "stored"], _STORED),
+        _frame([e for e in fresh if e["audit"] == "published"], _PUBLISHED),
+        _frame([e for e in fresh if e["audit"] == "stored"], _STORED),
     )
 
 
 def merged(several: Iterable[Books]) -> Books:
     """
-    One account of what was read at several times, each entry once: logs go with their containers.
+    One account of what was read at several times, each entry once: a disk goes with its node.
     """
     found = list(several)
     return Books(
@@ -167,27 +166,6 @@ def throughput(books: Books, bin_s: float = 1.0) -> pd.DataFrame:
     counts = finished.to_frame("time").set_index("time").assign(tiles=1)["tiles"]
     rates = counts.resample(pd.Timedelta(seconds=bin_s)).sum() / bin_s
     return rates.rename("tiles_per_s").reset_index()
-
-
-def _entries(
-    engines: Mapping[str, docker.DockerClient], service: str, since: datetime
-) -> Iterator[dict[str, object]]:
-    label = f"com.docker.swarm.service.name={service}"
-    for engine in engines.values():
-        found = engine.containers.list(all=True, filters={"label": label}, ignore_removed=True)
-        for container in found:
-            log = container.logs(timestamps=True, since=since.timestamp())
-            yield from parse(bytes(log).decode(errors="replace"))
-
-
-def parse(log: str) -> Iterator[dict[str, object]]:
-    """
-    The entries in a log whose lines begin with Docker's time; other lines are no entries.
-    """
-    for line in log.splitlines():
-        time, _, text = line.partition(" ")
-        if text.startswith('{"audit"'):
-            yield {"time": time, **json.loads(text)}
 
 
 def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:

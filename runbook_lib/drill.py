@@ -17,7 +17,7 @@ import pandas as pd
 from runbook_lib import drill_record, load_stack, load_tiles, service_specs
 from runbook_lib.books import merged, settle, throughput
 from runbook_lib.browser import ask
-from runbook_lib.drill_books import listing, read, read_before_restore, stop_dealing, work_off
+from runbook_lib.drill_books import BOOKS, listing, open_books, read, stop_dealing, work_off
 from runbook_lib.drill_cluster import DrillCluster
 from runbook_lib.drill_evidence import Events, Outcome, judge, silent_workers, tiles_on_disk
 from runbook_lib.drill_pace import Load, Pace
@@ -58,7 +58,7 @@ def under_load(
         "BATCH": max(1, round(tiles_per_s * _WAIT_S)),
         "MIN_BATCH": 1,
         "WAIT": _WAIT_S,
-        "AUDIT": "yes",
+        "AUDIT": BOOKS,
         "HOLD": "yes",
         "MAX_TIMEOUT": max_timeout_s,
     }
@@ -66,6 +66,7 @@ def under_load(
     with ExitStack() as stack:
         for disk in here.disks:  # of the manager, and of who would take its place
             folder = stack.enter_context(load_tiles.linked(disk, here.data, room))
+            open_books(disk, folder)
         stack.enter_context(load_stack.switched(here.manager, here.broker, work, variables, folder))
         _spread_workers(here)
         yield Load(here, folder, tiles_per_s)
@@ -114,7 +115,7 @@ def perform(
         How long steadiness, recovery and working off may take, each.
     """
     here = load.here
-    stop_dealing(here, lambda: None)
+    stop_dealing(here)
     work_off(load, limit_s)
     offset = _clock_offset(here)
     began_at, there_before = datetime.now(UTC) + offset, tiles_on_disk(listing(load))
@@ -127,8 +128,7 @@ def perform(
         service_specs.scale(here.manager, f"{here.stacks.work}_dealer", 1)
         steady_from = pace.wait_until_steady(least_tiles / 2, limit_s)
         failure, before = aim(), here.tasks()
-        # a node that goes takes its logs along for a while, and maybe for good
-        books = [read(here, began_at)]
+        books = [read(load, began_at)]  # a node that goes takes its disk along
 
         note = partial(drill_record.note, drill, broke=failure.name)
 
@@ -137,9 +137,9 @@ def perform(
             _wait_until_replaced(here, before, failure, limit_s)
             pace.wait_until_done(least_tiles, limit_s)
             ended, tasks = datetime.now(UTC), here.tasks()
-            stop_dealing(here, lambda: books.append(read(here, began_at)))
+            stop_dealing(here)
             work_off(load, limit_s)
-            books.append(read(here, began_at))
+            books.append(read(load, began_at))
             return ended, tasks, listing(load)
 
         watch.spare(failure.node)
@@ -150,7 +150,6 @@ def perform(
             note(drill_record.BROKEN)
             time.sleep(failure.outage_s)
             followed = follow() if failure.heals else None
-            books += [] if failure.heals else read_before_restore(load, failure, began_at)
         finally:
             with load_stack.uninterrupted():
                 note(drill_record.RESTORING)

@@ -34,6 +34,8 @@ _WORK = ("TASK_QUEUE", "RESULT_QUEUE")
 def spec_for_load(spec: Spec, variables: Mapping[str, object], tiles: str) -> Spec:
     """
     A service's specification with other values for the variables that it has, and other tiles.
+
+    Books that it is to keep (AUDIT) are kept beside the tiles, in a folder of the same name.
     """
     changed = copy.deepcopy(spec)
     container = changed["TaskTemplate"]["ContainerSpec"]
@@ -51,6 +53,10 @@ def spec_for_load(spec: Spec, variables: Mapping[str, object], tiles: str) -> Sp
         else m
         for m in container.get("Mounts") or []
     ]
+    books = str(variables.get("AUDIT", "no"))
+    if books != "no" and "AUDIT" in dict(pairs):
+        book_mount = {"Type": "bind", "Source": f"{tiles}{books}", "Target": books}
+        container["Mounts"].append(book_mount)
     return changed
 
 

@@ -11,7 +11,6 @@ from runbook_lib.failover import fail_back, fail_over
 from runbook_lib.failures import Failure, reach, switch_on, tasks_on
 from runbook_lib.instances import BACKUP, MANAGER
 from runbook_lib.managers import ensure_leader
-from runbook_lib.process_signals import wake_up
 from runbook_lib.quorum_recovery import ensure_rejoined, force_new_cluster, has_majority
 from runbook_lib.swarm import get_manager
 
@@ -34,8 +33,6 @@ def _majority_lost(here: DrillCluster) -> Failure:
         changes.extend(power.start(here.ec2, here.cluster, WEB_MANAGER))
         here.reopen(WEB_MANAGER)
         changes.extend(ensure_rejoined(here.engines, here.nodes, WEB_MANAGER))
-        # a dealer that stood still while its books were read, where no container had to end
-        changes.extend(wake_up({MANAGER: manager}, here.stacks.work))
         return changes
 
     def break_it() -> None:

@@ -3,7 +3,6 @@ Signals to a service's processes, sent by their node's engine: killed, hung, wok
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 
 import docker
 from docker.errors import APIError
@@ -17,7 +16,7 @@ _SERVICE = "com.docker.swarm.service.name"
 _STOPPED = "T"
 
 
-def find_containers(engine: docker.DockerClient, service: str) -> list[Container]:
+def _find_containers(engine: docker.DockerClient, service: str) -> list[Container]:
     """
     The running containers of a service on a node.
     """
@@ -37,7 +36,7 @@ def find_victim(engine: docker.DockerClient, service: str, role: str) -> Contain
     NotFoundError
         Where there is none; nothing was broken.
     """
-    found = find_containers(engine, service)
+    found = _find_containers(engine, service)
     if not found:
         raise NotFoundError(
             f"expected a running container of {service} on {role}, found none",
@@ -58,14 +57,6 @@ def send(container: Container, signal: str) -> None:
     Send a signal to the container's first process.
     """
     container.kill(signal)
-
-
-def end(container: Container) -> None:
-    """
-    Kill the container, if it still runs.
-    """
-    with suppress(APIError):
-        container.kill("SIGKILL")
 
 
 def wake(container: Container) -> bool:

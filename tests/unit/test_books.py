@@ -3,10 +3,11 @@ The books of a drill: nothing published goes missing unnoticed, nothing done twi
 """
 
 import json
+from datetime import UTC, datetime
 
 import pandas as pd
 
-from runbook_lib.books import REJECTED, SURFACES, Books, merged, parse, settle, throughput
+from runbook_lib.books import REJECTED, SURFACES, Books, merged, parse_books, settle, throughput
 
 TILES = ["2004-01-15/1/0/0", "2004-01-15/1/0/1", "2004-01-15/1/1/0"]
 
@@ -116,11 +117,16 @@ def test_nothing_stored_has_no_throughput():
     assert 0 == len(throughput(Books(published(*TILES), stored())))
 
 
-def test_only_the_entries_of_a_log_are_read():
-    entry = {"audit": "published", "tile": TILES[0]}
-    log = f"2026-01-02T03:04:05.6Z dealt 3 tiles\n2026-01-02T03:04:06.1Z {json.dumps(entry)}\n"
+def test_the_entries_of_an_earlier_break_are_not_read():
+    times = [datetime(2026, 1, 2, 3, 4, second, tzinfo=UTC) for second in (5, 6)]
+    entries = [
+        {"time": time.isoformat(timespec="microseconds"), "audit": "published", "tile": tile}
+        for time, tile in zip(times, TILES, strict=False)
+    ]
+    books = parse_books("".join(f"{json.dumps(entry)}\n" for entry in entries), times[1])
 
-    assert [{"time": "2026-01-02T03:04:06.1Z", **entry}] == list(parse(log))
+    assert [(times[1], TILES[1])] == list(books.published.itertuples(index=False, name=None))
+    assert books.stored.empty
 
 
 def test_what_was_read_twice_counts_once():

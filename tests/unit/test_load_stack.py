@@ -43,6 +43,21 @@ def test_the_tiles_are_others_and_as_writable_as_before():
     ] == container["Mounts"]
 
 
+def test_only_who_can_keep_books_gets_a_folder_for_them():
+    """Beside the tiles, under the name that it has in the container."""
+    told = {**VARIABLES, "AUDIT": "/books"}
+    keeper = copy.deepcopy(DEALER)
+    keeper["TaskTemplate"]["ContainerSpec"]["Env"].append("AUDIT=no")
+    mounts = [
+        spec_for_load(spec, told, "/srv/load")["TaskTemplate"]["ContainerSpec"]["Mounts"]
+        for spec in (DEALER, keeper)
+    ]
+    assert [{"Type": "bind", "Source": "/srv/load/books", "Target": "/books"}] == [
+        mount for mount in mounts[1] if mount not in mounts[0]
+    ]
+    assert 1 == len(mounts[1]) - len(mounts[0])
+
+
 def test_what_was_there_before_is_not_touched():
     """It is what will be put back."""
     before = copy.deepcopy(DEALER)

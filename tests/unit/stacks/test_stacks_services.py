@@ -179,11 +179,15 @@ def test_a_result_of_a_mended_tile_takes_its_rejection_away(tmp_path):
     assert TILE.path(tmp_path, "DESERT").exists()
 
 
-def test_books_are_kept_only_where_they_are_asked_for(caplog):
-    caplog.set_level("INFO")
-    Audit(is_kept=False).note("published", Tile("2004-01-15", 1, 0, 1))
-    Audit(is_kept=True).note("stored", "2004-01-15/1/0/1", layer="DESERT", is_new=True)
+def test_books_are_kept_only_where_they_are_asked_for(tmp_path):
+    """Each process has its own, and goes on in it."""
+    Audit(None).note("published", Tile("2004-01-15", 1, 0, 1))
+    assert [] == list(tmp_path.iterdir())
 
-    assert [{"audit": "stored", "tile": "2004-01-15/1/0/1", "layer": "DESERT", "is_new": True}] == [
-        json.loads(line) for line in caplog.messages
-    ]
+    for _ in range(2):
+        Audit(tmp_path).note("stored", Tile("2004-01-15", 1, 0, 1), layer="DESERT", is_new=True)
+    (book,) = tmp_path.iterdir()
+    entries = [json.loads(line) for line in book.read_text().splitlines()]
+    told = {"audit": "stored", "tile": "2004-01-15/1/0/1", "layer": "DESERT", "is_new": True}
+    assert [told, told] == [{k: v for k, v in e.items() if k != "time"} for e in entries]
+    assert entries[0]["time"] < entries[1]["time"]

@@ -62,7 +62,7 @@ class Dealer:
 
     def __init__(self, settings: DealerSettings) -> None:
         self._settings = settings
-        self._audit = Audit(settings.audit)
+        self._audit = Audit(settings.books_dir)
         self._batch = settings.batch
         self._dealt = Dealt(settings.lease_s)
 

@@ -38,7 +38,7 @@ class DealerSettings:
     wait_s: float
     lease_s: float
     max_queued: int
-    audit: bool
+    books_dir: Path | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class UpdaterSettings:
     broker: BrokerSettings
     tiles_dir: Path
     prefetch: int
-    audit: bool
+    books_dir: Path | None
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,14 @@ class Reader:
             self.problems.append(f"{name}={path} must be a directory {kind} by uid {os.getuid()}")
         return path
 
+    def books(self) -> Path | None:
+        """
+        The folder for the books of a drill; None where none are kept.
+        """
+        if self.text("AUDIT", "no", r"no|/.+") == "no":
+            return None
+        return self.directory("AUDIT", "no", writable=True)
+
     def secret(self, name: str, default_file: str) -> str:
         """
         Read the secret that lies in the file named by the variable; its value is never shown.
@@ -184,7 +192,7 @@ def dealer_settings(environ: Mapping[str, str]) -> DealerSettings:
         wait_s=read.real("WAIT", 2, 0, 3600),
         lease_s=read.real("LEASE", 60, 1, 86_400),
         max_queued=read.whole("MAX_QUEUED", 20_000, 1, 10_000_000),
-        audit=read.text("AUDIT", "no", r"yes|no") == "yes",
+        books_dir=read.books(),
     )
     read.done()
     return settings
@@ -209,7 +217,7 @@ def updater_settings(environ: Mapping[str, str]) -> UpdaterSettings:
         broker=read.broker(),
         tiles_dir=read.directory("TILES_DIR", "/tiles", writable=True),
         prefetch=read.whole("PREFETCH", 32, 1, 1000),
-        audit=read.text("AUDIT", "no", r"yes|no") == "yes",
+        books_dir=read.books(),
     )
     read.done()
     return settings

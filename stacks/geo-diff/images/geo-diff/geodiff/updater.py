@@ -52,7 +52,7 @@ class Updater:
 
     def __init__(self, settings: UpdaterSettings) -> None:
         self._settings = settings
-        self._audit = Audit(settings.audit)
+        self._audit = Audit(settings.books_dir)
         self._disk = ThreadPoolExecutor(8, thread_name_prefix="disk")
 
     async def start(self, stop: asyncio.Event) -> None:
