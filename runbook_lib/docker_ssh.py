@@ -2,17 +2,24 @@
 The Docker API of an instance, through the SSH connection that is open already.
 """
 
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import docker
 import fabric
 from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter
 from paramiko import SSHClient
+from requests import PreparedRequest, Response
 
 from runbook_lib.ssh import run_all
 
 _OLDEST, _NEWEST = "1.41", "1.44"
 """API versions of Docker 20.10 and 25; an engine is spoken to in the newest that both know."""
+_SERVER_ERRORS = (500, 503)
+_DROPPED = ("node lost leader status", "context deadline exceeded")
+_LEADER_CHANGE_S, _AGAIN_S = 30.0, 0.5
+"""Raft elects within 10 to 19 s."""
 
 
 def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker.DockerClient:
@@ -89,6 +96,9 @@ class _Pool(SSHConnectionPool):
 class _Adapter(SSHHTTPAdapter):
     """
     One pool for all requests: the SDK keeps one for every URL, and sshd allows ten sessions.
+
+    A Swarm whose leader changes drops what it is asked, or lets it run out of time: asked again,
+    where that is harmless. A change that names the version that it changes is made once only.
     """
 
     def __init__(self, connection: fabric.Connection, timeout_s: int) -> None:
@@ -97,3 +107,18 @@ class _Adapter(SSHHTTPAdapter):
 
     def get_connection(self, url: str, proxies: object = None) -> _Pool:
         return self._pool
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:  # noqa: ANN401 - as the base class has it
+        deadline = time.monotonic() + _LEADER_CHANGE_S
+        while True:
+            response = super().send(request, *args, **options)
+            if not _was_dropped(request, response) or time.monotonic() >= deadline:
+                return response
+            time.sleep(_AGAIN_S)
+
+
+def _was_dropped(request: PreparedRequest, response: Response) -> bool:
+    is_harmless = request.method == "GET" or "version=" in (request.url or "")
+    if not is_harmless or response.status_code not in _SERVER_ERRORS:
+        return False
+    return any(words in response.text for words in _DROPPED)
