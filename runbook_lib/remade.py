@@ -27,7 +27,7 @@ def take_results(
     """
     folder = shlex.quote(f"{data.directory}/{surface}")
     listed = run(
-        manager, f"cd {folder} && find . -name '*.png' | sort | head -n {count}", sudo=True
+        manager, f"cd {folder} && find . -name '*.png' | sort | sed -n 1,{count}p", sudo=True
     )
     names = listed.split()
     if len(names) < count:

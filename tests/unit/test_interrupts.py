@@ -52,8 +52,8 @@ def test_who_asks_twice_does_not_wait(kernel):
 
 
 def test_a_notebook_that_has_ended_is_left_alone(kernel):
-    Stopper(kernel, 0.05).forget()
-    time.sleep(0.1)
+    Stopper(kernel, 0.5).forget()
+    time.sleep(0.7)
     assert [] == kernel.done
 
 
