@@ -52,13 +52,12 @@ def wanted_instances(
     worker_count: int, manager_disk_gib: int, disk_gib: int, *, backup: bool = False
 ) -> list[Wanted]:
     """
-    The guide's six: a manager with the large disk, the workers, and admin-web.
-
-    Its optional seventh, where `backup` asks for it, is like the manager.
+    The guide's six, as `find_instances` orders them: a manager with the large disk, the workers,
+    and admin-web. Its optional seventh, where `backup` asks for it, is like the manager.
     """
+    managers = [Wanted(role, manager_disk_gib) for role in (MANAGER, BACKUP)[: 1 + backup]]
     workers = [Wanted(f"worker-{n}", disk_gib) for n in range(1, worker_count + 1)]
-    wanted = [Wanted(MANAGER, manager_disk_gib), *workers, Wanted("admin-web", disk_gib)]
-    return [*wanted, Wanted(BACKUP, manager_disk_gib)] if backup else wanted
+    return [*managers, *workers, Wanted("admin-web", disk_gib)]
 
 
 def has_backup(ec2: "EC2Client", cluster: str) -> bool:

@@ -108,7 +108,9 @@ def test_removing_leaves_the_instances_of_others(ec2):
 
 def test_the_seventh_is_wanted_where_it_exists_and_goes_alone(ec2):
     """It is like the manager; without it, the six are as they were."""
-    launch(ec2, wanted_instances(2, 30, 8, backup=True))
+    wanted = wanted_instances(2, 30, 8, backup=True)
+    launch(ec2, wanted)
+    assert [w.role for w in wanted] == [i.role for i in find_instances(ec2, "geo-diff")]
     again = launch(ec2, wanted_instances(2, 30, 8, backup=has_backup(ec2, "geo-diff")))
     removed = remove_instances(ec2, "geo-diff", role="manager-backup")
 
