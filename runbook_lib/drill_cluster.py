@@ -87,11 +87,12 @@ class DrillCluster:
         return Pair(self.nodes, self.connections, self.engines, self.stacks)
 
     @property
-    def managers(self) -> dict[str, docker.DockerClient]:
+    def managers(self) -> dict[str, fabric.Connection]:
         """
-        The clients that can be asked about the Swarm.
+        The connections to those who can be asked about the Swarm.
         """
-        return {r: self.engines[r] for r in (MANAGER, BACKUP, WEB_MANAGER) if r in self.engines}
+        roles = (MANAGER, BACKUP, WEB_MANAGER)
+        return {role: self.connections[role] for role in roles if role in self.connections}
 
     @property
     def broker(self) -> management_api.ManagementApi:

@@ -7,29 +7,33 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import docker
+import fabric
 import pandas as pd
 from docker.errors import APIError
 from paramiko import SSHException
 from requests import RequestException
 
+from runbook_lib.docker_ssh import docker_client
 from runbook_lib.instances import Instance
 from runbook_lib.swarm import address
 
 SWARM = "the Swarm"
 NO_LEADER, LED_BY = "no leader", "led by "
 _POLL_S = 0.5
+_ANSWER_S = 5
+"""A leader that has lost the others, and who asks it, let a request wait until they give up."""
 
 
 class SwarmWatch:
     """
-    Notes each change of a node's state, and of who leads; where no manager answers, nobody does.
+    Notes each change of a node's state, and of who leads; where no manager answers in time, nobody
+    does.
     """
 
     def __init__(
-        self, managers: Mapping[str, docker.DockerClient], instances: Mapping[str, Instance]
+        self, managers: Mapping[str, fabric.Connection], instances: Mapping[str, Instance]
     ) -> None:
-        self._managers = dict(managers)
+        self._managers = {role: docker_client(c, _ANSWER_S) for role, c in managers.items()}
         self._roles = {i.private_ip: role for role, i in instances.items()}
         self._spared: frozenset[str] = frozenset()
         self._last: dict[str, str] = {}
@@ -57,7 +61,7 @@ class SwarmWatch:
         """
         while not self._over.wait(_POLL_S):
             seen = self._look()
-            now = datetime.now(UTC)  # when it was told: a manager that has lost its leader waits
+            now = datetime.now(UTC)  # when it was told, or not
             for role, state in seen.items():
                 if role in self._last and self._last[role] != state:
                     self._rows.append((now, role, state))
@@ -81,7 +85,7 @@ class SwarmWatch:
 
 @contextmanager
 def watching(
-    managers: Mapping[str, docker.DockerClient], instances: Mapping[str, Instance]
+    managers: Mapping[str, fabric.Connection], instances: Mapping[str, Instance]
 ) -> Iterator[SwarmWatch]:
     """
     Look twice a second until the block ends.

@@ -130,7 +130,7 @@ SIBLINGS = {
     # a drill: what it breaks, what it watches, what it has to show
     "power": {"security_groups"},
     "quorum_recovery": {"hand_over", "managers", "swarm"},  # who hands over comes back by itself
-    "swarm_watch": {"swarm"},
+    "swarm_watch": {"docker_ssh", "swarm"},
     "web_probe": {"browser", "web"},
     "drill_cluster": {
         "failover",
