@@ -6,7 +6,7 @@ Dealer and updater write down each tile that they publish and store, in files be
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -88,17 +88,6 @@ def parse_books(text: str, since: datetime) -> Books:
     )
 
 
-def merged(several: Iterable[Books]) -> Books:
-    """
-    One account of what was read at several times, each entry once: a disk goes with its node.
-    """
-    found = list(several)
-    return Books(
-        _together([books.published for books in found]),
-        _together([books.stored for books in found]),
-    )
-
-
 def settle(
     books: Books,
     on_disk: Mapping[str, Collection[str]],
@@ -166,10 +155,6 @@ def throughput(books: Books, bin_s: float = 1.0) -> pd.DataFrame:
     counts = finished.to_frame("time").set_index("time").assign(tiles=1)["tiles"]
     rates = counts.resample(pd.Timedelta(seconds=bin_s)).sum() / bin_s
     return rates.rename("tiles_per_s").reset_index()
-
-
-def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(tables).drop_duplicates().sort_values("time", ignore_index=True)
 
 
 def _frame(entries: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from runbook_lib import drill_record, load_stack, load_tiles, service_specs
-from runbook_lib.books import merged, settle, throughput
+from runbook_lib.books import settle, throughput
 from runbook_lib.browser import ask
 from runbook_lib.drill_books import BOOKS, listing, open_books, read, stop_dealing, work_off
 from runbook_lib.drill_cluster import DrillCluster
@@ -32,8 +32,10 @@ from runbook_lib.web_probe import asking
 
 _WAIT_S = 0.25
 """Between two batches: short, so that a second in which little was dealt is no failure."""
+_SHUT_DOWN_S = 30.0
+"""A manager that is shut down deals on for a while: its successor must get as far, to settle."""
 _DEALT_S = 320.0
-"""A break is dealt for no longer: work is steady after half a minute, and has 240 s to recover."""
+"""There are tiles for so long: work is steady after half a minute, and has 240 s to recover."""
 
 
 @contextmanager
@@ -127,20 +129,19 @@ def perform(
         drill_record.note(drill, drill_record.DEALING)
         service_specs.scale(here.manager, f"{here.stacks.work}_dealer", 1)
         steady_from = pace.wait_until_steady(least_tiles / 2, limit_s)
-        failure, before = aim(), here.tasks()
-        books = [read(load, began_at)]  # a node that goes takes its disk along
+        failure, before, disk = aim(), here.tasks(), here.disk
 
         note = partial(drill_record.note, drill, broke=failure.name)
 
-        def follow() -> tuple[datetime, list[dict[str, Any]], str]:
+        def follow() -> tuple[datetime, list[dict[str, Any]]]:
             probe.move(here.addresses)
             _wait_until_replaced(here, before, failure, limit_s)
-            pace.wait_until_done(least_tiles, limit_s)
+            again = pace.done + round(load.tiles_per_s * _SHUT_DOWN_S) if here.disk != disk else 0
+            pace.wait_until_done(max(least_tiles, again), limit_s)
             ended, tasks = datetime.now(UTC), here.tasks()
             stop_dealing(here)
             work_off(load, limit_s)
-            books.append(read(load, began_at))
-            return ended, tasks, listing(load)
+            return ended, tasks
 
         watch.spare(failure.node)
         note(drill_record.BREAKING)
@@ -160,7 +161,7 @@ def perform(
         probe.move(here.addresses)
         for stack in (here.stacks.web, here.stacks.work):
             wait_for_stack(here.manager, stack, timeout_s=limit_s)
-        ended, tasks, made = followed or follow()
+        ended, tasks = followed or follow()
     events = Events(
         steady_from + offset,
         broke + offset,
@@ -171,8 +172,9 @@ def perform(
         _shifted(probe.answers, offset),
         silent_workers(_log_of_admin(here, broke + offset)),
     )
-    account = settle(merged(books), tiles_on_disk(made), there_before)
-    outcome = judge(drill, failure, solutions, events, account, throughput(merged(books)))
+    books = read(load, began_at)
+    account = settle(books, tiles_on_disk(listing(load)), there_before)
+    outcome = judge(drill, failure, solutions, events, account, throughput(books))
     drill_record.keep(outcome)
     note(drill_record.SETTLED)
     return outcome

@@ -56,17 +56,20 @@ def work_off(load: Load, limit_s: float) -> None:
 
 def read(load: Load, since: datetime) -> Books:
     """
-    The books on the disk that is in use now.
+    The books on all disks.
     """
     script = f"cat {load.folder}{BOOKS}/*.jsonl 2>/dev/null || true"
-    return parse_books(run(load.here.disk, script, sudo=True), since)
+    return parse_books(_on_each_disk(load, script), since)
 
 
 def listing(load: Load) -> str:
     """
-    The results on the disk that is in use now.
+    The results on all disks.
     """
     layers = " ".join((*SURFACES, REJECTED))
     names = "-name '[!.]*.png' -o -name '[!.]*.json'"
-    script = f"cd {load.folder} && find {layers} {names} 2>/dev/null || true"
-    return run(load.here.disk, script, sudo=True)
+    return _on_each_disk(load, f"cd {load.folder} && find {layers} {names} 2>/dev/null || true")
+
+
+def _on_each_disk(load: Load, script: str) -> str:
+    return "".join(run(disk, script, sudo=True) for disk in load.here.disks)

@@ -60,6 +60,13 @@ class Pace:
         assert began is not None
         return began
 
+    @property
+    def done(self) -> int:
+        """
+        How many were done when it was last looked.
+        """
+        return self._looks[-1][1] if self._looks else 0
+
     def wait_until_done(self, tiles: int, limit_s: float) -> None:
         """
         Until so many are done and the old throughput is back; whether it is, the verdict says.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from runbook_lib.books import REJECTED, SURFACES, Books, merged, parse_books, settle, throughput
+from runbook_lib.books import REJECTED, SURFACES, Books, parse_books, settle, throughput
 
 TILES = ["2004-01-15/1/0/0", "2004-01-15/1/0/1", "2004-01-15/1/1/0"]
 
@@ -127,11 +127,3 @@ def test_the_entries_of_an_earlier_break_are_not_read():
 
     assert [(times[1], TILES[1])] == list(books.published.itertuples(index=False, name=None))
     assert books.stored.empty
-
-
-def test_what_was_read_twice_counts_once():
-    early = Books(published(*TILES[:2]), stored(*whole(5, TILES[0])))
-    late = Books(published(*TILES), stored(*whole(5, TILES[0]), *whole(9, TILES[0], is_new=False)))
-    account = settle(merged([early, late]), disk(*TILES))
-
-    assert (3, 0, 1) == (account.published, account.published_twice, account.done_twice)
