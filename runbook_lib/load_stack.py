@@ -18,6 +18,7 @@ from contextlib import contextmanager
 
 import docker
 from docker.errors import APIError
+from docker.models.configs import Config
 
 from runbook_lib.changes import Changes
 from runbook_lib.errors import CommandError, NotFoundError
@@ -28,6 +29,7 @@ from runbook_lib.wait import Pending, wait_for
 
 _EMPTY_LOOKS = 3
 """In a row: the broker counts once a second."""
+_SWITCHED = ("updater", "admin-worker", "worker", "dealer")
 _WORK = ("TASK_QUEUE", "RESULT_QUEUE")
 
 
@@ -98,7 +100,7 @@ def switched(
     _keep(manager, stack, before)
     try:
         _stop_flow(manager, api, stack)
-        for name in ("updater", "admin-worker", "worker", "dealer"):
+        for name in _SWITCHED:
             wanted = spec_for_load(before[name], variables, tiles)
             if name == "worker" and worker_cpus:
                 wanted = limited(wanted, worker_cpus)
@@ -156,7 +158,7 @@ def _stop_flow(manager: docker.DockerClient, api: ManagementApi, stack: str) -> 
         stopped,
         timeout_s=60,
         poll_s=0.6,
-        next_step="run 10_load_test again: it puts right what was left",
+        next_step="run this notebook again: it puts right what was left",
     )
 
 
@@ -166,18 +168,33 @@ def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str
 
     A deployment of 06 since then has put it right already: what was kept is then forgotten.
     """
-    kept = [c for c in manager.configs.list() if c.name == _config(stack)]
+    kept = find_kept(manager, stack)
     if not kept:
         return Changes()
     specs = find_specs(manager, stack)
-    mounts = specs.get("updater", {}).get("TaskTemplate", {}).get("ContainerSpec", {}).get("Mounts")
-    if any(m["Target"] == "/tiles" and m["Type"] == "bind" for m in mounts or []):
+    if any(_is_switched(specs[name]) for name in _SWITCHED if name in specs):
         before = json.loads(base64.b64decode(kept[0].attrs["Spec"]["Data"]))
         return _put_back(manager, api, stack, before)
     changes = Changes()
     _forget(manager, stack)
     changes.add("config", _config(stack), "removed")
     return changes
+
+
+def find_kept(manager: docker.DockerClient, stack: str) -> list[Config]:
+    """
+    What a load test keeps while it lasts, to be put back; after it, a killed one has left it.
+    """
+    return [c for c in manager.configs.list() if c.name == _config(stack)]
+
+
+def _is_switched(spec: Spec) -> bool:
+    """
+    Whether a load test has stopped the service, or given it other tiles.
+    """
+    mounts = spec["TaskTemplate"]["ContainerSpec"].get("Mounts") or []
+    on_others = any(m["Target"] == "/tiles" and m["Type"] == "bind" for m in mounts)
+    return on_others or not spec["Mode"]["Replicated"]["Replicas"]
 
 
 def waiting(api: ManagementApi) -> int:
@@ -212,7 +229,7 @@ def _config(stack: str) -> str:
 
 
 def _keep(manager: docker.DockerClient, stack: str, specs: Mapping[str, Spec]) -> None:
-    missing = {"dealer", "worker", "updater", "admin-worker"} - specs.keys()
+    missing = set(_SWITCHED) - specs.keys()
     if missing:
         raise NotFoundError(
             f"expected the work stack {stack} with dealer, worker, updater and admin-worker",
@@ -223,9 +240,8 @@ def _keep(manager: docker.DockerClient, stack: str, specs: Mapping[str, Spec]) -
 
 
 def _forget(manager: docker.DockerClient, stack: str) -> None:
-    for config in manager.configs.list():
-        if config.name == _config(stack):
-            try:
-                config.remove()
-            except APIError as error:
-                raise CommandError(f"expected to remove the config {config.name}") from error
+    for config in find_kept(manager, stack):
+        try:
+            config.remove()
+        except APIError as error:
+            raise CommandError(f"expected to remove the config {config.name}") from error

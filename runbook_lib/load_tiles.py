@@ -165,5 +165,5 @@ setsid nohup nice rm -rf $found >/dev/null 2>&1 </dev/null &
         raise CommandError(
             f"expected to remove {FOLDER} on the manager",
             evidence=str(error),
-            next_step="run 10_load_test again: it removes them first",
+            next_step="run this notebook again: it removes them first",
         ) from error
