@@ -23,6 +23,7 @@ from runbook_lib.changes import Changes
 from runbook_lib.convergence import convergence
 from runbook_lib.errors import CommandError, NotFoundError
 from runbook_lib.instances import BACKUP, MANAGER, Instance
+from runbook_lib.managers import while_they_agree
 from runbook_lib.master import (
     MASTER,
     STANDBY,
@@ -132,12 +133,9 @@ def fail_back(pair: Pair, timeout_s: float = 300) -> Changes:
 
 def ensure_returned(pair: Pair) -> Changes:
     """
-    Fail back where `manager-backup` has the manager's services; otherwise there is nothing to do.
+    Fail back, or end what a killed one began; nothing to do where all is at home.
     """
-    backup = find_manager(pair.clients, BACKUP)
-    if backup is None or find_master(backup, pair.instances) == MANAGER:
-        return Changes()
-    return fail_back(pair)
+    return fail_back(pair) if find_manager(pair.clients, BACKUP) else Changes()
 
 
 def _tell_the_map(pair: Pair, master: Instance) -> Changes:
@@ -207,7 +205,7 @@ def _wait_until_missed(pair: Pair) -> None:
 
     wait_for(
         "The manager is missed",
-        probe,
+        while_they_agree(probe),
         timeout_s=45,
         next_step="nothing was moved: the manager answers. To move on purpose, stop it first",
     )
@@ -226,7 +224,7 @@ def _wait_until_back(leader: docker.DockerClient, manager: Instance, timeout_s: 
         state = str(node["Status"]["State"])
         return (reached and state == "ready") or Pending(f"its node is {state}")
 
-    wait_for("The manager is back in the Swarm", probe, timeout_s=timeout_s)
+    wait_for("The manager is back in the Swarm", while_they_agree(probe), timeout_s=timeout_s)
 
 
 def _wait_until_idle(

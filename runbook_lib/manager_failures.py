@@ -12,6 +12,7 @@ from runbook_lib.failures import Failure, reach, switch_on, tasks_on
 from runbook_lib.instances import BACKUP, MANAGER
 from runbook_lib.managers import ensure_leader
 from runbook_lib.quorum_recovery import ensure_rejoined, force_new_cluster, has_majority
+from runbook_lib.raft_log import forget_past
 from runbook_lib.swarm import get_manager
 
 _OUTAGE_S = 20.0
@@ -66,8 +67,10 @@ def _manager_replaced(here: DrillCluster) -> Failure:
     """
     The manager's instance stopped, and its services moved to the one that stands by.
 
-    It leads when it goes: that is the harder case.
+    It leads when it goes: that is the harder case. Who led before it has just become a manager
+    anew then, and must know as much as the others when the lead is to be handed over.
     """
+    forget_past(here.manager)
     ensure_leader(here.engines, here.nodes, MANAGER)
 
     def move() -> None:

@@ -113,7 +113,7 @@ def ensure_leader(
         changes.add("node", leading, "does not lead any more")
         return Pending(f"{leading} led")
 
-    wait_for(f"{role} leads", _while_they_agree(probe), timeout_s=timeout_s)
+    wait_for(f"{role} leads", while_they_agree(probe), timeout_s=timeout_s)
     return changes
 
 
@@ -181,10 +181,10 @@ def _wait_until_demoted(
         demoted = not leader.nodes.get(node_id).attrs.get("ManagerStatus")
         return demoted or Pending(f"{role} still counts as a manager")
 
-    wait_for(f"{role} is a worker", _while_they_agree(probe), timeout_s=timeout_s)
+    wait_for(f"{role} is a worker", while_they_agree(probe), timeout_s=timeout_s)
 
 
-def _while_they_agree(probe: Callable[[], bool | Pending]) -> Callable[[], bool | Pending]:
+def while_they_agree(probe: Callable[[], bool | Pending]) -> Callable[[], bool | Pending]:
     """
     A probe that waits where nobody can be asked: the lead goes from one manager to another.
     """

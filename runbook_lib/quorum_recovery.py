@@ -5,7 +5,6 @@ Services run on without a majority, but nothing can be changed and nothing that 
 Source: https://docs.docker.com/engine/swarm/admin_guide/#recover-from-losing-the-quorum
 """
 
-import time
 from collections.abc import Mapping
 
 import docker
@@ -15,12 +14,12 @@ from runbook_lib.changes import Changes
 from runbook_lib.hand_over import LABEL
 from runbook_lib.instances import Instance
 from runbook_lib.managers import ensure_manager
+from runbook_lib.raft_log import forget_past
 from runbook_lib.swarm import Clients, address, ensure_label, find_manager, node_id
 from runbook_lib.wait import Pending, wait_for
 
 LABELS = {"admin-web": "master-web"}
 """What 07 writes on the node, which the map is placed by; a node that joins anew has no label."""
-_SNAPSHOT_S = 1.0
 _NO_LEADER, _NOT_YET = "leader", "context deadline exceeded"
 
 
@@ -68,26 +67,8 @@ def force_new_cluster(
         return has_majority(manager) or Pending("no leader yet")
 
     wait_for(f"{instance.role} leads", probe, timeout_s=timeout_s)
-    _forget_past(manager)
+    forget_past(manager)
     return changes
-
-
-def _forget_past(manager: docker.DockerClient) -> None:
-    """
-    Let the manager write its state down and drop the log that led to it.
-
-    Who joins would replay that log, with every manager that came and was forced out since the Swarm
-    began, itself among them. Seen: half a minute and longer, in which a Swarm of two managers can
-    be asked for nothing, and the one that leads gives up in the end. From what was written down it
-    takes a tenth of a second. The log is dropped as entries come, so these settings, which are put
-    back, are what drops it.
-    """
-    usual = manager.api.inspect_swarm()["Spec"]["Raft"]
-    for raft in ({**usual, "SnapshotInterval": 1, "LogEntriesForSlowFollowers": 1}, usual):
-        held = manager.api.inspect_swarm()
-        spec = {**held["Spec"], "Raft": raft}
-        manager.api.update_swarm(version=held["Version"]["Index"], swarm_spec=spec)
-        time.sleep(_SNAPSHOT_S)
 
 
 def ensure_rejoined(

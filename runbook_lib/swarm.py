@@ -142,7 +142,7 @@ def get_manager(clients: Clients, manager: str = "manager") -> docker.DockerClie
     NotFoundError, WaitTimeoutError
         Where it does not manage a Swarm, or too few managers answer to change anything.
     """
-    found = find_manager(clients, manager) or _wait_until_manager_again(clients.get(manager))
+    found = wait_for_manager(clients, manager)
     if found is None:
         raise NotFoundError(
             f"expected {manager} to manage a Swarm; it does not", next_step="run 05_swarm"
@@ -151,13 +151,23 @@ def get_manager(clients: Clients, manager: str = "manager") -> docker.DockerClie
     return found
 
 
-def _wait_until_manager_again(
-    client: docker.DockerClient | None, timeout_s: float = 90
+def wait_for_manager(
+    clients: Clients, manager: str = "manager", timeout_s: float = 90
 ) -> docker.DockerClient | None:
     """
-    One that handed the lead over as it was shut down is made a manager again by the others.
+    Like `find_manager`, for one that may have handed the lead over as it was shut down.
+
+    The others make it a manager again. None only where it has no engine, or is in no Swarm at all.
+
+    Raises
+    ------
+    WaitTimeoutError
+        Where it is in a Swarm, and does not manage it.
     """
-    if client is None or client.info()["Swarm"]["LocalNodeState"] != "active":
+    client = clients.get(manager)
+    if (found := find_manager(clients, manager)) or client is None:
+        return found
+    if client.info()["Swarm"]["LocalNodeState"] == "inactive":
         return None
 
     def probe() -> bool | Pending:

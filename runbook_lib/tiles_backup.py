@@ -17,7 +17,7 @@ import pandas as pd
 from runbook_lib.backup_agent import STATE
 from runbook_lib.backup_files import FIND_LEFT, PREPARE, PROGRAM, REMOVE, UNIT, backup_files
 from runbook_lib.changes import Changes
-from runbook_lib.errors import IntegrityError, NotFoundError
+from runbook_lib.errors import NotFoundError
 from runbook_lib.host_files import ensure_files
 from runbook_lib.instances import BACKUP, Instance
 from runbook_lib.key_pairs import known_hosts_path
@@ -86,9 +86,10 @@ def ensure_backup(
 
 def start_timer(standby: fabric.Connection, *, anew: bool = False) -> bool:
     """
-    Let the timer run, from now on and after every boot; False where it did so already.
+    Let the timer run, from now on and after every boot; False where it did so, or there is none.
     """
     script = f"""
+    systemctl -q cat {UNIT}.timer >/dev/null 2>&1 || exit 0
     if systemctl -q is-enabled {UNIT}.timer && systemctl -q is-active {UNIT}.timer; then
       [ {int(anew)} = 1 ] || exit 0
     fi
@@ -154,21 +155,14 @@ def check_restore(manager: fabric.Connection) -> Restored:
     ------
     NotFoundError
         Where there is no backup yet.
-    IntegrityError
-        Naming the files that are missing or differ.
     """
     with Progress("Restored into an empty folder, and compared"):
         said = json.loads(run(manager, f"python3 {PROGRAM} restore", sudo=True))
     if not said["files"]:
         raise NotFoundError("expected a backup to restore from; it is empty")
-    if said["differing"]:
-        raise IntegrityError(
-            f"expected {said['files']} files to be restored as they were; {said['equal']} are",
-            evidence="\n".join(said["differing"]),
-            next_step=f"sudo journalctl --unit {UNIT}  on {BACKUP}",
-        )
     mib = round(said["bytes"] / 2**20, 1)
-    return Restored(said["files"], said["equal"], (), mib, said["seconds"])
+    differing = tuple(said["differing"])
+    return Restored(said["files"], said["equal"], differing, mib, said["seconds"])
 
 
 def remove_backup(connections: Mapping[str, fabric.Connection]) -> Changes:

@@ -108,7 +108,13 @@ SIBLINGS = {
     "tiles_backup": {"backup_files"},  # puts in place what consists of these
     "master": {"node_specs", "swarm"},  # a label on a node of the Swarm
     "standby": {"images", "master"},  # has what the services that may move need
-    "failover": {"master", "standby", "swarm", "tiles_backup"},  # moves them all, in order
+    "failover": {
+        "managers",
+        "master",
+        "standby",
+        "swarm",
+        "tiles_backup",
+    },  # moves them all, in order
     "broker_cluster": {"broker", "swarm"},  # three of the one, on labelled nodes of the other
     # tiles on S3: the bucket, the way in, the mount, and the move there and back
     "role_holders": {"instance_role"},
@@ -129,7 +135,8 @@ SIBLINGS = {
     "load_charts": {"runs_in_recording"},  # experiments side by side, with their runs
     # a drill: what it breaks, what it watches, what it has to show
     "power": {"security_groups"},
-    "quorum_recovery": {"hand_over", "managers", "swarm"},  # who hands over comes back by itself
+    # who hands over comes back by itself, and nobody replays what is past
+    "quorum_recovery": {"hand_over", "managers", "raft_log", "swarm"},
     "swarm_watch": {"docker_ssh", "swarm"},
     "web_probe": {"browser", "web"},
     "drill_cluster": {
@@ -156,6 +163,7 @@ SIBLINGS = {
         "managers",
         "power",
         "quorum_recovery",
+        "raft_log",
         "swarm",
     },
     "drill_pace": {"books", "drill_cluster"},

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from docker.errors import APIError
 
-from runbook_lib import quorum_recovery
+from runbook_lib import raft_log
 from runbook_lib.errors import WaitTimeoutError
 from runbook_lib.instances import Instance
 from runbook_lib.quorum_recovery import force_new_cluster, has_majority
@@ -70,7 +70,7 @@ class Api:
 
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "with a majority"])
 def test_only_who_is_alone_is_forced_and_its_settings_are_as_before(alone, monkeypatch):
-    monkeypatch.setattr(quorum_recovery, "_SNAPSHOT_S", 0)
+    monkeypatch.setattr(raft_log, "_SNAPSHOT_S", 0)
     api = Api(alone)
     engine = SimpleNamespace(api=api, nodes=SimpleNamespace(list=api.nodes))
     changes = force_new_cluster(engine, Instance("m", "i", "running", "t", "10.0.0.4", "", ()))
