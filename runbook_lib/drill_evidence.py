@@ -111,7 +111,7 @@ def noticed(events: Events, failure: Failure, found: Replacement) -> tuple[str, 
 
 def led_again(events: Events, failure: Failure) -> datetime | None:
     """
-    When another one led, before anything was restored; None where the leader did not change.
+    When another one led, if need be because the operator saw to it; None where none did.
     """
     seen = events.swarm[events.swarm["role"] == SWARM]
     seen = seen[seen["time"].between(pd.Timestamp(events.broke), pd.Timestamp(events.restored))]

@@ -30,7 +30,8 @@ class Result:
     solutions
         What was switched on, as found on the live cluster.
     leader_s
-        Until another manager led; None where the leader did not change.
+        Until another manager led, or one did again that the operator had to make lead; None where
+        the leader did not change.
     back_s
         Until what had failed, or another in its place, ran again.
     recovered_s
@@ -140,6 +141,7 @@ def table(results: Sequence[Result]) -> pd.DataFrame:
             "done twice": r.done_twice,
             "noticed by": r.noticed_by,
             "noticed, s": _seconds(r.noticed_s),
+            "rescheduled, s": _seconds(r.rescheduled_s),
             "new leader, s": "" if r.leader_s is None else _seconds(r.leader_s),
             "runs again, s": _seconds(r.back_s),
             "old throughput, s": _seconds(r.recovered_s),

@@ -7,20 +7,13 @@ Small measurements; `make drills` makes those of full size. They need a cluster 
 
 import csv
 import json
-import os
-import signal
 from itertools import product
 
 import pytest
 
-from runbook_lib import aws, drill_cluster, drill_picture, scorecard
-from runbook_lib.drill_record import BREAKING, BROKEN, DEALING, JOURNAL, RESTORING, SETTLED
-from runbook_lib.errors import ConflictError
-from runbook_lib.failover import Stacks
-from runbook_lib.load_tiles import FOLDER
-from runbook_lib.ssh import run
-from runbook_lib.tiles import DataSet
-from tests.lab.harness import seen
+from runbook_lib import drill_picture, scorecard
+from runbook_lib.drill_record import BREAKING, BROKEN, DEALING, RESTORING, SETTLED
+from tests.lab.drilling import enter, interrupt, journal, picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.availability]
 
@@ -76,17 +69,7 @@ def test_a_drill_passes_and_its_books_account_for_every_tile(deployed, number, g
 def test_an_interrupt_leaves_a_healthy_cluster_as_it_was(deployed, drill, where):
     """Nothing is left to put right: not by the next drill, and not by 01 to 07."""
     (number, given), (phase, broke) = drill, where
-    before = picture(deployed)
-    known = set(deployed.runs.glob("2*"))
-    running = deployed.start("--only", number, **SMALL, **given)
-    (folder,) = seen(lambda: set(deployed.runs.glob("2*")) - known)
-    records = folder / scorecard.FOLDER
-    seen(lambda: reached(records, phase, broke) or running.poll() is not None, 420)
-    os.kill(running.pid, signal.SIGINT)
-    output, _ = running.communicate(timeout=360)
-
-    assert 130 == running.returncode, output
-    assert [] == drill_picture.differences(before, picture(deployed))
+    interrupt(deployed, number, phase, broke, **SMALL, **given)
 
 
 @pytest.mark.parametrize("number", ["20", "21"])
@@ -123,47 +106,11 @@ def test_after_all_that_the_steps_find_nothing_to_do(deployed):
     assert [] == [change for page in pages.values() for change in page["changes"]]
 
 
-def enter(runbook):
-    """The cluster as a drill enters it: healthy, and with nothing to put right."""
-    given = runbook.given
-    ec2 = aws.client(
-        "ec2",
-        region="us-east-1",
-        endpoint_url=given["endpoint_url"],
-        credentials_file=str(given["credentials_file"]),
-    )
-    data = DataSet(str(given["tiles_url"]), "/srv/tiles")
-    for patience in (True, True, True, False):  # an instance may still be on its way up
-        try:
-            here = drill_cluster.enter(
-                ec2, str(given["cluster"]), str(given["key_file"]), data, Stacks()
-            )
-        except ConflictError:
-            if not patience:
-                raise
-        else:
-            # the folder of links is removed in the background
-            assert [] == [change for change in here.righted if change.name != FOLDER]
-            return here
-    raise AssertionError
-
-
-def picture(runbook):
-    here = enter(runbook)
-    assert "" == run(here.disk, f"ls -d {FOLDER}* 2>/dev/null || true", sudo=True)
-    return drill_picture.picture(here)
-
-
 def at(node, instance):
     return instance.private_ip in (
         node.attrs["Status"].get("Addr"),
         node.attrs.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0],
     )
-
-
-def journal(folder):
-    path = folder / JOURNAL
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def journals(runbook):
@@ -173,9 +120,3 @@ def journals(runbook):
 
 def said_last(line):
     return line["phase"] == SETTLED
-
-
-def reached(folder, phase, broke):
-    return any(
-        line["phase"] == phase and (not broke or line["broke"] == broke) for line in journal(folder)
-    )

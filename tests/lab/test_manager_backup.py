@@ -12,9 +12,11 @@ import pytest
 import requests
 
 from runbook_lib import aws, docker_ssh, failover, instances, ssh, tiles_backup
+from runbook_lib.drill_record import BREAKING, BROKEN, RESTORING
 from runbook_lib.instances import BACKUP, MANAGER
 from runbook_lib.master import find_master, wait_for_new_leader
 from runbook_lib.wait import Pending, wait_for
+from tests.lab.drilling import interrupt
 
 pytestmark = [pytest.mark.lab, pytest.mark.availability]
 
@@ -115,6 +117,12 @@ def test_the_manager_is_back_and_gets_everything_back(runbook):
     again = runbook.run("--only", "30", backup_period_s=PERIOD_S)["30"]
     assert "passed" == again["verdict"]
     assert [] == again["changes"]
+
+
+@pytest.mark.parametrize("phase", [BREAKING, BROKEN, RESTORING])
+def test_an_interrupt_of_the_drill_gives_everything_back(runbook, phase):
+    """While the services move, once they have, and while they return."""
+    interrupt(runbook, "23", phase, "manager stopped", least_tiles=300)
 
 
 def test_the_undo_leaves_the_six_as_they_were(runbook):

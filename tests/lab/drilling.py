@@ -1,0 +1,91 @@
+"""
+A drill seen from outside: what the cluster is before and after, and an interrupt in between.
+"""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from runbook_lib import aws, drill_cluster, drill_picture, scorecard
+from runbook_lib.drill_cluster import DrillCluster
+from runbook_lib.drill_record import JOURNAL
+from runbook_lib.errors import ConflictError
+from runbook_lib.failover import Stacks
+from runbook_lib.ledger import LEDGER
+from runbook_lib.load_tiles import FOLDER
+from runbook_lib.ssh import run
+from runbook_lib.tiles import DataSet
+from tests.lab.harness import Runbook, seen
+
+
+def enter(runbook: Runbook) -> DrillCluster:
+    """
+    The cluster as a drill enters it: healthy, and with nothing to put right.
+    """
+    given = runbook.given
+    ec2 = aws.client(
+        "ec2",
+        region="us-east-1",
+        endpoint_url=str(given["endpoint_url"]),
+        credentials_file=str(given["credentials_file"]),
+    )
+    data = DataSet(str(given["tiles_url"]), "/srv/tiles")
+    LEDGER.changes.clear()
+    for patience in (True, True, True, False):  # an instance may still be on its way up
+        try:
+            here = drill_cluster.enter(
+                ec2, str(given["cluster"]), str(given["key_file"]), data, Stacks()
+            )
+        except ConflictError:
+            if not patience:
+                raise
+        else:
+            # in all tries; the folder of links is removed in the background
+            assert [] == [change for change in LEDGER.changes if change.name != FOLDER]
+            return here
+    raise AssertionError
+
+
+def picture(runbook: Runbook) -> pd.DataFrame:
+    """
+    What a drill must leave as it was; its own tiles are gone.
+    """
+    here = enter(runbook)
+    assert "" == run(here.disk, f"ls -d {FOLDER}* 2>/dev/null || true", sudo=True)
+    return drill_picture.picture(here)
+
+
+def interrupt(runbook: Runbook, number: str, phase: str, broke: str = "", **given: object) -> None:
+    """
+    Interrupt a drill in a phase, of its first break or of the one that `broke` names; all must be
+    as it was then.
+    """
+    before = picture(runbook)
+    known = set(runbook.runs.glob("2*"))
+    running = runbook.start("--only", number, **given)
+    (folder,) = seen(lambda: set(runbook.runs.glob("2*")) - known)
+    records = folder / scorecard.FOLDER
+    seen(lambda: _reached(records, phase, broke) or running.poll() is not None, 420)
+    os.kill(running.pid, signal.SIGINT)
+    output, _ = running.communicate(timeout=360)
+
+    assert running.returncode == 130, output
+    assert [] == drill_picture.differences(before, picture(runbook))
+
+
+def journal(folder: Path) -> list[dict[str, Any]]:
+    """
+    What the drills of a run noted.
+    """
+    path = folder / JOURNAL
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _reached(folder: Path, phase: str, broke: str) -> bool:
+    return any(
+        line["phase"] == phase and (not broke or line["broke"] == broke) for line in journal(folder)
+    )
