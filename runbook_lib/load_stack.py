@@ -29,7 +29,8 @@ from runbook_lib.wait import Pending, wait_for
 
 _EMPTY_LOOKS = 3
 """In a row: the broker counts once a second."""
-_SWITCHED = ("updater", "admin-worker", "worker", "dealer")
+SWITCHED = ("updater", "admin-worker", "worker", "dealer")
+"""The services that a load test changes."""
 _WORK = ("TASK_QUEUE", "RESULT_QUEUE")
 
 
@@ -100,7 +101,7 @@ def switched(
     _keep(manager, stack, before)
     try:
         _stop_flow(manager, api, stack)
-        for name in _SWITCHED:
+        for name in SWITCHED:
             wanted = spec_for_load(before[name], variables, tiles)
             if name == "worker" and worker_cpus:
                 wanted = limited(wanted, worker_cpus)
@@ -172,7 +173,7 @@ def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str
     if not kept:
         return Changes()
     specs = find_specs(manager, stack)
-    if any(_is_switched(specs[name]) for name in _SWITCHED if name in specs):
+    if any(_is_switched(specs[name]) for name in SWITCHED if name in specs):
         before = json.loads(base64.b64decode(kept[0].attrs["Spec"]["Data"]))
         return _put_back(manager, api, stack, before)
     changes = Changes()
@@ -229,7 +230,7 @@ def _config(stack: str) -> str:
 
 
 def _keep(manager: docker.DockerClient, stack: str, specs: Mapping[str, Spec]) -> None:
-    missing = set(_SWITCHED) - specs.keys()
+    missing = set(SWITCHED) - specs.keys()
     if missing:
         raise NotFoundError(
             f"expected the work stack {stack} with dealer, worker, updater and admin-worker",
