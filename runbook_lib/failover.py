@@ -121,13 +121,10 @@ def fail_back(pair: Pair, timeout_s: float = 300) -> Changes:
         changes.add("tiles", MANAGER, f"has all {copied['files']:g} files of {BACKUP}")
         changes.extend(forget_volumes(pair.clients[MANAGER], [pair.stacks.work]))
         changes.extend(set_node(leader, manager, MASTER, "active"))
-    changes.extend(_tell_the_map(pair, manager))
+    changes.extend(_stand_by(pair))
     wait_for_pinned(leader, manager, timeout_s)
     _wait_for_the_map(pair, timeout_s)
-    changes.extend(set_node(leader, backup, STANDBY, "drain"))
     changes.extend(forget_volumes(pair.clients[BACKUP], [pair.stacks.work, REGISTRY]))
-    if tiles_backup.start_timer(pair.connections[BACKUP]):
-        changes.add("backup", BACKUP, "timer started")
     return changes
 
 
@@ -135,7 +132,21 @@ def ensure_returned(pair: Pair) -> Changes:
     """
     Fail back, or end what a killed one began; nothing to do where all is at home.
     """
-    return fail_back(pair) if find_manager(pair.clients, BACKUP) else Changes()
+    backup = find_manager(pair.clients, BACKUP)
+    if backup is None:
+        return Changes()
+    return _stand_by(pair) if find_master(backup, pair.instances) == MANAGER else fail_back(pair)
+
+
+def _stand_by(pair: Pair) -> Changes:
+    """
+    Let the map know that the manager has the tiles, and `manager-backup` copy them.
+    """
+    changes = _tell_the_map(pair, pair.instances[MANAGER])
+    changes.extend(set_node(pair.leader, pair.instances[BACKUP], STANDBY, "drain"))
+    if tiles_backup.start_timer(pair.connections[BACKUP]):
+        changes.add("backup", BACKUP, "timer started")
+    return changes
 
 
 def _tell_the_map(pair: Pair, master: Instance) -> Changes:
