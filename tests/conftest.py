@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # moto reads this when it is imported; without it, every fresh account loads 1,285 images
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+
+# a busy machine is no error in what is tested
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
