@@ -26,7 +26,7 @@ run: lab-up ## the main job on the lab: notebooks 00 to 07 headless, to a report
 
 # Several runs: one executes a notebook once. The scorecard is made from the records of them all, so
 # the report of the last one has every drill, as the guide has it and with 30 and 32 on.
-drills: lab-up ## break each part of the cluster of make run, then again with 30 and 32 on; an hour
+drills: lab-up ## break each part of the cluster of make run, then again with 30 and 32 on; 40 minutes
 	@$(BIN)/runbook run $(PARAMS) --only 35 37
 	@$(BIN)/runbook run $(PARAMS) --only 20 21 22 23 24
 	@$(BIN)/runbook run $(PARAMS) --only 20 -p "how=cut off"
