@@ -64,6 +64,7 @@ class Swarm:
         self.services = SimpleNamespace(list=lambda **_: self.services_)
         self.secrets = SimpleNamespace(list=lambda: [SimpleNamespace(name="password")])
         self.api = SimpleNamespace(tasks=self.tasks)
+        self.info = lambda: {"Swarm": {"ControlAvailable": True}}
 
     def tasks(self, filters):
         running = {"DesiredState": "running", "Status": {"State": "running"}}
@@ -179,6 +180,17 @@ def test_nothing_moves_back_while_the_manager_is_down(leader):
 
 def test_without_a_backup_in_the_swarm_there_is_nothing_to_return():
     assert [] == ensure_returned(Pair(BOTH, {}, {}, Stacks()))
+
+
+def test_what_a_failback_left_that_was_killed_is_ended(leader, monkeypatch):
+    """The manager has its label again; manager-backup is not drained, and copies nothing."""
+    started = iter([True, False])
+    monkeypatch.setattr("runbook_lib.tiles_backup.start_timer", lambda _connection: next(started))
+    leader.own[1].attrs["Spec"]["Availability"] = "active"
+    pair = Pair(BOTH, {"manager-backup": None}, {"manager-backup": leader}, Stacks())
+
+    assert ["node", "backup"] == [change.what for change in ensure_returned(pair)]
+    assert [] == ensure_returned(pair)
 
 
 def test_a_swarm_that_still_leads_through_the_manager_is_not_failed_over(leader, monkeypatch):
