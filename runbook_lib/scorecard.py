@@ -14,6 +14,7 @@ import pandas as pd
 
 FOLDER = "drills"
 PLAIN = "as the guide has it"
+_MADE_ANEW = "rescheduled, s"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Scorecard:
         )
 
     def _repr_html_(self) -> str:
-        shown = table(self.results)
+        shown = table(self.results).drop(columns=_MADE_ANEW, errors="ignore")  # for the width
         return f"<p><b>{self.finding}</b></p>{shown.to_html(index=False, border=0)}"
 
 
@@ -141,7 +142,7 @@ def table(results: Sequence[Result]) -> pd.DataFrame:
             "done twice": r.done_twice,
             "noticed by": r.noticed_by,
             "noticed, s": _seconds(r.noticed_s),
-            "rescheduled, s": _seconds(r.rescheduled_s),
+            _MADE_ANEW: _seconds(r.rescheduled_s),
             "new leader, s": "" if r.leader_s is None else _seconds(r.leader_s),
             "runs again, s": _seconds(r.back_s),
             "old throughput, s": _seconds(r.recovered_s),
