@@ -51,7 +51,10 @@ def test_the_key_of_the_backup_opens_nothing_but_the_tiles(runbook):
             assert "may not run" in said
             assert "refused" in said
         push = "rsync -e 'ssh -F /etc/tiles-backup/ssh_config' /etc/hostname other-manager::tiles/x"
-        assert "read only" in ssh.run(live.connections[role], f"{push} 2>&1 || true", sudo=True)
+        told = ssh.run(live.connections[role], f"{push} 2>&1 || echo refused", sudo=True)
+        assert "refused" in told  # a server that hangs up early leaves no other word
+    for connection in live.connections.values():
+        assert "absent" in ssh.run(connection, "test -e /srv/tiles/x || echo absent", sudo=True)
 
 
 def test_a_copy_that_was_altered_is_noticed_and_mended(runbook):
