@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import docker
 import fabric
-from docker.models.services import Service
 
 from runbook_lib import tiles_backup
 from runbook_lib.changes import Changes
@@ -36,6 +35,7 @@ from runbook_lib.master import (
     wait_for_pinned,
 )
 from runbook_lib.ssh import run
+from runbook_lib.stack import find_services
 from runbook_lib.standby import forget_volumes
 from runbook_lib.swarm import find_manager
 from runbook_lib.wait import Pending, wait_for
@@ -157,9 +157,8 @@ def _tell_the_map(pair: Pair, master: Instance) -> Changes:
     would find it changed.
     """
     changes = Changes()
-    label = f"com.docker.stack.namespace={pair.stacks.web}"
     wanted = f"{pair.stacks.variable}=http://{master.public_ip}:{pair.stacks.tiles_port}"
-    for service in _services(pair.leader, label):
+    for service in find_services(pair.leader, pair.stacks.web):
         held = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env") or []
         if not any(v.startswith(f"{pair.stacks.variable}=") for v in held) or wanted in held:
             continue
@@ -174,10 +173,10 @@ def _wait_for_the_map(pair: Pair, timeout_s: float) -> None:
     """
     An update that Swarm rolled back would leave browsers with the address of the other one.
     """
-    label = f"com.docker.stack.namespace={pair.stacks.web}"
 
     def probe() -> bool | Pending:
-        states = [convergence(pair.leader, s) for s in _services(pair.leader, label)]
+        services = find_services(pair.leader, pair.stacks.web)
+        states = [convergence(pair.leader, service) for service in services]
         failed = [f"{s.service}: {s.failure}" for s in states if s.failure]
         if failed:
             raise CommandError(
@@ -189,10 +188,6 @@ def _wait_for_the_map(pair: Pair, timeout_s: float) -> None:
         return Pending("; ".join(waiting)) if waiting else True
 
     wait_for("The web stack knows the new address", probe, timeout_s=timeout_s)
-
-
-def _services(leader: docker.DockerClient, label: str) -> list[Service]:
-    return leader.services.list(filters={"label": label})
 
 
 def _wait_until_missed(pair: Pair) -> None:

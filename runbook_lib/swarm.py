@@ -165,22 +165,18 @@ def wait_for_manager(
         Where it is in a Swarm, and does not manage it.
     """
     client = clients.get(manager)
-    if (found := find_manager(clients, manager)) or client is None:
-        return found
-    if client.info()["Swarm"]["LocalNodeState"] == "inactive":
+    if client is None or client.info()["Swarm"]["LocalNodeState"] == "inactive":
         return None
 
-    def probe() -> bool | Pending:
-        is_manager = client.info()["Swarm"].get("ControlAvailable")
-        return bool(is_manager) or Pending("it is a worker of a Swarm")
+    def probe() -> docker.DockerClient | Pending:
+        return find_manager(clients, manager) or Pending("it is a worker of a Swarm")
 
-    wait_for(
+    return find_manager(clients, manager) or wait_for(
         "The manager is one again",
         probe,
         timeout_s=timeout_s,
         next_step="docker node ls  on another manager; there  docker node promote  makes it one",
     )
-    return client
 
 
 def find_manager(clients: Clients, manager: str = "manager") -> docker.DockerClient | None:

@@ -111,6 +111,7 @@ SIBLINGS = {
     "failover": {
         "managers",
         "master",
+        "stack",
         "standby",
         "swarm",
         "tiles_backup",
