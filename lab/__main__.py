@@ -4,7 +4,7 @@ python -m lab
 
 import sys
 
-from lab.cli import main
+from lab.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,10 +7,10 @@ import signal
 import sys
 from pathlib import Path
 
-from runbook_lib.errors import RunbookError
-from runbook_lib.headless import Request, prepare, run
-from runbook_lib.notebooks import as_table, find_notebooks, write_map
-from runbook_lib.walkthrough import open_jupyterlab
+from runbook_lib.core.errors import RunbookError
+from runbook_lib.notebook.templates import as_table, find_notebooks, write_map
+from runbook_lib.runner.headless import Request, prepare, run
+from runbook_lib.runner.walkthrough import open_jupyterlab
 
 _INTERRUPTED = 128 + signal.SIGINT
 

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-ROOT = Path(__file__).resolve().parent.parent
-
 # moto reads this when it is imported; without it, every fresh account loads 1,285 images
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import docker
 
-from lab import host, images
-from lab.config import LabConfig
-from lab.dockerd import Daemon
-from lab.lifecycle import SERVED
+from lab.commands.up import SERVED
+from lab.core.config import LabConfig
+from lab.engine import host
+from lab.engine.dockerd import Daemon
+from lab.images import build
 
 
 def build_image(engine: docker.DockerClient, folder: Path, **options: object) -> str:
@@ -28,8 +29,8 @@ def ready_engine(timeout_s: int = 600) -> docker.DockerClient:
     engine = host.ensure_engine(Daemon())
     client = engine.client()
     client.api.timeout = timeout_s
-    shop = images.open_workshop(client, LabConfig().cache_dir / "images")
-    base = images.ensure_base(shop, images.SERVICE_RELEASE)
+    shop = build.open_workshop(client, LabConfig().cache_dir / "images")
+    base = build.ensure_base(shop, build.SERVICE_RELEASE)
     if engine.private:
         client.images.get(base).tag(*SERVED.split(":"))
     return client

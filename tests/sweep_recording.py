@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from runbook_lib.recordings import SCHEMAS
-from runbook_lib.scalability_law import curve
+from runbook_lib.load.analysis.scalability_law import curve
+from runbook_lib.load.recordings.schema import SCHEMAS
 
 LAMBDA_PER_S, SIGMA, KAPPA = 40.0, 0.03, 0.018
 """Its peak is at 8.9 workers; six are the fewest within 5 % of what one to eight reach."""

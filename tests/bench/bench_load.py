@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-DATA = Path(__file__).resolve().parents[1] / "data" / "geo-diff-logs" / "experiment_1"
+from tests.places import LOGS
+
+DATA = LOGS / "experiment_1"
 PERIOD_S = 75 * 60  # experiment 1 took 72 minutes: its copies follow one another
 CLOCKS = [f"{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}" for s in range(86_400)]
 READ = """
@@ -22,6 +24,7 @@ from pathlib import Path
 from runbook_lib.counters import total_counters
 from runbook_lib.published_logs import read_published_logs
 from runbook_lib.runs_in_recording import find_runs
+from tests.places import LOGS
 def peak_mib():  # of this program: ru_maxrss also remembers the one that started it
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024

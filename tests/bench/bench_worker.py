@@ -20,11 +20,13 @@ import numpy as np
 import pika
 
 from tests.engine import build_image
+from tests.places import IMAGES
 
-IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
 sys.path.insert(0, str(IMAGES / "geo-diff"))
 
-from geodiff.segmentation import HUES, segment  # noqa: E402 - the path comes first
+from geodiff.segmentation import HUES, segment
+
+from tests.places import IMAGES
 
 TILE_PX = 256
 ROUNDS = 3

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from lab import packages
+from lab.engine import packages
+from tests.places import ROOT
 
 PROGRAM = "chromium"
 ARGUMENTS = [
@@ -24,7 +25,7 @@ ARGUMENTS = [
 ]
 LAPTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-SHOTS = Path(__file__).parents[2] / "runs" / "screenshots"
+SHOTS = ROOT / "runs" / "screenshots"
 
 
 def ensure_chromium() -> str:

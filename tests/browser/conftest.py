@@ -4,11 +4,12 @@ A browser, the web stack to look at, and an eye on everything that the page does
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "stacks" / "geo-diff" / "images" / "geo-diff"))
+from tests.places import IMAGES
+
+sys.path.insert(0, str(IMAGES / "geo-diff"))
 
 from tests.browser.site import Site, open_site
 from tests.browser.visitor import Visitor

@@ -19,10 +19,10 @@ import numpy as np
 from docker.models.containers import Container
 from geodiff.segmentation import segment
 
-from lab import imagery
+from lab.sample import imagery
 from tests.engine import build_image, ready_engine
+from tests.places import IMAGES
 
-IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
 WINTER, SUMMER, UNSEGMENTED = (imagery.date_of(month) for month in (1, 7, 10))
 DAYS = (WINTER, SUMMER, UNSEGMENTED)
 TILE = imagery.TILE

@@ -10,15 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from runbook_lib import aws, drill_cluster, drill_picture, scorecard
-from runbook_lib.drill_cluster import DrillCluster
-from runbook_lib.drill_record import JOURNAL
-from runbook_lib.errors import ConflictError
-from runbook_lib.failover import Stacks
-from runbook_lib.ledger import LEDGER
-from runbook_lib.load_tiles import FOLDER
-from runbook_lib.ssh import run
-from runbook_lib.tiles import DataSet
+from runbook_lib.availability.drills import ground, scorecard, snapshot
+from runbook_lib.availability.drills.ground import DrillCluster
+from runbook_lib.availability.drills.record import JOURNAL
+from runbook_lib.availability.standby.failover import Stacks
+from runbook_lib.cloud import aws
+from runbook_lib.core.activity import LEDGER
+from runbook_lib.core.errors import ConflictError
+from runbook_lib.geodiff.tiles import DataSet
+from runbook_lib.hosts.ssh import run
+from runbook_lib.load.experiment.load_tiles import FOLDER
 from tests.lab.harness import Runbook, seen
 
 
@@ -37,9 +38,7 @@ def enter(runbook: Runbook) -> DrillCluster:
     LEDGER.changes.clear()
     for patience in (True, True, True, False):  # an instance may still be on its way up
         try:
-            here = drill_cluster.enter(
-                ec2, str(given["cluster"]), str(given["key_file"]), data, Stacks()
-            )
+            here = ground.enter(ec2, str(given["cluster"]), str(given["key_file"]), data, Stacks())
         except ConflictError:
             if not patience:
                 raise
@@ -56,7 +55,7 @@ def picture(runbook: Runbook) -> pd.DataFrame:
     """
     here = enter(runbook)
     assert "" == run(here.disk, f"ls -d {FOLDER}* 2>/dev/null || true", sudo=True)
-    return drill_picture.picture(here)
+    return snapshot.picture(here)
 
 
 def interrupt(runbook: Runbook, number: str, phase: str, broke: str = "", **given: object) -> None:
@@ -74,7 +73,7 @@ def interrupt(runbook: Runbook, number: str, phase: str, broke: str = "", **give
     output, _ = running.communicate(timeout=360)
 
     assert running.returncode == 130, output
-    assert [] == drill_picture.differences(before, picture(runbook))
+    assert [] == snapshot.differences(before, picture(runbook))
 
 
 def journal(folder: Path) -> list[dict[str, Any]]:

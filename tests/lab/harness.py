@@ -16,9 +16,10 @@ from typing import Any
 import botocore.session
 from playwright.sync_api import Page
 
-from runbook_lib.browser import ask
+from runbook_lib.geodiff.web_client import ask
+from tests.places import ROOT
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = ROOT
 LABS = Path.home() / ".cache/geo-diff-runbook/labs"  # before the hermetic fixtures move the home
 
 

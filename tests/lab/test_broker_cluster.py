@@ -14,7 +14,6 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from geodiff.broker import Link
@@ -23,10 +22,10 @@ from geodiff.settings import BrokerSettings
 from geodiff.topology import DEAD_LETTER_QUEUE, TASK_QUEUE
 
 from tests.engine import build_image, ready_engine
+from tests.places import IMAGES
 
 pytestmark = pytest.mark.lab
 
-IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
 NODES = ("rabbitmq-1", "rabbitmq-2", "rabbitmq-3")
 BODY = os.urandom(20_000)
 

@@ -11,8 +11,8 @@ from itertools import product
 
 import pytest
 
-from runbook_lib import drill_picture, scorecard
-from runbook_lib.drill_record import BREAKING, BROKEN, DEALING, RESTORING, SETTLED
+from runbook_lib.availability.drills import scorecard, snapshot
+from runbook_lib.availability.drills.record import BREAKING, BROKEN, DEALING, RESTORING, SETTLED
 from tests.lab.drilling import enter, interrupt, journal, picture
 
 pytestmark = [pytest.mark.lab, pytest.mark.availability]
@@ -62,7 +62,7 @@ def test_a_drill_passes_and_its_books_account_for_every_tile(deployed, number, g
         assert [] == [row for row in fates if row["published"] == row["stored"] == "0"]
         assert (0, 0) == (result["lost"], result["unexplained"])
     assert [SETTLED] * breaks == [line["phase"] for line in journal(folder) if said_last(line)]
-    assert [] == drill_picture.differences(before, picture(deployed))
+    assert [] == snapshot.differences(before, picture(deployed))
 
 
 @pytest.mark.parametrize(("drill", "where"), EFFECTS, ids=str)
@@ -79,7 +79,7 @@ def test_a_target_that_does_not_exist_is_refused_before_anything_is_broken(deplo
 
     assert "got 'worker-9'" in deployed.output
     assert [] == journals(deployed)
-    assert [] == drill_picture.differences(before, picture(deployed))
+    assert [] == snapshot.differences(before, picture(deployed))
 
 
 @pytest.mark.parametrize("number", ["20", "21", "22", "23", "24"])

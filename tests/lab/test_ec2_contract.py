@@ -30,9 +30,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from lab import host, images, network
-from lab.config import LabConfig
-from lab.dockerd import Daemon
+from lab.core.config import LabConfig
+from lab.engine import host, network
+from lab.engine.dockerd import Daemon
+from lab.images import build
 
 pytestmark = pytest.mark.lab
 
@@ -108,7 +109,7 @@ class Lab:
     def start(self) -> None:
         code = (
             "import logging; logging.basicConfig(level='INFO')\n"
-            "from lab.config import LabConfig; from lab.server import serve\n"
+            "from lab.core.config import LabConfig; from lab.aws.server import serve\n"
             f"serve({self.config!r})"
         )
         with (self.home / "log").open("ab") as log:
@@ -267,7 +268,7 @@ def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
 def lab(tmp_path_factory) -> Iterator[Lab]:
     engine = host.ensure_engine(Daemon())
     client = engine.client()
-    images.ensure_instance(images.open_workshop(client, LabConfig().cache_dir / "images"), IMAGE)
+    build.ensure_instance(build.open_workshop(client, LabConfig().cache_dir / "images"), IMAGE)
     config = LabConfig(name=NAME, port=PORT, subnet=SUBNET, docker_host=engine.host)
 
     def containers():

@@ -11,7 +11,7 @@ import signal
 import pandas as pd
 import pytest
 
-from runbook_lib.recordings import read_recording
+from runbook_lib.load.recordings.schema import read_recording
 from tests.lab.harness import seen
 
 pytestmark = pytest.mark.lab

@@ -11,11 +11,13 @@ import time
 import pytest
 import requests
 
-from runbook_lib import aws, docker_ssh, failover, instances, ssh, tiles_backup
-from runbook_lib.drill_record import BREAKING, BROKEN, RESTORING
-from runbook_lib.instances import BACKUP, MANAGER
-from runbook_lib.master import find_master, wait_for_new_leader
-from runbook_lib.wait import Pending, wait_for
+from runbook_lib.availability.drills.record import BREAKING, BROKEN, RESTORING
+from runbook_lib.availability.standby import failover, tiles_backup
+from runbook_lib.availability.standby.master import find_master, wait_for_new_leader
+from runbook_lib.cloud import aws, instances
+from runbook_lib.cloud.instances import BACKUP, MANAGER
+from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.hosts import docker_ssh, ssh
 from tests.lab.drilling import interrupt
 
 pytestmark = [pytest.mark.lab, pytest.mark.availability]

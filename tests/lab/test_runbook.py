@@ -5,22 +5,22 @@ The tests stand in the order of the steps and build on each other.
 """
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from runbook_lib.browser import ask
-from runbook_lib.checks import SUMMARY_MIME
-from runbook_lib.notebooks import find_notebooks
+from runbook_lib.core.checks import SUMMARY_MIME
+from runbook_lib.geodiff.web_client import ask
+from runbook_lib.notebook.templates import find_notebooks
 from tests.browser.chromium import LAPTOP, PHONE, keep_screenshot
 from tests.lab.harness import PROJECT, open_and_paste, until
 from tests.lab.jupyterlab import walkthrough
+from tests.places import DATA
 
 pytestmark = pytest.mark.lab
 
 STEPS = ["00", "01", "02", "03", "04", "05", "06", "07"]
 NAMES = [n.name for n in find_notebooks(PROJECT / "notebooks") if n.number in STEPS]
-OTHER_STACK = Path(__file__).parents[1] / "data" / "other_stack.yml"
+OTHER_STACK = DATA / "other_stack.yml"
 
 
 def changed(pages):

@@ -13,19 +13,13 @@ import botocore.session
 import pytest
 import requests
 
-from runbook_lib import (
-    aws,
-    bucket_settings,
-    docker_ssh,
-    instances,
-    s3_mount_files,
-    ssh,
-    tiles,
-    volume_users,
-)
-from runbook_lib.errors import CommandError
-from runbook_lib.volume_users import find_users
-from runbook_lib.wait import Pending, wait_for
+from runbook_lib.availability.tiles_on_s3 import bucket_settings, mount_files, volume_users
+from runbook_lib.availability.tiles_on_s3.volume_users import find_users
+from runbook_lib.cloud import aws, instances
+from runbook_lib.core.errors import CommandError
+from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.geodiff import tiles
+from runbook_lib.hosts import docker_ssh, ssh
 
 pytestmark = [pytest.mark.lab, pytest.mark.availability]
 
@@ -57,7 +51,7 @@ def test_what_was_acknowledged_is_in_s3_when_the_mount_dies_at_once(runbook):
     """A result is never on the manager alone; and the services find the mount again."""
     live = cluster(runbook)
     counted = count(live.manager)
-    unit = s3_mount_files.UNIT
+    unit = mount_files.UNIT
     kill = f"systemctl kill --signal SIGKILL {unit}"
     said = ssh.run(live.manager, f"{written_by_a_container(live)}; {kill}", sudo=True)
     names = keys(live, ".proof/")

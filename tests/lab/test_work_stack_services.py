@@ -10,7 +10,6 @@ import os
 import secrets
 import time
 import uuid
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,10 +17,10 @@ import pika
 import pytest
 
 from tests.engine import build_image, ready_engine
+from tests.places import IMAGES
 
 pytestmark = pytest.mark.lab
 
-IMAGES = Path(__file__).parents[2] / "stacks" / "geo-diff" / "images"
 SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
 TILES = 300
 OWN_ENGINE = "unix:///run/geo-diff-runbook/docker.sock"

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib import interrupts
-from runbook_lib.execution import Execution, execute
-from runbook_lib.interrupts import Stopper
-from runbook_lib.kernels import Kernel, Kernels, kernels
-from runbook_lib.notebooks import Cell, Notebook
-from runbook_lib.runs import FAILED, INTERRUPTED, PASSED
+from runbook_lib.notebook.templates import Cell, Notebook
+from runbook_lib.runner import interrupts
+from runbook_lib.runner.execution import Execution, execute
+from runbook_lib.runner.interrupts import Stopper
+from runbook_lib.runner.kernels import Kernel, Kernels, kernels
+from runbook_lib.runner.record import FAILED, INTERRUPTED, PASSED
 
 FIXTURES = Path(__file__).parent / "fixtures"
 VALUES = {"cluster": "lab", "count": 2}
 SPARE = Notebook(
-    Path("00_spare.ipynb"), (Cell("code", "from runbook_lib import checks, wait", ()),)
+    Path("00_spare.ipynb"), (Cell("code", "from runbook_lib.core import checks, wait", ()),)
 )
 
 
@@ -138,7 +138,7 @@ def test_nothing_runs_in_a_waiting_kernel_but_imports(kernel):
     asked = {
         "names": "sorted(n for n in globals() if not n.startswith('_'))",
         "history": "In",
-        "warm": "'runbook_lib.wait' in __import__('sys').modules",
+        "warm": "'runbook_lib.core.wait' in __import__('sys').modules",
     }
     client.execute("", silent=True, user_expressions=asked)
     reply = client.get_shell_msg(timeout=60)["content"]["user_expressions"]

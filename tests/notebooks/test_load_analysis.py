@@ -10,7 +10,7 @@ import papermill
 import pytest
 import yaml
 
-from runbook_lib.stack_file import PROJECT
+from runbook_lib.core.project import PROJECT
 from tests.sweep_recording import write_sweep
 
 pytestmark = pytest.mark.slow

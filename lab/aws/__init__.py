@@ -1,0 +1,3 @@
+"""
+The AWS endpoint: moto behind our front door, with what moto lacks.
+"""

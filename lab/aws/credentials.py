@@ -1,0 +1,29 @@
+"""
+The administrator's keys of a lab: the operator's may be those of a least-privilege policy.
+"""
+
+from __future__ import annotations
+
+from configparser import ConfigParser
+from typing import TypedDict
+
+from lab.core.config import LabConfig
+
+
+class Keys(TypedDict):
+    """
+    As boto3 takes them.
+    """
+
+    aws_access_key_id: str
+    aws_secret_access_key: str
+
+
+def administrator(config: LabConfig) -> Keys:
+    parser = ConfigParser()
+    parser.read(config.credentials_file, encoding="utf-8")
+    section = parser["administrator"]
+    return Keys(
+        aws_access_key_id=section["aws_access_key_id"],
+        aws_secret_access_key=section["aws_secret_access_key"],
+    )

@@ -1,0 +1,154 @@
+"""
+The two doors of the lab: the operator's, with all of the API, and the instances'.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+from wsgiref.types import StartResponse
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import run_wsgi_app
+from werkzeug.wrappers import Request, Response
+
+from lab.aws.authorization import check_canned
+from lab.aws.imds import MetadataService
+from lab.aws.pricing import CANNED
+from lab.aws.responses import (
+    Environ,
+    error_response,
+    json_refusal,
+    json_response,
+    region_of,
+    service_of,
+    text_response,
+    with_console,
+)
+from lab.machines.cloud import Cloud
+
+log = logging.getLogger(__name__)
+
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+ONE_REGION = ("ec2", "ssm")
+
+
+class OperatorDoor:
+    """
+    The AWS API: moto behind locks, plus what moto lacks.
+    """
+
+    def __init__(self, cloud: Cloud, moto_app: Application, save: Callable[[], None]) -> None:
+        self._cloud = cloud
+        self._moto = moto_app
+        self._save = save
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        service = service_of(request)
+        try:
+            response = self._answer(request, service)
+        except NotImplementedError as exc:  # moto would say so in HTML, which boto3 cannot parse
+            response = error_response(service, 400, "InvalidAction", str(exc))
+        except Exception as exc:  # whatever moto raises is an answer, and no end of us
+            log.exception("%s %s", request.method, request.path)
+            response = error_response(service, 500, "InternalError", f"{type(exc).__name__}: {exc}")
+        return response(environ, start_response)
+
+    def _answer(self, request: Request, service: str) -> Response:
+        config = self._cloud.config
+        if request.path in ("/lab/health", "/checkip"):
+            return self._own(request.path)
+        if request.path.startswith(("/moto-api", "/latest/")):  # moto's own would answer anybody
+            return error_response(service, 403, "AccessDenied", "not part of the lab")
+        if service in ONE_REGION and region_of(request) != config.region:
+            message = f"This lab plays the region {config.region} only."
+            return error_response(service, 400, "UnsupportedOperation", message)
+        target = request.headers.get("X-Amz-Target", "")
+        if target in CANNED:
+            return _canned(request, target)
+        serve = {"ec2": self._ec2, "s3": self._ask_moto, "": self._ask_moto}
+        return serve.get(service, self._other)(request)
+
+    def _own(self, path: str) -> Response:
+        config = self._cloud.config
+        if path == "/checkip":
+            return text_response(config.gateway + "\n")
+        health = {"name": config.name, "pid": os.getpid(), "region": config.region}
+        return json_response({**health, "ready": True})
+
+    def _other(self, request: Request) -> Response:
+        with self._cloud.world:
+            response = self._ask_moto(request)
+        if service_of(request) == "iam":
+            self._save()
+        if "X-Amz-Target" in request.headers:
+            return json_refusal(response.get_data(as_text=True)) or response
+        return response
+
+    def _ec2(self, request: Request) -> Response:
+        body = request.get_data()
+        request.environ["wsgi.input"] = io.BytesIO(body)  # moto reads it again
+        form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        action = form.get("Action", "")
+        with self._cloud.world:
+            response = self._ask_moto(request)
+        if action == "GetConsoleOutput" and response.status_code == HTTPStatus.OK:
+            return with_console(response, self._cloud.machines.console(form["InstanceId"]))
+        if not action.startswith(("Describe", "Get")):
+            self._cloud.enforcer.sync()
+            self._save()
+        return response
+
+    def _ask_moto(self, request: Request) -> Response:
+        return Response(*run_wsgi_app(self._moto, request.environ, buffered=True))
+
+
+class InstanceDoor:
+    """
+    What instances may reach: their metadata, and S3, with the keys of their role or as anybody.
+    """
+
+    def __init__(self, metadata: MetadataService, s3_app: Application) -> None:
+        self._metadata = metadata
+        self._s3 = s3_app
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        if request.path.startswith("/latest/"):
+            return self._metadata.answer(request)(environ, start_response)
+        if not _is_s3(request):
+            message = "Instances reach their metadata and S3 here, and nothing else."
+            response = error_response("s3", 403, "AccessDenied", message)
+            return response(environ, start_response)
+        return self._s3(environ, start_response)
+
+
+def _is_s3(request: Request) -> bool:
+    """
+    Whether a request is S3's: signed for it, or a look at something public.
+    """
+    if request.path.startswith("/moto-api") or "X-Amz-Signature" in request.args:
+        return False  # moto does not verify what is signed in the address
+    if "Authorization" in request.headers:
+        return service_of(request) == "s3"
+    return request.method in ("GET", "HEAD")
+
+
+def _canned(request: Request, target: str) -> Response:
+    action, answer = CANNED[target]
+    body = request.get_data()
+    try:
+        check_canned(request, action, body)
+    except HTTPException as exc:
+        refusal = json_refusal(exc.description or "")
+        if refusal is None:
+            raise
+        return refusal
+    status, content = answer(json.loads(body or b"{}"))
+    return json_response(content, status)

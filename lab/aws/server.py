@@ -1,0 +1,110 @@
+"""
+Serve a lab: the one entry point of the core, `serve`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from lab.aws import hooks
+from lab.aws.accounts import ensure_users
+from lab.aws.ec2 import LabBackend
+from lab.aws.front import Application, InstanceDoor, OperatorDoor
+from lab.aws.imds import MetadataService
+from lab.aws.ssm import publish_parameters
+from lab.aws.state import StateFile
+from lab.core import pid_file
+from lab.core.config import LabConfig
+from lab.core.errors import LabError
+from lab.machines.cloud import Cloud
+from lab.machines.containers import Machines
+
+log = logging.getLogger(__name__)
+
+
+class QuietHandler(WSGIRequestHandler):
+    """
+    werkzeug's handler, whose access log is for debugging.
+    """
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ANN401 (as werkzeug declares it)
+        log.debug(message, *args)
+
+
+def serve(config: LabConfig) -> None:
+    """
+    Serve this lab until SIGTERM or SIGINT; its instances stay, and a later call adopts them.
+
+    Needs the Docker network and the machine image. Writes pid file, state and credentials.
+    """
+    config.state_dir.mkdir(parents=True, exist_ok=True)
+    pid_file.claim(config.pid_file)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with running(config):
+            log.info("lab %s serves %s", config.name, config.endpoint_url)
+            stop.wait()
+            log.info("lab %s stops, its instances stay", config.name)
+    finally:
+        pid_file.release(config.pid_file)
+
+
+@contextmanager
+def running(config: LabConfig) -> Iterator[Cloud]:
+    """
+    Bring a lab up in this process, and down again, without its instances, at the end.
+    """
+    machines = Machines(config)
+    machines.check()
+    hooks.install(config)
+    state = StateFile(config.state_file)
+    cloud = Cloud(config, machines, hooks.find_instances, save=lambda: state.save(cloud.world))
+    LabBackend.cloud = cloud
+    adopted = state.load()
+    publish_parameters(config.region)
+    ensure_users(config)
+    cloud.save()
+    moto_app: Application = DomainDispatcherApplication(create_backend_app)
+    operator = OperatorDoor(cloud, moto_app, cloud.save)
+    instances = InstanceDoor(MetadataService(hooks.find_instances), create_backend_app("s3"))
+    with ExitStack() as stack:
+        doors: list[tuple[str, Application]] = [
+            ("127.0.0.1", operator),
+            (config.gateway, instances),
+        ]
+        servers = [_listen(config, address, door) for address, door in doors]
+        stack.callback(cloud.close)
+        if adopted:
+            log.info("adopting the instances of an earlier process")
+        cloud.adopt()
+        threading.Thread(target=cloud.watch, daemon=True, name="watch").start()
+        for server in servers:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+        yield cloud
+
+
+def _listen(config: LabConfig, address: str, door: Application) -> BaseWSGIServer:
+    try:
+        return make_server(address, config.port, door, threaded=True, request_handler=QuietHandler)
+    except (OSError, SystemExit) as exc:  # werkzeug exits when a port is taken
+        missing = getattr(exc, "errno", None) == errno.EADDRNOTAVAIL
+        raise LabError(
+            f"expected to listen at {address}:{config.port}, but "
+            + ("this host has no such address" if missing else "that port is taken"),
+            evidence=str(exc),
+            next_step=f"docker network inspect {config.network}"
+            if missing
+            else f"ss -ltnp sport = :{config.port}   # or choose another port",
+        ) from exc

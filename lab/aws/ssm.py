@@ -1,0 +1,37 @@
+"""
+The public SSM parameters that name Ubuntu's images.
+"""
+
+from __future__ import annotations
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ssm.models import ssm_backends
+
+from lab.aws.amis import PUBLIC_PARAMETERS
+
+DRAFT = "/lab/draft"
+
+
+def publish_parameters(region: str) -> None:
+    """
+    Put each parameter under a name that a user may use, then rename it: /aws is reserved.
+    """
+    backend = ssm_backends[DEFAULT_ACCOUNT_ID][region]
+    for name, image_id in PUBLIC_PARAMETERS.items():
+        backend.put_parameter(
+            name=DRAFT,
+            description="",
+            value=image_id,
+            parameter_type="String",
+            allowed_pattern="",
+            keyid="",
+            overwrite=False,
+            tags=[],
+            data_type="text",
+            tier=None,
+            policies=None,
+        )
+        versions = backend._parameters.pop(DRAFT)
+        for version in versions:
+            version.name = name
+        backend._parameters[name] = versions

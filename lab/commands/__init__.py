@@ -1,0 +1,3 @@
+"""
+The commands: up, status, down, serve, and the preflight before them.
+"""

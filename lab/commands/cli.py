@@ -1,0 +1,162 @@
+"""
+The command line of the lab.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lab.commands import down, preflight, service, up
+from lab.commands.status import show_status
+from lab.commands.steps import Steps
+from lab.core.config import LabConfig, state_dir_of
+from lab.core.errors import LabError
+from lab.engine.dockerd import Daemon
+from lab.sample import data_set
+
+DOWN, FAILED, INTERRUPTED = 3, 1, 130
+FIXED = ("subnet", "region")  # of a lab that exists: its instances rely on them
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run one command; the exit code: 0 done, 1 failed, 2 misused, 3 `status` of a lab that is down.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except LabError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command resumes\n")
+        return INTERRUPTED
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="python -m lab", description="The rehearsal cloud.")
+    commands = root.add_subparsers(required=True, metavar="command")
+    help_of = {
+        "up": "bring a lab up, or resume a run that was cut off",
+        "status": "what runs; exit code 0 when the lab is up, 3 when it is down",
+        "down": "remove everything of a lab but the caches, which it names",
+        "preflight": "what this host lacks for a lab",
+    }
+    for name, run in (("up", _up), ("status", _status), ("down", _down), ("preflight", _preflight)):
+        command = commands.add_parser(name, help=help_of[name], description=help_of[name])
+        command.set_defaults(run=run)
+        command.add_argument("--name", default=LabConfig.name, help="of the lab [%(default)s]")
+        if name in {"up", "preflight"}:
+            _add_properties(command)
+        if name == "down":
+            command.add_argument(
+                "--keep-engine", action="store_true", help="leave the private engine running"
+            )
+    serve = commands.add_parser("serve", help="(internal) serve a lab in this process")
+    serve.set_defaults(run=_serve)
+    serve.add_argument("--name", required=True)
+    write = commands.add_parser("sample", help="write the sample data set to a folder")
+    write.set_defaults(run=_sample)
+    write.add_argument("folder", type=Path)
+    return root
+
+
+def configured(options: argparse.Namespace) -> LabConfig:
+    """
+    The lab that the options mean: what an existing one has, or defaults, where they are silent.
+    """
+    given: dict[str, Any] = {
+        key: value
+        for key in ("name", "port", *FIXED)
+        if (value := getattr(options, key, None)) is not None
+    }
+    if policy := getattr(options, "policy", None):
+        given["operator_policy"] = str(policy.resolve())
+    if not (state_dir_of(options.name) / "lab.json").exists():
+        return LabConfig(**given)
+    saved = LabConfig.load(options.name)
+    wanted = replace(saved, **given)
+    changed = [key for key in FIXED if getattr(saved, key) != getattr(wanted, key)]
+    if changed:
+        raise LabError(
+            f"the lab {saved.name} should keep its {', '.join(changed)} while it exists",
+            evidence="; ".join(f"{key} is {getattr(saved, key)}" for key in changed),
+            next_step=f"python -m lab down --name {saved.name}   # or another --name",
+        )
+    return wanted
+
+
+def _add_properties(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--port", type=int, help=f"of the EC2 endpoint [{LabConfig.port}]")
+    command.add_argument("--subnet", help=f"the default VPC's, a /16 [{LabConfig.subnet}]")
+    command.add_argument("--region", help=f"that it plays [{LabConfig.region}]")
+    command.add_argument("--policy", type=Path, help="IAM policy of the operator [administrator]")
+
+
+def _up(options: argparse.Namespace) -> int:
+    steps = Steps()
+    config = configured(options)
+    saved = state_dir_of(config.name) / "lab.json"
+    if saved.exists() and LabConfig.load(config.name) != config:
+        service.stop_server(config)  # another port or policy: the instances stay
+    config = up.up(config, Daemon(), steps)
+    steps.say(
+        f"The lab {config.name} is up.\n"
+        f"  endpoint     {config.endpoint_url}   (EC2, S3, SSM, STS, IAM; {config.region})\n"
+        f"  credentials  {config.credentials_file}   ([default], [administrator])\n"
+        f"  sample data  {config.guest_endpoint_url}/{data_set.BUCKET}/{data_set.SUMS}\n"
+        f"  for the aws command and boto3:\n"
+        f"    export AWS_ENDPOINT_URL={config.endpoint_url} AWS_REGION={config.region}"
+        f" AWS_SHARED_CREDENTIALS_FILE={config.credentials_file}"
+    )
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    return 0 if show_status(options.name) else DOWN
+
+
+def _down(options: argparse.Namespace) -> int:
+    steps = Steps()
+    try:
+        config = LabConfig.load(options.name)
+    except LabError:  # no lab, or its file is broken: what carries its label goes all the same
+        config = LabConfig(name=options.name)
+    down.down(config, Daemon(), steps, keep_engine=options.keep_engine)
+    for folder, size_mib in down.cache_sizes(config).items():
+        steps.say(f"kept as a cache: {folder}   {size_mib:,} MiB")
+    return 0
+
+
+def _preflight(options: argparse.Namespace) -> int:
+    preflight.require_ready(configured(options), Daemon())
+    sys.stdout.write("The host is ready for a lab.\n")
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from lab.aws.server import serve  # noqa: PLC0415 - moto takes a second, only this needs it
+
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    serve(LabConfig.load(options.name))
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    made = data_set.ensure_sample(LabConfig().cache_dir / "tiles")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(made.iterdir()):
+        shutil.copy2(path, options.folder / path.name)
+    sys.stdout.write(
+        f"{options.folder}: {data_set.NAME}.z01 ... {data_set.NAME}.zip, {data_set.SUMS}\n"
+    )
+    return 0

@@ -1,0 +1,124 @@
+"""
+Bring a lab up: each part is looked for first, and what can be made at once is made at once.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from lab.commands import preflight, service
+from lab.commands.steps import Steps
+from lab.core.config import LabConfig
+from lab.core.errors import LabError
+from lab.engine import dockerd, host, network, packages
+from lab.images import build, registry_mirror, rootfs
+from lab.images.host_access import read_passport
+from lab.sample import data_set
+
+SERVED = "debian:trixie-slim"
+
+
+def up(config: LabConfig, daemon: dockerd.Daemon, steps: Steps) -> LabConfig:
+    """
+    Bring a lab up, or find it up, or resume what a killed run began.
+    """
+    with steps.step("host"):
+        preflight.require_ready(config, daemon)
+    with ThreadPoolExecutor(8) as pool:
+        _start_early(config, daemon, pool, steps)
+        tiles = pool.submit(_sample, config, steps)
+        with steps.step("engine") as step:
+            engine = _engine(config, daemon)
+            step.outcome = f"Docker {engine.version} at {engine.host}"
+        config = replace(config, docker_host=engine.host)
+        shop = build.open_workshop(engine.client(), config.cache_dir / "images")
+        registry = pool.submit(_mirror_image, shop, engine, steps)
+        with steps.step("machine image") as step:
+            made = build.ensure_instance(shop, config.instance_image)
+            step.outcome = "made" if made else "nothing to do"
+        with steps.step("network") as step:
+            new = network.ensure_network(shop.client, config)
+            step.outcome = f"{config.subnet} {'made' if new else 'is there'}"
+        server = pool.submit(_server, config, steps)
+        registry.result()
+        with steps.step("registry mirror") as step:
+            registry_mirror.ensure_mirror(shop.client, config)
+            step.outcome = config.mirror_url
+        server.result()
+        folder = tiles.result()
+        with steps.step("sample data in S3") as step:
+            new = data_set.upload(config, folder)
+            step.outcome = f"s3://{data_set.BUCKET} {'filled' if new else 'is there'}"
+    return config
+
+
+def _start_early(
+    config: LabConfig, daemon: dockerd.Daemon, pool: ThreadPoolExecutor, steps: Steps
+) -> None:
+    """
+    On a machine without an engine: make the bases while Docker is being installed and started.
+
+    Nobody waits for them here: whoever needs a base waits for its lock.
+    """
+    missing = packages.missing_programs(["dockerd"])
+    if not missing or host.find_engine(daemon).engine is not None:
+        return
+    with steps.step("tools") as step:
+        installed = packages.ensure_programs(["mmdebstrap", "zip"])
+        step.outcome = f"installed {', '.join(installed)}" if installed else "nothing to do"
+    folder = config.cache_dir / "images"
+    for release in (build.INSTANCE_RELEASE, build.SERVICE_RELEASE):
+        pool.submit(_base_tar, folder, release, steps)
+
+
+def _base_tar(folder: Path, release: str, steps: Steps) -> None:
+    digest = build.base_digest(release, read_passport())
+    with steps.step(f"Debian {release}") as step:
+        try:
+            step.outcome = str(rootfs.ensure_rootfs(folder, release, digest))
+        except LabError as exc:  # the engine may still get it from Docker Hub
+            step.outcome = exc.problem
+
+
+def _engine(config: LabConfig, daemon: dockerd.Daemon) -> host.Engine:
+    """
+    The engine that a lab of this name has its instances on; for a new lab, the best there is.
+    """
+    if not (config.state_dir / "lab.json").exists():
+        return host.ensure_engine(daemon)
+    environ = {"DOCKER_HOST": config.docker_host}
+    if host.find_engine(daemon, environ).engine is None:
+        # A new engine ends what a killed one left running. A server that saw it would take that
+        # for guests that power off; one that starts later finds instances to boot.
+        service.stop_server(config)
+    engine = host.ensure_engine(daemon, environ)
+    if engine.host != config.docker_host:
+        raise LabError(
+            f"the lab {config.name} has its instances on {config.docker_host}, which is silent",
+            evidence=f"another engine answers: {engine.host}",
+            next_step=f"start that engine, or: python -m lab down --name {config.name}",
+        )
+    return engine
+
+
+def _mirror_image(shop: build.Workshop, engine: host.Engine, steps: Steps) -> None:
+    with steps.step("mirror image") as step:
+        made = registry_mirror.ensure_mirror_image(shop)
+        step.outcome = f"made, with {SERVED}" if made else "nothing to do"
+    if engine.private:  # here the name is ours to give: builds on the host find it as well
+        shop.client.images.get(f"lab/base:{build.SERVICE_RELEASE}").tag(*SERVED.split(":"))
+
+
+def _sample(config: LabConfig, steps: Steps) -> Path:
+    with steps.step("sample data") as step:
+        folder = data_set.ensure_sample(config.cache_dir / "tiles")
+        step.outcome = str(folder)
+        return folder
+
+
+def _server(config: LabConfig, steps: Steps) -> None:
+    with steps.step("server") as step:
+        started = service.ensure_server(config)
+        step.outcome = f"{config.endpoint_url} {'started' if started else 'is up'}"

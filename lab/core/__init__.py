@@ -1,0 +1,3 @@
+"""
+What every room needs: the lab's configuration, its error, locks and processes.
+"""

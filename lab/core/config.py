@@ -1,0 +1,212 @@
+"""
+What distinguishes one lab from another: its name, port and subnet, and the paths that follow.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from lab.core.errors import LabError
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+DEFAULT_SUBNET = "172.31.0.0/16"  # AWS's default VPC, hence also moto's
+
+
+@dataclass(frozen=True)
+class LabConfig:
+    """
+    One lab. Labs whose names, ports and subnets all differ run side by side.
+
+    `docker_host` names the engine that runs the instances; `operator_policy` is the path of an
+    IAM policy document for the operator's user (empty: administrator).
+    """
+
+    name: str = "geo-diff"
+    port: int = 5566
+    subnet: str = DEFAULT_SUBNET
+    region: str = "us-east-1"
+    docker_host: str = "unix:///run/geo-diff-runbook/docker.sock"
+    operator_policy: str = ""
+    instance_image: str = "lab/instance"
+
+    def __post_init__(self) -> None:
+        problems = config_problems(self)
+        if problems:
+            raise LabError(
+                f"a lab needs valid parameters, but {len(problems)} of them are not",
+                evidence="; ".join(problems),
+                next_step="python -m lab up --help",
+            )
+
+    @property
+    def cache_dir(self) -> Path:
+        """
+        The root of everything that may be kept between runs.
+        """
+        return Path.home() / ".cache" / "geo-diff-runbook"
+
+    @property
+    def state_dir(self) -> Path:
+        """
+        The folder of this lab: lab.json, lab.pid, lab.log, state.pickle, credentials.
+        """
+        return state_dir_of(self.name)
+
+    @property
+    def pid_file(self) -> Path:
+        return self.state_dir / "lab.pid"
+
+    @property
+    def state_file(self) -> Path:
+        return self.state_dir / "state.pickle"
+
+    @property
+    def credentials_file(self) -> Path:
+        """
+        AWS shared-credentials file: [default] is the operator, [administrator] may do all.
+        """
+        return self.state_dir / "credentials"
+
+    @property
+    def network(self) -> str:
+        """
+        The name of the Docker network that plays the default VPC.
+        """
+        return f"lab-{self.name}"
+
+    @property
+    def label(self) -> str:
+        """
+        The Docker label (key=value) on all that belongs to this lab.
+        """
+        return f"lab={self.name}"
+
+    @property
+    def gateway(self) -> str:
+        """
+        The host, as the instances see it; AWS's router has the same address, so none gets it.
+        """
+        return self._address(1)
+
+    @property
+    def mirror_address(self) -> str:
+        """
+        The registry mirror: AWS keeps .2 of a VPC for its resolver, so no instance gets it.
+        """
+        return self._address(2)
+
+    @property
+    def mirror_url(self) -> str:
+        return f"http://{self.mirror_address}:5000"
+
+    @property
+    def public_pool(self) -> str:
+        """
+        The upper half of the subnet: addresses that play the public ones, by 1:1 translation.
+
+        The default subnets, one /20 a zone, lie in the lower half.
+        """
+        return str(list(ipaddress.ip_network(self.subnet).subnets(prefixlen_diff=1))[1])
+
+    @property
+    def dynamic_range(self) -> str:
+        """
+        Where Docker may choose addresses by itself: between the default subnets and the pool.
+        """
+        return f"{self._address(0x7000)}/20"
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def guest_endpoint_url(self) -> str:
+        """
+        The same server as the instances reach it: instance metadata and public S3 objects only.
+        """
+        return f"http://{self.gateway}:{self.port}"
+
+    def save(self) -> None:
+        """
+        Write lab.json, so that a later command finds this lab by its name alone.
+        """
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(self), indent=2) + "\n"
+        temporary = self.state_dir / "lab.json.new"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.state_dir / "lab.json")
+
+    @classmethod
+    def load(cls, name: str) -> LabConfig:
+        """
+        Read the lab.json of the lab called `name`; LabError when there is none or it is broken.
+        """
+        path = state_dir_of(name) / "lab.json"
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as exc:
+            raise LabError(
+                f"expected a lab named {name!r}, but there is none",
+                evidence=f"{path} does not exist",
+                next_step=f"python -m lab up --name {name}",
+            ) from exc
+        except ValueError as exc:
+            raise _broken(path, name, str(exc)) from exc
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or not values.keys() <= known:
+            raise _broken(path, name, "its keys are not those of a lab")
+        return cls(**values)
+
+    def _address(self, offset: int) -> str:
+        return str(ipaddress.ip_network(self.subnet)[offset])
+
+
+def state_dir_of(name: str) -> Path:
+    return Path.home() / ".cache" / "geo-diff-runbook" / "labs" / name
+
+
+def config_problems(config: LabConfig) -> list[str]:
+    """
+    Compare the parameters with what a lab can be; one sentence for each that is wrong.
+    """
+    problems = []
+    if not NAME_PATTERN.fullmatch(config.name):
+        problems.append(f"name {config.name!r} is not 1-31 of a-z, 0-9 and -")
+    if type(config.port) is not int or not 1024 <= config.port <= 65535:
+        problems.append(f"port {config.port!r} is not a number between 1024 and 65535")
+    try:
+        subnet = ipaddress.ip_network(config.subnet)
+    except ValueError as exc:
+        problems.append(f"subnet {config.subnet!r} is not a network ({exc})")
+    else:
+        if subnet.version != 4 or subnet.prefixlen != 16 or not subnet.is_private:
+            problems.append(f"subnet {config.subnet} is not a private IPv4 /16")
+    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", config.region):
+        problems.append(f"region {config.region!r} is not a region's name, as us-east-1")
+    if not re.match(r"(unix|tcp|ssh)://.", config.docker_host):
+        problems.append(f"docker_host {config.docker_host!r} is not unix://, tcp:// or ssh://")
+    if config.operator_policy:
+        problems += _policy_problems(Path(config.operator_policy))
+    return problems
+
+
+def _policy_problems(path: Path) -> list[str]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        return [f"operator_policy {path} cannot be read as JSON ({exc})"]
+    if not isinstance(document, dict) or "Statement" not in document:
+        return [f"operator_policy {path} has no Statement"]
+    return []
+
+
+def _broken(path: Path, name: str, evidence: str) -> LabError:
+    return LabError(
+        f"expected {path} to describe a lab, but it does not",
+        evidence=evidence,
+        next_step=f"python -m lab down --name {name}",
+    )

@@ -1,0 +1,3 @@
+"""
+IAM policies evaluated: who may do what on which resource.
+"""

@@ -1,0 +1,3 @@
+"""
+Instances as machines: containers with systemd, their life cycle, and their firewall.
+"""

@@ -1,0 +1,3 @@
+"""
+The sample data set: NASA's Blue Marble as tiles, zipped in parts.
+"""

@@ -1,0 +1,3 @@
+"""
+Break one part under load, measure the recovery, put everything back.
+"""

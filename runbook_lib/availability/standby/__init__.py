@@ -1,0 +1,3 @@
+"""
+A second manager: the tiles backed up, failover and failback.
+"""

@@ -1,0 +1,3 @@
+"""
+The tiles in a bucket instead of on the manager's disk.
+"""

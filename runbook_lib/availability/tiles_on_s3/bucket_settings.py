@@ -1,0 +1,146 @@
+"""
+What the bucket of the tiles is called and should be like, and what it is like.
+
+Versioning stays off: a result is computed again, and a rename on S3 is a copy and a removal, so
+every result would be kept three times over.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runbook_lib.cloud.aws import or_none
+from runbook_lib.cloud.instances import CLUSTER_TAG, ROLE_TAG
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+
+PREFIX = "runbook-tiles-"  # params/iam-policy.json gives rights on these names, and on no other
+PUBLIC_ACCESS = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """
+    The bucket that a cluster's tiles belong into, whether or not it is there.
+    """
+
+    name: str
+    account: str
+    region: str
+    cluster: str
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:s3:::{self.name}"
+
+
+def bucket_of(sts: "STSClient", cluster: str, region: str) -> Bucket:
+    """
+    The bucket's name, the same each time: bucket names are taken in all of AWS, so account and
+    region are in it, as a hash.
+    """
+    account = sts.get_caller_identity()["Account"]
+    readable = re.sub(r"[^a-z0-9]+", "-", cluster.lower()).strip("-")[:32]
+    unique = hashlib.sha256(f"{cluster}|{account}|{region}".encode()).hexdigest()[:12]
+    return Bucket(f"{PREFIX}{readable}-{unique}", account, region, cluster)
+
+
+def access_policy(bucket: Bucket, role_arn: str) -> dict[str, Any]:
+    """
+    List the bucket, and read, write and remove its objects: no more, and nothing in the clear.
+
+    The lab has no TLS and no such condition, so that the last statement applies on AWS alone.
+    """
+    role = {"AWS": role_arn}
+    everything = f"{bucket.arn}/*"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "List",
+                "Effect": "Allow",
+                "Principal": role,
+                "Action": "s3:ListBucket",
+                "Resource": bucket.arn,
+            },
+            {
+                "Sid": "ReadAndWrite",
+                "Effect": "Allow",
+                "Principal": role,
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                "Resource": everything,
+            },
+            {
+                "Sid": "NothingInTheClear",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [bucket.arn, everything],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            },
+        ],
+    }
+
+
+def same_policy(one: Any, other: Any) -> bool:  # noqa: ANN401 - two JSON documents
+    """
+    Whether two policies say the same: AWS gives lists back in an order of its own, and one of a
+    single element as the element.
+    """
+    return bool(_sorted(one) == _sorted(other))
+
+
+def wanted_settings(bucket: Bucket) -> dict[str, Any]:
+    """
+    What it should be like, by the name of the setting.
+    """
+    return {
+        "tags": {CLUSTER_TAG: bucket.cluster, ROLE_TAG: "tiles"},
+        "public access": PUBLIC_ACCESS,
+        "encryption": "AES256",
+        "versioning": "off",
+    }
+
+
+def read_settings(s3: "S3Client", bucket: Bucket) -> dict[str, Any]:
+    """
+    What it is like, by the same names.
+    """
+    name = bucket.name
+    tags = or_none(lambda: s3.get_bucket_tagging(Bucket=name)["TagSet"]) or []
+    closed = or_none(lambda: s3.get_public_access_block(Bucket=name))
+    encryption = or_none(lambda: s3.get_bucket_encryption(Bucket=name))
+    rules = encryption["ServerSideEncryptionConfiguration"]["Rules"] if encryption else []
+    by_default = [rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in rules]
+    return {
+        "tags": {tag["Key"]: tag["Value"] for tag in tags},
+        "public access": closed["PublicAccessBlockConfiguration"] if closed else {},
+        "encryption": by_default[0] if by_default else "",
+        "versioning": s3.get_bucket_versioning(Bucket=name).get("Status", "off"),
+    }
+
+
+def read_policy(s3: "S3Client", bucket: Bucket) -> Any:  # noqa: ANN401 - a JSON document
+    """
+    The bucket's policy; None where there is none.
+    """
+    found = or_none(lambda: s3.get_bucket_policy(Bucket=bucket.name)["Policy"])
+    return json.loads(found) if found else None
+
+
+def _sorted(part: Any) -> Any:  # noqa: ANN401 - a part of a JSON document
+    if isinstance(part, dict):
+        return {name: _sorted(value) for name, value in part.items()}
+    if not isinstance(part, list):
+        return part
+    found = sorted((_sorted(one) for one in part), key=json.dumps)
+    return found[0] if len(found) == 1 else found

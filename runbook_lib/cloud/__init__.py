@@ -1,0 +1,3 @@
+"""
+EC2: instances, key pairs, security groups, prices, and what is checked before anything is made.
+"""

@@ -1,0 +1,139 @@
+"""
+Clients of AWS: credentials checked before use, every call counted for the report.
+"""
+
+import os
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runbook_lib.core.activity import LEDGER
+from runbook_lib.core.errors import AccessError
+from runbook_lib.core.wait import Pending, wait_for
+
+T = TypeVar("T")
+
+_CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 6}, connect_timeout=5, max_pool_connections=20
+)
+
+
+def client(service: str, *, region: str, endpoint_url: str = "", credentials_file: str = "") -> Any:  # noqa: ANN401 - boto3 makes its clients at run time; callers name the precise type
+    """
+    Make a boto3 client whose calls are counted under the IAM action that they need.
+
+    Parameters
+    ----------
+    endpoint_url
+        Another endpoint than AWS's own; "" for AWS.
+    credentials_file
+        A file in the format of `~/.aws/credentials`; "" for boto3's usual search.
+
+    Raises
+    ------
+    AccessError
+        Where no credentials are found.
+    """
+    session = botocore.session.Session()
+    if credentials_file:
+        session.set_config_variable("credentials_file", str(Path(credentials_file).expanduser()))
+    if session.get_credentials() is None:
+        raise AccessError(
+            f"expected AWS credentials for {service}, found none",
+            evidence=f"looked in {credentials_file or 'the environment, ~/.aws, the instance role'}"
+            f" (profile {os.environ.get('AWS_PROFILE', 'default')})",
+            next_step="run  aws configure , or set AWS_PROFILE; for the lab:  make lab-up",
+        )
+    made = boto3.Session(botocore_session=session, region_name=region).client(
+        service,  # type: ignore[call-overload]  # the stubs know literals only
+        endpoint_url=endpoint_url or None,
+        config=_CONFIG,
+    )
+    made.meta.events.register("before-call.*", _count)
+    return made
+
+
+def _count(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's operation model
+    LEDGER.calls[f"{model.service_model.signing_name}:{model.name}"] += 1
+
+
+def whoami(sts: Any) -> str:  # noqa: ANN401 - a boto3 client
+    """
+    Return the ARN that the credentials belong to.
+
+    Raises
+    ------
+    AccessError
+        Where AWS refuses them, or the endpoint does not answer.
+    """
+    try:
+        return str(sts.get_caller_identity()["Arn"])
+    except (ClientError, BotoCoreError) as error:
+        raise AccessError(
+            f"expected AWS to know these credentials at {sts.meta.endpoint_url}; it did not",
+            evidence=str(error),
+            next_step="check the credentials, the region and endpoint_url; for the lab:  "
+            "python -m lab status",
+        ) from error
+
+
+def or_none(ask: Callable[[], T]) -> T | None:
+    """
+    Ask for something that may not be there: S3 and IAM say so by an error, NoSuchEntity,
+    NoSuchTagSet, NoSuchBucketPolicy, ...
+    """
+    try:
+        return ask()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code.startswith("NoSuch") or code.endswith("NotFoundError"):
+            return None
+        raise
+
+
+def once_ready(what: str, act: Callable[[], Any], codes: set[str], timeout_s: float = 60) -> None:
+    """
+    Do what depends on something that was made or removed just now: `codes` are the errors by which
+    AWS says that it does not know yet.
+    """
+
+    def probe() -> bool | Pending:
+        try:
+            act()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in codes:
+                raise
+            return Pending(str(error))
+        return True
+
+    wait_for(what, probe, timeout_s=timeout_s, poll_s=2)
+
+
+def operator_cidr(checkip_url: str, given: str = "") -> str:
+    """
+    Return `given`, or this machine's address as AWS sees it, as a /32.
+
+    Raises
+    ------
+    AccessError
+        Where the address has to be asked for and nobody answers.
+    """
+    if given:
+        return given
+    try:
+        # SSH goes past an HTTP proxy, so the question has to as well
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(checkip_url, timeout=10) as response:
+            return f"{response.read().decode().strip()}/32"
+    except OSError as error:
+        raise AccessError(
+            f"expected {checkip_url} to tell this machine's public address; it did not",
+            evidence=str(error),
+            next_step="set operator_cidr in the parameter file, for example 203.0.113.7/32",
+        ) from error

@@ -1,0 +1,182 @@
+"""
+The guide's firewall as data: the rules, who is a member of what, and what differs from them.
+
+Guide, section "Grupos de Seguridad (Reglas de FW)". Everything here is ingress: egress is not
+limited. Pure: EC2 is asked and changed in `security_groups`, and believed only after
+`reachability` has connected.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from runbook_lib.core.errors import ParameterError
+
+INTERNET = "0.0.0.0/0"
+
+MEMBERSHIP: dict[str, tuple[str, ...]] = {
+    "worker": ("worker",),
+    "manager": ("worker", "manager", "web", "backup"),
+    "admin-web": ("worker", "manager", "web"),
+    "manager-backup": ("worker", "manager", "web", "backup"),
+}
+"""
+The groups of each kind of node. The guide puts a manager into `manager` alone; then two managers
+cannot reach each other on 2377 and have no 7946 and 4789 at all, so every node is a member of
+`worker`. The tile server (5000) runs on the manager, so the manager is a member of `web`.
+`backup` is ours: the manager and the one that keeps its tiles, and nobody else.
+"""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    Members of `group` accept `protocol`/`port` from `source`: a group's name, or a CIDR.
+    """
+
+    group: str
+    protocol: str
+    port: int
+    source: str
+    why: str = ""
+    """For people and for the description in EC2, which takes only plain characters."""
+
+    def __str__(self) -> str:
+        return f"{self.group}: {self.protocol}/{self.port} from {self.source}"
+
+
+@dataclass(frozen=True)
+class Permission:
+    """
+    One rule as EC2 holds it: a range of ports, and a source that may be nothing of ours.
+    """
+
+    group: str
+    protocol: str
+    from_port: int
+    to_port: int
+    source: str
+    rule_id: str = ""
+
+    def __str__(self) -> str:
+        if self.protocol == "-1":
+            return f"{self.group}: everything from {self.source}"
+        last = "" if self.to_port == self.from_port else f"-{self.to_port}"
+        return f"{self.group}: {self.protocol}/{self.from_port}{last} from {self.source}"
+
+
+@dataclass(frozen=True)
+class RuleChanges:
+    """
+    What makes the actual rules the wanted ones.
+    """
+
+    authorize: list[Rule]
+    revoke: list[Permission]
+
+
+def guide_rules(operator_cidr: str) -> list[Rule]:
+    """
+    The tables of the guide, with SSH for the operator's address, 5001 for our image registry, and
+    SSH between the manager and its backup: without one, that rule lets nobody in.
+
+    Raises
+    ------
+    ParameterError
+        Where `operator_cidr` is not one IPv4 address: SSH is never opened to more than that.
+    """
+    if not _is_one_address(operator_cidr):
+        raise ParameterError(
+            f"operator_cidr: expected one IPv4 address as a /32, saw {operator_cidr!r}",
+            next_step='set operator_cidr to your address, for example "203.0.113.7/32"',
+        )
+    swarm = [
+        ("tcp", 2376, "Docker client: the port of docker-machine, nothing here listens"),
+        ("tcp", 7946, "node discovery"),
+        ("udp", 7946, "node discovery"),
+        ("udp", 4789, "overlay network"),
+        ("tcp", 5001, "image registry on the manager, ours and not of the guide"),
+    ]
+    managers = [
+        (2377, "swarm management"),
+        (5672, "RabbitMQ"),
+        (15672, "RabbitMQ web administration"),
+        (15674, "RabbitMQ websockets"),
+    ]
+    web = [(8080, "VueJS UI"), (5000, "Flask tile server")]
+    return [
+        *(
+            Rule("worker", protocol, port, source, why)
+            for protocol, port, why in swarm
+            for source in ("worker", "manager")
+        ),
+        Rule("worker", "tcp", 22, operator_cidr, "SSH, for the operator alone"),
+        *(Rule("manager", "tcp", port, "worker", why) for port, why in managers),
+        *(Rule("web", "tcp", port, INTERNET, why) for port, why in web),
+        Rule("backup", "tcp", 22, "backup", "copies of the tiles, between the two that hold them"),
+    ]
+
+
+def membership(role: str) -> tuple[str, ...]:
+    """
+    The groups that the instance with this role belongs to; `worker-3` is a worker.
+    """
+    kind = re.sub(r"^worker-\d+$", "worker", role)
+    if kind not in MEMBERSHIP:
+        raise ParameterError(
+            f"no table says which groups {role!r} belongs to; known: {', '.join(MEMBERSHIP)}",
+            next_step="give the instance one of these roles, or add it to firewall.MEMBERSHIP",
+        )
+    return MEMBERSHIP[kind]
+
+
+def rule_changes(actual: Iterable[Permission], wanted: Iterable[Rule]) -> RuleChanges:
+    """
+    Compare by group, protocol, port and source; the words beside a rule do not count.
+
+    What no table has is revoked, also where a wanted rule lies inside it: a range of ports or an
+    open protocol lets in more than the tables say.
+    """
+    wanted_by_key = {(r.group, r.protocol, r.port, r.port, r.source): r for r in wanted}
+    actual_by_key = {(p.group, p.protocol, p.from_port, p.to_port, p.source): p for p in actual}
+    return RuleChanges(
+        authorize=[rule for key, rule in wanted_by_key.items() if key not in actual_by_key],
+        revoke=[have for key, have in actual_by_key.items() if key not in wanted_by_key],
+    )
+
+
+def allows(rules: Iterable[Rule], target: str, protocol: str, port: int, sender: "Sender") -> bool:
+    """
+    Whether a member of the groups of role `target` lets this packet in.
+    """
+    groups = membership(target)
+    return any(
+        rule.group in groups
+        and (rule.protocol, rule.port) == (protocol, port)
+        and (rule.source in sender.groups or _covers(rule.source, sender.address))
+        for rule in rules
+    )
+
+
+@dataclass(frozen=True)
+class Sender:
+    """
+    Where a packet comes from, as the target sees it.
+
+    EC2 matches a group only by private address: from a public one, a member is a stranger.
+    """
+
+    address: str
+    groups: tuple[str, ...] = ()
+
+
+def _is_one_address(cidr: str) -> bool:
+    try:
+        return cidr.endswith("/32") and IPv4Network(cidr).num_addresses == 1
+    except ValueError:
+        return False
+
+
+def _covers(source: str, address: str) -> bool:
+    return "/" in source and IPv4Address(address) in IPv4Network(source)

@@ -1,0 +1,175 @@
+"""
+EC2 instances of a cluster, found by tag, and the image they start from.
+
+Source: section "AWS - Console" of the guide.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from runbook_lib.core.errors import NotFoundError, ParameterError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+    from mypy_boto3_ssm import SSMClient
+
+MANAGER, BACKUP = "manager", "manager-backup"
+CLUSTER_TAG = "runbook:cluster"
+ROLE_TAG = "runbook:role"
+ALIVE = ("pending", "running", "stopping", "stopped")
+"""States of an instance that exists: the others are of one that goes or is gone."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """
+    One instance as it should be.
+    """
+
+    role: str
+    disk_gib: int
+
+
+@dataclass(frozen=True)
+class Instance:
+    """
+    One instance as EC2 describes it; `role` is the tag that we gave it.
+    """
+
+    role: str
+    instance_id: str
+    state: str
+    instance_type: str
+    private_ip: str
+    public_ip: str
+    group_ids: tuple[str, ...]
+
+
+def wanted_instances(
+    worker_count: int, manager_disk_gib: int, disk_gib: int, *, backup: bool = False
+) -> list[Wanted]:
+    """
+    The guide's six, as `find_instances` orders them: a manager with the large disk, the workers,
+    and admin-web. Its optional seventh, where `backup` asks for it, is like the manager.
+    """
+    managers = [Wanted(role, manager_disk_gib) for role in (MANAGER, BACKUP)[: 1 + backup]]
+    workers = [Wanted(f"worker-{n}", disk_gib) for n in range(1, worker_count + 1)]
+    return [*managers, *workers, Wanted("admin-web", disk_gib)]
+
+
+def has_backup(ec2: "EC2Client", cluster: str) -> bool:
+    """
+    Whether the cluster has the optional seventh instance: then it is wanted, whoever asks.
+    """
+    return any(i.role == BACKUP for i in find_instances(ec2, cluster))
+
+
+def find_instances(ec2: "EC2Client", cluster: str) -> list[Instance]:
+    """
+    All instances of the cluster that are not terminated, in the order of their roles.
+    """
+    return sorted(
+        (_instance(i) for i in describe(ec2, cluster) if i["State"]["Name"] in ALIVE), key=_order
+    )
+
+
+def get_instances(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
+    """
+    The running instances by role.
+
+    Raises
+    ------
+    NotFoundError
+        Where the cluster has no instance, or one that does not run.
+    """
+    found = find_instances(ec2, cluster)
+    stopped = [f"{i.role} is {i.state}" for i in found if i.state != "running"]
+    if not found or stopped:
+        raise NotFoundError(
+            f"expected running instances of cluster {cluster!r}, found {len(found)}",
+            evidence="\n".join(stopped),
+            next_step="run 01_instances",
+        )
+    return {i.role: i for i in found}
+
+
+def find_running(ec2: "EC2Client", cluster: str) -> list[Instance]:
+    """
+    The instances of the cluster, maybe none; for an undo that has to reach every one of them.
+
+    Raises
+    ------
+    NotFoundError
+        Where one exists but does not run: nothing could be undone on it.
+    """
+    found = find_instances(ec2, cluster)
+    stopped = [f"{i.role} is {i.state}" for i in found if i.state != "running"]
+    if stopped:
+        raise NotFoundError(
+            f"expected every instance of cluster {cluster!r} to run",
+            evidence="\n".join(stopped),
+            next_step="start it with 01_instances, or terminate all with 91_remove_instances",
+        )
+    return found
+
+
+def get_image(ec2: "EC2Client", ssm: "SSMClient", ubuntu_release: str) -> tuple[str, str]:
+    """
+    The newest Ubuntu image of a release, as Canonical publishes it: its id and root device.
+
+    Source: https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images/
+    """
+    disk = "ebs-gp3" if ubuntu_release >= "24.04" else "ebs-gp2"
+    name = (
+        f"/aws/service/canonical/ubuntu/server/{ubuntu_release}/stable/current/amd64/hvm/"
+        f"{disk}/ami-id"
+    )
+    try:
+        image_id = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    except ssm.exceptions.ParameterNotFound as error:
+        raise ParameterError(
+            f"expected an Ubuntu release that Canonical publishes, saw {ubuntu_release!r}",
+            evidence=f"SSM has no parameter {name}",
+            next_step="set ubuntu_release to 24.04, 22.04 or 20.04",
+        ) from error
+    image = ec2.describe_images(ImageIds=[image_id])["Images"][0]
+    return image_id, image["RootDeviceName"]
+
+
+def describe(ec2: "EC2Client", cluster: str) -> "list[InstanceTypeDef]":
+    """
+    The instances as EC2 describes them, those included that it still shows after their end.
+    """
+    filters: list[Any] = [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
+    return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+
+
+def table(instances: list[Instance]) -> pd.DataFrame:
+    """
+    One row an instance; columns: role, instance_id, state, instance_type, private_ip, public_ip.
+    """
+    columns = ["role", "instance_id", "state", "instance_type", "private_ip", "public_ip"]
+    return pd.DataFrame([[getattr(i, c) for c in columns] for i in instances], columns=columns)
+
+
+def _instance(raw: "InstanceTypeDef") -> Instance:
+    tags = {t["Key"]: t["Value"] for t in raw.get("Tags", [])}
+    return Instance(
+        role=tags.get(ROLE_TAG, "?"),
+        instance_id=raw["InstanceId"],
+        state=raw["State"]["Name"],
+        instance_type=raw["InstanceType"],
+        private_ip=raw.get("PrivateIpAddress", ""),
+        public_ip=raw.get("PublicIpAddress", ""),
+        group_ids=tuple(sorted(g["GroupId"] for g in raw.get("SecurityGroups", []))),
+    )
+
+
+def _order(instance: Instance) -> tuple[int, int, str]:
+    kind, _, number = instance.role.partition("-")
+    rank = {"manager": 0, "worker": 1}.get(kind, 2)
+    return rank, int(number) if number.isdigit() else 0, instance.role

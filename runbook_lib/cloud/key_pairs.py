@@ -1,0 +1,169 @@
+"""
+The SSH key pair: made here, so that the private half never travels; only its public half does.
+
+Source: section "Getting Resources & Dependencies" of the guide.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
+
+
+_ORIGIN_TAG, _MADE = "runbook:key-file", "made"
+
+
+def key_path(key_file: str) -> Path:
+    """
+    The path of a private key that exists and that only its owner can read.
+
+    Raises
+    ------
+    NotFoundError, AccessError
+        Where it is missing, or readable by others.
+    """
+    path = Path(key_file).expanduser()
+    if not path.is_file():
+        raise NotFoundError(
+            f"expected the private key at {path}; there is no such file",
+            next_step="run 01_instances, or set key_file to where the key is",
+        )
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise AccessError(
+            f"expected {path} to be readable by its owner only, saw mode {mode:04o}",
+            evidence="ssh refuses such a key as well",
+            next_step=f"chmod 600 {path}",
+        )
+    return path
+
+
+def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
+    """
+    Make the private key file if there is none, and let EC2 know its public half.
+
+    The file is written first: a run killed in between loses nothing.
+
+    Raises
+    ------
+    NotFoundError, ConflictError, AccessError
+        Where EC2 knows the pair but the file is missing, another's, or readable by others.
+    """
+    changes = Changes()
+    path = Path(key_file).expanduser()
+    made = False
+    known = _find(ec2, cluster)
+    if known and not path.exists():
+        raise NotFoundError(
+            f"EC2 has the key pair {cluster!r}, but its private key is not at {path}",
+            next_step="put the file back, set key_file, or begin anew with 90_teardown",
+        )
+    if not path.exists():
+        _write_key(path)
+        made = True
+        changes.add("key file", str(path), "made")
+    key_path(key_file)
+    public = _public_half(path)
+    if known is None:
+        tags: list[Any] = [
+            {"Key": "runbook:cluster", "Value": cluster},
+            {"Key": "runbook:role", "Value": "key-pair"},
+            {"Key": _ORIGIN_TAG, "Value": _MADE if made else "brought"},
+        ]
+        ec2.import_key_pair(
+            KeyName=cluster,
+            PublicKeyMaterial=public,
+            TagSpecifications=[{"ResourceType": "key-pair", "Tags": tags}],
+        )
+        changes.add("key pair", cluster, "imported")
+    elif not _is_half_of(known, public):
+        raise ConflictError(
+            f"the key pair {cluster!r} of EC2 is not the one in {path}",
+            evidence=f"EC2 has {known.get('PublicKey', 'no public key')[:60]}…",
+            next_step="set key_file to its private key, or choose another cluster name",
+        )
+    return changes
+
+
+def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
+    """
+    Delete the pair from EC2, and from this machine the private key that was made for it.
+
+    A key that its owner brought stays, and so does one that EC2 does not know: it may belong to a
+    cluster of another name, region or account.
+    """
+    changes = Changes()
+    known = _find(ec2, cluster)
+    if known is None:
+        return changes
+    path = Path(key_file).expanduser()
+    tags = {t["Key"]: t["Value"] for t in known.get("Tags", [])}
+    if path.exists() and _is_half_of(known, _public_half(path)):
+        ours = [path] if tags.get(_ORIGIN_TAG) == _MADE else []
+        for file in (*ours, known_hosts_path(key_file)):
+            if file.exists():
+                file.unlink()
+                changes.add("file", str(file), "deleted")
+    ec2.delete_key_pair(KeyName=cluster)
+    changes.add("key pair", cluster, "deleted")
+    return changes
+
+
+def known_hosts_path(key_file: str) -> Path:
+    """
+    Where the pinned host keys of the cluster are: beside its private key.
+    """
+    path = Path(key_file).expanduser()
+    return path.with_name(f"{path.name}.known_hosts")
+
+
+def _public_half(path: Path) -> bytes:
+    key = load_ssh_private_key(path.read_bytes(), password=None)
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+
+
+def _is_half_of(pair: "KeyPairInfoTypeDef", public: bytes) -> bool:
+    return pair.get("PublicKey", "").split()[:2] == public.decode().split()[:2]
+
+
+def _find(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None":
+    filters: list[Any] = [{"Name": "key-name", "Values": [cluster]}]
+    pairs = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]
+    if not pairs:
+        return None
+    tags = {t["Key"]: t["Value"] for t in pairs[0].get("Tags", [])}
+    if tags.get("runbook:cluster") != cluster:
+        raise ConflictError(
+            f"the key pair {cluster!r} exists, but this runbook did not make it",
+            evidence=f"its tags: {tags or 'none'}",
+            next_step="choose another cluster name",
+        )
+    return pairs[0]
+
+
+def _write_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = Ed25519PrivateKey.generate()
+    data = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    partial.rename(path)

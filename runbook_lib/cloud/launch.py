@@ -1,0 +1,205 @@
+"""
+The life of the instances: launched where missing, never launched twice, started, terminated.
+
+Source: section "AWS - Console" of the guide.
+"""
+
+import hashlib
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from runbook_lib.cloud.instances import (
+    ALIVE,
+    CLUSTER_TAG,
+    ROLE_TAG,
+    Instance,
+    Wanted,
+    describe,
+    find_instances,
+)
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.parallel import for_each
+from runbook_lib.core.wait import Pending, wait_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+
+def ensure_instances(
+    ec2: "EC2Client",
+    cluster: str,
+    wanted: list[Wanted],
+    *,
+    instance_type: str,
+    image_id: str,
+    root_device: str,
+    key_name: str,
+) -> Changes:
+    """
+    Launch what is missing and start what is stopped; nothing is ever terminated here.
+
+    A launch carries its tags and a ClientToken: a run that was killed between the request and
+    the answer finds its instance again instead of paying for a second one.
+
+    Raises
+    ------
+    ConflictError
+        Where the cluster holds instances that are not wanted, of another type, or two of a role.
+    """
+    found = find_instances(ec2, cluster)
+    _refuse_strangers(cluster, found, wanted, instance_type)
+    changes = Changes()
+    by_role = {i.role: i for i in found}
+    gone = [i["InstanceId"] for i in describe(ec2, cluster) if i["State"]["Name"] not in ALIVE]
+
+    def launch(one: Wanted) -> str:
+        seed = [cluster, one.role, instance_type, image_id, str(one.disk_gib), *sorted(gone)]
+        seed.append(_key_pair_id(ec2, key_name))
+        token = hashlib.sha256("|".join(seed).encode()).hexdigest()
+        request = _launch_request(cluster, one, instance_type, image_id, root_device, key_name)
+        made = ec2.run_instances(**request, ClientToken=token)["Instances"][0]
+        if made["State"]["Name"] not in ALIVE:
+            made = ec2.run_instances(**request, ClientToken=str(uuid.uuid4()))["Instances"][0]
+        changes.add("instance", one.role, f"launched {made['InstanceId']}")
+        return made["InstanceId"]
+
+    for_each("Instances launched", {w.role: w for w in wanted if w.role not in by_role}, launch)
+    for instance in found:
+        if instance.state in ("stopping", "stopped"):
+            _start(ec2, instance)
+            changes.add("instance", instance.role, "started")
+    return changes
+
+
+def wait_for_instances(
+    ec2: "EC2Client", cluster: str, wanted: list[Wanted], timeout_s: float = 600
+) -> list[Instance]:
+    """
+    Wait until every wanted instance runs and both of EC2's status checks are ok.
+
+    EC2 may show a fresh instance to one request and not yet to the next.
+    """
+
+    def probe() -> list[Instance] | Pending:
+        found = find_instances(ec2, cluster)
+        if len(found) < len(wanted):
+            return Pending(f"EC2 shows {len(found)} instances", len(found), len(wanted))
+        ids = [i.instance_id for i in found]
+        statuses = ec2.describe_instance_status(InstanceIds=ids, IncludeAllInstances=True)
+        ok = {
+            s["InstanceId"]
+            for s in statuses["InstanceStatuses"]
+            if s["InstanceStatus"]["Status"] == s["SystemStatus"]["Status"] == "ok"
+        }
+        missing = [f"{i.role} {i.state}" for i in found if i.instance_id not in ok]
+        if missing:
+            return Pending(f"waiting for {', '.join(missing)}", len(ok), len(found))
+        return found
+
+    return wait_for("Instances pass their status checks", probe, timeout_s=timeout_s)
+
+
+def remove_instances(
+    ec2: "EC2Client", cluster: str, *, role: str = "", timeout_s: float = 300
+) -> Changes:
+    """
+    Terminate the instances that carry the cluster's tag, and wait until they are gone.
+
+    With a `role`, that one alone.
+    """
+    changes = Changes()
+    found = [i for i in find_instances(ec2, cluster) if role in ("", i.role)]
+    if not found:
+        return changes
+    ec2.terminate_instances(InstanceIds=[i.instance_id for i in found])
+    for instance in found:
+        changes.add("instance", instance.role, f"terminated {instance.instance_id}")
+
+    def probe() -> bool | Pending:
+        left = [
+            i
+            for i in describe(ec2, cluster)
+            if i["State"]["Name"] != "terminated" and role in ("", _role(i))
+        ]
+        return Pending(f"{len(left)} still shutting down", 0, 0) if left else True
+
+    wait_for("Instances terminated", probe, timeout_s=timeout_s)
+    return changes
+
+
+def _refuse_strangers(
+    cluster: str, found: list[Instance], wanted: list[Wanted], instance_type: str
+) -> None:
+    roles = [w.role for w in wanted]
+    problems = [f"{i.instance_id}: role {i.role!r}" for i in found if i.role not in roles]
+    problems += [
+        f"{i.instance_id} ({i.role}) is a {i.instance_type}"
+        for i in found
+        if i.instance_type != instance_type
+    ]
+    problems += [
+        f"{i.instance_id}: a second {i.role}"
+        for n, i in enumerate(found)
+        if i.role in [other.role for other in found[:n]]
+    ]
+    if problems:
+        raise ConflictError(
+            f"expected cluster {cluster!r} to hold only {len(roles)} {instance_type} "
+            f"({', '.join(roles)}); it holds something else",
+            evidence="\n".join(problems),
+            next_step="choose another cluster name, match the parameters, or remove them with "
+            "90_teardown",
+        )
+
+
+def _key_pair_id(ec2: "EC2Client", key_name: str) -> str:
+    return ec2.describe_key_pairs(KeyNames=[key_name])["KeyPairs"][0]["KeyPairId"]
+
+
+def _launch_request(
+    cluster: str, one: Wanted, instance_type: str, image_id: str, root_device: str, key_name: str
+) -> dict[str, Any]:
+    tags = [
+        {"Key": "Name", "Value": f"{cluster}-{one.role}"},
+        {"Key": CLUSTER_TAG, "Value": cluster},
+        {"Key": ROLE_TAG, "Value": one.role},
+    ]
+    disk = {
+        "VolumeSize": one.disk_gib,
+        "VolumeType": "gp3",
+        "Encrypted": True,
+        "DeleteOnTermination": True,
+    }
+    return {
+        "ImageId": image_id,
+        "InstanceType": instance_type,
+        "KeyName": key_name,
+        "MinCount": 1,
+        "MaxCount": 1,
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")
+        ],
+    }
+
+
+def _role(raw: "InstanceTypeDef") -> str:
+    return {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])}.get(ROLE_TAG, "")
+
+
+def _start(ec2: "EC2Client", instance: Instance) -> None:
+    def probe() -> bool | Pending:
+        try:
+            ec2.start_instances(InstanceIds=[instance.instance_id])
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "IncorrectInstanceState":
+                raise
+            return Pending("it is still stopping")
+        return True
+
+    wait_for(f"{instance.role} accepts to start", probe, timeout_s=120, poll_s=1)

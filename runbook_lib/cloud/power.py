@@ -1,0 +1,138 @@
+"""
+One instance stopped, started, or cut off by its security group; each can be called again.
+
+An open connection outlives a change of groups, on AWS as in the lab: both track connections. So an
+instance that is to be cut off is also rebooted, and what it opens then meets its new group.
+Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html
+"""
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from runbook_lib.cloud.instances import CLUSTER_TAG, ROLE_TAG, Instance, find_instances
+from runbook_lib.cloud.security_groups import ensure_membership, find_groups
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import NotFoundError
+from runbook_lib.core.wait import Pending, wait_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+QUARANTINE = "quarantine"
+"""The role of the group that lets nothing in, and that is a source in no other group's rules."""
+
+
+def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
+    """
+    The instance of a role, running or not.
+    """
+    for instance in find_instances(ec2, cluster):
+        if instance.role == role:
+            return instance
+    raise NotFoundError(
+        f"expected an instance {role!r} in cluster {cluster!r}, found none",
+        next_step="run 01_instances, or choose another one",
+    )
+
+
+def stop(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 120) -> Changes:
+    """
+    Stop an instance, and wait until it has stopped.
+    """
+    changes = Changes()
+    instance = get_instance(ec2, cluster, role)
+    if instance.state in ("pending", "running"):
+        ec2.stop_instances(InstanceIds=[instance.instance_id])
+        changes.add("instance", role, "stopped")
+
+    def probe() -> bool | Pending:
+        state = get_instance(ec2, cluster, role).state
+        return state == "stopped" or Pending(f"it is {state}")
+
+    wait_for(f"{role} has stopped", probe, timeout_s=timeout_s)
+    return changes
+
+
+def start(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 180) -> Changes:
+    """
+    Start an instance that does not run, and wait until it runs and has its address.
+    """
+    changes = Changes()
+
+    def probe() -> bool | Pending:
+        instance = get_instance(ec2, cluster, role)
+        if instance.state == "stopped":
+            try:
+                ec2.start_instances(InstanceIds=[instance.instance_id])
+            except ClientError as error:  # EC2 may still call it stopping
+                if error.response["Error"]["Code"] != "IncorrectInstanceState":
+                    raise
+            else:
+                changes.add("instance", role, "started")
+        ready = instance.state == "running" and instance.public_ip
+        return bool(ready) or Pending(f"it is {instance.state}")
+
+    wait_for(f"{role} runs", probe, timeout_s=timeout_s)
+    return changes
+
+
+def cut_off(ec2: "EC2Client", cluster: str, role: str) -> Changes:
+    """
+    Let nothing in to an instance and nothing from it in anywhere else; then reboot it.
+    """
+    changes = Changes()
+    instance = get_instance(ec2, cluster, role)
+    group_id = _ensure_quarantine(ec2, cluster, changes)
+    ec2.modify_instance_attribute(InstanceId=instance.instance_id, Groups=[group_id])
+    changes.add("membership", role, f"now in {QUARANTINE} alone")
+    ec2.reboot_instances(InstanceIds=[instance.instance_id])
+    changes.add("instance", role, "rebooted")
+    return changes
+
+
+def let_in(ec2: "EC2Client", cluster: str, timeout_s: float = 60) -> Changes:
+    """
+    Put every instance back into the groups of its role, and delete the group of the cut-off.
+    """
+    changes = ensure_membership(ec2, cluster, find_instances(ec2, cluster))
+    for group in (g for g in find_groups(ec2, cluster) if g.name == QUARANTINE):
+
+        def probe(group_id: str = group.group_id) -> bool | Pending:
+            try:
+                ec2.delete_security_group(GroupId=group_id)
+            except ClientError as error:  # an instance counts as its member for a moment yet
+                if error.response["Error"]["Code"] != "DependencyViolation":
+                    raise
+                return Pending("an instance is still in it")
+            return True
+
+        wait_for(f"The group {QUARANTINE} is deleted", probe, timeout_s=timeout_s)
+        changes.add("security group", f"{cluster}-{QUARANTINE}", "deleted")
+    return changes
+
+
+def _ensure_quarantine(ec2: "EC2Client", cluster: str, changes: Changes) -> str:
+    groups = find_groups(ec2, cluster)
+    for group in groups:
+        if group.name == QUARANTINE:
+            return group.group_id
+    if not groups:
+        raise NotFoundError(
+            f"expected the security groups of {cluster!r}, found none",
+            next_step="run 02_security_groups",
+        )
+    tags = {CLUSTER_TAG: cluster, ROLE_TAG: QUARANTINE, "Name": f"{cluster}-{QUARANTINE}"}
+    group_id = ec2.create_security_group(
+        GroupName=f"{cluster}-{QUARANTINE}",
+        Description="Geo-Diff drill: an instance that is cut off",
+        VpcId=groups[0].vpc_id,
+        TagSpecifications=[
+            {
+                "ResourceType": "security-group",
+                "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+            }
+        ],
+    )["GroupId"]
+    changes.add("security group", f"{cluster}-{QUARANTINE}", f"created {group_id}")
+    return group_id

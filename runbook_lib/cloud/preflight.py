@@ -1,0 +1,114 @@
+"""
+Asked before anything is touched: rights, quota, instance type, what the cluster name holds.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from runbook_lib.core.errors import ParameterError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
+
+STANDARD_VCPUS = "L-1216C47A"
+"""The quota "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs."""
+
+
+def vcpus(ec2: "EC2Client", instance_type: str) -> int:
+    """
+    How many vCPUs an instance type has.
+
+    Raises
+    ------
+    ParameterError
+        Where EC2 knows no such type.
+    """
+    try:
+        types = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("InvalidInstanceType", "InvalidParameterValue"):
+            raise
+        types = []
+        cause: Exception | None = error
+    else:
+        cause = None
+    if not types:
+        raise ParameterError(
+            f"expected an instance type that EC2 knows, saw {instance_type!r}",
+            next_step="correct instance_type; the guide's is t2.micro",
+        ) from cause
+    return types[0]["VCpuInfo"]["DefaultVCpus"]
+
+
+def quota_vcpus(quotas: "ServiceQuotasClient") -> int:
+    """
+    How many vCPUs of standard instances this account may run in the region.
+    """
+    answer = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=STANDARD_VCPUS)
+    return int(answer["Quota"]["Value"])
+
+
+def allowed_actions(
+    ec2: "EC2Client", cluster: str, instance_type: str, image_id: str
+) -> pd.DataFrame:
+    """
+    Ask EC2 by DryRun whether it would do what the runbook needs; columns: action, answer.
+
+    An answer is "allowed", "refused" (a right is missing), or EC2's own words for anything else.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html (DryRun)
+    """
+    tags = [{"Key": "runbook:cluster", "Value": cluster}, {"Key": "runbook:role", "Value": "dry"}]
+
+    def tagged(*kinds: str) -> list[Any]:
+        return [{"ResourceType": kind, "Tags": tags} for kind in kinds]
+
+    never_used = Ed25519PrivateKey.generate().public_key()
+    public_key = never_used.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+
+    requests: dict[str, Any] = {
+        "RunInstances": lambda: ec2.run_instances(
+            DryRun=True,
+            ImageId=image_id,
+            InstanceType=instance_type,  # type: ignore[arg-type]  # a literal of hundreds
+            MinCount=1,
+            MaxCount=1,
+            MetadataOptions={"HttpTokens": "required"},
+            TagSpecifications=tagged("instance", "volume"),
+        ),
+        "CreateSecurityGroup": lambda: ec2.create_security_group(
+            DryRun=True,
+            GroupName=f"{cluster}-dry",
+            Description="asked by DryRun",
+            TagSpecifications=tagged("security-group"),
+        ),
+        "ImportKeyPair": lambda: ec2.import_key_pair(
+            DryRun=True,
+            KeyName=f"{cluster}-dry",
+            PublicKeyMaterial=public_key,
+            TagSpecifications=tagged("key-pair"),
+        ),
+        "DescribeInstances": lambda: ec2.describe_instances(DryRun=True),
+        "DescribeSecurityGroups": lambda: ec2.describe_security_groups(DryRun=True),
+        "DescribeKeyPairs": lambda: ec2.describe_key_pairs(DryRun=True),
+    }
+    rows = [(f"ec2:{action}", _dry_run(request)) for action, request in requests.items()]
+    return pd.DataFrame(rows, columns=["action", "answer"])
+
+
+def _dry_run(request: Any) -> str:  # noqa: ANN401 - a call of a boto3 client
+    try:
+        request()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "DryRunOperation":
+            return "allowed"
+        if code in ("UnauthorizedOperation", "AccessDenied"):
+            return "refused"
+        return f"{code}: {error.response['Error']['Message']}"
+    return "allowed"

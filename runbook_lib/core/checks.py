@@ -1,0 +1,124 @@
+"""
+Checks: a comparison that says what it expected, and a closing table of all of them; and notes.
+"""
+
+from dataclasses import dataclass
+from html import escape
+
+from runbook_lib.core.activity import LEDGER, Check, Ledger, Note
+from runbook_lib.core.errors import CheckFailedError
+
+SUMMARY_MIME = "application/vnd.runbook.summary+json"
+"""The output type under which a notebook's summary keeps its ledger for the report."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """
+    A check that passed, as a notebook shows it.
+    """
+
+    check: Check
+
+    def __repr__(self) -> str:
+        return f"✓ {self.check.name}: {self.check.actual}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>✓ <b>{escape(self.check.name)}</b>: {escape(self.check.actual)}</p>"
+
+
+class Verdicts(tuple[Verdict, ...]):
+    """
+    Checks that passed, a line each.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self))
+
+    def _repr_html_(self) -> str:
+        return "".join(verdict._repr_html_() for verdict in self)
+
+
+def check(name: str, *, expected: object, actual: object, next_step: str = "") -> Verdict:
+    """
+    Compare with `==`, record the comparison, and stop the notebook where they differ.
+
+    Raises
+    ------
+    CheckFailedError
+        With both values, and `next_step` where given.
+    """
+    return _verdict(name, _short(expected), _short(actual), bool(expected == actual), next_step)
+
+
+def check_at_most(name: str, *, limit: float, actual: float, next_step: str = "") -> Verdict:
+    """
+    Like `check`, for a number that must not exceed its limit.
+    """
+    return _verdict(name, f"at most {limit:g}", f"{actual:g}", bool(actual <= limit), next_step)
+
+
+def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str) -> Verdict:
+    record = Check(name, expected, actual, passed)
+    LEDGER.checks.append(record)
+    if not passed:
+        raise CheckFailedError(f"{name}: expected {expected}, saw {actual}", next_step=next_step)
+    return Verdict(record)
+
+
+def note(what: str, text: str) -> Note:
+    """
+    Hand a person something to use: the summary repeats it, and so does the end of a headless run.
+    """
+    made = Note(what, text)
+    LEDGER.notes.append(made)
+    return made
+
+
+@dataclass(frozen=True)
+class Summary:
+    """
+    The closing table of a notebook: its checks, what it changed, and what it hands out.
+    """
+
+    ledger: Ledger
+
+    def __repr__(self) -> str:
+        lines = [f"{_mark(c.passed)} {c.name}: {c.actual}" for c in self.ledger.checks]
+        return "\n".join([*lines, self._changed(), *map(repr, self.ledger.notes)])
+
+    def _changed(self) -> str:
+        count = len(self.ledger.changes)
+        return f"{count} change{'s' * (count != 1)}" if count else "no changes"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
+        rows = "".join(
+            f"<tr><td>{_mark(c.passed)}</td><td>{escape(c.name)}</td>"
+            f"<td>{escape(c.expected)}</td><td>{escape(c.actual)}</td></tr>"
+            for c in self.ledger.checks
+        )
+        notes = "".join(note._repr_html_() for note in self.ledger.notes)
+        head = "<tr><th></th><th>check</th><th>expected</th><th>seen</th></tr>"
+        return {
+            "text/plain": repr(self),
+            "text/html": f"<table>{head}{rows}</table><p><b>{self._changed()}</b></p>{notes}",
+            SUMMARY_MIME: self.ledger.as_dict(),
+        }
+
+
+def summary() -> Summary:
+    """
+    Everything that this notebook checked and changed; its last code cell shows it.
+    """
+    return Summary(LEDGER)
+
+
+def _mark(passed: bool) -> str:
+    return "✓" if passed else "✗"
+
+
+def _short(value: object, limit: int = 300) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

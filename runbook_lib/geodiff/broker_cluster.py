@@ -1,0 +1,213 @@
+"""
+Three brokers as a cluster: where they run, whether they are one, and the change to and fro.
+
+Source: section "Falla RabbitMQ" of the guide, which names a cluster behind a proxy as the solution.
+The change loses nothing because nothing is converted: the single broker keeps its data and runs
+beside the cluster until the last message has been carried over.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import docker
+import pandas as pd
+from docker.errors import APIError
+
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import CommandError, NotFoundError, ParameterError
+from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.geodiff.broker import run_in
+from runbook_lib.swarm.membership import Clients, ensure_label, node_id
+
+CLUSTER = "stacks/geo-diff/rabbitmq-cluster.yml"
+BEFORE = "stacks/geo-diff/rabbitmq-cluster-before.yml"
+AFTER = "stacks/geo-diff/rabbitmq-cluster-after.yml"
+NODES = ("rabbit@rabbitmq-1", "rabbit@rabbitmq-2", "rabbit@rabbitmq-3")
+VOLUMES = ("rabbitmq-1-data", "rabbitmq-2-data", "rabbitmq-3-data")
+_LABEL = "broker"
+_CARRY_S = 600
+
+
+@dataclass(frozen=True)
+class ClusterQueue:
+    """
+    A queue, and on how many nodes it has a member, and one that is up to date and online.
+    """
+
+    queue: str
+    type: str
+    members: int
+    online: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """
+    The nodes that run, and the queues.
+    """
+
+    running: tuple[str, ...]
+    queues: tuple[ClusterQueue, ...]
+
+    @property
+    def lacking(self) -> list[str]:
+        """
+        What keeps it from bearing the loss of a node, in words; empty when nothing does.
+        """
+        wrong = [f"{node} does not run" for node in NODES if node not in self.running]
+        wrong += [
+            f"{q.queue} is {q.type} with {q.online} of {q.members} members online"
+            for q in self.queues
+            if q.type != "quorum" or q.online < len(NODES)
+        ]
+        return wrong if self.queues else [*wrong, "no client has declared its queues yet"]
+
+    def _repr_html_(self) -> str:
+        table = pd.DataFrame([asdict(queue) for queue in self.queues]).to_html(index=False)
+        return f"<p>running: {', '.join(self.running)}</p>{table}"
+
+
+def overlays_to_cluster(found: Sequence[str]) -> list[str]:
+    """
+    The overlays with which to deploy, to come to the cluster from those that were found.
+
+    The single broker runs beside it, unless it was left behind already.
+    """
+    others = _others(found)
+    is_there = CLUSTER in found and BEFORE not in found and AFTER not in found
+    return [*others, CLUSTER] if is_there else [*others, CLUSTER, BEFORE]
+
+
+def overlays_of_cluster(found: Sequence[str]) -> list[str]:
+    """
+    The overlays of the cluster alone, beside those of other solutions.
+    """
+    return [*_others(found), CLUSTER]
+
+
+def overlays_from_cluster(found: Sequence[str]) -> list[str]:
+    """
+    The overlays with which to deploy, to come back from the cluster to a single broker.
+    """
+    others = _others(found)
+    return others if others == list(found) else [*others, CLUSTER, AFTER]
+
+
+def overlays_without_cluster(found: Sequence[str]) -> list[str]:
+    """
+    The overlays of other solutions.
+    """
+    return _others(found)
+
+
+def ensure_broker_labels(
+    manager: docker.DockerClient, engines: Clients, roles: Sequence[str]
+) -> Changes:
+    """
+    Name the nodes of the second and the third broker; the first one runs on the manager.
+
+    Raises
+    ------
+    ParameterError
+        Where these are not two different nodes, none of them the manager.
+    """
+    if len(set(roles) - {"manager"}) != 2 or not set(roles) <= set(engines):
+        raise ParameterError(
+            f"expected two different worker nodes for brokers 2 and 3, got {list(roles)}",
+            evidence=f"there are {', '.join(role for role in engines if role != 'manager')}",
+            next_step="set broker_nodes",
+        )
+    wanted = {node_id(engines[role]): str(n) for n, role in enumerate(roles, start=2)}
+    changes = remove_broker_labels(manager, keep=wanted)
+    for node, number in wanted.items():
+        changes.extend(ensure_label(manager, node, _LABEL, number))
+    return changes
+
+
+def remove_broker_labels(manager: docker.DockerClient, keep: Collection[str] = ()) -> Changes:
+    """
+    Take the labels of the brokers from the nodes, but for those whose ids are to keep theirs.
+    """
+    changes = Changes()
+    for node in manager.nodes.list():
+        spec = node.attrs["Spec"]
+        if _LABEL in spec["Labels"] and node.id not in keep:
+            labels = {name: value for name, value in spec["Labels"].items() if name != _LABEL}
+            node.update({**spec, "Labels": labels})
+            changes.add("node label", node.attrs["Description"]["Hostname"], f"{_LABEL} removed")
+    return changes
+
+
+def wait_for_cluster(engine: docker.DockerClient, service: str, timeout_s: float = 240) -> Cluster:
+    """
+    Wait until all three nodes run, and every queue has a member on each of them.
+
+    Raises
+    ------
+    WaitTimeoutError
+        Naming the node or the queue that lacks something.
+    """
+
+    def probe() -> Cluster | Pending:
+        try:
+            seen = _look(engine, service)
+        except (CommandError, NotFoundError, APIError) as error:  # it boots, or comes again
+            return Pending(str(error).splitlines()[0])
+        return Pending("; ".join(seen.lacking)) if seen.lacking else seen
+
+    return wait_for("The brokers are one cluster", probe, timeout_s=timeout_s, poll_s=2)
+
+
+def carry(engine: docker.DockerClient, service: str, source: str) -> Changes:
+    """
+    Carry the messages of the broker `source` to the one that the clients use now.
+
+    One of the clients does it: it has the password and the network. Run it again after a failure.
+    """
+    changes = Changes()
+    command = ["timeout", str(_CARRY_S), "python", "-m", "geodiff", "carry"]
+    said = run_in(engine, service, command, {"CARRY_FROM": source})
+    for queue, count in _carried(said).items():
+        if count:
+            changes.add("queue", queue, f"{count} messages carried over")
+    return changes
+
+
+def kill_node(engine: docker.DockerClient, service: str) -> str:
+    """
+    Kill the container of a broker, without a word to it; Swarm starts another one.
+    """
+    label = f"com.docker.swarm.service.name={service}"
+    containers = engine.containers.list(filters={"label": label, "status": "running"})
+    if not containers:
+        raise NotFoundError(
+            f"expected a running container of {service} on this node, found none",
+            next_step="run 32_rabbitmq_cluster again: it waits until all three run",
+        )
+    containers[0].kill("SIGKILL")
+    return str(containers[0].name)
+
+
+def _others(found: Sequence[str]) -> list[str]:
+    return [overlay for overlay in found if overlay not in (CLUSTER, BEFORE, AFTER)]
+
+
+def _look(engine: docker.DockerClient, service: str) -> Cluster:
+    control = ["rabbitmqctl", "--quiet", "--formatter", "json"]
+    text = run_in(engine, service, [*control, "cluster_status"])
+    running = json.loads(text[text.index("{") :])["running_nodes"]
+    columns = ["name", "type", "members", "online"]
+    text = run_in(engine, service, [*control, "list_queues", *columns])
+    queues = json.loads(text[text.index("[") :])
+    members = (
+        ClusterQueue(q["name"], q["type"], len(q["members"]), len(q["online"])) for q in queues
+    )
+    return Cluster(tuple(sorted(running)), tuple(sorted(members, key=lambda q: q.queue)))
+
+
+def _carried(said: str) -> Mapping[str, int]:
+    for line in said.splitlines():
+        if line.startswith("{") and (record := json.loads(line)).get("record") == "carried":
+            return {name: count for name, count in record.items() if name != "record"}
+    raise CommandError("expected a count of what was carried over", evidence=said[-500:])

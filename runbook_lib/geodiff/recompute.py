@@ -1,0 +1,79 @@
+"""
+A small real batch: results taken away, so that the stack makes them again, byte for byte.
+
+Nothing has to be put back: the dealer sees what is missing, whoever is interrupted.
+"""
+
+import shlex
+
+import fabric
+
+from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.geodiff.tiles import DataSet
+from runbook_lib.hosts.ssh import run
+
+
+def take_results(
+    manager: fabric.Connection, data: DataSet, surface: str, count: int
+) -> dict[str, str]:
+    """
+    Remove some results of a surface from the disk; returns the SHA-256 that each one had.
+
+    Raises
+    ------
+    ConflictError
+        Where there are not so many.
+    """
+    folder = shlex.quote(f"{data.directory}/{surface}")
+    listed = run(
+        manager, f"cd {folder} && find . -name '*.png' | sort | sed -n 1,{count}p", sudo=True
+    )
+    names = listed.split()
+    if len(names) < count:
+        raise ConflictError(
+            f"expected {count} results of {surface} in {data.directory}, found {len(names)}",
+            next_step="run 06_work_stack: it waits until every tile has its results",
+        )
+    taken = fingerprints(manager, data, surface, names)
+    run(manager, f"cd {folder} && rm -- {shlex.join(names)}", sudo=True)
+    return taken
+
+
+def fingerprints(
+    manager: fabric.Connection, data: DataSet, surface: str, names: list[str]
+) -> dict[str, str]:
+    """
+    The SHA-256 of each of these results that is there.
+    """
+    if not names:  # sha256sum would read its input
+        return {}
+    folder = shlex.quote(f"{data.directory}/{surface}")
+    command = f"cd {folder} && sha256sum -- {shlex.join(names)} 2>/dev/null || true"
+    lines = [line.split(maxsplit=1) for line in run(manager, command, sudo=True).splitlines()]
+    return {name: digest for digest, name in lines}
+
+
+def wait_until_remade(
+    manager: fabric.Connection,
+    data: DataSet,
+    surface: str,
+    taken: dict[str, str],
+    timeout_s: float = 240,
+) -> dict[str, str]:
+    """
+    Wait until each of the results is there again; returns the SHA-256 that each one has now.
+    """
+
+    def probe() -> dict[str, str] | Pending:
+        found = fingerprints(manager, data, surface, list(taken))
+        count, total = len(found), len(taken)
+        return found if count == total else Pending(f"{count} of {total}", count, total)
+
+    return wait_for(
+        "Results made again",
+        probe,
+        timeout_s=timeout_s,
+        poll_s=1,
+        next_step="docker service logs geo-diff-work_worker  on the manager",
+    )

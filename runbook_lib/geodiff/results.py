@@ -1,0 +1,175 @@
+"""
+The results on the manager's disk: awaited, counted, and compared with the reference.
+"""
+
+import time
+from collections.abc import Mapping
+
+import fabric
+import numpy as np
+import pandas as pd
+from IPython.display import HTML
+
+from runbook_lib.core.charts import alt
+from runbook_lib.core.errors import WaitTimeoutError
+from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.geodiff.segmentation import decode, segment
+from runbook_lib.geodiff.tiles import DataSet, count_tiles, data_uri, find_tiles, read_tiles
+
+
+def wait_for_results(
+    manager: fabric.Connection,
+    data: DataSet,
+    surfaces: list[str],
+    *,
+    stack_name: str,
+    timeout_s: float = 1500,
+    stalled_s: float = 120,
+) -> pd.DataFrame:
+    """
+    Wait until every RAW tile has a result of each surface, or its rejection; returns the counts.
+
+    Columns: surface (RAW is the input, REJECTED what could not be read), date, tiles.
+
+    Raises
+    ------
+    WaitTimeoutError
+        After `timeout_s`, or when nothing was added for `stalled_s`.
+    """
+    best, since = -1, time.monotonic()
+
+    def probe() -> pd.DataFrame | Pending:
+        nonlocal best, since
+        counts = count_tiles(manager, data)
+        by_surface = counts.groupby("surface")["tiles"].sum().to_dict()
+        raw, rejected = by_surface.get("RAW", 0), by_surface.get("REJECTED", 0)
+        wanted = (raw - rejected) * len(surfaces)
+        done = sum(by_surface.get(surface, 0) for surface in surfaces)
+        if done >= wanted:
+            return counts
+        if done > best:
+            best, since = done, time.monotonic()
+        if time.monotonic() - since > stalled_s:
+            raise WaitTimeoutError(
+                f"expected {wanted} results; {done} are there, and none came for {stalled_s:g} s",
+                next_step=f"docker service logs {stack_name}_worker  on the manager",
+            )
+        return Pending(f"{done} of {wanted} results", done, wanted)
+
+    return wait_for("Tiles segmented", probe, timeout_s=timeout_s, poll_s=2)
+
+
+def compare_sample(
+    manager: fabric.Connection, data: DataSet, surfaces: list[str], *, count: int = 12
+) -> pd.DataFrame:
+    """
+    Segment a sample of RAW tiles here, as the original does, and compare pixel by pixel.
+
+    Columns: tile, surface, share (of the tile's pixels), equal_pixels (of all, 1.0 is perfect).
+    """
+    found = find_tiles(manager, data, surfaces[0]) if surfaces else []
+    chosen = [found[n] for n in np.linspace(0, len(found) - 1, count, dtype=int)] if found else []
+    stored = read_tiles(
+        manager, data, [f"{kind}/{tile}" for tile in chosen for kind in ("RAW", *surfaces)]
+    )
+    rows = []
+    for tile in chosen:
+        for surface in surfaces:
+            expected = segment(stored[f"RAW/{tile}"], surface)
+            actual = decode(stored[f"{surface}/{tile}"])
+            equal = float(np.mean(np.all(expected == actual, axis=2)))
+            rows.append((tile, surface, float(np.mean(expected[..., 3] > 0)), equal))
+    return pd.DataFrame(rows, columns=["tile", "surface", "share", "equal_pixels"])
+
+
+def missing(counts: pd.DataFrame, surfaces: list[str]) -> int:
+    """
+    How many results the RAW tiles that could be read still lack.
+    """
+    total = counts.groupby("surface")["tiles"].sum()
+    wanted = int(total.get("RAW", 0) - total.get("REJECTED", 0))
+    return sum(max(0, wanted - int(total.get(surface, 0))) for surface in surfaces)
+
+
+def show_tiles(
+    manager: fabric.Connection, data: DataSet, tiles: list[str], surfaces: list[str]
+) -> HTML:
+    """
+    RAW tiles, each beside its results, as they lie on the disk.
+    """
+    names = [f"{kind}/{tile}" for tile in tiles for kind in ("RAW", *surfaces)]
+    stored = read_tiles(manager, data, names)
+    return pictures({name: stored[name] for name in names})
+
+
+def pictures(tiles: Mapping[str, bytes]) -> HTML:
+    """
+    PNGs side by side, each with its name.
+    """
+    return HTML("".join(_figure(name, png) for name, png in tiles.items()))
+
+
+def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:
+    """
+    Tiles by date, a panel for each surface; the title says whether any are missing.
+    """
+    raw = int(counts[counts["surface"] == "RAW"]["tiles"].sum())
+    lacking = missing(counts, surfaces)
+    title = (
+        f"{lacking} results of {raw} tiles are missing"
+        if lacking
+        else f"All {raw} tiles have their {len(surfaces)} results"
+    )
+    shown = counts[counts["surface"].isin(["RAW", *surfaces])]
+    chart: alt.Chart = (
+        alt.Chart(shown, title=title)
+        .mark_bar()
+        .encode(
+            x=alt.X("date:N", title="date"),
+            y=alt.Y("tiles:Q", title="tiles on the manager's disk"),
+            color=alt.Color("surface:N", legend=None, scale=_colours(["RAW", *surfaces])),
+            column=alt.Column("surface:N", title=None, sort=["RAW", *surfaces]),
+        )
+        .properties(width=150, height=140)
+    )
+    return chart
+
+
+def plot_shares(shares: pd.DataFrame) -> alt.Chart:
+    """
+    The share of the ground that each surface covers, by date; the title says which changes most.
+
+    Columns of `shares`: date, filter, share (0..1; rows without one are left out).
+    """
+    known = shares.dropna(subset="share")
+    by_surface = known.groupby("filter")["share"]
+    title = "No surface has its share yet"
+    if len(known):
+        most = str((by_surface.max() - by_surface.min()).idxmax())
+        share = known.loc[known["filter"] == most, "share"]
+        title = f"{most} changes most: {share.min():.1%} to {share.max():.1%} of the ground"
+    chart: alt.Chart = (
+        alt.Chart(known, title=title)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("date:T", title="date"),
+            y=alt.Y("share:Q", title="share of the ground", axis=alt.Axis(format="%")),
+            color=alt.Color("filter:N", title=None, scale=_colours(sorted(set(known["filter"])))),
+        )
+        .properties(width=560, height=220)
+    )
+    return chart
+
+
+def _colours(kinds: list[str]) -> alt.Scale:
+    known = {"FOREST-JUNGLE": "#2f7d3b", "OCEAN-SEA": "#2369a8", "DESERT": "#c9973f"}
+    return alt.Scale(domain=kinds, range=[known.get(kind, "#8a929c") for kind in kinds])
+
+
+def _figure(name: str, png: bytes) -> str:
+    checkered = "repeating-conic-gradient(#ddd 0 25%,#fff 0 50%) 0 0/16px 16px"
+    return (
+        f"<figure style='display:inline-block;margin:4px'><img width=200 alt='{name}' "
+        f"src='{data_uri(png)}' style='background:{checkered}'>"
+        f"<figcaption>{name}</figcaption></figure>"
+    )

@@ -1,0 +1,250 @@
+"""
+The tiles on the manager: downloaded, verified, joined, unpacked, and given to Docker as a volume.
+
+Source: section "Solo en el manager/admin" of the guide. Tiles lie as
+`<RAW or surface>/<date>/<z>/<y>/<x>.png`, 256 x 256 pixels, XYZ tiling.
+"""
+
+import base64
+import io
+import json
+import shlex
+import tarfile
+from dataclasses import dataclass
+
+import docker
+import fabric
+import pandas as pd
+
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import CommandError, ConflictError, IntegrityError
+from runbook_lib.core.progress import Progress
+from runbook_lib.hosts.ssh import run
+
+VOLUME = "tiles-data"
+
+_DOWNLOAD = """
+install -d {parts}
+cd {parts}
+curl -fsS --retry 5 --retry-connrefused -o SHA256SUMS.partial {url}/SHA256SUMS
+mv SHA256SUMS.partial SHA256SUMS
+count=0
+while read -r sum name; do
+  [ -f "$name" ] && echo "$sum  $name" | sha256sum --status -c - && continue
+  for attempt in resume anew; do
+    [ $attempt = anew ] && rm -f "$name.partial"
+    curl -fsS --retry 5 --retry-connrefused -C - -o "$name.partial" {url}/"$name" || true
+    echo "$sum  $name.partial" | sha256sum --status -c - && break
+  done
+  if ! echo "$sum  $name.partial" | sha256sum --status -c -; then
+    echo "MISMATCH $name expected $sum seen $(sha256sum "$name.partial" 2>/dev/null | cut -c1-64)"
+    exit 3
+  fi
+  mv "$name.partial" "$name"
+  count=$((count + 1))
+done <SHA256SUMS
+echo "downloaded $count"
+"""
+
+_UNPACK = """
+stamp={directory}/.unpacked
+sums=$(sha256sum <{parts}/SHA256SUMS)
+if [ "$(cat $stamp 2>/dev/null)" = "$sums" ]; then echo same; exit; fi
+if ! command -v zip >/dev/null || ! command -v unzip >/dev/null; then
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -o DPkg::Lock::Timeout=600 -qq install -y zip unzip >/dev/null 2>&1 || {{
+    apt-get -qq update >/dev/null && apt-get -qq install -y zip unzip >/dev/null; }}
+fi
+cd {parts}
+last=$(awk '$2 ~ /[.]zip$/ {{ print $2 }}' SHA256SUMS | head -1)
+joined=$last
+if ls ./*.z[0-9][0-9] >/dev/null 2>&1; then
+  rm -f joined.zip
+  zip -q -s 0 "$last" --out joined.zip
+  joined=joined.zip
+fi
+install -d {directory}
+unzip -q -o -d {directory} "$joined"
+rm -f joined.zip
+chown -R 1000:1000 {directory}
+printf '%s' "$sums" >$stamp.partial
+mv $stamp.partial $stamp
+echo unpacked
+"""
+
+_COUNT = """
+import json, os, sys
+root = sys.argv[1]
+rows = []
+for surface in sorted(os.listdir(root)) if os.path.isdir(root) else []:
+    for date in sorted(os.listdir(f"{root}/{surface}")) if not surface.startswith(".") else []:
+        walk = os.walk(f"{root}/{surface}/{date}")
+        files = [f for _, _, names in walk for f in names if f.endswith((".png", ".json"))]
+        rows.append((surface, date, sum(not f.startswith(".") for f in files)))
+print(json.dumps(rows))
+"""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """
+    A data set: where its parts and its SHA256SUMS are, and where its tiles go on the manager.
+    """
+
+    url: str
+    directory: str
+
+    @property
+    def parts(self) -> str:
+        """
+        The folder of the downloaded parts, beside the tiles.
+        """
+        return f"{self.directory}-parts"
+
+
+def ensure_parts(manager: fabric.Connection, data: DataSet) -> Changes:
+    """
+    Download the parts that are missing or broken off, and verify each against SHA256SUMS.
+
+    Raises
+    ------
+    CommandError
+        Where the URL does not serve a part.
+    IntegrityError
+        Where a part is still not what its checksum says after a fresh download.
+    """
+    changes = Changes()
+    script = _DOWNLOAD.format(parts=shlex.quote(data.parts), url=shlex.quote(data.url.rstrip("/")))
+    with Progress("Parts downloaded and verified"):
+        try:
+            last = run(manager, script, sudo=True).split()
+        except CommandError as error:
+            raise _explained(error, data.url) from error
+    if int(last[-1]):
+        changes.add("tiles", data.url, f"downloaded {last[-1]} parts")
+    return changes
+
+
+def ensure_unpacked(manager: fabric.Connection, data: DataSet) -> Changes:
+    """
+    Join the parts of the spanned zip and unpack it, once for each version of the data set.
+
+    The tiles belong to uid 1000, `ubuntu` on the instance: the services write as that user.
+    """
+    changes = Changes()
+    script = _UNPACK.format(parts=shlex.quote(data.parts), directory=shlex.quote(data.directory))
+    with Progress("Parts joined and unpacked"):
+        if run(manager, script, sudo=True).strip() == "unpacked":
+            changes.add("tiles", data.directory, "joined and unpacked")
+    return changes
+
+
+def ensure_volume(manager: docker.DockerClient, data: DataSet) -> Changes:
+    """
+    Make the Docker volume `tiles-data`, bound to the folder of the tiles.
+
+    Raises
+    ------
+    ConflictError
+        Where a volume of that name is bound to another folder.
+    """
+    changes = Changes()
+    options = {"type": "none", "o": "bind", "device": data.directory}
+    for volume in manager.volumes.list(filters={"name": VOLUME}):
+        if volume.name != VOLUME:
+            continue
+        if volume.attrs.get("Options") != options:
+            raise ConflictError(
+                f"expected the volume {VOLUME} to be bound to {data.directory}; it is not",
+                evidence=f"its options: {volume.attrs.get('Options')}",
+                next_step="run 94_remove_tiles, then 04_tiles",
+            )
+        return changes
+    manager.volumes.create(name=VOLUME, driver="local", driver_opts=options)
+    changes.add("volume", VOLUME, f"bound to {data.directory}")
+    return changes
+
+
+def remove_tiles(
+    connection: fabric.Connection | None, manager: docker.DockerClient | None, data: DataSet
+) -> Changes:
+    """
+    Remove the volume, the tiles and the parts; None stands for an instance or engine that is gone.
+
+    Raises
+    ------
+    ConflictError
+        Where the folder is a mount: what would be removed is not the manager's alone.
+    """
+    changes = Changes()
+    if connection is None:
+        return changes
+    look = (
+        f"findmnt --noheadings --output SOURCE --mountpoint {shlex.quote(data.directory)} || true"
+    )
+    if source := run(connection, look, sudo=True).strip():
+        raise ConflictError(
+            f"expected {data.directory} to be on the manager's disk; it is the mount of {source}",
+            next_step="run 36_remove_tiles_on_s3, then 94_remove_tiles",
+        )
+    for volume in manager.volumes.list(filters={"name": VOLUME}) if manager else []:
+        if volume.name != VOLUME:  # Docker's filter takes a part of the name for the name
+            continue
+        volume.remove()
+        changes.add("volume", VOLUME, "removed")
+    folders = f"{shlex.quote(data.directory)} {shlex.quote(data.parts)}"
+    script = f"for d in {folders}; do [ -e $d ] && echo $d; done; rm -rf {folders}"
+    for folder in run(connection, script, sudo=True).split():
+        changes.add("folder", folder, "removed")
+    return changes
+
+
+def count_tiles(manager: fabric.Connection | None, data: DataSet) -> pd.DataFrame:
+    """
+    Count the tiles on the manager's disk; columns: surface (RAW is the input), date, tiles.
+    """
+    script = f"python3 -c {shlex.quote(_COUNT)} {shlex.quote(data.directory)}"
+    rows = json.loads(run(manager, script, sudo=True)) if manager else []
+    return pd.DataFrame(rows, columns=["surface", "date", "tiles"])
+
+
+def find_tiles(manager: fabric.Connection, data: DataSet, surface: str) -> list[str]:
+    """
+    The tiles of a surface, sorted, as `<date>/<z>/<y>/<x>.png`.
+    """
+    folder = shlex.quote(f"{data.directory}/{surface}")
+    return run(manager, f"cd {folder} && find . -name '[!.]*.png' -printf '%P\\n'|sort").split()
+
+
+def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> dict[str, bytes]:
+    """
+    The bytes of some tiles in one round trip; a path is for example `RAW/2004-01-15/3/2/5.png`.
+    """
+    if not paths:
+        return {}
+    names = " ".join(shlex.quote(path) for path in paths)
+    packed = run(manager, f"cd {shlex.quote(data.directory)} && tar -cf - {names} | base64 -w0")
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed))) as tar:
+        return {m.name: f.read() for m in tar.getmembers() if (f := tar.extractfile(m))}
+
+
+def data_uri(png: bytes) -> str:
+    """
+    A PNG as an address that a page can show without fetching anything.
+    """
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _explained(error: CommandError, url: str) -> Exception:
+    text = str(error)
+    if "MISMATCH" in text:
+        return IntegrityError(
+            f"expected every part of {url} to be what SHA256SUMS says; one is truncated or altered",
+            evidence=text[text.index("MISMATCH") :],
+            next_step="upload the part again where it is served, then run 04_tiles",
+        )
+    return CommandError(
+        f"expected {url} to serve SHA256SUMS and the parts that it names",
+        evidence=text,
+        next_step="check tiles_url from the manager, then run 04_tiles",
+    )

@@ -1,0 +1,103 @@
+"""
+The web stack on its nodes: where it is to be reached, its token, its networks.
+
+Source: section "Deploy - Web Stack" of the guide. The page comes from `admin-web`, and tells the
+browser to fetch tiles from the manager, which holds them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import docker
+
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.core.errors import CommandError, NotFoundError
+
+PAGE_PORT, TILES_PORT = 8080, 5000
+_TOKEN_FILE = "/run/secrets/tile_api_token"  # noqa: S105 - where it is, not what it is
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """
+    The origins of the page and of the tiles, as everybody reaches them.
+    """
+
+    page: str
+    tiles: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """
+        The variables of the stack file: each side is told where the other one is.
+        """
+        return {"UI_ORIGIN": self.page, "TILES_URL": self.tiles}
+
+
+@dataclass(frozen=True)
+class Token:
+    """
+    The token of the tile server; it does not show itself.
+    """
+
+    value: str = field(repr=False)
+
+    @property
+    def header(self) -> dict[str, str]:
+        """
+        The header that a browser sends with it.
+        """
+        return {"Authorization": f"Bearer {self.value}"}
+
+
+def addresses(instances: Mapping[str, Instance]) -> Addresses:
+    """
+    Where the page and the tiles are: both nodes are in the group `web`.
+    """
+    return Addresses(
+        f"http://{instances['admin-web'].public_ip}:{PAGE_PORT}",
+        f"http://{instances['manager'].public_ip}:{TILES_PORT}",
+    )
+
+
+def token_command(service: str) -> str:
+    """
+    The command that prints the token, on the node of the tile server.
+    """
+    label = f"label=com.docker.swarm.service.name={service}"
+    return f"sudo docker exec $(sudo docker ps -qf {label} | head -1) cat {_TOKEN_FILE}"
+
+
+def read_token(engine: docker.DockerClient, service: str) -> Token:
+    """
+    Read the token in the tile server's container: nobody else has it, and it stays in memory.
+
+    Raises
+    ------
+    NotFoundError
+        Where the service has no running container on that node.
+    """
+    label = f"com.docker.swarm.service.name={service}"
+    running = engine.containers.list(filters={"label": label, "status": "running"})
+    if not running:
+        raise NotFoundError(
+            f"expected a running container of {service} on this node, found none",
+            next_step="run 07_web_stack from its beginning",
+        )
+    result = running[0].exec_run(["cat", _TOKEN_FILE])
+    if result.exit_code:
+        raise CommandError(f"expected {service} to have {_TOKEN_FILE}; it has not")
+    return Token(bytes(result.output).decode().strip())  # type: ignore[arg-type]  # no stream
+
+
+def find_networks(manager: docker.DockerClient, stack_name: str) -> list[str]:
+    """
+    The networks of a stack's services: they reach nothing that is on none of these.
+    """
+    label = f"com.docker.stack.namespace={stack_name}"
+    ids = {
+        network["Target"]
+        for service in manager.services.list(filters={"label": label})
+        for network in service.attrs["Spec"]["TaskTemplate"].get("Networks", [])
+    }
+    return sorted(str(n.name) for n in manager.networks.list() if n.id in ids)

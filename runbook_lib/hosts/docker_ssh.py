@@ -1,0 +1,124 @@
+"""
+The Docker API of an instance, through the SSH connection that is open already.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+import fabric
+from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter
+from paramiko import SSHClient
+from requests import PreparedRequest, Response
+
+from runbook_lib.hosts.ssh import run_all
+
+_OLDEST, _NEWEST = "1.41", "1.44"
+"""API versions of Docker 20.10 and 25; an engine is spoken to in the newest that both know."""
+_SERVER_ERRORS = (500, 503)
+_DROPPED = ("node lost leader status", "context deadline exceeded")
+_LEADER_CHANGE_S, _AGAIN_S = 30.0, 0.5
+"""Raft elects within 10 to 19 s."""
+
+
+def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker.DockerClient:
+    """
+    A Docker client through an open SSH connection, whose host key has been checked already.
+
+    The SDK's own `ssh://` reads ~/.ssh/config and opens a connection of its own; here each
+    request is a channel of ours that runs `docker system dial-stdio` on the host.
+    """
+    client = docker.DockerClient(base_url="http://docker.invalid:1", version=_OLDEST)
+    adapter = _Adapter(connection, timeout_s)
+    client.api.timeout = timeout_s
+    client.api.mount("http+docker://ssh", adapter)
+    client.api.base_url = "http+docker://ssh"
+    client.api._custom_adapter = adapter
+    spoken = client.api.version(api_version=False)["ApiVersion"]
+    client.api._version = min(spoken, _NEWEST, key=_parts)
+    return client
+
+
+def docker_clients(connections: dict[str, fabric.Connection]) -> dict[str, docker.DockerClient]:
+    """
+    A Docker client for every connection, with the same keys.
+    """
+    return {name: docker_client(connection) for name, connection in connections.items()}
+
+
+def find_docker_clients(
+    connections: Mapping[str, fabric.Connection],
+) -> dict[str, docker.DockerClient]:
+    """
+    A Docker client for those of the hosts that have an engine.
+    """
+    look = "command -v dockerd || true"  # in root's PATH, not in the user's
+    present = run_all("Engines looked for", dict(connections), look, sudo=True)
+    return {name: docker_client(connections[name]) for name, path in present.items() if path}
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+class _Channel(SSHConnection):
+    def connect(self) -> None:
+        channel = self.ssh_transport.open_session()
+        channel.settimeout(self.timeout)
+        channel.exec_command("sudo -n docker system dial-stdio")
+        self.sock = channel
+
+
+class _Pool(SSHConnectionPool):
+    """
+    Takes the transport of the moment: a connection that was opened again has a new one.
+    """
+
+    def __init__(self, client: SSHClient, timeout_s: int, size: int) -> None:
+        super().__init__(client, timeout_s, size)
+        self._client = client
+
+    def _new_conn(self) -> _Channel:
+        transport = self._client.get_transport()
+        if transport is None or not transport.is_active():
+            raise OSError("the SSH connection is closed")
+        return _Channel(transport, self.timeout, self.ssh_host)
+
+    def _get_conn(self, timeout: float | None = None) -> _Channel:
+        while True:
+            connection: _Channel = super()._get_conn(timeout)
+            channel = getattr(connection, "sock", None)
+            if channel is None or not channel.closed:
+                return connection
+
+
+class _Adapter(SSHHTTPAdapter):
+    """
+    One pool for all requests: the SDK keeps one for every URL, and sshd allows ten sessions.
+
+    A Swarm whose leader changes drops what it is asked, or lets it run out of time: asked again,
+    where that is harmless. A change that names the version that it changes is made once only.
+    """
+
+    def __init__(self, connection: fabric.Connection, timeout_s: int) -> None:
+        super().__init__("ssh://", timeout=timeout_s, shell_out=True)
+        self._pool = _Pool(connection.client, timeout_s, self.max_pool_size)
+
+    def get_connection(self, url: str, proxies: object = None) -> _Pool:
+        return self._pool
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:  # noqa: ANN401 - as the base class has it
+        deadline = time.monotonic() + _LEADER_CHANGE_S
+        while True:
+            response = super().send(request, *args, **options)
+            if not _was_dropped(request, response) or time.monotonic() >= deadline:
+                return response
+            time.sleep(_AGAIN_S)
+
+
+def _was_dropped(request: PreparedRequest, response: Response) -> bool:
+    is_harmless = request.method == "GET" or "version=" in (request.url or "")
+    if not is_harmless or response.status_code not in _SERVER_ERRORS:
+        return False
+    return any(words in response.text for words in _DROPPED)

@@ -1,0 +1,185 @@
+"""
+Docker Engine on every instance: installed from a signed source, the same on all.
+
+Source: section "Getting Resources & Dependencies" of the guide (`scripts/docker_install.sh`,
+whose `apt-key` and compose v1 are gone).
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+import fabric
+import pandas as pd
+
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.parallel import for_each
+from runbook_lib.hosts.ssh import run
+
+REGISTRY_PORT = 5001
+
+_APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq"
+
+# The key's fingerprint is Docker's own, https://docs.docker.com/engine/install/ubuntu/
+_REFRESH = """
+refresh() {{  # the lists have a lock of their own, which apt does not wait for
+  for attempt in $(seq 20); do {apt} update && return; sleep 10; done
+  return 1
+}}
+"""
+
+_DOCKER_CE = """
+. /etc/os-release
+install -d -m 0755 /etc/apt/keyrings
+curl -fsSL --retry 5 "https://download.docker.com/linux/$ID/gpg" -o /etc/apt/docker.asc.partial
+if ! gpg --show-keys --with-colons /etc/apt/docker.asc.partial \
+  | grep 9DC858229FC7DD38854AE2D88D81803C0EBFCD88 >/dev/null; then
+  echo "the key of Docker's repository is not the one that Docker publishes"; exit 1
+fi
+mv /etc/apt/docker.asc.partial /etc/apt/keyrings/docker.asc
+echo "deb [arch=$(dpkg --print-architecture) signed-by=/etc/apt/keyrings/docker.asc]" \
+  "https://download.docker.com/linux/$ID $VERSION_CODENAME stable" \
+  >/etc/apt/sources.list.d/docker.list
+refresh
+{apt} install -y docker-ce{pin} docker-ce-cli{pin} containerd.io
+"""
+
+# pigz: the engine unpacks images with it where it is there; docker-ce recommends it by itself
+_DISTRO = """
+install_docker() {{ {apt} install -y --no-install-recommends docker.io{pin} iptables pigz; }}
+install_docker || {{ refresh && install_docker; }}
+"""
+
+_INSTALL = """
+if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
+wanted={wanted}
+if command -v dockerd >/dev/null && docker version >/dev/null 2>&1; then
+  installed=$(dpkg-query --show --showformat '${{Version}}' {package} || true)
+  if [ -z "$wanted" ] || [ "$installed" = "$wanted" ]; then echo present; exit; fi
+fi
+bash -euo pipefail -c {script} >/var/log/runbook-docker.log 2>&1 || {{
+  tail -5 /var/log/runbook-docker.log
+  exit 1
+}}
+systemctl reset-failed docker 2>/dev/null || true
+systemctl enable --now docker >/dev/null 2>&1 || true
+timeout 60 sh -c 'until docker version >/dev/null 2>&1; do sleep 0.2; done' || {{
+  journalctl --unit docker --no-pager --output cat --lines 200 | grep -v level=info | tail -4
+  exit 1
+}}
+echo installed
+"""
+
+_CONFIGURE = """
+install -d /etc/docker
+wanted={wanted}
+if [ "$(cat /etc/docker/daemon.json 2>/dev/null)" = "$wanted" ]; then echo same; exit; fi
+printf '%s' "$wanted" >/etc/docker/daemon.json.partial
+mv /etc/docker/daemon.json.partial /etc/docker/daemon.json
+if systemctl -q is-active docker; then systemctl restart docker; fi
+echo configured
+"""
+
+_REMOVE = """
+if ! command -v dockerd >/dev/null; then echo absent; exit; fi
+systemctl disable --now docker.socket docker.service containerd.service >/dev/null 2>&1 || true
+DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq purge -y \
+  docker.io docker-ce docker-ce-cli docker-ce-rootless-extras docker-buildx-plugin \
+  docker-compose-plugin containerd containerd.io runc >/dev/null 2>&1 ||
+DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq purge -y \
+  docker.io containerd runc >/dev/null
+rm -rf /etc/docker /etc/apt/sources.list.d/docker.list /etc/apt/keyrings/docker.asc
+find /var/lib/docker /var/lib/containerd -mindepth 1 -delete 2>/dev/null || true
+echo removed
+"""
+
+
+def daemon_options(manager_private_ip: str, registry_mirror: str = "") -> dict[str, Any]:
+    """
+    The content of daemon.json: bounded logs, our registry on the manager, a mirror if any.
+
+    Our registry speaks plain HTTP inside the `worker` group; images are deployed by digest, so
+    that one altered on the way is refused.
+    """
+    options: dict[str, Any] = {
+        "log-driver": "json-file",
+        "log-opts": {"max-size": "10m", "max-file": "3"},
+        "insecure-registries": [f"{manager_private_ip}:{REGISTRY_PORT}"],
+    }
+    if registry_mirror:
+        options["registry-mirrors"] = [registry_mirror]
+    return options
+
+
+def ensure_engine(
+    connections: dict[str, fabric.Connection],
+    *,
+    docker_source: str,
+    options: dict[str, Any],
+    docker_version: str = "",
+) -> Changes:
+    """
+    Configure and install Docker Engine on all hosts at once; waits for cloud-init and dpkg.
+
+    Parameters
+    ----------
+    docker_source
+        "docker-ce" for Docker's signed apt repository, "distro" for the distribution's package.
+    options
+        The content of /etc/docker/daemon.json; where it differs, the engine is restarted.
+    docker_version
+        The exact package version; "" for the newest, or whatever is there.
+    """
+    source = {"docker-ce": _DOCKER_CE, "distro": _DISTRO}[docker_source]
+    pin = f"={shlex.quote(docker_version)}" if docker_version else ""
+    script = (_REFRESH + source).format(apt=_APT, pin=pin)
+    package = {"docker-ce": "docker-ce", "distro": "docker.io"}[docker_source]
+    install = _INSTALL.format(
+        script=shlex.quote(script), wanted=shlex.quote(docker_version), package=package
+    )
+    configure = _CONFIGURE.format(wanted=shlex.quote(json.dumps(options, indent=2)))
+    changes = Changes()
+
+    def one(item: tuple[str, fabric.Connection]) -> None:
+        name, connection = item
+        if run(connection, configure, sudo=True).strip() == "configured":
+            changes.add("engine options", name, "written")
+        if run(connection, install, sudo=True).strip() == "installed":
+            changes.add("engine", name, f"installed from {docker_source}")
+
+    for_each("Docker Engine installed", {n: (n, c) for n, c in connections.items()}, one)
+    return changes
+
+
+def remove_engine(connections: dict[str, fabric.Connection]) -> Changes:
+    """
+    Purge Docker Engine, its images and its volumes from all hosts.
+    """
+    changes = Changes()
+
+    def one(item: tuple[str, fabric.Connection]) -> None:
+        if run(item[1], _REMOVE, sudo=True).strip() == "removed":
+            changes.add("engine", item[0], "removed")
+
+    for_each("Docker Engine removed", {n: (n, c) for n, c in connections.items()}, one)
+    return changes
+
+
+def engine_table(clients: Mapping[str, docker.DockerClient]) -> pd.DataFrame:
+    """
+    One row an engine; columns: role, engine, storage, cgroups, limits (memory and CPU enforced).
+    """
+    info = for_each("Engines answer", clients, lambda client: client.info())
+    rows = [
+        {
+            "role": role,
+            "engine": i["ServerVersion"],
+            "storage": i["Driver"],
+            "cgroups": i.get("CgroupVersion", "1"),
+            "limits": bool(i["MemoryLimit"] and i["CpuCfsQuota"]),
+        }
+        for role, i in info.items()
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,204 @@
+"""
+SSH to instances whose host keys are pinned: taken from the console output, never on trust.
+
+A host key stands in the known_hosts file under its instance id, which outlives every change of
+address; with OpenSSH:  ssh -o HostKeyAlias=<instance id> -o UserKnownHostsFile=<file> ...
+"""
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+import fabric
+import paramiko
+from invoke.exceptions import UnexpectedExit
+
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.key_pairs import key_path, known_hosts_path
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import CommandError, NotFoundError
+from runbook_lib.core.parallel import for_each
+from runbook_lib.core.wait import Pending, wait_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+USER = "ubuntu"
+_BLOCK = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.S)
+_KEY = re.compile(r"((?:ssh|ecdsa)-\S+) (AAAA\S+)")
+
+
+def host_keys(console_output: str) -> list[tuple[str, str]]:
+    """
+    The host keys that cloud-init printed, as (type, base64); empty where it has not yet.
+    """
+    blocks = _BLOCK.findall(console_output)
+    return _KEY.findall(blocks[-1]) if blocks else []
+
+
+def ensure_host_keys(
+    ec2: "EC2Client", instances: list[Instance], key_file: str, timeout_s: float = 600
+) -> Changes:
+    """
+    Pin the host keys of every instance; on AWS the console output takes a few minutes.
+
+    Those of any other instance are forgotten.
+    """
+    changes = Changes()
+    path = known_hosts_path(key_file)
+    lines = path.read_text().splitlines() if path.exists() else []
+    pinned = pinned_instances(key_file)
+    wanted = {i.instance_id for i in instances}
+    lines = [line for line in lines if line.split() and line.split()[0] in wanted]
+    missing = {i.instance_id: i for i in instances if i.instance_id not in pinned}
+    gone = pinned - wanted
+
+    def probe() -> bool | Pending:
+        for instance_id, instance in list(missing.items()):
+            output = ec2.get_console_output(InstanceId=instance_id).get("Output", "")
+            if keys := host_keys(output):
+                lines.extend(f"{instance_id} {kind} {key}" for kind, key in keys)
+                changes.add("host keys", instance.role, "pinned")
+                del missing[instance_id]
+        if missing:
+            names = ", ".join(i.role for i in missing.values())
+            done = len(instances) - len(missing)
+            return Pending(f"no host keys on the console of {names} yet", done, len(instances))
+        return True
+
+    if missing:
+        wait_for("Host keys read from the console output", probe, timeout_s=timeout_s, poll_s=1)
+    for instance_id in sorted(gone):
+        changes.add("host keys", instance_id, "forgotten: it is gone")
+    if changes:
+        partial = path.with_name(f"{path.name}.partial")
+        partial.write_text("\n".join(lines) + "\n")
+        partial.rename(path)
+    return changes
+
+
+def pinned_instances(key_file: str) -> set[str]:
+    """
+    The ids of the instances whose host keys are pinned.
+    """
+    path = known_hosts_path(key_file)
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {line.split()[0] for line in lines if line.strip()}
+
+
+def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.Connection:
+    """
+    Open one connection; a host key other than the pinned one is refused.
+
+    fabric itself accepts any host key (`AutoAddPolicy`); its client is told otherwise here.
+    """
+    config = fabric.Config(overrides={"load_ssh_configs": False, "run": {"in_stream": False}})
+    connection = fabric.Connection(
+        instance.public_ip,
+        user=USER,
+        config=config,
+        connect_timeout=5,
+        connect_kwargs={
+            "key_filename": str(key_path(key_file)),
+            "allow_agent": False,
+            "look_for_keys": False,
+        },
+    )
+    _open(connection, instance, key_file, timeout_s)
+    return connection
+
+
+def reopen(
+    connection: fabric.Connection, instance: Instance, key_file: str, timeout_s: float = 60
+) -> None:
+    """
+    Open a connection again, maybe at another address: the instance was stopped meanwhile.
+
+    The Docker clients that were made with it go on.
+    """
+    connection.close()
+    connection.host = instance.public_ip
+    _open(connection, instance, key_file, timeout_s)
+
+
+def _open(
+    connection: fabric.Connection, instance: Instance, key_file: str, timeout_s: float
+) -> None:
+    if instance.instance_id not in pinned_instances(key_file):
+        raise NotFoundError(
+            f"expected a pinned host key of {instance.role} ({instance.instance_id})",
+            evidence=f"{known_hosts_path(key_file)} has none",
+            next_step="run 01_instances: it reads the host keys from the console output",
+        )
+    pinned = paramiko.HostKeys(str(known_hosts_path(key_file)))
+    for kind, key in (pinned.lookup(instance.instance_id) or {}).items():
+        connection.client.get_host_keys().add(instance.public_ip, kind, key)
+    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+
+    def probe() -> bool | Pending:
+        try:
+            connection.open()
+        except (paramiko.AuthenticationException, paramiko.BadHostKeyException):
+            raise
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            return Pending(f"{instance.public_ip}: {error or type(error).__name__}")
+        return True
+
+    wait_for(
+        f"SSH to {instance.role}",
+        probe,
+        timeout_s=timeout_s,
+        next_step="run 02_security_groups: it opens port 22 to your address",
+    )
+
+
+def connect_all(
+    instances: list[Instance], key_file: str, timeout_s: float = 60
+) -> dict[str, fabric.Connection]:
+    """
+    Open a connection to every instance at once; the keys are their roles.
+    """
+    by_role = {i.role: i for i in instances}
+    return for_each("SSH connections", by_role, lambda i: connect(i, key_file, timeout_s))
+
+
+def shell_command(instance: Instance, key_file: str, script: str) -> str:
+    """
+    A command for a person's shell that runs a script on an instance, host key pinned as here.
+    """
+    options = f"-o HostKeyAlias={instance.instance_id} -o UserKnownHostsFile="
+    return (
+        f"ssh -i {shlex.quote(str(key_path(key_file)))} "
+        f"{options}{shlex.quote(str(known_hosts_path(key_file)))} "
+        f"{USER}@{instance.public_ip} {shlex.quote(script)}"
+    )
+
+
+def run(connection: fabric.Connection, script: str, *, sudo: bool = False) -> str:
+    """
+    Run a bash script that stops at its first error, and return what it printed.
+
+    Raises
+    ------
+    CommandError
+        With the exit code and the last lines of its output.
+    """
+    command = f"bash -euo pipefail -c {shlex.quote(script)}"
+    try:
+        result = connection.run(f"sudo {command}" if sudo else command, hide=True)
+    except UnexpectedExit as error:
+        last = (error.result.stdout + error.result.stderr).strip().splitlines()[-8:]
+        raise CommandError(
+            f"expected exit code 0 from a command on {connection.host}, saw {error.result.exited}",
+            evidence="\n".join([script.strip().splitlines()[0], *last]),
+        ) from error
+    return str(result.stdout)
+
+
+def run_all(
+    what: str, connections: dict[str, fabric.Connection], script: str, *, sudo: bool = False
+) -> dict[str, str]:
+    """
+    Run the same script on every host at once; every failure is named.
+    """
+    return for_each(what, connections, lambda c: run(c, script, sudo=sudo))

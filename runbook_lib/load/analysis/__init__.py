@@ -1,0 +1,3 @@
+"""
+What a recording means: throughput, bottlenecks, CPU credits, costs, how many workers.
+"""

@@ -1,0 +1,232 @@
+"""
+CPU credits of T2 instances in standard mode: what a burst may take, and what an hour can hold.
+
+One credit is one vCPU-minute. An instance earns them at a fixed rate and spends them with every
+cycle; those of the launch are spent first, and do not count against what may be saved. Source:
+AWS, "Standard mode concepts for burstable performance instances" and "Key concepts for burstable
+performance instances". AWS lowers an instance gradually when its balance runs out; here at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from runbook_lib.core.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class CreditPlan:
+    """
+    What an instance type earns and may save.
+    """
+
+    vcpus: int
+    credits_per_h: float
+    most_saved: float
+    launch_credits: float
+
+    @property
+    def baseline_vcpus(self) -> float:
+        """
+        The vCPUs that can be used for ever: what is earned is spent.
+        """
+        return self.credits_per_h / 60
+
+
+PLANS = {
+    "t2.nano": CreditPlan(1, 3, 72, 30),
+    "t2.micro": CreditPlan(1, 6, 144, 30),
+    "t2.small": CreditPlan(1, 12, 288, 30),
+    "t2.medium": CreditPlan(2, 24, 576, 60),
+    "t2.large": CreditPlan(2, 36, 864, 60),
+}
+"""Source: the credit table of "Key concepts for burstable performance instances" (AWS)."""
+
+
+def get_plan(instance_type: str) -> CreditPlan:
+    """
+    The plan of an instance type.
+
+    Raises
+    ------
+    ParameterError
+        It is not one of T2.
+    """
+    if instance_type not in PLANS:
+        raise ParameterError(
+            f"expected an instance type whose CPU credits are known; {instance_type!r} is not",
+            evidence=f"known: {', '.join(PLANS)}",
+            next_step="name one of these; other families have no such limit, or are billed for it",
+        )
+    return PLANS[instance_type]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """
+    What is left: of the launch, and saved since.
+    """
+
+    launch: float
+    saved: float
+
+    @property
+    def credits(self) -> float:
+        """
+        All that can be spent.
+        """
+        return self.launch + self.saved
+
+
+def fresh(plan: CreditPlan) -> Balance:
+    """
+    An instance that was started a moment ago.
+    """
+    return Balance(plan.launch_credits, 0.0)
+
+
+def spend(
+    plan: CreditPlan, balance: Balance, wanted_vcpus: float, minutes: float
+) -> tuple[Balance, float]:
+    """
+    Let an instance want so much CPU for a while; its balance then, and the vCPUs that it got.
+    """
+    earned = plan.credits_per_h / 60 * minutes
+    got = min(wanted_vcpus * minutes, balance.credits + earned)
+    of_launch = min(balance.launch, got)
+    saved = balance.saved + earned - (got - of_launch)
+    left = Balance(balance.launch - of_launch, min(plan.most_saved, max(0.0, saved)))
+    return left, got / minutes
+
+
+def simulate(
+    plan: CreditPlan, wanted_vcpus: "pd.Series[float]", balance: Balance | None = None
+) -> pd.DataFrame:
+    """
+    Follow a CPU use over time; columns: time, wanted_vcpus, used_vcpus, launch_credits,
+    saved_credits, credits, throttled.
+
+    Parameters
+    ----------
+    wanted_vcpus
+        Indexed by time; each value holds until the next, the last as long as the one before it.
+    balance
+        Where it begins; None: a fresh instance.
+
+    Raises
+    ------
+    ParameterError
+        Fewer than two samples, times that do not grow, or more CPU than there is.
+    """
+    minutes = _minutes(plan, wanted_vcpus)
+    left = balance or fresh(plan)
+    rows = []
+    for time, wanted, span in zip(wanted_vcpus.index, wanted_vcpus, minutes, strict=True):
+        before, (left, got) = left, spend(plan, left, float(wanted), float(span))
+        throttled = got < float(wanted) * (1 - 1e-9)
+        rows.append((time, wanted, got, before.launch, before.saved, before.credits, throttled))
+    columns = ["time", "wanted_vcpus", "used_vcpus", "launch_credits", "saved_credits"]
+    return pd.DataFrame(rows, columns=[*columns, "credits", "throttled"])
+
+
+def _minutes(plan: CreditPlan, wanted: "pd.Series[float]") -> npt.NDArray[np.float64]:
+    problems = []
+    index = pd.DatetimeIndex(wanted.index)
+    spans = np.diff(index.to_numpy()) / np.timedelta64(1, "m")
+    if len(wanted) < 2:
+        problems.append(f"{len(wanted)} samples; two are needed to know how long one holds")
+    elif not (spans > 0).all():
+        at = index[int(np.argmin(spans)) + 1]
+        problems.append(f"the times do not grow at {at:%Y-%m-%d %H:%M:%S}")
+    values = wanted.to_numpy(dtype=float)
+    if not ((values >= 0) & (values <= plan.vcpus * 1.05)).all():
+        problems.append(f"CPU use from {values.min():g} to {values.max():g} of {plan.vcpus} vCPU")
+    if problems:
+        raise ParameterError(
+            f"expected the vCPUs in use over time, 0 to {plan.vcpus}, each with its later time",
+            evidence="\n".join(problems),
+            next_step="give the CPU of one node, in vCPUs (100 % of `docker stats` is 1)",
+        )
+    return np.append(spans, spans[-1])
+
+
+def burst_hours(plan: CreditPlan, vcpus: float, balance: Balance | None = None) -> float:
+    """
+    How long a CPU use can last before the instance falls to its baseline; infinite below it.
+    """
+    left = balance or fresh(plan)
+    per_h = 60 * vcpus
+    if per_h <= plan.credits_per_h:
+        return np.inf
+    of_launch_h = left.launch / per_h
+    saved = min(plan.most_saved, left.saved + plan.credits_per_h * of_launch_h)
+    return of_launch_h + saved / (per_h - plan.credits_per_h)
+
+
+@dataclass(frozen=True)
+class Burst:
+    """
+    What a measured rate becomes when its credits are counted.
+
+    `slowest` is the node that runs out first; `sustained_share` what is left of the rate then.
+    """
+
+    hours: float
+    slowest: str
+    sustained_share: float
+
+    def tiles_in(self, hours: float, tiles_per_s: float) -> float:
+        """
+        The tiles done in a time that begins with the burst.
+        """
+        bursting = min(hours, self.hours)
+        return 3600 * tiles_per_s * (bursting + self.sustained_share * (hours - bursting))
+
+    def hours_for(self, tiles: float, tiles_per_s: float) -> float:
+        """
+        The time that so many tiles take.
+        """
+        first = 3600 * tiles_per_s * self.hours
+        if tiles <= first:
+            return tiles / (3600 * tiles_per_s)
+        return self.hours + (tiles - first) / (3600 * tiles_per_s * self.sustained_share)
+
+    def __repr__(self) -> str:
+        if np.isinf(self.hours):
+            return "the CPU use is below the baseline on every node: it lasts"
+        return (
+            f"full speed for {self.hours:.1f} h, until {self.slowest} has spent its credits; "
+            f"then {self.sustained_share:.0%} of it"
+        )
+
+
+def burst(
+    plan: CreditPlan, vcpus_by_node: Mapping[str, float], balance: Balance | None = None
+) -> Burst:
+    """
+    How long the nodes can go on as measured, and what is left when the first one cannot.
+
+    One slow node is taken to slow all, as the tiles pass through the manager and are spread evenly
+    over the workers; and a node's work to be in proportion to its CPU use. When the first node
+    falls back, the others' use falls with it, and those with a smaller use than their baseline
+    never run out: so the share that remains is that of the node with the highest use.
+
+    Raises
+    ------
+    ParameterError
+        No node, or a CPU use that cannot be.
+    """
+    wrong = {n: u for n, u in vcpus_by_node.items() if not 0 <= u <= plan.vcpus * 1.05}
+    if wrong or not vcpus_by_node:
+        raise ParameterError(
+            f"expected the mean vCPUs in use of each node, 0 to {plan.vcpus}",
+            evidence="\n".join(f"{n}: {u:g}" for n, u in wrong.items()) or "there is no node",
+            next_step="take them from the steady state of a recorded run",
+        )
+    slowest = max(vcpus_by_node, key=lambda node: vcpus_by_node[node])
+    use = vcpus_by_node[slowest]
+    share = min(1.0, plan.baseline_vcpus / use) if use else 1.0
+    return Burst(burst_hours(plan, use, balance), slowest, share)

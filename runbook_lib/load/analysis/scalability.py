@@ -1,0 +1,218 @@
+"""
+The Universal Scalability Law, fitted to the steps of a sweep.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+from scipy.stats import f as f_distribution
+from scipy.stats import t as t_distribution
+
+from runbook_lib.core.errors import ParameterError
+from runbook_lib.load.analysis.scalability_law import LEVEL, Interval, Law, Numbers, design_of
+
+COEFFICIENTS = 3
+FEWEST_DEGREES = 2
+"""Steps beyond the coefficients; with one, an interval would be wider than what it is about."""
+
+SAMPLES = 2000
+MISFIT = 0.01
+
+
+@dataclass(frozen=True)
+class Scalability:
+    """
+    What a sweep tells; `law` is None where it tells too little, and `limit` says why.
+
+    `measured` has one row a replica count: replicas, repetitions, tiles_per_s (mean), low, high.
+    """
+
+    measured: pd.DataFrame
+    points: pd.DataFrame
+    law: Law | None
+    limit: str
+
+    def throughput(self, replicas: float) -> Interval:
+        """
+        Tiles a second of so many workers: by the law, or without one of those that were measured.
+
+        Raises
+        ------
+        ParameterError
+            There is no law, and nobody measured that number.
+        """
+        if self.law is not None:
+            return self.law.throughput(replicas)
+        own = self.measured[self.measured["replicas"] == replicas]
+        if own.empty:
+            raise ParameterError(
+                f"expected a number of workers that was measured; {replicas:g} was not",
+                evidence=f"measured: {', '.join(str(n) for n in self.measured['replicas'])}",
+                next_step="record a sweep of three replica counts and more, repeated",
+            )
+        mean = own["tiles_per_s"].iloc[0]
+        low, high = own[["low", "high"]].fillna(mean).iloc[0]
+        return Interval(float(mean), float(low), float(high))
+
+    def __repr__(self) -> str:
+        if self.law is None:
+            return f"no fit: {self.limit}"
+        lines = [f"{name}: {value!r}" for name, value in self.law.coefficients.items()]
+        return "\n".join([*lines, f"peak: {self.law.peak!r} workers", *filter(None, [self.limit])])
+
+
+def fit(points: pd.DataFrame, *, samples: int = SAMPLES, seed: int = 0) -> Scalability:
+    """
+    Fit the law to steps; columns `replicas` and `tiles_per_s`, one row a repetition.
+
+    Noise is relative, so all is done on logarithms and n / X, in which the law is linear, and
+    non-negative least squares find the one best fit. Resampling two or three repetitions knows too
+    little of their spread; instead each sample of this bootstrap draws the noise's own size
+    (chi-squared, by the degrees of freedom), then steps, then fits anew: Student's interval, for
+    whatever is asked of the law.
+
+    Raises
+    ------
+    ParameterError
+        No steps, or such that cannot be.
+    """
+    checked = _checked(points)
+    measured = _measured(checked)
+    counts = measured["replicas"].to_numpy(dtype=float)
+    degrees = len(checked) - COEFFICIENTS
+    limit = ""
+    if len(counts) < COEFFICIENTS:
+        known = ", ".join(f"{n:g}" for n in counts)
+        limit = (
+            f"a curve of three coefficients needs three replica counts; measured: {known}. "
+            "What was measured is shown, and says nothing of other counts"
+        )
+    elif degrees < FEWEST_DEGREES:
+        limit = (
+            f"{len(checked)} steps leave {degrees} to tell noise from effect, and "
+            f"{FEWEST_DEGREES} are needed: repeat the sweep"
+        )
+    if limit:
+        return Scalability(measured, checked, None, limit)
+    law = _law(checked, measured, samples, np.random.default_rng(seed))
+    return Scalability(measured, checked, law, _remarks(law))
+
+
+def leave_one_out(points: pd.DataFrame) -> pd.DataFrame:
+    """
+    Predict each replica count from the others; columns: replicas, measured, predicted, low, high,
+    inside. Empty where the others are too few for a fit.
+    """
+    checked = _checked(points)
+    rows = []
+    for replicas, own in checked.groupby("replicas"):
+        others = checked[checked["replicas"] != replicas]
+        found = None if others.empty else fit(others)
+        if found is None or found.law is None:
+            continue
+        mean = float(np.exp(np.log(own["tiles_per_s"]).mean()))
+        guess = found.law.prediction(float(str(replicas)), len(own))
+        rows.append(
+            {
+                "replicas": replicas,
+                "measured": mean,
+                "predicted": guess.value,
+                "low": guess.low,
+                "high": guess.high,
+                "inside": guess.low <= mean <= guess.high,
+            }
+        )
+    columns = ["replicas", "measured", "predicted", "low", "high", "inside"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _checked(points: pd.DataFrame) -> pd.DataFrame:
+    problems = [f"no column {c}" for c in ("replicas", "tiles_per_s") if c not in points.columns]
+    if not problems:
+        replicas, rate = points["replicas"].astype(float), points["tiles_per_s"].astype(float)
+        wrong = points[(replicas < 1) | (replicas % 1 != 0) | ~np.isfinite(rate) | (rate <= 0)]
+        problems = [
+            f"{row['replicas']} replicas: {row['tiles_per_s']} tiles a second"
+            for row in wrong.to_dict("records")
+        ]
+    if problems or points.empty:
+        raise ParameterError(
+            "expected steps of a sweep: whole replica counts, each with what it did; "
+            f"{'these are not' if problems else 'there are none'}",
+            evidence="\n".join(problems),
+            next_step="run 10_load_test with replicas: [1, 2, 4, 8], or leave these steps out",
+        )
+    return points.astype({"replicas": float, "tiles_per_s": float}).reset_index(drop=True)
+
+
+def _measured(points: pd.DataFrame) -> pd.DataFrame:
+    """
+    Geometric means; the interval needs two repetitions, and is NaN without.
+    """
+    rows = []
+    for replicas, own in points.groupby("replicas"):
+        logs = np.log(own["tiles_per_s"].to_numpy(dtype=float))
+        count, mean = len(logs), float(logs.mean())
+        reach = np.nan
+        if count > 1:
+            student = float(t_distribution.ppf((1 + LEVEL) / 2, count - 1))
+            reach = student * float(logs.std(ddof=1)) / np.sqrt(count)
+        rows.append((replicas, count, *np.exp([mean, mean - reach, mean + reach])))
+    columns = ["replicas", "repetitions", "tiles_per_s", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).astype({"replicas": int})
+
+
+def _law(
+    points: pd.DataFrame, measured: pd.DataFrame, samples: int, random: np.random.Generator
+) -> Law:
+    counts = measured["replicas"].to_numpy(dtype=float)
+    repeated = measured["repetitions"].to_numpy(dtype=float)
+    seen = counts / measured["tiles_per_s"].to_numpy(dtype=float)
+    design = design_of(counts)
+    scale = np.sqrt(repeated) / seen
+    for _ in range(3):  # relative errors: the weights follow the fit, and have settled by then
+        terms, _ = nnls(design * scale[:, None], seen * scale)
+        scale = np.sqrt(repeated) / (design @ terms)
+    # without the bounds: around this the noise is drawn, so that a coefficient at its bound is not
+    # taken for certain
+    free = np.linalg.lstsq(design * scale[:, None], seen * scale)[0]
+    centre = design @ free if (design @ free > 0).all() else design @ terms
+    within, about = _spread(points, counts, centre)
+    degrees = len(points) - COEFFICIENTS
+    bounded = _spread(points, counts, design @ terms)[1]
+    active = int((terms > 0).sum())
+    noise = float(np.sqrt(max(about / degrees, bounded / (len(points) - active))))
+    noises = noise * np.sqrt(degrees / random.chisquare(degrees, samples))
+    shaken = random.standard_normal((samples, len(counts))) * noises[:, None] / np.sqrt(repeated)
+    drawn = (centre * scale * np.exp(shaken)) @ np.linalg.pinv(design * scale[:, None]).T
+    pure, lack = len(points) - len(counts), len(counts) - active
+    misfit_p = 1.0
+    if pure > 0 and lack > 0 and within > 0:
+        excess = max(0.0, bounded - within) / lack
+        misfit_p = float(f_distribution.sf(excess / (within / pure), lack, pure))
+    return Law(terms, drawn, noises, noise, misfit_p, tuple(int(n) for n in counts))
+
+
+def _spread(points: pd.DataFrame, counts: Numbers, centre: Numbers) -> tuple[float, float]:
+    """
+    Squares of the logarithms: within the repetitions of a count, and about a curve.
+    """
+    logs = np.log(points["tiles_per_s"])
+    own = logs - logs.groupby(points["replicas"]).transform("mean")
+    law = points["replicas"].map(dict(zip(counts, np.log(counts / centre), strict=True)))
+    return float((own**2).sum()), float(((logs - law) ** 2).sum())
+
+
+def _remarks(law: Law) -> str:
+    remarks = []
+    most = max(law.counts)
+    if law.peak.value > most:
+        remarks.append(f"the peak lies beyond the {most} workers that were measured")
+    if law.misfit_p < MISFIT:
+        remarks.append(
+            f"the law does not describe these steps (lack of fit, p = {law.misfit_p:.2g}): "
+            "believe the measured means, not the curve"
+        )
+    return "; ".join(remarks)

@@ -1,0 +1,152 @@
+"""
+Each resource of a recorded run against its limit, in the steady state.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import t as t_distribution
+from scipy.stats import theilslopes
+
+from runbook_lib.load.recordings.schema import Recording
+from runbook_lib.stacks.stack_file import StackFile
+
+BATCHES = 10
+"""Samples of one second resemble the next; means of so many stretches hardly do."""
+
+
+def steady(
+    frame: pd.DataFrame, recording: Recording, window: tuple[pd.Timestamp, pd.Timestamp] | None
+) -> pd.DataFrame:
+    """
+    The rows of the steady state.
+    """
+    if window is not None:
+        within: pd.DataFrame = frame[frame["time"].between(*window)]
+        return within
+    steps = recording.steps.dropna(subset="steady_from")
+    if not steps.empty:
+        inside = pd.Series(False, index=frame.index)
+        for began, ended in zip(steps["steady_from"], steps["ended"], strict=True):
+            inside |= frame["time"].between(began, ended)
+        chosen: pd.DataFrame = frame[inside]
+        return chosen
+    stats = recording.stats
+    if stats.empty:
+        return frame
+    # at work is a minute with more than half of the CPU of the busiest tenth of minutes
+    minute = stats["time"].dt.floor("1min")
+    busy = stats.groupby(minute)["cpu_percent"].sum()
+    at_work = busy.index[busy >= 0.5 * busy.quantile(0.9)]
+    busy_rows: pd.DataFrame = frame[frame["time"].dt.floor("1min").isin(at_work)]
+    return busy_rows
+
+
+def cpu_limits_of(stack: StackFile) -> dict[str, float]:
+    """
+    The CPUs that a container of each service may use.
+    """
+    limits = {}
+    for name, spec in stack.services.items():
+        given = spec.get("deploy", {}).get("resources", {}).get("limits", {})
+        if "cpus" in given:
+            limits[name] = float(given["cpus"])
+    return limits
+
+
+def node_vcpus(stats: pd.DataFrame) -> dict[str, float]:
+    """
+    The mean vCPUs that the containers of each node use; the node's own (engine, kernel) come on
+    top and were not sampled.
+    """
+    found = {}
+    for node, own in stats.groupby("node"):
+        found[str(node)] = float(_per_moment(own, "cpu_percent").mean()) / 100
+    return found
+
+
+def utilisation(
+    stats: pd.DataFrame, cpu_limits: dict[str, float], *, vcpus: float, memory_bytes: float
+) -> pd.DataFrame:
+    """
+    Each resource against its limit, the most used first; the columns are those of `Bottleneck`.
+    """
+    rows = []
+    for node, own in stats.groupby("node"):
+        cpu = _per_moment(own, "cpu_percent") / 100
+        memory = _per_moment(own, "memory_bytes")
+        rows.append(_row(f"CPU of {node}", str(node), "node cpu", cpu, vcpus))
+        rows.append(_row(f"memory of {node}", str(node), "node memory", memory, memory_bytes))
+    for service, own in stats.groupby("service"):
+        short = service_name(str(service))
+        moments = own.groupby(own["time"].dt.floor("1s"))
+        if short in cpu_limits:
+            cpu = moments["cpu_percent"].mean() / 100
+            rows.append(_row(f"CPU limit of {short}", short, "limit cpu", cpu, cpu_limits[short]))
+        share = (own["memory_bytes"] / own["memory_limit_bytes"]).groupby(own["time"]).max()
+        limit = float(own["memory_limit_bytes"].max())
+        if np.isfinite(limit) and limit > 0:
+            rows.append(
+                _row(f"memory limit of {short}", short, "limit memory", share * limit, limit)
+            )
+    columns = ["resource", "of", "kind", "used", "limit", "utilisation", "low", "high", "samples"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values("utilisation", ascending=False, ignore_index=True)
+
+
+def queue_growth(queues: pd.DataFrame) -> pd.DataFrame:
+    """
+    How each queue grew, by Theil's slope, which a burst does not move; 95 % interval.
+    """
+    rows = []
+    for queue, own in queues.dropna(subset="ready").groupby("queue"):
+        if len(own) < BATCHES:
+            continue
+        thin = own.sort_values("time").iloc[:: max(1, len(own) // 300)]
+        seconds = (thin["time"] - thin["time"].iloc[0]).dt.total_seconds().to_numpy()
+        slope = theilslopes(thin["ready"].to_numpy(), seconds, alpha=0.95)
+        empty = float((own["ready"] <= 0).mean())
+        rows.append(
+            (queue, own["ready"].median(), empty, slope.slope, slope.low_slope, slope.high_slope)
+        )
+    columns = ["queue", "ready", "empty", "growth_per_s", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def service_name(service: str) -> str:
+    """
+    The name in this project's stack; the authors call the broker `rabbitmq-server`.
+    """
+    return service.removesuffix("-server")
+
+
+def _per_moment(own: pd.DataFrame, column: str) -> "pd.Series[float]":
+    """
+    The sum over the containers of a node, whose samples come up to a second apart.
+    """
+    moment = own["time"].dt.floor("1s")
+    each = own.groupby([moment, "container"])[column].mean()
+    sums: pd.Series[float] = each.groupby(level=0).sum()
+    return sums
+
+
+def _row(
+    resource: str, of: str, kind: str, used: "pd.Series[float]", limit: float
+) -> tuple[str, str, str, float, float, float, float, float, int]:
+    values = used.dropna().to_numpy(dtype=float) / limit
+    low, high = _interval(values)
+    mean = float(values.mean()) if len(values) else np.nan
+    return resource, of, kind, mean * limit, limit, mean, low, high, len(values)
+
+
+def _interval(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """
+    Of the mean, by the means of stretches; unknown where there are too few samples for them.
+    """
+    if len(values) < 2 * BATCHES:
+        return np.nan, np.nan
+    means = np.array([part.mean() for part in np.array_split(values, BATCHES)])
+    reach = float(t_distribution.ppf(0.975, BATCHES - 1) * means.std(ddof=1) / np.sqrt(BATCHES))
+    return max(0.0, float(means.mean()) - reach), float(means.mean()) + reach

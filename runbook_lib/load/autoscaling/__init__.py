@@ -1,0 +1,3 @@
+"""
+The autoscaler's policy replayed and simulated, and the parameters to recommend.
+"""

@@ -1,0 +1,44 @@
+"""
+The very policy that admin-worker runs, from the sources of its image: what is tried on paper is
+what is deployed.
+"""
+
+import importlib
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from runbook_lib.core.errors import NotFoundError
+from runbook_lib.core.project import GEO_DIFF
+
+PACKAGE = GEO_DIFF / "images" / "geo-diff" / "geodiff"
+
+
+@cache
+def service_module(name: str, package: Path = PACKAGE) -> ModuleType:
+    """
+    A module of the services' package: `policy` has the rules and `decide`, `queue_rates` the rate.
+
+    The package is loaded from its folder; the import path of this process stays as it is.
+
+    Raises
+    ------
+    NotFoundError
+        The folder has no such module.
+    """
+    if not (package / f"{name}.py").is_file():
+        raise NotFoundError(
+            f"expected the services' module {name} at {package}; it is not there",
+            next_step="run from a checkout of the project, with stacks/geo-diff in it",
+        )
+    if package.name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            package.name, package / "__init__.py", submodule_search_locations=[str(package)]
+        )
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[package.name] = module
+        spec.loader.exec_module(module)
+    return importlib.import_module(f"{package.name}.{name}")

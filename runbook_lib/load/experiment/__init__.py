@@ -1,0 +1,3 @@
+"""
+Put the work stack under load, and record it.
+"""

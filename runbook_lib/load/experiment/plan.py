@@ -1,0 +1,162 @@
+"""
+What a load test will do, worked out before anything is touched: steps, time, and tiles.
+"""
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pandas as pd
+
+from runbook_lib.core.errors import ParameterError
+
+CHANGE_S = 20.0
+"""To reach another replica count; an allowance, of which the plan keeps account."""
+AROUND_S = 90.0
+"""To switch the stack over, and to put it back."""
+FEWEST_SAMPLES = 42
+"""Of a step: what `steady_state` needs, and one at either end."""
+TILES_PER_WORKER_S = 1000
+"""More than the codec allows on one CPU, by far: so many tiles are never used up."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    One stretch of a sweep at one replica count.
+    """
+
+    number: int
+    repetition: int
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """
+    The parameters of one load test; the names are those of the notebook.
+    """
+
+    wait_s: float
+    batch: int
+    qty_task: int
+    refresh_rate_s: int
+    min_scale: int
+    max_scale: int
+    replicas: tuple[int, ...]
+    repetitions: int
+    step_s: float
+    limit_s: float
+    sample_period_s: float
+    worker_cpus: float
+    seed: int
+
+    @property
+    def held(self) -> bool:
+        """
+        Whether the replica count is ours to set, and the autoscaler only looks on.
+        """
+        return bool(self.replicas)
+
+    @property
+    def planned_s(self) -> float:
+        """
+        The time that it should take, from the switch to everything being put back.
+        """
+        steps = self.repetitions * max(1, len(self.replicas))
+        return AROUND_S + steps * (self.step_s + self.held * CHANGE_S)
+
+    @property
+    def most_tiles(self) -> int:
+        """
+        The tiles that could be dealt in that time: what the dealer publishes, or workers can do.
+        """
+        workers = max(self.replicas) if self.held else self.max_scale
+        per_s = min(self.batch / self.wait_s, TILES_PER_WORKER_S * workers)
+        return math.ceil(per_s * self.planned_s) + self.batch
+
+    @property
+    def max_queued(self) -> int:
+        """
+        Where the dealer pauses: in a sweep early, so that every step finds the same queue.
+        """
+        return max(2000, 5 * self.batch) if self.held else 20_000
+
+    @property
+    def variables(self) -> dict[str, object]:
+        """
+        The variables of the work stack's services.
+        """
+        return {
+            "BATCH": self.batch,
+            "WAIT": self.wait_s,
+            "QTY_TASK": self.qty_task,
+            "REFRESH_RATE": self.refresh_rate_s,
+            "MIN_SCALE": self.min_scale,
+            "MAX_SCALE": self.max_scale,
+            "MAX_QUEUED": self.max_queued,
+            "HOLD": "yes" if self.held else "no",
+        }
+
+    def steps(self) -> list[Step]:
+        """
+        The steps of the sweep in their order: each repetition has every count once, shuffled.
+
+        So a drift of the machines falls on all counts alike. The same seed gives the same order.
+        """
+        order = random.Random(self.seed)  # noqa: S311 - an order that can be repeated, no secret
+        found: list[Step] = []
+        for repetition in range(self.repetitions):
+            counts = list(self.replicas)
+            order.shuffle(counts)
+            found += [Step(len(found) + n, repetition, c) for n, c in enumerate(counts)]
+        return found
+
+
+def plan(parameters: Mapping[str, Any]) -> Experiment:
+    """
+    Take the notebook's parameters, `plan(globals())`, or say all that does not go together.
+
+    Raises
+    ------
+    ParameterError
+        Before anything is touched.
+    """
+    values = {field.name: parameters[field.name] for field in fields(Experiment)}
+    counts = tuple(int(count) for count in values["replicas"])
+    experiment = Experiment(**values | {"replicas": counts})
+    problems = []
+    if len(set(counts)) < len(counts):
+        problems.append(f"replicas {list(counts)} names a count twice; use repetitions")
+    if experiment.min_scale > experiment.max_scale:
+        problems.append(f"min_scale {experiment.min_scale} is above {experiment.max_scale}")
+    if experiment.planned_s > experiment.limit_s:
+        problems.append(
+            f"limit_s {experiment.limit_s:g} is less than the {experiment.planned_s:g} s planned"
+        )
+    if experiment.held and experiment.step_s < FEWEST_SAMPLES * experiment.sample_period_s:
+        problems.append(
+            f"step_s {experiment.step_s:g} is too short to tell a warm-up: "
+            f"{FEWEST_SAMPLES} samples are needed"
+        )
+    if problems:
+        raise ParameterError(
+            "expected an experiment that can be carried out",
+            evidence="\n".join(problems),
+            next_step="correct the parameters; nothing was touched",
+        )
+    return experiment
+
+
+def step_table(experiment: Experiment) -> pd.DataFrame:
+    """
+    One row a step; columns: step, repetition, replicas ("autoscaled" where it decides), seconds.
+    """
+    rows = [(s.number, s.repetition, str(s.replicas)) for s in experiment.steps()]
+    if not experiment.held:
+        rows = [(0, 0, f"autoscaled {experiment.min_scale}..{experiment.max_scale}")]
+    table = pd.DataFrame(rows, columns=["step", "repetition", "replicas"])
+    whole = experiment.step_s * (1 if experiment.held else experiment.repetitions)
+    return table.assign(seconds=whole)

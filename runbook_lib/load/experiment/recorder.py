@@ -1,0 +1,135 @@
+"""
+The recorder: every container of every node, the queues, the autoscaler and the events, to Parquet.
+
+One connection a node, one channel of it, one agent at its end. Whatever ends the recording, what
+was measured is kept: parts on disk every few seconds, one file a table at the end.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import docker
+import fabric
+import pandas as pd
+
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.core.parallel import for_each
+from runbook_lib.core.project import run_folder
+from runbook_lib.geodiff.management_api import ManagementApi
+from runbook_lib.load.experiment.node_stream import NodeStream
+from runbook_lib.load.experiment.plan import Experiment
+from runbook_lib.load.experiment.queue_watch import QueueWatch
+from runbook_lib.load.recordings.writer import RecordingWriter
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+AUTOSCALER = "admin-worker"
+_SETTLED_S = 3.0
+"""Of silence after the last step: the broker's last counters."""
+
+
+class Recorder:
+    """
+    A recording under way, or done; shows itself as a table of what it cost and what it missed.
+    """
+
+    def __init__(self, writer: RecordingWriter, watch: QueueWatch) -> None:
+        self.folder = writer.folder
+        self.watch = watch
+        self.streams: dict[str, NodeStream] = {}
+        self.add = writer.add
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """
+        One row a source; columns: source, samples, skipped (the node was too busy), lost (the
+        stream broke off), cpu_percent (of one CPU), trouble.
+        """
+        rows = [
+            (s.role, s.ticks, s.skipped, s.lost, round(s.cpu_percent, 2), s.ended)
+            for s in self.streams.values()
+        ]
+        watch = self.watch
+        rows.append(("queues", watch.looks, watch.skipped, watch.lost, float("nan"), watch.trouble))
+        columns = ["source", "samples", "skipped", "lost", "cpu_percent", "trouble"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+def load_folder() -> Path:
+    """
+    The folder of this recording: `load` in the folder of the headless run, or of a fresh one.
+    """
+    return run_folder() / "load"
+
+
+@contextmanager
+def recording(
+    connections: Mapping[str, fabric.Connection],
+    api: ManagementApi,
+    experiment: Experiment,
+    facts: Mapping[str, Any],
+    folder: Path,
+) -> Iterator[Recorder]:
+    """
+    Record until the block is left; then the folder holds one file a table.
+
+    Parameters
+    ----------
+    connections
+        One a node; the keys are the roles.
+    facts
+        Of the cluster, as `cluster_facts` finds them; they go into `experiment.json`.
+    """
+    writer = RecordingWriter(folder)
+    period_s = experiment.sample_period_s
+    described = {**asdict(experiment), **facts, "autoscaler_held": experiment.held}
+    described["began"] = datetime.now(UTC).isoformat()
+    writer.describe(described)
+    roles = {name: role for role, name in facts["hostnames"].items()}
+    plan = {"period_s": period_s, "since": time.time(), "services": [AUTOSCALER]}
+    recorder = Recorder(writer, QueueWatch(api, period_s=period_s, sink=writer.add))
+    try:
+        for role, connection in connections.items():
+            recorder.streams[role] = NodeStream(
+                role, connection, roles=roles, plan=plan, sink=writer.add
+            )
+        for_each("Samples", recorder.streams, lambda stream: stream.wait_for_first())
+        yield recorder
+        time.sleep(_SETTLED_S)
+    finally:
+        now = time.time()
+        recorder.watch.stop()
+        for stream in recorder.streams.values():
+            stream.stop(now)
+        described["ended"] = datetime.now(UTC).isoformat()
+        described["recorder"] = recorder.table.set_index("source").fillna("").to_dict("index")
+        writer.describe(described)
+        writer.close()
+
+
+def cluster_facts(
+    ec2: "EC2Client",
+    cluster: str,
+    nodes: Mapping[str, Instance],
+    engines: Mapping[str, docker.DockerClient],
+) -> dict[str, Any]:
+    """
+    What the answers depend on: instance type, a node's CPUs and memory, the engines' versions.
+    """
+    instance_type = nodes["worker-1"].instance_type
+    (kind,) = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds
+    infos = {role: engine.info() for role, engine in engines.items()}
+    return {
+        "cluster": cluster,
+        "instance_type": instance_type,
+        "vcpus": kind["VCpuInfo"]["DefaultVCpus"],
+        "memory_bytes": kind["MemoryInfo"]["SizeInMiB"] * 2**20,
+        "engine_versions": {role: info["ServerVersion"] for role, info in infos.items()},
+        "hostnames": {role: info["Name"] for role, info in infos.items()},
+    }

@@ -1,0 +1,3 @@
+"""
+Recorded load as tidy tables: ours, and the logs that the authors published.
+"""

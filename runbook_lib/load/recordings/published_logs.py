@@ -1,0 +1,195 @@
+"""
+The logs that the authors of Geo-Diff published (`analysis/logs` of the guide's repository), read
+into the tidy schema: `<node>.csv` of docker stats, and `logs_admin_worker_*` of the autoscaler.
+"""
+
+from collections import Counter
+from datetime import date as Date  # noqa: N812 - `date` is the parameter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from runbook_lib.core.errors import NotFoundError
+from runbook_lib.load.recordings.autoscaler_log import parameters_in_name, read_autoscaler_log
+from runbook_lib.load.recordings.counters import broker_balance, total_counters
+from runbook_lib.load.recordings.node_samples import NodeSamples, read_node
+from runbook_lib.load.recordings.schema import SCHEMAS, Recording, empty_frame
+from runbook_lib.load.recordings.wall_clock import DAY_S, WallClock
+
+DIGITS = 3
+"""`docker stats` prints sizes with three digits."""
+ASSUMED_DATE = Date(2021, 1, 1)
+TASK_QUEUE = "TASK_QUEUE"
+UNACCOUNTED = 0.05
+"""Above this share, containers are missing; headers and acknowledgements make up 3 %."""
+
+
+def read_published_logs(
+    folder: Path | str, *, date: Date | str | None = None, rows_at_most: int = 1_000_000
+) -> Recording:
+    """
+    Read one published experiment; what was left out, and why, is in the recording's notes.
+
+    The logs carry no date and no time zone: `date` is that of their first row, and their clock is
+    taken as UTC. Of more than `rows_at_most` samples, bins of time are kept (see `Samples`), so
+    that memory does not grow with the length of the files.
+
+    Raises
+    ------
+    NotFoundError
+        The folder is not there, or no file of it holds a sample or a decision.
+    IntegrityError
+        A file has another header, more broken rows than whole ones, or times that go back.
+    """
+    folder = Path(folder)
+    files = sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
+    tables = [p for p in files if p.name.lower().endswith((".csv", ".csv.gz"))]
+    logs = [p for p in files if p not in tables and "admin_worker" in p.name]
+    nodes = [read_node(path, rows_at_most // len(tables)) for path in tables]
+    notes = [note for node in nodes for note in node.notes]
+    nodes = [node for node in nodes if len(node.samples)]
+    decisions, experiment = _read_decisions(logs, notes)
+    if not nodes and decisions.empty:
+        names = ", ".join(path.name for path in files) or "nothing"
+        raise NotFoundError(
+            f"expected <node>.csv files of docker stats in {folder}; none holds a sample",
+            evidence="\n".join([f"in the folder: {names}", *notes]),
+            next_step="name a folder such as analysis/logs/experiment_1 of the guide's repository",
+        )
+    _share_days(nodes, decisions)
+    if date is None:
+        notes.append(f"the logs carry no date: {ASSUMED_DATE} is assumed, and UTC")
+    midnight = pd.Timestamp(date or ASSUMED_DATE, tz="UTC")
+    stats = _stats(nodes, midnight)
+    notes += _missing(nodes, logs, stats)
+    bin_s = max((node.bin_s for node in nodes), default=0.0)
+    return Recording(
+        source=str(folder),
+        stats=stats,
+        queues=_queues(decisions, midnight),
+        autoscaler=_as_table("autoscaler", decisions, midnight),
+        experiment={**experiment, "digits": DIGITS, **({"bin_s": bin_s} if bin_s else {})},
+        notes=tuple(notes),
+    )
+
+
+def _read_decisions(logs: list[Path], notes: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """
+    All autoscaler logs, one after the other, and the parameters on which their names agree.
+    """
+    frames = []
+    said: dict[str, set[int]] = {}
+    for path in logs:
+        left_out: Counter[str] = Counter()
+        frame = read_autoscaler_log(path, left_out)
+        clock = WallClock(path.name, left_out)
+        same = np.zeros(len(frame), dtype=np.int32)
+        frame["time_s"] = clock.unwrap(frame["clock_s"].to_numpy(float), same, end=True)
+        notes += [f"{path.name}: {count} {what}" for what, count in left_out.items()]
+        if frame.empty:
+            notes.append(f"{path.name} is left out: no decision with a time")
+        frames.append(frame.dropna(subset="time_s"))
+        for name, value in parameters_in_name(path.name).items():
+            said.setdefault(name, set()).add(value)
+    for name, values in said.items():
+        if len(values) > 1:
+            notes.append(f"the logs' names do not agree on {name}: {sorted(values)}")
+    decisions = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return decisions, {name: min(values) for name, values in said.items() if len(values) == 1}
+
+
+def _share_days(nodes: list[NodeSamples], decisions: pd.DataFrame) -> None:
+    """
+    Put all files on one line of time: each node began within half a day of the first, and the
+    decisions are of the day on which they meet the most of the samples.
+    """
+    if not nodes:
+        return
+    start = nodes[0].samples["time_s"].iloc[0]
+    for node in nodes:
+        away = node.samples["time_s"].iloc[0] - start
+        node.samples["time_s"] -= DAY_S * np.round(away / DAY_S)
+    earliest = min(node.samples["time_s"].iloc[0] for node in nodes)
+    before = DAY_S * np.floor(earliest / DAY_S)
+    for node in nodes:
+        node.samples["time_s"] -= before
+    if len(decisions):
+        latest = max(node.samples["time_s"].iloc[-1] for node in nodes)
+        days = DAY_S * np.arange(1 + int(latest // DAY_S))
+        begin, end = decisions["time_s"].min() + days, decisions["time_s"].max() + days
+        shared = np.minimum(end, latest) - np.maximum(begin, earliest - before)
+        decisions["time_s"] += days[int(shared.argmax())]
+
+
+def _stats(nodes: list[NodeSamples], midnight: pd.Timestamp) -> pd.DataFrame:
+    """
+    One table of all nodes in order of time; names stay numbers until it is made.
+    """
+    if not nodes:
+        return empty_frame("stats")
+    seconds = np.concatenate([node.samples["time_s"].to_numpy() for node in nodes])
+    order = np.argsort(seconds, kind="stable")
+    micros = midnight.value // 1000 + np.round(seconds[order] * 1e6).astype(np.int64)
+    columns: dict[str, Any] = {"time": micros}
+    for name in SCHEMAS["stats"].names[4:]:
+        columns[name] = np.concatenate([node.samples[name].to_numpy() for node in nodes])[order]
+    known: dict[str, list[str]] = {"node": [], "container": [], "service": []}
+    codes: dict[str, list[Any]] = {name: [] for name in known}
+    for node in nodes:
+        rows = node.samples
+        codes["node"].append(np.full(len(rows), len(known["node"]), dtype=np.int32))
+        for name in ("container", "service"):
+            codes[name].append(rows[name].to_numpy() + len(known[name]))
+        known["node"].append(node.name)
+        known["container"] += node.containers
+        known["service"] += node.services
+    for name, words in known.items():
+        columns[name] = pa.array(words, pa.string()).take(
+            pa.array(np.concatenate(codes[name])[order])
+        )
+    arrays = [pa.array(columns[f.name], from_pandas=True).cast(f.type) for f in SCHEMAS["stats"]]
+    frame: pd.DataFrame = pa.Table.from_arrays(arrays, schema=SCHEMAS["stats"]).to_pandas()
+    return frame
+
+
+def _queues(decisions: pd.DataFrame, midnight: pd.Timestamp) -> pd.DataFrame:
+    """
+    Early versions of the autoscaler said how many messages waited, and no rate.
+    """
+    if decisions.empty or decisions["queued"].isna().all():
+        return empty_frame("queues")
+    waiting = decisions.dropna(subset="queued").rename(columns={"queued": "ready"})
+    return _as_table("queues", waiting.assign(queue=TASK_QUEUE), midnight)
+
+
+def _as_table(table: str, frame: pd.DataFrame, midnight: pd.Timestamp) -> pd.DataFrame:
+    if frame.empty:
+        return empty_frame(table)
+    time = midnight + pd.to_timedelta((frame["time_s"] * 1e6).round(), unit="us")
+    columns = {name: frame.get(name) for name in SCHEMAS[table].names}
+    tidy = pd.DataFrame(columns | {"time": time}).sort_values("time", kind="stable")
+    typed: pd.DataFrame = pa.Table.from_pandas(
+        tidy, SCHEMAS[table], preserve_index=False, safe=False
+    ).to_pandas()
+    return typed
+
+
+def _missing(nodes: list[NodeSamples], logs: list[Path], stats: pd.DataFrame) -> list[str]:
+    """
+    What is not in the files, as far as the others let it be known.
+    """
+    names = [node.name for node in nodes]
+    numbers = {int(n.rpartition("-")[2]) for n in names if n.rpartition("-")[2].isdigit()}
+    absent = [f"worker-{n}" for n in range(1, max(numbers, default=0)) if n not in numbers]
+    absent += [] if "manager" in names else ["manager"]
+    notes = [f"read {len(names)} nodes: {', '.join(names) or 'none'}"]
+    notes += [f"{name} has no file: what ran there is missing" for name in absent]
+    if not logs:
+        notes.append("no logs_admin_worker_*: the autoscaler's decisions are unknown")
+    balance = broker_balance(total_counters(stats, digits=DIGITS))
+    if balance is not None and balance.unaccounted_share > UNACCOUNTED:
+        notes.append(f"containers are missing from the files: {balance}")
+    return notes

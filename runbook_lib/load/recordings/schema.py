@@ -1,0 +1,182 @@
+"""
+A recorded load in one tidy schema: what the recorder writes, and what every reader hands on.
+
+A recorded run is a folder of Parquet files, one a table below, and `experiment.json` beside them.
+Times are UTC. Every measurement is a float64, in which NaN says "not measured" and whole numbers
+are exact up to 2^53. Counters only grow while their owner lives, and start again at zero with it.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from runbook_lib.core.errors import IntegrityError, NotFoundError
+
+TIME = pa.timestamp("us", tz="UTC")
+NAME = pa.string()
+NUMBER = pa.float64()
+COUNT = pa.int64()
+
+COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
+    "stats": {
+        "time": (TIME, "when it was sampled"),
+        "node": (NAME, "role of the instance: manager, worker-1 ..."),
+        "service": (NAME, "name without the stack's: worker, updater, dealer ..."),
+        "container": (NAME, "short id"),
+        "cpu_percent": (NUMBER, "100 is one CPU"),
+        "memory_bytes": (NUMBER, "in use"),
+        "memory_limit_bytes": (NUMBER, "of the container"),
+        "net_in_bytes": (NUMBER, "counter since the container started"),
+        "net_out_bytes": (NUMBER, "counter since the container started"),
+        "block_in_bytes": (NUMBER, "counter since the container started"),
+        "block_out_bytes": (NUMBER, "counter since the container started"),
+        "pids": (NUMBER, "processes and threads"),
+    },
+    "queues": {
+        "time": (TIME, "when it was sampled"),
+        "queue": (NAME, "name in RabbitMQ"),
+        "ready": (NUMBER, "messages that wait"),
+        "unacknowledged": (NUMBER, "messages at a consumer"),
+        "published": (NUMBER, "messages, counter since the broker started"),
+        "delivered": (NUMBER, "messages, counter since the broker started"),
+        "acknowledged": (NUMBER, "messages, counter since the broker started"),
+        "consumers": (NUMBER, "connected to the queue"),
+    },
+    "autoscaler": {
+        "time": (TIME, "when it decided"),
+        "published_per_s": (NUMBER, "tasks a second into the queue; NaN while it had no broker"),
+        "load": (NUMBER, "published_per_s / (running x QTY_TASK)"),
+        "light": (NAME, "GREY, GREEN, YELLOW or RED"),
+        "running": (NUMBER, "replicas that it reckoned with"),
+        "wanted": (NUMBER, "replicas after its decision"),
+        "batch": (NUMBER, "tasks that the dealer deals at a time"),
+    },
+    "workers": {
+        "time": (TIME, "when the worker said so"),
+        "task": (NAME, "the Swarm task that is this worker"),
+        "node": (NAME, "where it runs"),
+        "tiles_done": (NUMBER, "counter since that worker started"),
+    },
+    "events": {
+        "time": (TIME, "of the engine that saw it"),
+        "node": (NAME, "where it happened"),
+        "kind": (NAME, "container, service, node ..."),
+        "action": (NAME, "start, die, oom, update ..."),
+        "name": (NAME, "of whom"),
+    },
+    "steps": {
+        "step": (COUNT, "place in the sweep's order, from 0"),
+        "repetition": (COUNT, "of this replica count, from 0"),
+        "replicas": (COUNT, "workers asked for"),
+        "began": (TIME, "the replica count was asked for"),
+        "steady_from": (TIME, "warm-up was over; NaT where it never was"),
+        "ended": (TIME, "the step's last sample"),
+    },
+}
+"""Each table's columns: type, and what it means with its unit."""
+
+SCHEMAS: dict[str, pa.Schema] = {
+    table: pa.schema([(name, kind) for name, (kind, _) in columns.items()])
+    for table, columns in COLUMNS.items()
+}
+"""What `pyarrow.parquet.ParquetWriter` takes."""
+
+
+def empty_frame(table: str) -> pd.DataFrame:
+    """
+    A table with no rows, and with its columns and dtypes.
+    """
+    frame: pd.DataFrame = SCHEMAS[table].empty_table().to_pandas()
+    return frame
+
+
+@dataclass(frozen=True)
+class Recording:
+    """
+    One recorded load; a table that was not recorded is empty, and `notes` says what and why.
+    """
+
+    source: str
+    stats: pd.DataFrame = field(default_factory=lambda: empty_frame("stats"))
+    queues: pd.DataFrame = field(default_factory=lambda: empty_frame("queues"))
+    autoscaler: pd.DataFrame = field(default_factory=lambda: empty_frame("autoscaler"))
+    workers: pd.DataFrame = field(default_factory=lambda: empty_frame("workers"))
+    events: pd.DataFrame = field(default_factory=lambda: empty_frame("events"))
+    steps: pd.DataFrame = field(default_factory=lambda: empty_frame("steps"))
+    experiment: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{len(getattr(self, t))} {t}" for t in COLUMNS if len(getattr(self, t)))
+        lines = [f"{self.source}: {rows or 'nothing recorded'}"]
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def read_recording(folder: Path | str) -> Recording:
+    """
+    Read what the recorder wrote: the Parquet files of a folder (or folders of parts), and
+    `experiment.json`; a file that is missing or cut short is survived and noted.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such folder, or no recorded table in it.
+    IntegrityError
+        A table lacks columns, or holds other types.
+    """
+    folder = Path(folder)
+    frames: dict[str, pd.DataFrame] = {}
+    notes = []
+    for table in COLUMNS:
+        path = folder / f"{table}.parquet"
+        if not path.exists():
+            notes.append(f"{path.name} is not there: not recorded")
+            continue
+        try:
+            read = pq.read_table(path)
+        except pa.ArrowInvalid as error:  # no footer: its writer was killed
+            notes.append(f"{path.name} is left out, it cannot be read: {error}".splitlines()[0])
+            continue
+        frames[table] = _as_frame(table, read, path)
+    if not frames:
+        names = ", ".join(sorted(p.name for p in folder.glob("*"))) if folder.is_dir() else ""
+        raise NotFoundError(
+            f"expected a recorded run in {folder}; it holds no table that can be read",
+            evidence="\n".join([f"in the folder: {names or 'nothing'}", *notes]),
+            next_step="run 10_load_test, or name the folder runs/<time>/load of a run",
+        )
+    experiment, note = _read_experiment(folder / "experiment.json")
+    return Recording(source=str(folder), experiment=experiment, notes=(*notes, *note), **frames)
+
+
+def _as_frame(table: str, read: pa.Table, path: Path) -> pd.DataFrame:
+    wanted = SCHEMAS[table]
+    missing = [name for name in wanted.names if name not in read.column_names]
+    evidence = f"missing: {', '.join(missing)}" if missing else ""
+    if not missing:
+        try:
+            frame: pd.DataFrame = read.select(wanted.names).cast(wanted).to_pandas()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+            evidence = str(error)
+        else:
+            return frame
+    raise IntegrityError(
+        f"expected the columns of {table} in {path}; they are others",
+        evidence=f"{evidence}\nits columns: {', '.join(read.column_names)}",
+        next_step="name a folder that 10_load_test of this version recorded",
+    )
+
+
+def _read_experiment(path: Path) -> tuple[dict[str, Any], list[str]]:
+    if not path.exists():
+        return {}, [f"{path.name} is not there: the parameters of the run are unknown"]
+    try:
+        experiment: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        return {}, [f"{path.name} is left out, it cannot be read: {error}"]
+    return experiment, []

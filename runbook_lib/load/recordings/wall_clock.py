@@ -1,0 +1,115 @@
+"""
+Wall-clock times without a date, laid out on one line of time: over midnight, and past bad ones.
+"""
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+
+from runbook_lib.core.errors import IntegrityError
+
+DAY_S = 86_400.0
+DISORDER_S = 60.0
+"""Several writers of one log may mix up their lines by that much; they are put in order."""
+GAP_S = 600.0
+
+ASTRAY = "rows whose time stands alone (before and after it the clock reads otherwise)"
+
+Floats = npt.NDArray[np.float64]
+
+
+class WallClock:
+    """
+    Unwraps one file's times, a block at a time; `left_out` and `notes` say what was not straight.
+
+    A time that goes back is one of four: midnight; lines mixed up by seconds; one stray time among
+    good ones, which is left out; or another run on a later day, when every container is new.
+    Anything else is refused: to guess would move measurements in time.
+    """
+
+    def __init__(self, source: str, left_out: Counter[str]) -> None:
+        self.source = source
+        self.left_out = left_out
+        self.notes: list[str] = []
+        self._last = np.nan  # seconds since the first midnight, of the last good sample
+        self._seen: set[int] = set()
+
+    def unwrap(self, clock_s: Floats, who: npt.NDArray[np.int32], *, end: bool) -> Floats:
+        """
+        Seconds since the midnight before the first row, NaN for a row to leave out.
+
+        The answer is shorter than the block unless it is the `end`: the last sample's rows are
+        judged with what comes after them, so hand them in again with the next block.
+        """
+        if not len(clock_s):
+            return clock_s
+        starts = np.flatnonzero(np.r_[True, clock_s[1:] != clock_s[:-1]])
+        lengths = np.diff(np.r_[starts, len(clock_s)])
+        ready = len(starts) if end else len(starts) - 1
+        samples = clock_s[starts]
+        good = ~self._astray(samples)[:ready]
+        if not good.all():
+            self.left_out[ASTRAY] += int(lengths[:ready][~good].sum())
+        times = np.full(ready, np.nan)
+        if good.any():
+            times[good] = self._lay_out(samples[:ready][good], starts[:ready][good], who)
+            self._last = float(times[good][-1])
+        rows = np.repeat(times, lengths[:ready])
+        self._seen.update(np.unique(who[: len(rows)]).tolist())
+        return rows
+
+    def _astray(self, samples: Floats) -> npt.NDArray[np.bool_]:
+        """
+        Whether the clock jumps to a sample and back again, while its neighbours fit together.
+        """
+        before = np.r_[self._last % DAY_S if self._last >= 0 else np.nan, samples[:-1]]
+        after = np.r_[samples[1:], np.nan]
+        there, back = _turn(samples - before), _turn(after - samples)
+        across = _turn(after - before)
+        alone = (np.abs(there) > DISORDER_S) & (np.abs(back) > DISORDER_S) & (there * back < 0)
+        found: npt.NDArray[np.bool_] = alone & (across >= -DISORDER_S) & (across <= GAP_S)
+        return found
+
+    def _lay_out(
+        self, samples: Floats, starts: npt.NDArray[np.int64], who: npt.NDArray[np.int32]
+    ) -> Floats:
+        first = self._last if self._last >= 0 else samples[0]
+        steps = _turn(np.diff(np.r_[first % DAY_S, samples]))
+        mixed_up = int(((steps < 0) & (steps >= -DISORDER_S)).sum())
+        if mixed_up:
+            self.left_out["times that were a few seconds out of order (kept, and sorted)"] += (
+                mixed_up
+            )
+        for at in np.flatnonzero(steps < -DISORDER_S):
+            earlier = self._seen.union(who[: starts[at]].tolist())
+            later = set(who[starts[at] :].tolist())
+            was, now = (clock(s) for s in (samples[at] - steps[at], samples[at]))
+            if earlier & later:
+                raise IntegrityError(
+                    f"expected times that go on in {self.source}; they go back from {was} to {now}",
+                    evidence=f"{len(earlier & later)} containers have rows before and after it, "
+                    "so it is no other run on another day",
+                    next_step="put the rows in order, or cut the file there into two recordings",
+                )
+            self.notes.append(
+                f"{self.source} goes back from {was} to {now} with new containers: "
+                f"taken as another run, a day later"
+            )
+            steps[at] += DAY_S
+        return first + np.cumsum(steps)
+
+
+def _turn(difference: Floats) -> Floats:
+    """
+    The way from one time of day to another, the shorter way round: from -12 h to +12 h.
+    """
+    return (difference + DAY_S / 2) % DAY_S - DAY_S / 2
+
+
+def clock(seconds: float) -> str:
+    """
+    Seconds as `HH:MM:SS` of their day.
+    """
+    whole = int(seconds % DAY_S)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"

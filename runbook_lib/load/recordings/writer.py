@@ -1,0 +1,111 @@
+"""
+A recording on disk as it grows: parts, each of them whole, and one file a table in the end.
+
+A reader takes a folder of parts for the table, so whoever kills us loses the last seconds only.
+"""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from runbook_lib.load.recordings.schema import SCHEMAS
+
+FLUSH_S = 5.0
+_ROWS_IN_A_GROUP = 250_000
+
+
+class RecordingWriter:
+    """
+    Takes rows from many threads and writes them down every few seconds.
+    """
+
+    def __init__(self, folder: Path, flush_s: float = FLUSH_S) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._flush_s = flush_s
+        self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in SCHEMAS}
+        self._written = dict.fromkeys(SCHEMAS, 0)
+        self._lock = threading.Lock()
+        self._flushed = time.monotonic()
+
+    def add(self, table: str, row: tuple[Any, ...]) -> None:
+        """
+        Take a row, its values in the order of the table's columns.
+        """
+        with self._lock:
+            self._rows[table].append(row)
+            if time.monotonic() - self._flushed > self._flush_s:
+                self._flush()
+
+    def describe(self, experiment: dict[str, Any]) -> None:
+        """
+        Write `experiment.json`, whole or not at all.
+        """
+        partial = self.folder / ".experiment.json.partial"
+        partial.write_text(json.dumps(experiment, indent=1), encoding="utf-8")
+        partial.rename(self.folder / "experiment.json")
+
+    def close(self) -> None:
+        """
+        Write what is left, and join the parts of each table.
+        """
+        with self._lock:
+            self._flush()
+        for table in SCHEMAS:
+            _join_parts(self.folder, table)
+
+    def _flush(self) -> None:
+        for table, rows in self._rows.items():
+            if not rows:
+                continue
+            columns = [list(column) for column in zip(*rows, strict=True)]
+            arrays = [
+                pa.array(column, kind)
+                for column, kind in zip(columns, SCHEMAS[table].types, strict=True)
+            ]
+            parts = self.folder / f"{table}.parquet"
+            parts.mkdir(exist_ok=True)
+            name = f"part-{self._written[table]:06}.parquet"
+            partial = parts / f".{name}.partial"  # a dot: readers of the folder leave it out
+            pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMAS[table]), partial)
+            partial.rename(parts / name)
+            self._written[table] += 1
+            rows.clear()
+        self._flushed = time.monotonic()
+
+
+def _join_parts(folder: Path, table: str) -> None:
+    """
+    Put one file in the place of a table's folder of parts; nothing where there is none.
+    """
+    target = folder / f"{table}.parquet"
+    if not target.is_dir():
+        return
+    partial, parts = folder / f".{target.name}.partial", folder / f".{table}.parts"
+    with pq.ParquetWriter(partial, SCHEMAS[table]) as writer:
+        for group in _groups(sorted(target.glob("part-*.parquet"))):
+            writer.write_table(group)
+    target.rename(parts)
+    partial.rename(target)
+    shutil.rmtree(parts)
+
+
+def _groups(parts: list[Path]) -> Iterator[pa.Table]:
+    """
+    The parts in order, as few row groups: a reader's time is in the number of groups.
+    """
+    waiting: list[pa.Table] = []
+    for part in parts:
+        waiting.append(pq.read_table(part))
+        if sum(len(table) for table in waiting) >= _ROWS_IN_A_GROUP:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()

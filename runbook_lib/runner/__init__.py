@@ -1,0 +1,3 @@
+"""
+Run the notebooks headless with papermill, from a parameter file to a report.
+"""

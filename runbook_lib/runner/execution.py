@@ -1,0 +1,164 @@
+"""
+One notebook under papermill: bounded in time, interruptible, its failure told in three parts.
+"""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import papermill
+from nbformat import NotebookNode
+
+from runbook_lib.core.checks import SUMMARY_MIME
+from runbook_lib.notebook.templates import heading_above
+from runbook_lib.runner.interrupts import Stopper
+from runbook_lib.runner.kernels import Kernel
+from runbook_lib.runner.record import FAILED, INTERRUPTED, PASSED
+
+START_TIMEOUT_S = 120
+"""For a kernel to start and import; slow machines need 15 s."""
+
+IOPUB_TIMEOUT_S = 60
+"""For the last output after a cell's end; nbclient's 4 s fail on a busy machine."""
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """
+    How one notebook went; `cell` is the heading of the cell that failed, `error` its message.
+    """
+
+    verdict: str
+    seconds: float
+    cell: str = ""
+    error: str = ""
+    ledger: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Position:
+    """
+    Where papermill is in a notebook; papermill calls the methods.
+    """
+
+    on_cell: Callable[[str], None]
+    stopper: Stopper
+    cells: list[tuple[str, str]] = field(default_factory=list)
+    index: int = 0
+
+    @property
+    def heading(self) -> str:
+        return heading_above(self.cells, self.index)
+
+    def begin(self, notebook: NotebookNode) -> None:
+        self.cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
+
+    def enter(self, cell: NotebookNode, cell_index: int) -> None:
+        self.index = cell_index
+        if self.stopper.reason:
+            raise KeyboardInterrupt
+        if "injected-parameters" not in cell.metadata.tags:
+            self.on_cell(self.heading)
+
+
+def execute(
+    source: Path,
+    output: Path,
+    parameters: dict[str, Any],
+    kernel: Kernel,
+    stopper: Stopper,
+    *,
+    on_cell: Callable[[str], None],
+) -> Execution:
+    """
+    Execute a template into `output`, which is saved whatever happens.
+
+    Parameters
+    ----------
+    on_cell
+        Called with the heading above each code cell, just before it runs.
+    """
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it logs, we raise
+    position = _Position(on_cell, stopper)
+    started = time.monotonic()
+    error = ""
+    try:
+        notebook = papermill.execute_notebook(
+            source,
+            output,
+            parameters=parameters,
+            km=kernel.manager,
+            start_timeout=START_TIMEOUT_S,
+            iopub_timeout=IOPUB_TIMEOUT_S,
+            progress_bar=False,
+            on_notebook_start=position.begin,
+            on_cell_execute=position.enter,
+        )
+        error = _unfinished(notebook)
+    except papermill.PapermillExecutionError as failure:
+        position.index = failure.cell_index
+        error = _message(failure)
+    except (RuntimeError, TimeoutError, KeyboardInterrupt) as failure:  # the kernel is gone or mute
+        error = f"{type(failure).__name__}: {failure}" if str(failure) else "between two cells"
+        _write_down(output, position.index, error)
+    finally:
+        stopper.forget()
+    seconds = time.monotonic() - started
+    if not error:
+        return Execution(PASSED, seconds, ledger=_find_ledger(notebook))
+    if stopper.reason:
+        error = "\n".join([stopper.reason, *error.splitlines()[1:]])
+    verdict = INTERRUPTED if stopper.reason == INTERRUPTED else FAILED
+    return Execution(verdict, seconds, position.heading, error, kernel.ledger())
+
+
+def _write_down(output: Path, index: int, error: str) -> None:
+    """
+    Papermill saves what there is, but a kernel that is gone leaves no word of why.
+    """
+    notebook = json.loads(output.read_text(encoding="utf-8"))
+    name, _, value = error.partition(": ")
+    cell = next(c for c in notebook["cells"][index:] if c["cell_type"] == "code")
+    cell["outputs"].append(
+        {"output_type": "error", "ename": name, "evalue": value, "traceback": [error]}
+    )
+    output.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _message(failure: papermill.PapermillExecutionError) -> str:
+    """
+    A RunbookError speaks for itself; another error needs the lines where it arose.
+    """
+    message = f"{failure.ename}: {_ANSI.sub('', failure.evalue)}"
+    trace = _ANSI.sub("", "\n".join(failure.traceback))
+    arrows = [line.strip() for line in trace.splitlines() if re.match(r"\s*-+> \d", line)]
+    return "\n".join([message, *dict.fromkeys([*arrows[:1], *arrows[-1:]])])
+
+
+def _unfinished(notebook: NotebookNode) -> str:
+    """
+    Papermill takes `exit()` in a cell for success and skips the rest; we do not.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return f"{output.ename}: the notebook was left before its end"
+    return ""
+
+
+def _find_ledger(notebook: NotebookNode) -> dict[str, Any]:
+    """
+    What a notebook's summary kept: changes, checks, calls; empty where it has no summary.
+    """
+    found: dict[str, Any] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            found = dict(output.get("data", {}).get(SUMMARY_MIME, found))
+    return found

@@ -1,0 +1,176 @@
+"""
+The runbook without a person: notebooks in order, one after the other, to a report.
+"""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.core.errors import StepFailedError
+from runbook_lib.core.project import FOLDER_VARIABLE, new_folder
+from runbook_lib.notebook import parameters
+from runbook_lib.notebook.templates import Notebook, find_notebooks, select_notebooks
+from runbook_lib.notebook.values import load, read_arguments, take_notebooks
+from runbook_lib.runner.interrupts import interruptible
+from runbook_lib.runner.kernels import kernels
+from runbook_lib.runner.record import (
+    INTERRUPTED,
+    PASSED,
+    Page,
+    Run,
+    get_unfinished,
+    lock,
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    What a run is asked for.
+
+    Parameters
+    ----------
+    only, first, last
+        Numbers or names of notebooks; none of them: what the file says under `notebooks`,
+        else the family 00 to 09.
+    given
+        `name=value` texts that go before the file.
+    timeout_s
+        For each notebook; a kernel that is not done by then is interrupted, then killed.
+    command
+        How this program is called here, for the line that resumes.
+    """
+
+    parameters_file: Path
+    only: tuple[str, ...] = ()
+    first: str = ""
+    last: str = ""
+    given: tuple[str, ...] = ()
+    resume: bool = False
+    timeout_s: float = 1800.0
+    notebooks: Path = Path("notebooks")
+    runs: Path = Path("runs")
+    command: str = "runbook"
+
+
+def run(request: Request) -> Run:
+    """
+    Run the notebooks; the first failure ends the run.
+
+    Raises
+    ------
+    ParameterError
+        Before anything runs, naming every parameter that is not right.
+    ConflictError
+        Where another run works on the same cluster.
+    StepFailedError
+        Naming notebook, cell, error, and the command that resumes; the report is written.
+    KeyboardInterrupt
+        With the same words, after SIGINT or SIGTERM.
+    """
+    plan = _plan(request)
+    cluster = str(plan.values.get("cluster", "run"))
+    with lock(request.runs, cluster), interruptible() as at_work, kernels() as pool:
+        record = Run(
+            folder=new_folder(request.runs),
+            parameters_file=str(request.parameters_file),
+            given=plan.given,
+            parameters=plan.values,
+            pages=[Page(notebook.name, notebook.title) for notebook in plan.notebooks],
+        )
+        print(f"{record.folder} · {record.parameters_file}", flush=True)
+        record.write()
+        pool.environment[FOLDER_VARIABLE] = str(record.folder.resolve())
+        pool.warm_up(plan.notebooks[0])
+        # Imported here: papermill takes seconds, in which the first kernel starts as well.
+        from runbook_lib.runner.sequence import take_turns  # noqa: PLC0415 - see above
+
+        take_turns(record, plan.notebooks, pool, at_work, request.timeout_s)
+    _close(record, request)
+    return record
+
+
+def prepare(request: Request) -> Path:
+    """
+    Copy all notebooks with their values set, for a person to work through; the folder's path.
+
+    Raises
+    ------
+    ParameterError
+        As for `run`.
+    """
+    plan = _plan(request)
+    import papermill  # noqa: PLC0415 - takes seconds: not before the parameters are right
+
+    folder = new_folder(request.runs, "-walkthrough")
+    for notebook in plan.everything:
+        papermill.execute_notebook(
+            notebook.path,
+            folder / notebook.path.name,
+            parameters=parameters.own(notebook, plan.values),
+            prepare_only=True,
+        )
+    return folder
+
+
+@dataclass(frozen=True)
+class _Plan:
+    everything: list[Notebook]
+    notebooks: list[Notebook]
+    given: list[str]
+    values: dict[str, Any]
+
+
+def _plan(request: Request) -> _Plan:
+    everything = find_notebooks(request.notebooks)
+    only, given = list(request.only), list(request.given)
+    if request.resume:
+        only, earlier = get_unfinished(request.runs, request.parameters_file)
+        given = [*earlier, *given]
+    settings = load(request.parameters_file)
+    chosen = select_notebooks(
+        everything,
+        only=only,
+        first=request.first,
+        last=request.last,
+        usual=take_notebooks(settings),
+    )
+    declared = parameters.declared(everything)
+    settings |= read_arguments(given, declared)
+    values = parameters.resolve(settings, declared, parameters.declared(chosen))
+    return _Plan(everything, chosen, given, values)
+
+
+def _close(record: Run, request: Request) -> None:
+    print()
+    for page in record.pages:
+        print(f"{page.name:<28} {page.tally}")
+    print(f"{'total':<28} {record.verdict}, {record.seconds:.1f} s")
+    print(f"report: {record.folder / 'report.html'}", flush=True)
+    for note in (note for page in record.pages for note in page.notes):
+        print(f"\n{note['what']}:\n  {note['text']}", flush=True)
+    if record.verdict == PASSED:
+        return
+    page = next((p for p in record.pages if p.verdict != PASSED), record.pages[-1])
+    where = f"{page.name}, under “{page.cell}”" if page.cell else page.name
+    message = StepFailedError(
+        f"the run {'was ' * (record.verdict == INTERRUPTED)}{record.verdict} in {where}",
+        evidence=page.error,
+        next_step=_resume(request, page.name),
+    )
+    if record.verdict == INTERRUPTED:
+        raise KeyboardInterrupt(str(message))
+    raise message
+
+
+def _resume(request: Request, name: str) -> str:
+    words = [*request.command.split(), "run", str(request.parameters_file)]
+    if request.only or request.resume:
+        words += ["--resume"]
+    else:
+        words += ["--from", name[:2]]
+        words += ["--to", request.last] if request.last else []
+        for text in request.given:
+            words += ["-p", text]
+    return shlex.join(words)

@@ -1,0 +1,154 @@
+"""
+What a run leaves in `runs/`: its folder, its record as run.json, and the lock while it lasts.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.core.errors import ConflictError, NotFoundError
+from runbook_lib.core.project import writable
+
+PASSED, FAILED, INTERRUPTED, RUNNING = "passed", "failed", "interrupted", "running"
+"""The verdicts of a notebook, and of a run."""
+
+_VERSIONS = ("geo-diff-runbook", "papermill", "boto3", "fabric", "docker", "moto")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _VERSIONS:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass
+class Page:
+    """
+    One notebook of a run; its verdict is "" until it has run. `started` is seconds since the epoch.
+    """
+
+    name: str
+    title: str
+    verdict: str = ""
+    seconds: float = 0.0
+    cell: str = ""
+    error: str = ""
+    changes: list[dict[str, str]] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    calls: dict[str, int] = field(default_factory=dict)
+    notes: list[dict[str, str]] = field(default_factory=list)
+    started: float = 0.0
+
+    @property
+    def tally(self) -> str:
+        """
+        One line: what it changed and checked, and how long it took.
+        """
+        if not self.verdict:
+            return "not run"
+        count = len(self.changes)
+        changed = f"{count} change{'s' * (count > 1)}" if count else "no changes"
+        passed = sum(check["passed"] for check in self.checks)
+        checked = f"{passed} of {len(self.checks)} checks passed"
+        verdict = [self.verdict] if self.verdict != PASSED else []
+        return ", ".join([*verdict, changed, checked, f"{self.seconds:.1f} s"])
+
+
+@dataclass
+class Run:
+    """
+    The record of a run, written again after each notebook: a killed run leaves it too.
+    """
+
+    folder: Path
+    parameters_file: str
+    given: list[str]
+    parameters: dict[str, Any]
+    pages: list[Page]
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    seconds: float = 0.0
+    verdict: str = RUNNING
+    versions: dict[str, str] = field(default_factory=_versions)
+    _began: float = field(default_factory=time.monotonic, repr=False)
+
+    def write(self) -> None:
+        """
+        Write run.json, whole or not at all.
+        """
+        self.seconds = time.monotonic() - self._began
+        partial = self.folder / "run.json.partial"
+        record = asdict(self) | {"folder": self.folder.name}
+        del record["_began"]
+        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+        partial.rename(self.folder / "run.json")
+
+
+@contextmanager
+def lock(runs: Path, cluster: str) -> Iterator[None]:
+    """
+    Let one run at a time work on a cluster.
+
+    The lock is the kernel's (flock), so a run that was killed leaves none; the text in the file
+    only says who holds it.
+
+    Raises
+    ------
+    ConflictError
+        Naming the process that holds it.
+    AccessError
+        Where `runs` cannot be written.
+    """
+    with writable(runs):
+        runs.mkdir(parents=True, exist_ok=True)
+        opened = (runs / f".{cluster}.lock").open("a+", encoding="utf-8")
+    with opened as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise ConflictError(
+                f"expected no other run on the cluster {cluster}; there is one",
+                evidence=file.read(),
+                next_step="wait for it, or stop it with  kill <pid>",
+            ) from error
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def get_unfinished(runs: Path, parameters_file: Path) -> tuple[list[str], list[str]]:
+    """
+    What the last run of these parameters left to do: its remaining notebooks, and its `-p`.
+
+    Raises
+    ------
+    NotFoundError
+        Where there is no such run, or it had come to its end.
+    """
+    for record in sorted(runs.glob("*/run.json"), reverse=True):
+        run = json.loads(record.read_text(encoding="utf-8"))
+        if run["parameters_file"] != str(parameters_file):
+            continue
+        left = [page["name"] for page in run["pages"] if page["verdict"] != PASSED]
+        if left:
+            return left, list(run["given"])
+        break
+    raise NotFoundError(
+        f"expected an unfinished run of {parameters_file} in {runs}; there is none",
+        next_step=f"begin one:  runbook run {parameters_file}",
+    )

@@ -1,0 +1,126 @@
+"""
+One page for a person: what a run did, checked and called, with every executed notebook in it.
+
+The page stands alone: nothing is fetched, so it can be mailed, or kept as a build's artefact.
+"""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+from nbconvert import HTMLExporter
+from papermill.iorw import load_notebook_node
+from traitlets.config import Config
+
+from runbook_lib.runner.record import Run
+
+_HERE = Path(__file__).parent
+
+_FOLDED = """{%- extends 'basic/index.html.j2' -%}
+{%- block input_group -%}
+<details class="code"><summary>code</summary>{{ super() }}</details>
+{%- endblock -%}"""
+
+_PICTURES_FIRST = ["image/svg+xml", "image/png", "text/html", "text/markdown", "text/plain"]
+
+_NEEDS = {
+    "ec2:RunInstances": ["ec2:RunInstances", "ec2:CreateTags"],
+    "ec2:CreateSecurityGroup": ["ec2:CreateSecurityGroup", "ec2:CreateTags"],
+    "ec2:ImportKeyPair": ["ec2:ImportKeyPair", "ec2:CreateTags"],
+    "s3:ListObjectsV2": ["s3:ListBucket"],
+    "s3:HeadObject": ["s3:GetObject"],
+    "sts:GetCallerIdentity": [],
+}
+"""Where an operation's name is not the IAM action, or tag-on-create needs a second one.
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/"""
+
+
+def notebook_body(path: Path) -> str:
+    """
+    An executed notebook as HTML: code folded, outputs and pictures open, links into this page.
+    """
+    notebook = load_notebook_node(str(path))
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":  # a drawing would need a script; JupyterLab has it
+            cell.source = re.sub(r"```mermaid\n.*?```", "", cell.source, flags=re.DOTALL)
+    config = Config({"NbConvertBase": {"display_data_priority": _PICTURES_FIRST}})
+    make: Any = HTMLExporter  # nbconvert does not type its constructor
+    exporter = make(config=config, template_name="basic", raw_template=_FOLDED)
+    exporter.log.setLevel("ERROR")  # it warns of tables and charts that have no alternative text
+    body, _ = exporter.from_notebook_node(notebook)
+    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
+    return re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="#\1"', body)
+
+
+def actions(calls: dict[str, int]) -> list[str]:
+    """
+    The IAM actions that API calls need.
+    """
+    return sorted({action for call in calls for action in _NEEDS.get(call, [call])})
+
+
+def policy(calls: dict[str, int]) -> str:
+    """
+    An IAM policy that allows these calls and no others.
+    """
+    statement = {"Effect": "Allow", "Action": actions(calls), "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
+
+
+def write(run: Run, bodies: dict[str, str]) -> Path:
+    """
+    Write report.html into the folder of the run; `bodies` are the notebooks by name.
+    """
+    calls: Counter[str] = Counter()
+    for page in run.pages:
+        calls.update(page.calls)
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    path = run.folder / "report.html"
+    path.write_text(
+        environment.get_template("report.html.j2").render(
+            run=run,
+            bodies={name: _linked(body, bodies) for name, body in bodies.items()},
+            calls=sorted(calls.items()),
+            needs={call: ", ".join(_NEEDS.get(call, [call])) or "none" for call in calls},
+            policy=policy(calls),
+            highlights=_highlights(run.folder, list(bodies)),
+            style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
+    """
+    What a cell tagged `report` shows, under the heading before it; of equal headings the last.
+    """
+    found: dict[str, Markup] = {}
+    notebooks = [path for name in names if (path := folder / f"{name}.ipynb").exists()]
+    for notebook in notebooks:
+        heading = ""
+        for cell in load_notebook_node(str(notebook)).cells:
+            if cell.cell_type == "markdown" and cell.source.startswith("## "):
+                heading = cell.source.splitlines()[0].removeprefix("## ")
+            elif "report" in cell.metadata.get("tags", []):
+                shown = [output.get("data", {}).get("text/html", "") for output in cell.outputs]
+                found[heading] = Markup("".join(shown))  # noqa: S704 - tables escape their cells
+    return found
+
+
+def _linked(body: str, bodies: dict[str, str]) -> Markup:
+    """
+    Keep the links to notebooks that are in this report; of the others, keep the words.
+    """
+
+    def link(match: re.Match[str]) -> str:
+        return match[0] if match[1] in bodies else match[2]
+
+    linked = re.sub(r'<a href="#(\d\d_\w+)">(.*?)</a>', link, body)
+    return Markup(linked)  # noqa: S704 - nbconvert escaped it

@@ -1,0 +1,215 @@
+"""
+A Compose v3 stack file: read, what it needs, and rendered for one deployment.
+
+Any stack file deploys, as with the guide's `set_up_stack.sh <file> <name>`; two conventions serve
+those that build: a service with `build` gets the image that was built from its sources, and a
+service labelled `runbook.replicas: live` keeps the replicas that an autoscaler gave it.
+
+Other files can be laid over it, each a difference only; every service then carries their names in
+the label `runbook.overlays`, so that the Swarm itself knows with what it was deployed.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from runbook_lib.core.errors import NotFoundError, ParameterError
+from runbook_lib.core.project import PROJECT
+from runbook_lib.stacks.merge_patch import merged
+
+"""Stack files are named relative to the project, wherever the notebook runs."""
+
+LIVE_REPLICAS = {"runbook.replicas": "live"}
+OVERLAYS = "runbook.overlays"
+_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::?[-?][^}]*)?\}")
+
+
+@dataclass(frozen=True)
+class Build:
+    """
+    An image to build: its name, its folder, and the tag that its sources give it.
+    """
+
+    name: str
+    context: Path
+    dockerfile: str
+    tag: str
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """
+    A stack file as read; `content` is the parsed YAML with the overlays laid over it.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    overlays: tuple[str, ...] = ()
+
+    @property
+    def services(self) -> dict[str, Any]:
+        """
+        The services by name.
+        """
+        return dict(self.content.get("services") or {})
+
+    @property
+    def variables(self) -> set[str]:
+        """
+        The names of the variables that the file interpolates.
+        """
+        return set(_VARIABLE.findall(self.path.read_text()))
+
+    @property
+    def external_secrets(self) -> list[str]:
+        """
+        The Docker secrets that must exist before the stack is deployed.
+        """
+        secrets = self.content.get("secrets") or {}
+        return [
+            str((spec or {}).get("name", name))
+            for name, spec in secrets.items()
+            if (spec or {}).get("external")
+        ]
+
+
+def read(path: str | Path, overlays: Sequence[str] = ()) -> StackFile:
+    """
+    Read a stack file, and lay others over it, in their order (see `merge_patch`).
+
+    Relative paths in an overlay begin at the folder of the stack file, as with Compose.
+
+    Raises
+    ------
+    NotFoundError, ParameterError
+        Where there is no such file, or it has no services.
+    """
+    file = PROJECT / path
+    content = _load(file)
+    for overlay in overlays:
+        content = merged(content, _load(PROJECT / overlay))
+    return StackFile(file, content, tuple(overlays))
+
+
+def _load(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise NotFoundError(
+            f"expected a stack file at {file}; there is none",
+            next_step="set stack_file to a Compose v3 file, relative to the project",
+        )
+    try:
+        content = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise ParameterError(f"expected YAML in {file}", evidence=str(error)) from error
+    if not isinstance(content, dict) or not content.get("services"):
+        raise ParameterError(
+            f"expected a Compose v3 file with services in {file}",
+            next_step="see stacks/geo-diff/work.yml",
+        )
+    return content
+
+
+def builds(stack: StackFile) -> dict[str, Build]:
+    """
+    What must be built, by image name; services that share an image share its build.
+    """
+    found: dict[str, Build] = {}
+    for service, spec in stack.services.items():
+        if not spec.get("build"):
+            continue
+        build = spec["build"] if isinstance(spec["build"], dict) else {"context": spec["build"]}
+        context = (stack.path.parent / build["context"]).resolve()
+        dockerfile = build.get("dockerfile", "Dockerfile")
+        if not (context / dockerfile).is_file():
+            raise NotFoundError(
+                f"service {service!r} of {stack.path} builds from {context}; "
+                f"there is no {dockerfile}",
+                next_step="correct `build` in the stack file",
+            )
+        name = str(spec.get("image", service)).split(":")[0]
+        found[name] = Build(name, context, dockerfile, sources_hash(context))
+    return found
+
+
+def service_table(stack: StackFile) -> pd.DataFrame:
+    """
+    One row a service as the file has it; columns: service, image, built, replicas, placement.
+    """
+    rows = []
+    for name, spec in stack.services.items():
+        deploy = spec.get("deploy", {})
+        rows.append(
+            {
+                "service": name,
+                "image": spec.get("image", name),
+                "built": "here" if spec.get("build") else "pulled",
+                "replicas": deploy.get("mode", deploy.get("replicas", 1)),
+                "placement": ", ".join(deploy.get("placement", {}).get("constraints", [])),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def sources_hash(folder: Path) -> str:
+    """
+    Twelve hex digits over the names, modes and bytes of all files of a folder.
+    """
+    digest = hashlib.sha256()
+    for file in source_files(folder):
+        digest.update(f"{file.relative_to(folder)}\0{file.stat().st_mode & 0o111}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def source_files(folder: Path) -> list[Path]:
+    """
+    The files of a build context, sorted; the caches of Python and its tools are no sources.
+    """
+    caches = {"__pycache__", ".mypy_cache", ".ruff_cache"}
+    return sorted(p for p in folder.rglob("*") if p.is_file() and caches.isdisjoint(p.parts))
+
+
+def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, int]) -> str:
+    """
+    The YAML to deploy.
+
+    Parameters
+    ----------
+    images
+        The reference to run for each built image name, for example
+        `{"geo-diff": "172.31.0.4:5001/geo-diff:0a1b2c3d4e5f"}`.
+    replicas
+        The running replicas of services whose label says `runbook.replicas: live`.
+    """
+    services = {}
+    for name, spec in stack.services.items():
+        rendered = {key: value for key, value in spec.items() if key != "build"}
+        if spec.get("build"):
+            rendered["image"] = images[str(spec.get("image", name)).split(":")[0]]
+        deploy = dict(spec.get("deploy", {}))
+        if name in replicas:
+            deploy["replicas"] = replicas[name]
+        if stack.overlays:
+            deploy["labels"] = {**_labels(spec), OVERLAYS: ",".join(stack.overlays)}
+        services[name] = {**rendered, "deploy": deploy} if deploy else rendered
+    return yaml.safe_dump({**stack.content, "services": services}, sort_keys=False)
+
+
+def keeps_replicas(spec: Mapping[str, Any]) -> bool:
+    """
+    Whether a service's replicas belong to an autoscaler and survive a deployment.
+    """
+    return LIVE_REPLICAS.items() <= {k: str(v) for k, v in _labels(spec).items()}.items()
+
+
+def _labels(spec: Mapping[str, Any]) -> dict[str, Any]:
+    labels = spec.get("deploy", {}).get("labels") or {}
+    if isinstance(labels, list):
+        return dict(label.split("=", 1) for label in labels)
+    return dict(labels)

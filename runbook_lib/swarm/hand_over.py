@@ -1,0 +1,155 @@
+"""
+A manager that is shut down hands the lead over first, and is made a manager again when it is back.
+
+Docker's Raft waits for 10 to 19 ticks of a second without a leader before it elects another one,
+and neither flag nor file nor API of the engine changes that. A leader that is demoted hands over
+at once. So a unit of systemd demotes it before its engine stops: the two that are left go on
+as they would have, without the wait. A leader that vanishes without a word is waited for.
+Source: https://github.com/moby/swarmkit/issues/1622
+"""
+
+from collections.abc import Mapping
+
+import fabric
+
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.parallel import for_each
+from runbook_lib.hosts.files import HostFile, ensure_files
+from runbook_lib.hosts.ssh import run
+
+LABEL = "handed-over"
+_UNIT = "swarm-hand-over"
+_PROGRAM = f"/usr/local/sbin/{_UNIT}"
+
+SCRIPT = f"""#!/bin/bash
+# keep: look all the time; once: make those managers again that gave the lead away, and are back;
+# go: give it away
+set -u
+
+leads() {{
+  [ "$(timeout 5 docker node inspect self --format '{{{{.ManagerStatus.Leader}}}}' 2>&1)" = true ]
+}}
+
+# the Swarm may have written the node since the command read it
+update() {{
+  for _ in 1 2 3 4 5; do docker node update "$@" && return; done
+}}
+
+# not itself: who has just given the lead away has it for a moment longer
+once() {{
+  me=$(docker info --format '{{{{.Swarm.NodeID}}}}')
+  docker node inspect $(docker node ls --quiet) --format \\
+    '{{{{.ID}}}} {{{{.Status.State}}}} {{{{index .Spec.Labels "{LABEL}"}}}}' |
+  while read -r node state label; do
+    [ "$state $label" = "ready yes" ] && [ "$node" != "$me" ] || continue
+    update --role manager --label-rm {LABEL} "$node"
+  done
+}}
+
+go() {{
+  said=$(docker node ls --filter role=manager --format '{{{{.ManagerStatus}}}}')
+  others=$(grep -cx Reachable <<<"$said")
+  [ "$others" -ge 2 ] || return 0  # of two managers none can be spared
+  update --role worker --label-add {LABEL}=yes \\
+    "$(docker info --format '{{{{.Swarm.NodeID}}}}')"
+  for _ in $(seq 80); do  # it hears of it, and hands over
+    [ "$(docker info --format '{{{{.Swarm.ControlAvailable}}}}')" = true ] || break
+    sleep 0.1
+  done
+}}
+
+case "$1" in
+  keep) while sleep 5; do "$0" once; done ;;
+  *) leads && "$1" ;;
+esac
+exit 0
+"""
+
+_SERVICE = f"""[Unit]
+Description=Hand the lead of the Swarm over before this manager's engine stops
+After=docker.service network-online.target
+PartOf=docker.service
+
+[Service]
+ExecStart={_PROGRAM} keep
+ExecStop=-{_PROGRAM} go
+TimeoutStopSec=15
+Restart=always
+
+[Install]
+WantedBy=docker.service
+"""
+
+_FILES = [
+    HostFile(_PROGRAM, SCRIPT, mode="0755"),
+    HostFile(f"/etc/systemd/system/{_UNIT}.service", _SERVICE),
+]
+
+# never restarted: to stop it is to hand over, and it runs what the program says now
+_START = f"""
+systemctl -q is-active {_UNIT} && systemctl -q is-enabled {_UNIT} && [ {{written}} = 0 ] && exit
+systemctl daemon-reload
+systemctl enable {_UNIT}.service >/dev/null 2>&1
+systemctl start {_UNIT}.service
+echo started
+"""
+
+# stopping the unit would hand over: its program goes first
+_REMOVE = f"""
+if [ -e {_PROGRAM} ]; then rm {_PROGRAM}; echo {_PROGRAM}; fi
+systemctl disable --now {_UNIT}.service >/dev/null 2>&1 || true
+if [ -e {_FILES[1].path} ]; then rm {_FILES[1].path}; echo {_FILES[1].path}; fi
+systemctl daemon-reload
+systemctl reset-failed {_UNIT}.service >/dev/null 2>&1 || true
+"""
+
+
+def ensure_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
+    """
+    Let each of these managers hand the lead over before it is shut down.
+    """
+    changes = Changes()
+
+    def one(item: tuple[str, fabric.Connection]) -> None:
+        role, connection = item
+        written = ensure_files(connection, _FILES)
+        for path in written:
+            changes.add("file", role, f"{path} written")
+        if run(connection, _START.format(written=len(written)), sudo=True).strip():
+            changes.add("hand-over", role, "starts with the engine")
+
+    for_each("Hand-over installed", {r: (r, c) for r, c in connections.items()}, one)
+    return changes
+
+
+def remove_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
+    """
+    Take it away again; nothing is handed over meanwhile.
+    """
+    changes = Changes()
+
+    def one(item: tuple[str, fabric.Connection]) -> None:
+        role, connection = item
+        if removed := run(connection, _REMOVE, sudo=True).split():
+            changes.add("hand-over", role, f"{', '.join(removed)} removed")
+
+    for_each("Hand-over removed", {r: (r, c) for r, c in connections.items()}, one)
+    return changes
+
+
+def find_active(connections: Mapping[str, fabric.Connection]) -> list[str]:
+    """
+    The managers on which it waits for the engine to stop, now and after the next boot.
+    """
+    look = f"systemctl -q is-active {_UNIT} && systemctl -q is-enabled {_UNIT} && echo yes || true"
+    found = for_each("Hand-over looked for", dict(connections), lambda c: run(c, look, sudo=True))
+    return sorted(role for role, said in found.items() if said.strip())
+
+
+def find_left(connections: Mapping[str, fabric.Connection]) -> list[str]:
+    """
+    What there is of it, as `role: path`.
+    """
+    look = f"ls -d {' '.join(file.path for file in _FILES)} 2>/dev/null || true"
+    found = for_each("Hand-over looked for", dict(connections), lambda c: run(c, look, sudo=True))
+    return [f"{role}: {path}" for role, paths in found.items() for path in paths.split()]

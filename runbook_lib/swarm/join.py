@@ -1,0 +1,40 @@
+"""
+An engine that joins a Swarm, however long that takes.
+
+The engine answers after twenty seconds, ready or not; one whose instance has just booted, or whose
+machine is busy, joins a moment later.
+"""
+
+import docker
+from docker.errors import APIError
+
+from runbook_lib.core.wait import Pending, wait_for
+
+PORT = 2377
+_GOES_ON = "continue in the background"
+
+
+def join(
+    engine: docker.DockerClient,
+    *,
+    manager_ip: str,
+    token: str,
+    advertise_ip: str,
+    timeout_s: float = 90,
+) -> None:
+    """
+    Join by way of one of its managers; the token says as what.
+    """
+    try:
+        engine.swarm.join(
+            remote_addrs=[f"{manager_ip}:{PORT}"], join_token=token, advertise_addr=advertise_ip
+        )
+    except APIError as error:
+        if _GOES_ON not in str(error.explanation):
+            raise
+
+    def probe() -> bool | Pending:
+        state = str(engine.info()["Swarm"]["LocalNodeState"])
+        return state == "active" or Pending(f"it is {state}")
+
+    wait_for(f"{advertise_ip} joins the Swarm", probe, timeout_s=timeout_s)

@@ -1,0 +1,220 @@
+"""
+The Swarm's managers: one more, one less, the quorum counted before each change.
+
+Source: section "Configurando el Swarm" of the guide, where `admin-web` joins as a manager.
+"""
+
+from collections.abc import Callable, Mapping
+
+import docker
+from docker.errors import APIError
+from docker.models.nodes import Node
+
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.swarm.join import join
+from runbook_lib.swarm.membership import Clients, address, find_manager, is_member, node_id
+from runbook_lib.swarm.node_specs import change_spec
+from runbook_lib.swarm.quorum import Quorum, check_quorum_after
+
+
+def count_managers(manager: docker.DockerClient) -> Quorum:
+    """
+    Count the managers, and those that do not answer.
+    """
+    nodes = manager.nodes.list(filters={"role": "manager"})
+    return Quorum(len(nodes), sum(not _answers(node) for node in nodes))
+
+
+def ensure_manager(
+    clients: Clients,
+    instances: Mapping[str, Instance],
+    role: str,
+    *,
+    manager: str = "manager",
+    timeout_s: float = 90,
+) -> Changes:
+    """
+    Let the engine of `role` join as a manager, or promote it where it is a worker.
+
+    Raises
+    ------
+    ConflictError
+        Where it belongs to another Swarm, or where no majority would be left.
+    """
+    changes = Changes()
+    leader, engine = clients[manager], clients[role]
+    if not is_member(leader, engine, role):
+        check_quorum_after(count_managers(leader), managers=1)
+        leader.swarm.reload()
+        join(
+            engine,
+            manager_ip=instances[manager].private_ip,
+            token=leader.swarm.attrs["JoinTokens"]["Manager"],
+            advertise_ip=instances[role].private_ip,
+        )
+        changes.add("node", role, "joined as a manager")
+    elif not _is_manager(node := leader.nodes.get(node_id(engine))):
+        check_quorum_after(count_managers(leader), managers=1)
+        _set_role(node, "manager")
+        changes.add("node", role, "promoted to manager")
+
+    def probe() -> bool | Pending:
+        node = leader.nodes.get(node_id(engine))
+        return _answers(node) or Pending(f"the Swarm sees no manager on {role} yet")
+
+    wait_for(
+        f"{role} answers as a manager",
+        probe,
+        timeout_s=timeout_s,
+        next_step="run 02_security_groups: managers talk to each other on 2377",
+    )
+    return changes
+
+
+def find_leader(manager: docker.DockerClient, instances: Mapping[str, Instance]) -> str:
+    """
+    The role of the manager that leads; "" where none of the instances does.
+    """
+    leading = [
+        address(node.attrs)
+        for node in manager.nodes.list(filters={"role": "manager"})
+        if node.attrs.get("ManagerStatus", {}).get("Leader")
+    ]
+    return next((role for role, i in instances.items() if i.private_ip in leading), "")
+
+
+def ensure_leader(
+    clients: Clients, instances: Mapping[str, Instance], role: str, timeout_s: float = 90
+) -> Changes:
+    """
+    Let the manager of `role` lead: who leads instead is a worker for a moment, and hands over.
+
+    The Swarm chooses whom it hands over to, so that several may have to.
+
+    Raises
+    ------
+    ConflictError
+        Where no majority would be left meanwhile.
+    """
+    changes = Changes()
+    manager = clients[role]
+
+    def probe() -> bool | Pending:
+        leading = find_leader(manager, instances)
+        if leading in (role, ""):
+            return leading == role or Pending("nobody leads yet")
+        check_quorum_after(count_managers(manager), managers=-1)
+        for node in _nodes_at(manager, instances[leading].private_ip):
+            _set_role(node, "worker")
+            _wait_until_demoted(manager, str(node.id), leading, timeout_s)
+        ensure_manager(clients, instances, leading, manager=role, timeout_s=timeout_s)
+        changes.add("node", leading, "does not lead any more")
+        return Pending(f"{leading} led")
+
+    wait_for(f"{role} leads", while_they_agree(probe), timeout_s=timeout_s)
+    return changes
+
+
+def remove_manager(
+    clients: Clients,
+    instances: Mapping[str, Instance],
+    role: str,
+    *,
+    manager: str = "manager",
+    timeout_s: float = 90,
+) -> Changes:
+    """
+    Demote the node of `role`, let it leave, and forget it; happy if it is gone already.
+
+    Demoted first: a manager that just leaves still counts, and takes the majority with it.
+
+    Raises
+    ------
+    ConflictError
+        Where no majority would be left.
+    """
+    changes = Changes()
+    leader, engine = find_manager(clients, manager), clients.get(role)
+    if leader is None or role not in instances:
+        return changes
+    for node in _nodes_at(leader, instances[role].private_ip):
+        if _is_manager(node):
+            gone = 0 if _answers(node) else -1
+            check_quorum_after(count_managers(leader), managers=-1, unreachable=gone)
+            _set_role(node, "worker")
+            changes.add("node", role, "demoted to worker")
+        _wait_until_demoted(leader, str(node.id), role, timeout_s)
+        if engine and node_id(engine) == node.id:
+            _leave(engine, role, timeout_s)
+            changes.add("node", role, "left the Swarm")
+        _forget(leader, str(node.id), role, timeout_s)
+        changes.add("node", role, "forgotten")
+    return changes
+
+
+def _answers(node: Node) -> bool:
+    return bool(node.attrs.get("ManagerStatus", {}).get("Reachability") == "reachable")
+
+
+def _is_manager(node: Node) -> bool:
+    return bool(node.attrs["Spec"]["Role"] == "manager")
+
+
+def _set_role(node: Node, role: str) -> None:
+    change_spec(node, {"Role": role})
+
+
+def _nodes_at(leader: docker.DockerClient, private_ip: str) -> list[Node]:
+    return [node for node in leader.nodes.list() if address(node.attrs) == private_ip]
+
+
+def _wait_until_demoted(
+    leader: docker.DockerClient, node_id: str, role: str, timeout_s: float
+) -> None:
+    """
+    The majority is counted anew only once the managers have agreed on it.
+    """
+
+    def probe() -> bool | Pending:
+        demoted = not leader.nodes.get(node_id).attrs.get("ManagerStatus")
+        return demoted or Pending(f"{role} still counts as a manager")
+
+    wait_for(f"{role} is a worker", while_they_agree(probe), timeout_s=timeout_s)
+
+
+def while_they_agree(probe: Callable[[], bool | Pending]) -> Callable[[], bool | Pending]:
+    """
+    A probe that waits where nobody can be asked: the lead goes from one manager to another.
+    """
+
+    def patient() -> bool | Pending:
+        try:
+            return probe()
+        except APIError as error:
+            return Pending(str(error.explanation))
+
+    return patient
+
+
+def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
+    def probe() -> bool | Pending:
+        state = engine.info()["Swarm"]
+        if state.get("ControlAvailable") or state["LocalNodeState"] != "active":
+            return Pending(f"the engine of {role} has not heard that it is a worker")
+        engine.swarm.leave()
+        return True
+
+    wait_for(f"{role} leaves", probe, timeout_s=timeout_s)
+
+
+def _forget(leader: docker.DockerClient, node_id: str, role: str, timeout_s: float) -> None:
+    def probe() -> bool | Pending:
+        node = leader.nodes.get(node_id)
+        if node.attrs["Status"]["State"] != "down":
+            return Pending(f"the manager has not noticed that {role} is gone")
+        node.remove()
+        return True
+
+    wait_for(f"{role} is forgotten", probe, timeout_s=timeout_s)

@@ -1,0 +1,255 @@
+"""
+The Swarm: initialised on the manager, joined by the others, labelled.
+
+Source: section "Configurando el Swarm" of the guide. Join tokens are asked for when needed and
+go straight from one engine to the other; they are never printed or kept.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+import pandas as pd
+
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import ConflictError, NotFoundError
+from runbook_lib.core.parallel import for_each
+from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.swarm.join import join
+from runbook_lib.swarm.node_specs import change_spec
+
+Clients = Mapping[str, docker.DockerClient]
+LATER = ("admin-web", "manager-backup")
+"""Who joins later than the rest, as a manager: in 07_web_stack and in 30_manager_backup."""
+
+
+def ensure_swarm(
+    clients: Clients, instances: Mapping[str, Instance], *, manager: str = "manager"
+) -> Changes:
+    """
+    Initialise the Swarm on `manager` and join every other client's engine as a worker.
+
+    Raises
+    ------
+    ConflictError
+        Where an engine belongs to another Swarm, or is locked.
+    """
+    changes = Changes()
+    leader = clients[manager]
+    if _state(leader, manager) == "inactive":
+        address = instances[manager].private_ip
+        leader.swarm.init(advertise_addr=address, listen_addr="0.0.0.0:2377")
+        changes.add("swarm", manager, "initialised")
+    _wait_for_leader(leader)
+    leader.swarm.reload()
+    token = leader.swarm.attrs["JoinTokens"]["Worker"]
+
+    def one(role: str) -> None:
+        if is_member(leader, clients[role], role):
+            return
+        ip = instances[role].private_ip
+        join(clients[role], manager_ip=instances[manager].private_ip, token=token, advertise_ip=ip)
+        changes.add("node", role, "joined as a worker")
+
+    for_each("Nodes joined", {r: r for r in clients if r != manager}, one)
+    _forget_dead_nodes(leader, clients, changes)
+    return changes
+
+
+def is_member(manager: docker.DockerClient, client: docker.DockerClient, role: str) -> bool:
+    """
+    Whether an engine is a node of this manager's Swarm.
+
+    Raises
+    ------
+    ConflictError
+        Where it belongs to another Swarm, or is locked.
+    """
+    if _state(client, role) == "inactive":
+        return False
+    if node_id(client) in {node.id for node in manager.nodes.list()}:
+        return True
+    raise ConflictError(
+        f"the engine of {role} is in a Swarm, but not in the one of this manager",
+        evidence=f"its node id {node_id(client)} is unknown here",
+        next_step=f"on {role}:  sudo docker swarm leave --force , then run this notebook again",
+    )
+
+
+def wait_for_nodes(manager: docker.DockerClient, clients: Clients, timeout_s: float = 60) -> None:
+    """
+    Wait until the node of every client is ready.
+    """
+    ours = {node_id(client) for client in clients.values()}
+
+    def probe() -> bool | Pending:
+        ready = {n.id for n in manager.nodes.list() if n.attrs["Status"]["State"] == "ready"}
+        count = len(ours & ready)
+        return count == len(ours) or Pending(f"{count} of {len(ours)} ready", count, len(ours))
+
+    wait_for("Nodes ready", probe, timeout_s=timeout_s)
+
+
+def ensure_label(manager: docker.DockerClient, node_id: str, name: str, value: str) -> Changes:
+    """
+    Set one label on a node; the stack's placement constraints read it.
+    """
+    changes = Changes()
+    node = manager.nodes.get(node_id)
+    labels = node.attrs["Spec"].get("Labels", {})
+    if labels.get(name) != value:
+        change_spec(node, {"Labels": {**labels, name: value}})
+        changes.add("node label", node.attrs["Description"]["Hostname"], f"{name}={value}")
+    return changes
+
+
+def node_id(client: docker.DockerClient) -> str:
+    """
+    The Swarm's id of the node that this client speaks to; "" outside any Swarm.
+    """
+    return str(client.info()["Swarm"].get("NodeID", ""))
+
+
+def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) -> pd.DataFrame:
+    """
+    One row a node; columns: role, hostname, state, availability, manager, labels, engine.
+    """
+    roles = {i.private_ip: role for role, i in instances.items()}
+    rows: list[dict[str, Any]] = [
+        {
+            "role": roles.get(address(node.attrs), "?"),
+            "hostname": node.attrs["Description"]["Hostname"],
+            "state": node.attrs["Status"]["State"],
+            "availability": node.attrs["Spec"]["Availability"],
+            "manager": node.attrs.get("ManagerStatus", {}).get("Reachability", ""),
+            "labels": ", ".join(f"{k}={v}" for k, v in node.attrs["Spec"]["Labels"].items()),
+            "engine": node.attrs["Description"]["Engine"]["EngineVersion"],
+        }
+        for node in manager.nodes.list()
+    ]
+    order = [*instances, "?"]
+    rows.sort(key=lambda row: order.index(row["role"]))
+    return pd.DataFrame(rows)
+
+
+def get_manager(clients: Clients, manager: str = "manager") -> docker.DockerClient:
+    """
+    The client of the manager, if it is one.
+
+    Raises
+    ------
+    NotFoundError, WaitTimeoutError
+        Where it does not manage a Swarm, or too few managers answer to change anything.
+    """
+    found = wait_for_manager(clients, manager)
+    if found is None:
+        raise NotFoundError(
+            f"expected {manager} to manage a Swarm; it does not", next_step="run 05_swarm"
+        )
+    _wait_for_leader(found)
+    return found
+
+
+def wait_for_manager(
+    clients: Clients, manager: str = "manager", timeout_s: float = 90
+) -> docker.DockerClient | None:
+    """
+    Like `find_manager`, for one that may have handed the lead over as it was shut down.
+
+    The others make it a manager again. None only where it has no engine, or is in no Swarm at all.
+
+    Raises
+    ------
+    WaitTimeoutError
+        Where it is in a Swarm, and does not manage it.
+    """
+    client = clients.get(manager)
+    if client is None or client.info()["Swarm"]["LocalNodeState"] == "inactive":
+        return None
+
+    def probe() -> docker.DockerClient | Pending:
+        return find_manager(clients, manager) or Pending("it is a worker of a Swarm")
+
+    return find_manager(clients, manager) or wait_for(
+        "The manager is one again",
+        probe,
+        timeout_s=timeout_s,
+        next_step="docker node ls  on another manager; there  docker node promote  makes it one",
+    )
+
+
+def find_manager(clients: Clients, manager: str = "manager") -> docker.DockerClient | None:
+    """
+    The client of the manager; None where it has no engine, or manages no Swarm.
+    """
+    client = clients.get(manager)
+    return client if client and client.info()["Swarm"].get("ControlAvailable") else None
+
+
+def remove_swarm(clients: Clients, *, manager: str = "manager") -> Changes:
+    """
+    Let every node leave, the manager last: with it, services, networks and secrets are gone.
+    """
+    changes = Changes()
+
+    def leave(role: str) -> None:
+        if clients[role].info()["Swarm"]["LocalNodeState"] != "inactive":
+            clients[role].swarm.leave(force=True)
+            changes.add("node", role, "left the Swarm")
+
+    for_each("Nodes left", {r: r for r in clients if r != manager}, leave)
+    for_each("Manager left", {r: r for r in clients if r == manager}, leave)
+    return changes
+
+
+def _state(client: docker.DockerClient, role: str) -> str:
+    swarm = client.info()["Swarm"]
+    state = str(swarm["LocalNodeState"])
+    if state not in ("inactive", "active"):
+        raise ConflictError(
+            f"expected the engine of {role} to be in no Swarm or in ours, saw state {state!r}",
+            evidence=str(swarm.get("Error", "")),
+            next_step=f"on {role}:  sudo docker swarm leave --force , then run this notebook again",
+        )
+    return state
+
+
+def _wait_for_leader(manager: docker.DockerClient, timeout_s: float = 60) -> None:
+    """
+    A manager that started a moment ago may wait for the others; without a majority, for ever.
+    """
+
+    def probe() -> bool | Pending:
+        error = manager.info()["Swarm"].get("Error", "")
+        return Pending(error) if error else True
+
+    if isinstance(probe(), Pending):
+        wait_for(
+            "The managers agree on a leader",
+            probe,
+            timeout_s=timeout_s,
+            next_step="start the managers that are missing (01_instances); if they are gone for "
+            "good, on the manager:  sudo docker swarm init --force-new-cluster",
+        )
+
+
+def _forget_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: Changes) -> None:
+    """
+    Remove the records of workers that are down and that none of our engines is.
+    """
+    ours = {node_id(client) for client in clients.values()}
+    for node in manager.nodes.list(filters={"role": "worker"}):
+        if node.id not in ours and node.attrs["Status"]["State"] == "down":
+            node.remove(force=True)
+            changes.add("node", node.attrs["Description"]["Hostname"], "forgotten: it is gone")
+
+
+def address(node: dict[str, Any]) -> str:
+    """
+    A manager reports 0.0.0.0 of itself; its address is then in the manager's status.
+    """
+    address = str(node["Status"].get("Addr", ""))
+    if address in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
+        address = node.get("ManagerStatus", {}).get("Addr", "").rsplit(":", 1)[0]
+    return address

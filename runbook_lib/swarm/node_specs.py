@@ -1,0 +1,31 @@
+"""
+A node's specification, changed while the Swarm writes about the node, too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from docker.errors import APIError
+from docker.models.nodes import Node
+
+from runbook_lib.core.wait import Pending, wait_for
+
+_STALE = "out of sequence"
+
+
+def change_spec(node: Node, changes: Mapping[str, Any], timeout_s: float = 15) -> None:
+    """
+    Change some fields; asked anew where the node was written since it was read.
+    """
+
+    def probe() -> bool | Pending:
+        try:
+            node.update({**node.attrs["Spec"], **changes})
+        except APIError as error:
+            if _STALE not in str(error.explanation):
+                raise
+            node.reload()
+            return Pending("the Swarm wrote it meanwhile")
+        return True
+
+    wait_for("The node is changed", probe, timeout_s=timeout_s)

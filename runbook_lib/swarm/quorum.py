@@ -1,0 +1,109 @@
+"""
+The arithmetic of a Swarm's managers: how many must agree, how many may fail, what that costs.
+
+Pure: the managers are counted and changed in `managers`.
+Source: https://docs.docker.com/engine/swarm/raft/
+"""
+
+from dataclasses import dataclass
+from math import comb
+
+import pandas as pd
+
+from runbook_lib.core.errors import ConflictError
+
+_HOURS_A_YEAR = 365 * 24
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """
+    How many managers there are, and how many of them do not answer.
+
+    Raft needs a majority: 1 bears 0 failures, 2 bear 0 (and double the odds of one), 3 bear 1.
+    """
+
+    managers: int
+    unreachable: int = 0
+
+    @property
+    def needed(self) -> int:
+        """
+        The majority.
+        """
+        return self.managers // 2 + 1
+
+    @property
+    def reachable(self) -> int:
+        """
+        The managers that answer.
+        """
+        return self.managers - self.unreachable
+
+    @property
+    def tolerated(self) -> int:
+        """
+        How many more may fail before the Swarm can no longer be changed.
+        """
+        return max(0, self.reachable - self.needed)
+
+    @property
+    def holds(self) -> bool:
+        """
+        Whether a majority answers.
+        """
+        return self.reachable >= self.needed
+
+    def after(self, *, managers: int = 0, unreachable: int = 0) -> "Quorum":
+        """
+        What a change would leave: one that joins is `managers=1`, one that fails `unreachable=1`.
+        """
+        return Quorum(self.managers + managers, self.unreachable + unreachable)
+
+    def __repr__(self) -> str:
+        silent = f", {self.unreachable} do not answer" if self.unreachable else ""
+        return (
+            f"{self.managers} manager(s), {self.needed} needed, {self.tolerated} may fail{silent}"
+        )
+
+
+def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) -> Quorum:
+    """
+    The quorum that a change of managers would leave; asked before every such change.
+
+    Raises
+    ------
+    ConflictError
+        Where no majority would be left: a Swarm without one runs on, and cannot be changed.
+    """
+    then = now.after(managers=managers, unreachable=unreachable)
+    if then.holds:
+        return then
+    raise ConflictError(
+        f"expected a majority of the managers after this change; of {then.managers} then "
+        f"{then.reachable} would answer, and {then.needed} must agree",
+        evidence=f"now: {now!r}",
+        next_step="docker node ls  on the manager shows who does not answer: bring it back first"
+        if now.unreachable
+        else "give the Swarm another manager first, or dissolve it with 95_leave_swarm",
+    )
+
+
+def quorum_table(most: int = 3, each_down: float = 0.01) -> pd.DataFrame:
+    """
+    One row a number of managers; columns: managers, must_agree, may_fail, hours_a_year_without.
+
+    Without means: the Swarm cannot be changed, where each manager is down for the share
+    `each_down` of the time, on its own.
+    """
+    rows = []
+    for managers in range(1, most + 1):
+        quorum = Quorum(managers)
+        lost = sum(
+            comb(managers, down) * each_down**down * (1 - each_down) ** (managers - down)
+            for down in range(quorum.tolerated + 1, managers + 1)
+        )
+        hours = round(lost * _HOURS_A_YEAR, 1)
+        rows.append((managers, quorum.needed, quorum.tolerated, hours))
+    columns = ["managers", "must_agree", "may_fail", "hours_a_year_without"]
+    return pd.DataFrame(rows, columns=columns)

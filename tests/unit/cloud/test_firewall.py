@@ -1,0 +1,138 @@
+"""
+The guide's tables as data, and the comparison with what a group holds.
+"""
+
+import json
+
+import pytest
+
+from runbook_lib.cloud.firewall import (
+    Permission,
+    Rule,
+    RuleChanges,
+    Sender,
+    allows,
+    guide_rules,
+    membership,
+    rule_changes,
+)
+from runbook_lib.core.errors import ParameterError
+from tests.places import DATA
+
+CASES = sorted((DATA / "rule_changes").glob("*.json"))
+OPERATOR = "203.0.113.7/32"
+RULES = guide_rules(OPERATOR)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_rules_are_compared_as_the_case_says(path):
+    """
+    The name of each file is the sentence that it specifies.
+    """
+    case = json.loads(path.read_text())
+    expected = RuleChanges(
+        [Rule(**rule) for rule in case["authorize"]],
+        [Permission(**held) for held in case["revoke"]],
+    )
+
+    actual = rule_changes(
+        [Permission(**held) for held in case["actual"]], [Rule(**rule) for rule in case["wanted"]]
+    )
+
+    assert expected == actual
+
+
+def test_the_tables_hold_the_ports_of_the_guide_and_two_more():
+    """
+    G3 to G5, SSH (X3) and the image registry.
+    """
+    expected = {
+        "worker": {
+            ("tcp", 2376), ("tcp", 7946), ("udp", 7946), ("udp", 4789), ("tcp", 5001), ("tcp", 22),
+        },
+        "manager": {("tcp", 2377), ("tcp", 5672), ("tcp", 15672), ("tcp", 15674)},
+        "web": {("tcp", 8080), ("tcp", 5000)},
+    }  # fmt: skip
+
+    actual = {name: {(r.protocol, r.port) for r in RULES if r.group == name} for name in expected}
+
+    assert expected == actual
+
+
+def test_only_the_web_ports_are_open_to_the_internet():
+    """
+    X3: in particular not 22.
+    """
+    assert {8080, 5000} == {r.port for r in RULES if r.source == "0.0.0.0/0"}
+
+
+@pytest.mark.parametrize(
+    "cidr", ["", "0.0.0.0/0", "203.0.113.0/24", "203.0.113.7", "203.0.113.999/32", "::1/32"]
+)
+def test_ssh_is_opened_to_one_address_or_not_at_all(cidr):
+    """
+    The message repeats the bad value.
+    """
+    with pytest.raises(ParameterError, match="operator_cidr: expected one IPv4 address") as caught:
+        guide_rules(cidr)
+
+    assert repr(cidr) in str(caught.value)
+
+
+def test_every_worker_is_in_the_group_worker():
+    """
+    Whatever its number.
+    """
+    assert membership("worker-12") == ("worker",)
+
+
+@pytest.mark.parametrize("role", ["manager", "admin-web", "manager-backup"])
+def test_a_manager_is_in_all_three_groups(role):
+    """
+    X4 and X5.
+    """
+    assert {"worker", "manager", "web"} <= set(membership(role))
+
+
+def test_an_unknown_role_has_no_groups():
+    """
+    Rather an error than an instance without a firewall.
+    """
+    with pytest.raises(ParameterError, match="which groups 'database' belongs to"):
+        membership("database")
+
+
+@pytest.mark.parametrize(
+    ("target", "protocol", "port", "sender", "expected"),
+    [
+        ("manager", "tcp", 2377, Sender("172.31.0.5", ("worker",)), True),
+        ("manager", "tcp", 2377, Sender("172.31.0.4", membership("admin-web")), True),
+        ("worker-1", "tcp", 2377, Sender("172.31.0.5", ("worker",)), False),
+        ("manager", "udp", 4789, Sender("172.31.0.5", ("worker",)), True),
+        ("manager", "tcp", 4789, Sender("172.31.0.5", ("worker",)), False),
+        ("manager", "tcp", 2377, Sender("198.51.100.20"), False),
+        ("manager", "tcp", 8080, Sender("198.51.100.20"), True),
+        ("worker-1", "tcp", 8080, Sender("198.51.100.20"), False),
+        ("worker-1", "tcp", 22, Sender("203.0.113.7"), True),
+        ("worker-1", "tcp", 22, Sender("203.0.113.8"), False),
+    ],
+)
+def test_a_packet_is_let_in_as_ec2_would(target, protocol, port, sender, expected):
+    """
+    A group matches by membership and a CIDR by address; anything else is dropped.
+    """
+    assert expected == allows(RULES, target, protocol, port, sender)
+
+
+def test_ssh_between_instances_is_for_the_manager_and_its_backup_alone():
+    """Of all senders inside, 22 opens to these two only, and only for each other."""
+    roles = ["manager", "admin-web", "manager-backup", "worker-1"]
+    opened = {
+        (source, target)
+        for source in roles
+        for target in roles
+        if source != target
+        and allows(RULES, target, "tcp", 22, Sender("172.31.0.9", membership(source)))
+    }
+
+    assert {("manager", "manager-backup"), ("manager-backup", "manager")} == opened

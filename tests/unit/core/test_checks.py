@@ -1,0 +1,91 @@
+"""
+Checks compare, record, and stop; changes are noted as they happen.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from runbook_lib.core.activity import LEDGER
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.checks import SUMMARY_MIME, Verdicts, check, check_at_most, note, summary
+from runbook_lib.core.errors import CheckFailedError
+
+
+@pytest.fixture(autouse=True)
+def empty_ledger():
+    LEDGER.changes.clear()
+    LEDGER.checks.clear()
+    LEDGER.calls.clear()
+    LEDGER.notes.clear()
+
+
+def test_an_equal_value_passes_and_shows_itself():
+    verdict = check("all ready", expected=6, actual=6)
+    assert "✓ all ready: 6" == repr(verdict)
+    assert "<b>all ready</b>: 6" in verdict._repr_html_()
+
+
+def test_several_that_passed_are_shown_a_line_each():
+    verdicts = Verdicts([check("nodes", expected=6, actual=6), check("lost", expected=0, actual=0)])
+    assert "✓ nodes: 6\n✓ lost: 0" == repr(verdicts)
+    assert 2 == verdicts._repr_html_().count("<p>✓")
+
+
+def test_a_different_value_stops_with_both_and_the_next_step():
+    with pytest.raises(CheckFailedError) as caught:
+        check("all ready", expected=6, actual=4, next_step="wait")
+    assert "all ready: expected 6, saw 4\n  next: wait" == str(caught.value)
+    assert [False] == [c.passed for c in LEDGER.checks]
+
+
+def test_a_long_value_is_cut():
+    assert 300 == len(check("long", expected="x" * 999, actual="x" * 999).check.actual)
+
+
+def test_values_cannot_bring_markup_into_the_page():
+    assert "<script" not in check("x", expected="<script>", actual="<script>")._repr_html_()
+
+
+def test_the_summary_carries_the_ledger_for_the_report():
+    check("all ready", expected=6, actual=6)
+    Changes().add("instance", "worker-1", "launched")
+    LEDGER.calls["ec2:RunInstances"] += 1
+    bundle = summary()._repr_mimebundle_()
+    assert "✓ all ready: 6\n1 change" == bundle["text/plain"]
+    assert {
+        "changes": [{"what": "instance", "name": "worker-1", "action": "launched"}],
+        "checks": [{"name": "all ready", "expected": "6", "actual": "6", "passed": True}],
+        "calls": {"ec2:RunInstances": 1},
+        "notes": [],
+    } == json.loads(json.dumps(bundle[SUMMARY_MIME]))
+
+
+def test_what_a_person_takes_away_is_in_the_summary_and_an_address_can_be_clicked():
+    note("the map", "http://192.0.2.7:8080")
+    note("a token", "ssh ubuntu@192.0.2.7 'a && b'")
+    bundle = summary()._repr_mimebundle_()
+    assert "the map: http://192.0.2.7:8080" in bundle["text/plain"].splitlines()
+    assert '<a href="http://192.0.2.7:8080">http://192.0.2.7:8080</a>' in bundle["text/html"]
+    assert "<code>ssh ubuntu@192.0.2.7 &#x27;a &amp;&amp; b&#x27;</code>" in bundle["text/html"]
+    assert {"what": "the map", "text": "http://192.0.2.7:8080"} == bundle[SUMMARY_MIME]["notes"][0]
+
+
+def test_nothing_changed_says_so():
+    assert "no changes" == repr(summary())
+    assert "no changes" == repr(Changes())
+    assert "no changes" in Changes()._repr_html_()
+
+
+def test_changes_show_as_a_table_and_reach_the_ledger():
+    changes = Changes()
+    changes.add("node", "worker-1", "joined <swarm>")
+    assert "node worker-1: joined <swarm>" == repr(changes)
+    assert "<td>joined &lt;swarm&gt;</td>" in changes._repr_html_()
+    assert changes == LEDGER.changes
+
+
+def test_a_verdict_of_numpy_can_be_written_as_json():
+    """A column's maximum is no float of Python's, and its comparison no bool."""
+    assert check_at_most("load", limit=1, actual=np.float64(0.5)).check.passed is True

@@ -1,0 +1,41 @@
+"""
+Work on many hosts at once: all results in order, all failures together.
+"""
+
+import threading
+
+import pytest
+
+from runbook_lib.core.errors import CommandError
+from runbook_lib.core.parallel import for_each
+
+
+def test_results_keep_the_order_of_the_hosts():
+    assert [("b", 2), ("a", 4)] == list(
+        for_each("double", {"b": 1, "a": 2}, lambda n: n * 2).items()
+    )
+
+
+def test_nobody_to_do_it_for_is_no_error():
+    assert {} == for_each("nothing", {}, lambda n: n)
+
+
+def test_the_hosts_work_at_the_same_time():
+    together = threading.Barrier(3, timeout=10)
+    for_each("meet", {"a": 1, "b": 2, "c": 3}, lambda _: together.wait())
+
+
+def test_every_failure_is_named_after_all_have_finished():
+    done = []
+
+    def work(number):
+        if number < 3:
+            raise ValueError(f"no {number}")
+        done.append(number)
+
+    with pytest.raises(CommandError) as caught:
+        for_each("install", {"a": 1, "b": 2, "c": 3}, work)
+    first, *evidence = str(caught.value).splitlines()
+    assert "install: 1 of 3 succeeded; failed: " in first
+    assert {"  a: no 1", "  b: no 2"} <= set(evidence)
+    assert [3] == done

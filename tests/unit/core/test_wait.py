@@ -1,0 +1,37 @@
+"""
+Waiting ends: with the answer, with the probe's error, or with what was last seen.
+"""
+
+import pytest
+
+from runbook_lib.core.errors import WaitTimeoutError
+from runbook_lib.core.wait import Pending, wait_for, wait_until_none
+
+
+def test_the_answer_is_whatever_is_not_pending():
+    answers = iter([Pending("0 of 2"), Pending("1 of 2", 1, 2), "both"])
+    assert "both" == wait_for("two", lambda: next(answers), timeout_s=5, poll_s=0)
+
+
+def test_an_empty_answer_is_an_answer():
+    assert [] == wait_for("a list", list, timeout_s=0)
+
+
+def test_the_limit_tells_what_was_last_seen_and_what_to_do():
+    with pytest.raises(WaitTimeoutError) as caught:
+        wait_for("two nodes", lambda: Pending("1 of 2"), timeout_s=0, next_step="look")
+    assert "two nodes: not so within 0 s; last seen: 1 of 2\n  next: look" == str(caught.value)
+
+
+def test_an_error_of_the_probe_passes_through():
+    with pytest.raises(ZeroDivisionError):
+        wait_for("nothing", lambda: 1 // 0, timeout_s=5)
+
+
+def test_what_goes_in_time_is_none():
+    looks = iter([["a disk", "a group"], ["a disk"], []])
+    assert [] == wait_until_none("gone", lambda: next(looks), timeout_s=5, poll_s=0)
+
+
+def test_what_stays_is_returned_for_the_check_to_judge():
+    assert ["a disk"] == wait_until_none("gone", lambda: ["a disk"], timeout_s=0)

@@ -1,0 +1,133 @@
+"""
+The scripts that bring the tiles, run for real against a server on this machine.
+"""
+
+import functools
+import hashlib
+import http.server
+import shutil
+import threading
+from pathlib import Path
+
+import invoke
+import pytest
+
+from runbook_lib.core.errors import CommandError, IntegrityError
+from runbook_lib.geodiff.tiles import DataSet, count_tiles, ensure_parts, find_tiles, read_tiles
+
+
+class Here:
+    """The machine itself in the place of a connection: the same scripts, without sudo."""
+
+    host = "localhost"
+
+    def run(self, command, hide):
+        return invoke.Context().run(command.removeprefix("sudo "), hide=hide, in_stream=False)
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder that a web server on loopback serves, with two parts and their checksums."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    for name in ("set.z01", "set.zip"):
+        (folder / name).write_bytes(name.encode() * 50_000)
+    write_sums(folder)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    handler.log_message = lambda *_: None
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def write_sums(folder):
+    sums = [
+        f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.name}"
+        for f in sorted(folder.glob("set.*"))
+    ]
+    (folder / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+
+
+@pytest.fixture
+def data(served, tmp_path):
+    """The data set of that server, to be brought into a temporary folder."""
+    return DataSet(served[1], str(tmp_path / "tiles"))
+
+
+def test_all_parts_are_downloaded_once(served, data):
+    assert ["downloaded 2 parts"] == [c.action for c in ensure_parts(Here(), data)]
+    assert [] == ensure_parts(Here(), data)
+    assert (served[0] / "set.zip").read_bytes() == (Path(data.parts) / "set.zip").read_bytes()
+
+
+def test_a_download_that_broke_off_is_completed(served, data):
+    Path(data.parts).mkdir()
+    whole = (served[0] / "set.zip").read_bytes()
+    (Path(data.parts) / "set.zip.partial").write_bytes(whole[:1000])
+    ensure_parts(Here(), data)
+
+    assert (Path(data.parts) / "set.zip").read_bytes() == whole
+
+
+def test_a_spoiled_remainder_is_thrown_away_and_fetched_anew(served, data):
+    Path(data.parts).mkdir()
+    (Path(data.parts) / "set.zip.partial").write_bytes(b"spoiled")
+    ensure_parts(Here(), data)
+
+    assert (served[0] / "set.zip").read_bytes() == (Path(data.parts) / "set.zip").read_bytes()
+
+
+def test_a_part_altered_on_this_side_is_fetched_again(served, data):
+    ensure_parts(Here(), data)
+    (Path(data.parts) / "set.z01").write_bytes(b"altered")
+
+    assert ["downloaded 1 parts"] == [c.action for c in ensure_parts(Here(), data)]
+
+
+def test_a_part_altered_where_it_is_served_is_refused_with_both_checksums(served, data):
+    (served[0] / "set.zip").write_bytes(b"altered")
+
+    with pytest.raises(IntegrityError, match=r"MISMATCH set\.zip expected \w{64} seen \w{64}"):
+        ensure_parts(Here(), data)
+
+
+def test_a_truncated_part_is_refused(served, data):
+    whole = (served[0] / "set.zip").read_bytes()
+    (served[0] / "set.zip").write_bytes(whole[:-1])
+
+    with pytest.raises(IntegrityError, match="truncated or altered"):
+        ensure_parts(Here(), data)
+
+
+def test_a_missing_part_is_named(served, data):
+    (served[0] / "set.z01").unlink()
+
+    with pytest.raises(IntegrityError, match=r"set\.z01"):
+        ensure_parts(Here(), data)
+
+
+def test_a_server_without_checksums_is_an_error_of_the_url(served, data):
+    (served[0] / "SHA256SUMS").unlink()
+
+    with pytest.raises(CommandError, match="tiles_url"):
+        ensure_parts(Here(), data)
+
+
+def test_counting_leaves_out_what_is_being_written(data):
+    folder = Path(data.directory) / "RAW" / "2004-01-15" / "0" / "0"
+    folder.mkdir(parents=True)
+    (folder / "0.png").write_bytes(b"png")
+    (folder / ".0.png.partial").write_bytes(b"p")
+
+    assert [["RAW", "2004-01-15", 1]] == count_tiles(Here(), data).to_numpy().tolist()
+    assert ["2004-01-15/0/0/0.png"] == find_tiles(Here(), data, "RAW")
+    assert read_tiles(Here(), data, ["RAW/2004-01-15/0/0/0.png"]) == {
+        "RAW/2004-01-15/0/0/0.png": b"png"
+    }
+
+
+def test_curl_is_here():
+    """These tests prove nothing without it."""
+    assert shutil.which("curl")

@@ -1,0 +1,103 @@
+"""
+Finding an engine, and saying why there is none.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+from lab.core.errors import LabError
+from lab.engine import dockerd, host, packages
+
+GOOD = {
+    "OSType": "linux",
+    "KernelVersion": "6.1",
+    "Driver": "overlay2",
+    "SecurityOptions": ["name=seccomp"],
+    "MemoryLimit": True,
+    "CpuCfsQuota": True,
+}
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    return dockerd.Daemon(tmp_path / "docker" / "data", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("differs", "problem"),
+    [
+        ({}, None),
+        ({"OSType": "windows"}, "windows containers"),
+        ({"KernelVersion": "5.15-vm"}, "another machine"),
+        ({"Driver": "vfs"}, "copies every layer"),
+        ({"SecurityOptions": ["name=rootless"]}, "rootless"),
+        ({"MemoryLimit": False}, "cannot limit"),
+    ],
+)
+def test_an_engine_must_be_able_to_run_instances(differs, problem):
+    """Each reason against an engine is told."""
+    found = host.engine_problems({**GOOD, **differs}, "6.1")
+    assert (problem is None) == (found == [])
+    assert all(problem in text for text in found)
+
+
+def test_the_users_engine_comes_before_our_own(daemon):
+    """DOCKER_HOST, the default socket, the private one; each asked once."""
+    environ = {"DOCKER_HOST": daemon.host}
+    assert [daemon.host, host.DEFAULT_HOST] == host.candidates(daemon, environ)
+    assert [host.DEFAULT_HOST, daemon.host] == host.candidates(daemon, {})
+
+
+def test_a_socket_that_nobody_listens_on_is_not_an_engine(daemon, monkeypatch):
+    """A killed daemon leaves its socket; the reason says so."""
+    monkeypatch.setattr(host, "DEFAULT_HOST", "unix:///nowhere/docker.sock")
+    daemon.run_dir.mkdir()
+    bind = f"import socket; socket.socket(socket.AF_UNIX).bind({str(daemon.socket)!r})"
+    subprocess.run([sys.executable, "-c", bind], check=True)
+    search = host.find_engine(daemon, {})
+    assert search.engine is None
+    assert search.reasons == {
+        "unix:///nowhere/docker.sock": "there is no such socket",
+        daemon.host: "nobody listens on the socket",
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "debian", "step"),
+    [
+        ("you have no right to use the socket", True, "usermod -aG docker"),
+        ("there is no such socket", True, "apt-get install docker.io"),
+        ("there is no such socket", False, "install Docker Engine"),
+    ],
+)
+def test_without_an_engine_the_next_step_is_named(monkeypatch, reason, debian, step):
+    """What to install, or which right is missing."""
+    monkeypatch.setattr(host.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(host, "_is_debian", lambda: debian)
+    problem = host.why_no_private_engine(host.Search(reasons={"unix:///x": reason}))
+    assert problem is not None
+    assert step in problem.next_step
+    assert reason in problem.evidence
+
+
+def test_packages_need_root_and_apt(monkeypatch):
+    """Named all at once, with the command to paste."""
+    monkeypatch.setattr(packages.shutil, "which", lambda program: None)
+    with pytest.raises(LabError, match=r"sudo apt-get install docker\.io zip"):
+        packages.ensure_programs(["dockerd", "zip"])
+
+
+def test_a_policy_against_service_starts_is_put_back(monkeypatch, tmp_path):
+    """The administrator's own policy is back afterwards; one of a killed run of ours is not."""
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(packages, "POLICY", policy)
+    policy.write_text("#!/bin/sh\nexit 0\n")
+    with packages._no_service_starts():
+        assert policy.read_text() == packages.POLICY_TEXT
+    assert policy.read_text() == "#!/bin/sh\nexit 0\n"
+    policy.write_text(packages.POLICY_TEXT)
+    with packages._no_service_starts():
+        pass
+    assert not policy.exists()

@@ -1,0 +1,99 @@
+"""
+Charts of the published experiments: they say what the logs say, and can be drawn.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from runbook_lib.load.analysis.load_charts import (
+    MEASURES,
+    compare_recordings,
+    plot_load,
+    plot_measure,
+    plot_queues,
+    plot_replicas,
+)
+from runbook_lib.load.recordings.published_logs import read_published_logs
+from runbook_lib.load.recordings.schema import Recording
+from tests.places import LOGS as DATA
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def third():
+    """Experiment 3: autoscaled, 8 to 12 workers."""
+    return read_published_logs(DATA / "experiment_3")
+
+
+def picture(chart, folder):
+    chart.save(folder / "chart.png")
+    return (folder / "chart.png").stat().st_size
+
+
+@pytest.mark.parametrize("measure", list(MEASURES))
+def test_every_measure_is_drawn_with_its_finding_and_units(third, measure, tmp_path):
+    """By service and by node."""
+    for by in ("service", "node"):
+        chart = plot_measure(third.stats, measure, by=by)
+        assert "leads in" in chart.title
+        assert MEASURES[measure][1] == chart.to_dict()["encoding"]["y"]["title"]
+        assert picture(chart, tmp_path) > 10_000
+
+
+def test_the_title_of_the_totals_is_the_total(third):
+    """The broker received 25.5 GB in experiment 3."""
+    title = plot_measure(third.stats, "net_in_bytes").title
+    assert "rabbitmq-server leads in network in, total: 25.5 GB" == title
+
+
+def test_the_load_is_drawn_over_its_lights(third, tmp_path):
+    """With the share of time in each."""
+    chart = plot_load(third.autoscaler)
+    assert "The load was GREEN 62%, GREY 28%, YELLOW 10%, RED under 1%" == chart.title
+    assert picture(chart, tmp_path) > 10_000
+
+
+def test_replicas_wanted_and_seen_are_told_apart(third, tmp_path):
+    """The files hold fewer workers than the autoscaler asked for."""
+    chart = plot_replicas(third)
+    assert "10.9 replicas wanted" in chart.title
+    assert "seen in the samples" in chart.title
+    assert picture(chart, tmp_path) > 10_000
+
+
+def test_queues_have_depths_and_rates(tmp_path):
+    """Two minutes in which 80 tasks a second go in and 60 come out."""
+    seconds = np.arange(0, 120, 5)
+    times = pd.Timestamp("2026-01-15", tz="UTC") + pd.to_timedelta(seconds, unit="s")
+    queues = pd.DataFrame(
+        {
+            "time": times, "queue": "TASK_QUEUE", "ready": 20.0 * seconds,
+            "published": 80.0 * seconds, "delivered": 60.0 * seconds,
+            "acknowledged": 60.0 * seconds,
+        }
+    )  # fmt: skip
+    chart = plot_queues(queues)
+    depth, flow = (part.title for part in chart.vconcat)
+    assert "At most 2,300 messages waited, in TASK_QUEUE" == depth
+    assert "TASK_QUEUE had up to 80 messages a second" == flow
+    assert picture(chart, tmp_path) > 10_000
+
+
+def test_what_was_not_recorded_is_said_so():
+    """An empty recording has charts with a title and nothing in them."""
+    nothing = Recording("nowhere")
+    assert "No CPU was recorded" == plot_measure(nothing.stats, "cpu_percent").title
+    assert "No load was recorded" == plot_load(nothing.autoscaler).layer[0].title
+    assert "No replicas were recorded" == plot_replicas(nothing).title
+    assert "No queues were recorded" == plot_queues(nothing.queues).vconcat[0].title
+
+
+def test_experiments_stand_side_by_side(third):
+    """The totals of each in its column."""
+    table = compare_recordings(
+        {"experiment 1": read_published_logs(DATA / "experiment_1"), "experiment 3": third}
+    )
+    assert [23.87, 18.32] == table.loc["worker sent (GB)"].tolist()
+    assert ["4 (3)", "1 (1)"] == table.loc["runs (with load)"].tolist()

@@ -1,0 +1,108 @@
+"""
+The recommended parameter file: whole, checked, and taken by the runner as it is.
+"""
+
+import pytest
+import yaml
+
+from runbook_lib.core.errors import NotFoundError, ParameterError
+from runbook_lib.load.autoscaling.policy import service_module
+from runbook_lib.load.autoscaling.recommendation import (
+    PARAMETERS,
+    Recommended,
+    recommend,
+    write_parameters,
+)
+from runbook_lib.notebook import parameters
+from runbook_lib.notebook.templates import find_notebooks
+from runbook_lib.notebook.values import load
+from tests.places import ROOT
+
+LAB = ROOT / "params" / "lab.yml"
+MEASURED = {
+    "workers": 6.0,
+    "sustained_workers": 2.7,
+    "tiles_per_s": 240.0,
+    "per_worker_per_s": 40.0,
+    "wait_s": 1.0,
+    "refresh_rate_s": 5,
+    "reason": "6 workers are within 5 % of the best (95 %: 5 to 7)",
+}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """The file for the lab."""
+    return write_parameters(
+        tmp_path / "load" / "recommended.yml", LAB, recommend(**MEASURED), header="From a sweep."
+    )
+
+
+def test_the_runner_takes_it_as_it_is(written):
+    """Strictly: every name declared, every type right; nothing of the base is lost."""
+    settings = load(written)
+    notebooks = find_notebooks(ROOT / "notebooks")
+    values = parameters.resolve(settings, parameters.declared(notebooks), {})
+    assert set(load(LAB)) <= set(values)
+    assert (2, 6, 240) == (values["min_scale"], values["max_scale"], values["batch"])
+
+
+def test_each_value_says_why(written):
+    text = written.read_text()
+    assert text.startswith("# From a sweep.\n")
+    assert "# 6 workers are within 5 % of the best (95 %: 5 to 7)" in text
+
+
+def test_what_is_not_recommended_stays(written):
+    before, after = (yaml.safe_load(path.read_text()) for path in (LAB, written))
+    kept = set(before) - set(PARAMETERS)
+    assert {name: before[name] for name in kept} == {name: after[name] for name in kept}
+
+
+def test_a_parameter_that_the_base_lacks_is_added(tmp_path):
+    base = tmp_path / "base.yml"
+    base.write_text("cluster: x\n")
+    path = write_parameters(
+        tmp_path / "new.yml", base, {"batch": Recommended(7, r"a \1 reason")}, header="x"
+    )
+    assert {"cluster": "x", "batch": 7} == yaml.safe_load(path.read_text())
+
+
+def test_it_is_replaced_whole_and_nothing_is_left_beside_it(written):
+    write_parameters(written, LAB, {"batch": Recommended(9, "again")}, header="Again.")
+    assert 9 == yaml.safe_load(written.read_text())["batch"]
+    assert [written] == list(written.parent.iterdir())
+
+
+def test_at_full_work_the_policy_asks_for_more_but_not_for_two():
+    """QTY_TASK is set so that workers at their rate show YELLOW."""
+    policy = service_module("policy")
+    values = {name: found.value for name, found in recommend(**MEASURED).items()}
+    rules = policy.Rules(values["qty_task"], 2, 6, 240, 50, 50)
+    assert "YELLOW" == policy.light_of(policy.load_of(4 * 40.0, 4, rules.qty_task), rules)
+
+
+@pytest.mark.parametrize("name", ["workers", "tiles_per_s", "per_worker_per_s"])
+@pytest.mark.parametrize("value", [0, float("nan"), float("inf")])
+def test_numbers_that_cannot_be_are_refused(name, value):
+    with pytest.raises(ParameterError, match=f"{name}: "):
+        recommend(**{**MEASURED, name: value})
+
+
+def test_a_base_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(NotFoundError, match=r"next: name params/lab\.yml"):
+        write_parameters(tmp_path / "x.yml", tmp_path / "no.yml", {}, header="")
+
+
+def test_other_parameters_are_refused(tmp_path):
+    with pytest.raises(ParameterError, match="region"):
+        write_parameters(tmp_path / "x.yml", LAB, {"region": Recommended(1, "")}, header="")
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_value_over_two_lines_is_refused(tmp_path):
+    """Its second line would stay behind."""
+    base = tmp_path / "base.yml"
+    base.write_text("batch:\n  300\n")
+    with pytest.raises(ParameterError, match="on a line of its own"):
+        write_parameters(tmp_path / "x.yml", base, {"batch": Recommended(1, "why")}, header="")

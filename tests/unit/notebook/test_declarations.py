@@ -1,0 +1,104 @@
+"""
+The parameters cell: what it may say, and what of it papermill would misread.
+"""
+
+import pytest
+
+from runbook_lib.core.errors import ParameterError
+from runbook_lib.notebook.declarations import declarations
+
+GOOD = """
+# where
+cluster: str = "geo-diff"  # tags everything; /[a-z][a-z0-9-]*/
+key_file: str = "~/.ssh/key.pem"  # the private key; made here if there is none
+worker_count: int = 4  # how many workers; 1..20
+wait_s: float = 1.5  # seconds between two batches; 0..
+docker_source: str = "distro"  # where Docker comes from; docker-ce | distro
+adopt: bool = False  # take over what is there
+zones: list = ["a"]  # availability zones; a | b | c
+tiles_url: str = ""  # required: where the parts are
+proxy: str = ""  # a proxy; /https?:.+/
+"""
+
+
+def parameter(name):
+    return declarations(GOOD, "05_swarm")[name]
+
+
+def test_a_line_gives_name_type_default_help_and_rule():
+    found = parameter("worker_count")
+    assert ("int", 4, "how many workers", "1..20") == (
+        found.kind,
+        found.default,
+        found.help,
+        found.rule,
+    )
+    assert "05_swarm, line 5" == found.where
+
+
+def test_words_after_a_semicolon_are_help_not_a_rule():
+    assert ("the private key; made here if there is none", "") == (
+        parameter("key_file").help,
+        parameter("key_file").rule,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("worker_count", 1, True),
+        ("worker_count", 20, True),
+        ("worker_count", 0, False),
+        ("worker_count", 21, False),
+        ("worker_count", "4", False),
+        ("worker_count", True, False),
+        ("worker_count", 4.0, False),
+        ("wait_s", 2, True),
+        ("wait_s", -0.1, False),
+        ("docker_source", "docker-ce", True),
+        ("docker_source", "snap", False),
+        ("docker_source", "", False),
+        ("cluster", "my-cluster2", True),
+        ("cluster", "My cluster", False),
+        ("adopt", True, True),
+        ("adopt", 1, False),
+        ("zones", ["a", "c"], True),
+        ("zones", ["a", "d"], False),
+        ("zones", "a", False),
+        ("tiles_url", "http://x", True),
+        ("tiles_url", "", False),
+        ("proxy", "", True),
+        ("proxy", "ftp:", False),
+    ],
+)
+def test_a_value_is_held_against_type_and_rule(name, value, allowed):
+    assert allowed == parameter(name).allows(value)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("a = 1  # no type", "not of the form"),
+        ("a: int  # no value", "not of the form"),
+        ("import os", "not of the form"),
+        ("a: str | None = None  # a union", "expected a plain"),
+        ("a: dict = {}  # nested", "expected a plain"),
+        ("a: int = 2 * 3  # computed", "malformed"),
+        ("a: int = 1", "no help"),
+        ('a: str = "k=v"  # a second equals sign', "papermill"),
+        ('a: str = "#1"  # a hash in the default', "papermill"),
+        ("a: int = 1  # a mistyped rule; 1-20", "after ;"),
+        ("a: int =", "invalid syntax"),
+    ],
+)
+def test_a_line_of_another_form_is_refused(line, reason):
+    with pytest.raises(ParameterError, match=reason):
+        declarations(line, "x")
+
+
+def test_every_bad_line_is_named_at_once():
+    with pytest.raises(ParameterError) as caught:
+        declarations("a = 1\nb: int = 1  # fine\nc = 2", "x")
+    assert "x, line 1" in str(caught.value)
+    assert "x, line 3" in str(caught.value)
+    assert "line 2" not in str(caught.value)

@@ -1,0 +1,161 @@
+"""
+Values from a file and the command line: every problem told at once, with its place.
+"""
+
+import pytest
+
+from runbook_lib.core.errors import ParameterError
+from runbook_lib.notebook.declarations import declarations
+from runbook_lib.notebook.parameters import check, declared, own, resolve
+from runbook_lib.notebook.templates import Cell, Notebook
+from runbook_lib.notebook.values import load, read_arguments, take_notebooks
+
+CELL = """
+cluster: str = "geo-diff"  # tags everything
+worker_count: int = 4  # how many workers; 1..20
+wait_s: float = 1.0  # seconds between two batches; 0..
+adopt: bool = False  # take over what is there
+zones: list = []  # availability zones
+tiles_url: str = ""  # required: where the parts are
+"""
+DECLARED = declarations(CELL, "01_x, parameters cell")
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / "lab.yml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def notebook(tmp_path, name, cell):
+    return Notebook(tmp_path / f"{name}.ipynb", (Cell("code", cell, ("parameters",)),))
+
+
+def test_a_file_gives_values_with_their_lines(file):
+    path = file("# a comment\ncluster: lab  # the name\nzones: [a, b]\n")
+    settings = load(path)
+    assert {"cluster": "lab", "zones": ["a", "b"]} == {n: s.value for n, s in settings.items()}
+    assert f"{path}:2" == settings["cluster"].where
+
+
+def test_an_empty_file_gives_nothing(file):
+    assert {} == load(file("# nothing yet\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1\nb: 2\na: 3\n", r"lab.yml:3: a is set before, at .*lab.yml:1"),
+        ("a:\n  b: 1\n", "lab.yml:1: a is nested"),
+        ("a: [[1]]\n", "lab.yml:1: a is nested"),
+        ("- a\n- b\n", "to hold lines"),
+        ("a: 'b\n", "a parameter file in YAML"),
+    ],
+)
+def test_a_file_that_is_not_flat_is_refused(file, text, problem):
+    with pytest.raises(ParameterError, match=problem):
+        load(file(text))
+
+
+def test_a_file_may_say_which_notebooks_its_run_takes(file):
+    settings = load(file('notebooks: ["00-07", "30"]\nbatch: 300\n'))
+
+    assert ["00-07", "30"] == take_notebooks(settings)
+    assert ["batch"] == list(settings)
+    assert [] == take_notebooks(settings)
+
+
+def test_notebooks_without_quotes_are_refused_before_yaml_makes_numbers_of_them(file):
+    with pytest.raises(ParameterError, match="put each number in quotes"):
+        take_notebooks(load(file("notebooks: [00, 30]\n")))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ParameterError, match="nowhere"):
+        load(tmp_path / "nowhere.yml")
+
+
+def test_the_command_line_is_read_by_declared_types():
+    texts = ["worker_count=8", "wait_s=2", "adopt=true", "zones=a, b", "cluster=a=b"]
+    values = {name: s.value for name, s in read_arguments(texts, DECLARED).items()}
+    assert {
+        "worker_count": 8,
+        "wait_s": 2.0,
+        "adopt": True,
+        "zones": ["a", "b"],
+        "cluster": "a=b",
+    } == values
+
+
+def test_every_problem_is_told_at_once_with_value_rule_and_place(file):
+    settings = load(file("worker_cuont: 3\nworker_count: 0\ncluster: 24.04\n")) | read_arguments(
+        ["wait_s=soon", "adopt=perhaps"], DECLARED
+    )
+    with pytest.raises(ParameterError) as caught:
+        resolve(settings, DECLARED, DECLARED)
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert "expected parameters as the notebooks declare them; 6 parameters are not" == lines[0]
+    assert lines[1].endswith(
+        "lab.yml:1: no notebook declares worker_cuont; did you mean worker_count?"
+    )
+    assert lines[2].endswith(":2: worker_count is 0, expected int 1..20 (how many workers)")
+    assert lines[3].endswith("is 24.04, expected str (tags everything); a text needs quotes")
+    assert (
+        "-p wait_s=soon: wait_s is 'soon', expected float 0.. (seconds between two batches)"
+        == lines[4]
+    )
+    assert lines[5].startswith("-p adopt=perhaps: ")
+    assert lines[6].endswith("tiles_url is missing (required: where the parts are)")
+    assert lines[7].startswith("next: ")
+
+
+def test_what_the_chosen_notebooks_do_not_need_may_be_missing():
+    needed = {name: p for name, p in DECLARED.items() if name != "tiles_url"}
+    assert {} == resolve({}, DECLARED, needed)
+
+
+def test_a_notebook_gets_only_its_own_names(tmp_path):
+    one = notebook(tmp_path, "01_x", "a: int = 1  # a")
+    assert {"a": 5} == own(one, {"a": 5, "b": 6})
+
+
+def test_two_notebooks_may_not_declare_a_name_differently(tmp_path):
+    one = notebook(tmp_path, "01_x", "a: int = 1  # a")
+    two = notebook(tmp_path, "02_y", "a: int = 2  # a")
+    with pytest.raises(ParameterError, match=r"02_y.*declared otherwise in.*01_x"):
+        declared([one, two])
+
+
+def test_a_default_must_follow_its_own_rule(tmp_path):
+    with pytest.raises(ParameterError, match="a is 0, expected int 1"):
+        declared([notebook(tmp_path, "01_x", "a: int = 0  # a; 1..5")])
+
+
+def test_a_notebook_shows_the_values_in_effect():
+    table = check("01_x", {"In": ["", CELL], "tiles_url": "http://x", "worker_count": 8})
+    assert ("worker_count", "8", "how many workers") in table.rows
+    assert "<td>8</td>" in table._repr_html_()
+    assert "worker_count = 8  # how many workers" in repr(table)
+
+
+def test_a_person_gets_the_same_error_under_the_finger():
+    edited = CELL.replace("= 4", "= 40").replace('url: str = ""', 'url: str = "x"')
+    with pytest.raises(ParameterError) as caught:
+        check("01_x", {"In": ["", CELL, "1 + 1", edited, "more = 1"], "worker_count": 40})
+    assert "01_x, parameters cell, line 3: worker_count is 40, expected int 1..20" in str(
+        caught.value
+    )
+
+
+def test_a_value_that_papermill_injected_is_checked_too():
+    with pytest.raises(ParameterError, match="01_x, injected parameters: worker_count is 99"):
+        check("01_x", {"In": ["", CELL, "worker_count = 99"], "worker_count": 99, "tiles_url": "x"})
+
+
+def test_a_check_before_the_parameters_cell_says_what_to_run():
+    with pytest.raises(ParameterError, match="run the cell at the top"):
+        check("01_x", {"In": ["", "1 + 1"]})

@@ -1,0 +1,70 @@
+"""
+Stopping: first asked, then by force; by the clock, or by a signal.
+"""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from runbook_lib.runner import interrupts
+from runbook_lib.runner.interrupts import Stopper, interruptible
+
+
+class Kernel:
+    """
+    Notes what was done to it.
+    """
+
+    def __init__(self):
+        self.done = []
+        self.killed = threading.Event()
+
+    def interrupt(self):
+        self.done.append("interrupt")
+
+    def kill(self):
+        self.done.append("kill")
+        self.killed.set()
+
+
+@pytest.fixture
+def kernel():
+    return Kernel()
+
+
+def test_time_that_is_up_interrupts_and_then_kills(kernel, monkeypatch):
+    monkeypatch.setattr(interrupts, "GRACE_S", 0.01)
+    stopper = Stopper(kernel, 0.01)
+    assert kernel.killed.wait(10)
+    assert ["interrupt", "kill"] == kernel.done
+    assert "not finished within 0.01 s" == stopper.reason
+
+
+def test_who_asks_twice_does_not_wait(kernel):
+    stopper = Stopper(kernel, 600)
+    stopper.stop("interrupted")
+    stopper.stop("interrupted")
+    stopper.forget()
+    assert ["interrupt", "kill"] == kernel.done
+
+
+def test_a_notebook_that_has_ended_is_left_alone(kernel):
+    Stopper(kernel, 0.5).forget()
+    time.sleep(0.7)
+    assert [] == kernel.done
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_notebook_at_work(kernel, number):
+    before = signal.getsignal(number)
+    with interruptible() as at_work:
+        at_work.append(Stopper(kernel, 600))
+        os.kill(os.getpid(), number)
+        assert ["interrupt"] == kernel.done
+        at_work.pop().forget()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert before == signal.getsignal(number)

@@ -1,0 +1,127 @@
+"""
+The report: stands alone, names what failed, and asks for no more rights than were used.
+"""
+
+import json
+import re
+
+import pytest
+
+from runbook_lib.runner import report
+from runbook_lib.runner.record import FAILED, PASSED, Page, Run
+
+
+@pytest.fixture
+def page(tmp_path):
+    check = {"name": "all <ready>", "expected": "6", "actual": "4", "passed": False}
+    change = {"what": "node", "name": "worker-1", "action": "joined"}
+    pages = [
+        Page(
+            "01_x",
+            "Instances",
+            PASSED,
+            3.2,
+            changes=[change],
+            calls={"ec2:RunInstances": 2},
+            notes=[{"what": "the map", "text": "http://192.0.2.7:8080"}],
+        ),
+        Page("02_y", "Groups", FAILED, 1.0, "Prove", "expected 6, saw 4", checks=[check]),
+        Page("03_z", "Docker"),
+    ]
+    run = Run(tmp_path, "params/lab.yml", ["batch=3"], {"batch": 3}, pages, verdict=FAILED)
+    bodies = {
+        "01_x": '<p>the first body</p><a href="#02_y">02</a> <a href="#91_z">91</a>',
+        "02_y": "<p>the second body</p>",
+    }
+    return report.write(run, bodies).read_text()
+
+
+def test_it_says_first_how_the_run_ended_and_where(page):
+    assert '<p class="verdict">failed</p>' in page
+    assert "02_y, under “Prove”" in page
+    assert "4; expected 6" in page
+    assert page.index("expected 6, saw 4") < page.index("<h2>Notebooks</h2>")
+
+
+def test_every_notebook_has_its_row_and_the_executed_ones_their_pages(page):
+    assert '<a href="#01_x">01 Instances</a>' in page
+    assert "not run" in page
+    assert "the first body" in page
+
+
+def test_what_a_person_takes_away_stands_before_the_notebooks(page):
+    place = page.index("What you have now")
+    assert page.index("http://192.0.2.7:8080", place) < page.index("<h2>Notebooks</h2>")
+
+
+def test_links_lead_to_notebooks_of_this_report_only(page):
+    assert '<a href="#02_y">02</a> 91' in page
+
+
+def test_what_notebooks_say_is_text_not_markup(page):
+    assert "all &lt;ready&gt;" in page
+
+
+def test_it_fetches_nothing(page):
+    assert [] == re.findall(r"<script|<link|src=[\"']?http|url\(|@import", page)
+
+
+def test_the_policy_allows_the_calls_made_and_tagging_on_create():
+    calls = {"ec2:RunInstances": 2, "s3:ListObjectsV2": 1, "sts:GetCallerIdentity": 1}
+    (statement,) = json.loads(report.policy(calls))["Statement"]
+    assert ["ec2:CreateTags", "ec2:RunInstances", "s3:ListBucket"] == statement["Action"]
+
+
+def test_a_notebook_is_shown_with_folded_code_pictures_and_links_inside(tmp_path):
+    picture = {"image/png": "iVBORw0KGgo=", "text/html": "<script src='https://x/y.js'></script>"}
+    outputs = [{"output_type": "display_data", "metadata": {}, "data": picture}]
+    text = "# 05 Swarm\n[04](04_tiles.ipynb)\n```mermaid\nflowchart LR\n```\n"
+    cells = [
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": text},
+        {
+            "cell_type": "code",
+            "id": "b",
+            "metadata": {},
+            "source": "1 + 1",
+            "execution_count": 1,
+            "outputs": outputs,
+        },
+    ]
+    path = tmp_path / "05.ipynb"
+    path.write_text(
+        json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    body = report.notebook_body(path)
+    assert '<details class="code">' in body
+    assert "data:image/png;base64,iVBORw0KGgo=" in body
+    assert 'href="#04_tiles"' in body
+    assert "flowchart" not in body
+    assert "<script" not in body
+
+
+def tagged(folder, name, shown):
+    output = {"output_type": "display_data", "metadata": {}, "data": {"text/html": shown}}
+    code = {"cell_type": "code", "source": "table", "outputs": [output], "execution_count": 1}
+    cells = [
+        {"cell_type": "markdown", "source": "## Scorecard\nOf all.", "metadata": {}, "id": "a"},
+        {**code, "metadata": {"tags": ["report"]}, "id": "b"},
+        {**code, "metadata": {}, "id": "c"},
+    ]
+    page = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    (folder / f"{name}.ipynb").write_text(json.dumps(page))
+
+
+def test_what_a_cell_tagged_report_shows_stands_in_front_the_last_of_each_heading(tmp_path):
+    tagged(tmp_path, "20_x", "<p>one drill</p>")
+    tagged(tmp_path, "21_y", "<p>two drills</p>")
+    run = Run(tmp_path, "params/lab.yml", [], {}, [])
+
+    text = report.write(run, {"20_x": "", "21_y": ""}).read_text()
+
+    assert 1 == text.count("<h2>Scorecard</h2>")
+    assert 1 == text.count("<p>two drills</p>")
+    assert "one drill" not in text
+
+
+def test_a_run_without_such_a_cell_has_no_such_heading(page):
+    assert "Scorecard" not in page

@@ -1,0 +1,128 @@
+"""
+The stack files: the guide's limits, placement, and the habits that every stack here has.
+"""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from tests.places import ROOT
+
+STACKS = ROOT / "stacks"
+FILES = ["geo-diff/work.yml", "geo-diff/web.yml", "registry/stack.yml"]
+# G10 of the guide: cpus and memory, limits then reservations
+RESOURCES = {
+    "rabbitmq": ("0.50", "512M", "0.25", "200M"),
+    "dealer": ("0.30", "200M", "0.05", "30M"),
+    "updater": ("0.30", "200M", "0.05", "20M"),
+    "worker": ("0.75", "400M", "0.3", "100M"),
+    "admin-worker": ("0.50", "400M", "0.1", "50M"),
+}
+
+
+def services(file):
+    return yaml.safe_load((STACKS / file).read_text())["services"]
+
+
+EVERY = [(file, name) for file in FILES for name in services(file)]
+
+
+@pytest.mark.parametrize(("name", "expected"), RESOURCES.items())
+def test_resources_are_the_guides(name, expected):
+    found = services("geo-diff/work.yml")[name]["deploy"]["resources"]
+    limits, reservations = found["limits"], found["reservations"]
+    assert expected == (*limits.values(), *reservations.values())
+
+
+@pytest.mark.parametrize("name", ["rabbitmq", "dealer", "updater", "admin-worker"])
+def test_all_but_the_workers_run_on_the_manager(name):
+    placement = services("geo-diff/work.yml")[name]["deploy"]["placement"]
+    assert ["node.labels.typeNode == master"] == placement["constraints"]
+
+
+def test_workers_run_anywhere_else():
+    placement = services("geo-diff/work.yml")["worker"]["deploy"]["placement"]
+    assert ["node.labels.typeNode != master"] == placement["constraints"]
+
+
+@pytest.mark.parametrize(("file", "name"), EVERY)
+def test_every_service_is_found_by_name_watched_and_restarted(file, name):
+    """
+    No virtual IPs: a kernel may lack IPVS, and then they fail silently.
+    """
+    service = services(file)[name]
+    assert "dnsrr" == service["deploy"]["endpoint_mode"]
+    assert "any" == service["deploy"]["restart_policy"]["condition"]
+    assert "rollback" == service["deploy"]["update_config"]["failure_action"]
+    assert "test" in service["healthcheck"]
+    assert all("host" == port["mode"] for port in service.get("ports", ()))
+
+
+@pytest.mark.parametrize(("file", "name"), EVERY)
+def test_every_image_is_built_from_the_base_that_the_nodes_can_get(file, name):
+    service = services(file)[name]
+    context = (STACKS / file).parent / service["build"]["context"]
+    lines = (context / "Dockerfile").read_text().splitlines()
+    assert {"debian:trixie-slim"} == {line.split()[1] for line in lines if line[:5] == "FROM "}
+    assert context.name == service["image"]
+
+
+def test_only_the_proxies_see_the_docker_socket_and_only_the_autoscaler_sees_them():
+    found = services("geo-diff/work.yml")
+    assert {"docker-proxy", "docker-proxy-node"} == {
+        name for name, service in found.items() if "docker.sock" in str(service.get("volumes"))
+    }
+    assert {"docker-proxy", "docker-proxy-node", "admin-worker"} == {
+        name for name, service in found.items() if "control" in service["networks"]
+    }
+
+
+def test_no_secret_is_in_the_stack_file():
+    assert {
+        "rabbitmq_password": {"external": True},
+        "rabbitmq_erlang_cookie": {"external": True},
+    } == (yaml.safe_load((STACKS / "geo-diff/work.yml").read_text())["secrets"])
+
+
+def test_the_web_stack_needs_nothing_of_the_work_stack():
+    """
+    It stays up while the work stack is removed: no network, secret or volume is the other's own.
+    """
+    web = yaml.safe_load((STACKS / "geo-diff/web.yml").read_text())
+    assert {"web"} == set(web["networks"])
+    assert {"tile_api_token": {"external": True}} == web["secrets"]
+    assert {"tiles-data": {"external": True}} == web["volumes"]
+    tiles, _ = web["services"]["tile-server"]["volumes"]
+    assert tiles["read_only"]
+
+
+def test_the_tile_server_is_where_the_tiles_are_and_the_map_where_the_web_is():
+    found = services("geo-diff/web.yml")
+    placed = {name: each["deploy"]["placement"]["constraints"] for name, each in found.items()}
+    assert {
+        "tile-server": ["node.labels.typeNode == master"],
+        "map": ["node.labels.typeNode == master-web"],
+    } == placed
+
+
+def test_the_lock_names_no_index_and_hashes_everything():
+    lock = (STACKS / "geo-diff/images/geo-diff/requirements.lock").read_text()
+    pins = [line for line in lock.splitlines() if line and line[0].isalpha()]
+    asked_for = {"flask", "gunicorn", "isal", "opencv-python-headless", "pika"}
+    assert asked_for <= {pin.split("==")[0] for pin in pins}
+    assert all(pin.endswith("\\") for pin in pins)
+    assert "://" not in lock
+
+
+def test_the_locks_of_the_map_name_no_registry_and_hash_everything():
+    folder = STACKS / "geo-diff/images/map"
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
+    fetched = {name: entry for name, entry in packages.items() if name}
+    assert fetched
+    assert [] == [name for name, entry in fetched.items() if "resolved" in entry]
+    assert [] == [name for name, entry in fetched.items() if not entry.get("integrity")]
+    lock = (folder / "requirements.lock").read_text()
+    assert "://" not in lock
+    assert lock.count("==") == len(re.findall(r"^\S+==.+\\\n +--hash=sha256:", lock, re.M))

@@ -1,0 +1,22 @@
+"""
+How many tasks run, as far as anybody can know.
+"""
+
+from types import SimpleNamespace
+
+from runbook_lib.stacks.specs import running
+
+
+def manager(*tasks):
+    """A manager of two nodes, one of them down; a task is its state and its node."""
+    nodes = [{"ID": "a", "Status": {"State": "ready"}}, {"ID": "b", "Status": {"State": "down"}}]
+    told = [{"Status": {"State": state}, "NodeID": node} for state, node in tasks]
+    return SimpleNamespace(api=SimpleNamespace(tasks=lambda filters: told, nodes=lambda: nodes))
+
+
+def test_a_task_that_is_on_its_way_out_runs_until_it_has_ended():
+    assert 1 == running(manager(("running", "a"), ("shutdown", "a")), "dealer")
+
+
+def test_what_a_node_that_is_down_last_said_does_not_count():
+    assert 1 == running(manager(("running", "a"), ("running", "b")), "dealer")

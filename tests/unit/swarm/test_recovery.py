@@ -1,0 +1,80 @@
+"""
+Whether the Swarm can be changed: a request that runs into its time limit tells neither.
+"""
+
+from types import SimpleNamespace
+
+import pytest
+from docker.errors import APIError
+
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.core.errors import WaitTimeoutError
+from runbook_lib.swarm import raft_log
+from runbook_lib.swarm.recovery import force_new_cluster, has_majority
+
+LATE = "rpc error: code = DeadlineExceeded desc = context deadline exceeded"
+ALONE = "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that ..."
+
+
+def manager(*answers):
+    """An engine that answers one after the other; a text is an error."""
+    left = list(answers)
+
+    def nodes():
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, str):
+            raise APIError("500 Server Error", explanation=answer)
+        return answer
+
+    return SimpleNamespace(nodes=SimpleNamespace(list=nodes))
+
+
+def test_who_is_led_has_a_majority_and_who_has_no_leader_has_none():
+    assert has_majority(manager([]))
+    assert not has_majority(manager(ALONE))
+
+
+def test_while_the_managers_do_not_know_yet_nothing_is_decided():
+    assert not has_majority(manager(LATE, ALONE))
+    assert has_majority(manager(LATE, []))
+    with pytest.raises(WaitTimeoutError, match="deadline"):
+        has_majority(manager(LATE), timeout_s=0)
+
+
+def test_another_error_is_not_swallowed():
+    with pytest.raises(APIError):
+        has_majority(manager("permission denied"))
+
+
+class Api:
+    """An engine that leads alone once it is told to; `raft` is what it was told since."""
+
+    def __init__(self, alone):
+        self.alone, self.forced, self.raft = alone, [], [{"SnapshotInterval": 10000, "Tick": 1}]
+
+    def nodes(self):
+        if self.alone and not self.forced:
+            raise APIError("500 Server Error", explanation=ALONE)
+        return []
+
+    def init_swarm(self, **given):
+        self.forced.append(given)
+
+    def inspect_swarm(self):
+        return {"Version": {"Index": len(self.raft)}, "Spec": {"Name": "x", "Raft": self.raft[-1]}}
+
+    def update_swarm(self, version, swarm_spec):
+        assert (len(self.raft), "x") == (version, swarm_spec["Name"])
+        self.raft.append(swarm_spec["Raft"])
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with a majority"])
+def test_only_who_is_alone_is_forced_and_its_settings_are_as_before(alone, monkeypatch):
+    monkeypatch.setattr(raft_log, "_SNAPSHOT_S", 0)
+    api = Api(alone)
+    engine = SimpleNamespace(api=api, nodes=SimpleNamespace(list=api.nodes))
+    changes = force_new_cluster(engine, Instance("m", "i", "running", "t", "10.0.0.4", "", ()))
+
+    assert alone == bool(changes) == bool(api.forced)
+    assert api.raft[0] == api.raft[-1]
+    assert [1] * alone == [raft["SnapshotInterval"] for raft in api.raft[1:-1]]
