@@ -13,9 +13,9 @@ import botocore.session
 import pytest
 import requests
 
-from runbook_lib.availability.tiles_on_s3 import bucket_settings, mount_files, volume_users
+from runbook_lib.availability.tiles_on_s3 import mount_files, volume_users
 from runbook_lib.availability.tiles_on_s3.volume_users import find_users
-from runbook_lib.cloud import aws, instances
+from runbook_lib.cloud import aws, bucket_settings, instances
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff import tiles

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import fabric
 
-from runbook_lib.availability.tiles_on_s3.bucket_settings import Bucket
-from runbook_lib.availability.tiles_on_s3.instance_role import ensure_role, remove_role
 from runbook_lib.availability.tiles_on_s3.mount import (
     ensure_rclone,
     ensure_settings,
@@ -18,9 +16,11 @@ from runbook_lib.availability.tiles_on_s3.mount import (
     wait_for_access,
 )
 from runbook_lib.availability.tiles_on_s3.mount_files import Remote
-from runbook_lib.availability.tiles_on_s3.role_holders import ensure_held, remove_from
-from runbook_lib.availability.tiles_on_s3.tiles_bucket import ensure_access
+from runbook_lib.cloud.bucket_settings import Bucket
+from runbook_lib.cloud.instance_role import ensure_role, remove_role
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.role_holders import ensure_held, remove_from
+from runbook_lib.cloud.tiles_bucket import ensure_access
 from runbook_lib.core.activity import LEDGER
 from runbook_lib.core.changes import Changes
 

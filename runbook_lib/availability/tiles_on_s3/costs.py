@@ -7,7 +7,7 @@ https://aws.amazon.com/s3/pricing/ . Nothing is charged for what instances of th
 
 import pandas as pd
 
-from runbook_lib.availability.tiles_on_s3.tiles_bucket import Content
+from runbook_lib.cloud.tiles_bucket import Content
 
 USD_PER_GIB_MONTH = 0.023
 USD_PER_WRITE = 0.005 / 1000  # PUT, COPY, LIST

@@ -5,8 +5,8 @@ The end of the tiles on S3: nothing in the bucket is deleted that the disk does 
 from runbook_lib.availability.tiles_on_s3.access import Door, ensure_reach
 from runbook_lib.availability.tiles_on_s3.copying import check_equal
 from runbook_lib.availability.tiles_on_s3.relocation import Move, find_state
-from runbook_lib.availability.tiles_on_s3.tiles_bucket import content, exists, remove_bucket
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.tiles_bucket import content, exists, remove_bucket
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError
 

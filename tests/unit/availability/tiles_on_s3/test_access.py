@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from runbook_lib.availability.tiles_on_s3 import access, metadata_reach, tiles_bucket
-from runbook_lib.availability.tiles_on_s3.bucket_settings import Bucket
-from runbook_lib.availability.tiles_on_s3.tiles_bucket import Content
+from runbook_lib.availability.tiles_on_s3 import access, metadata_reach
+from runbook_lib.cloud import tiles_bucket
+from runbook_lib.cloud.bucket_settings import Bucket
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.tiles_bucket import Content
 from runbook_lib.core import checks
 from runbook_lib.core.activity import LEDGER
 from runbook_lib.core.changes import Changes

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.availability.tiles_on_s3.bucket_settings import Bucket
-from runbook_lib.availability.tiles_on_s3.instance_role import Role, role_name
 from runbook_lib.cloud.aws import once_ready
+from runbook_lib.cloud.bucket_settings import Bucket
+from runbook_lib.cloud.instance_role import Role, role_name
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError

@@ -9,9 +9,9 @@ import pytest
 from moto import mock_aws
 
 from lab.iam.policy import Verdict, evaluate, glob, statements_of
-from runbook_lib.availability.tiles_on_s3 import bucket_settings, instance_role, tiles_bucket
 from runbook_lib.availability.tiles_on_s3.costs import s3_cost_table
-from runbook_lib.availability.tiles_on_s3.tiles_bucket import Content
+from runbook_lib.cloud import bucket_settings, instance_role, tiles_bucket
+from runbook_lib.cloud.tiles_bucket import Content
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from tests.places import ROOT
 

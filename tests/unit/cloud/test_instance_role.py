@@ -9,8 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from runbook_lib.availability.tiles_on_s3 import bucket_settings, instance_role, role_holders
-from runbook_lib.cloud import aws
+from runbook_lib.cloud import aws, bucket_settings, instance_role, role_holders
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.core import wait
 from runbook_lib.core.errors import ConflictError

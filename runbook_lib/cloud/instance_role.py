@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from runbook_lib.availability.tiles_on_s3.bucket_settings import Bucket
 from runbook_lib.cloud.aws import once_ready, or_none
+from runbook_lib.cloud.bucket_settings import Bucket
 from runbook_lib.cloud.instances import CLUSTER_TAG, ROLE_TAG
 from runbook_lib.core.changes import Changes
 

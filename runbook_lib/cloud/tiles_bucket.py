@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from botocore.exceptions import ClientError
 
-from runbook_lib.availability.tiles_on_s3.bucket_settings import (
+from runbook_lib.cloud.aws import once_ready
+from runbook_lib.cloud.bucket_settings import (
     PUBLIC_ACCESS,
     Bucket,
     access_policy,
@@ -19,7 +20,6 @@ from runbook_lib.availability.tiles_on_s3.bucket_settings import (
     same_policy,
     wanted_settings,
 )
-from runbook_lib.cloud.aws import once_ready
 from runbook_lib.cloud.instances import CLUSTER_TAG
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError
