@@ -1,7 +1,8 @@
 """
-Checks: a comparison that says what it expected, and a closing table of all of them; and notes.
+Checks that say in words what they expected and saw, and a closing table of them; and notes.
 """
 
+from collections.abc import Collection, Mapping, Set, Sized
 from dataclasses import dataclass
 from html import escape
 
@@ -50,17 +51,74 @@ def check(name: str, *, expected: object, actual: object, next_step: str = "") -
     CheckFailedError
         With both values, and `next_step` where given.
     """
-    return _verdict(name, _short(expected), _short(actual), bool(expected == actual), next_step)
+    words, seen = in_words(expected), in_words(actual)
+    if expected != actual and words == seen:  # 6 and "6" differ, and so should their words
+        words, seen = repr(expected), repr(actual)
+    return _verdict(name, words, seen, bool(expected == actual), next_step)
+
+
+def none(what: str, items: Sized | int, *, of: int | None = None, next_step: str = "") -> Verdict:
+    """
+    Check that there is nothing of a kind, for example "nodes that are not ready".
+
+    `items` are the offenders, by name, or their count; `of` is how many were examined.
+    """
+    count = len(items) if isinstance(items, Sized) else items
+    seen = in_words(items) if count else "none"
+    if of is not None:
+        names = f": {seen}" if count and isinstance(items, Sized) else ""
+        seen = f"{in_words(count) if count else 'none'} of {in_words(of)}{names}"
+    return _verdict(what, "none", seen, bool(count == 0), next_step)
+
+
+def true(statement: str, value: bool, *, next_step: str = "") -> Verdict:
+    """
+    Check that a statement is true, for example "the guide's tiles are untouched".
+    """
+    return check(statement, expected=True, actual=value, next_step=next_step)
 
 
 def check_at_most(name: str, *, limit: float, actual: float, next_step: str = "") -> Verdict:
     """
     Like `check`, for a number that must not exceed its limit.
     """
-    return _verdict(name, f"at most {limit:g}", f"{actual:g}", bool(actual <= limit), next_step)
+    most = f"at most {in_words(limit)}"
+    return _verdict(name, most, in_words(actual), bool(actual <= limit), next_step)
+
+
+def in_words(value: object) -> str:
+    """
+    A value as a person writes it: "yes", "1,234", "none", "a, b and c".
+
+    A tuple inside a list is one item: `[("worker-1", "running")]` is "worker-1 running".
+    """
+    if isinstance(value, str):
+        return value or "none"
+    if isinstance(value, Mapping):
+        return _listed([f"{name}: {in_words(each)}" for name, each in value.items()])
+    if isinstance(value, Collection):
+        each = sorted(value, key=str) if isinstance(value, Set) else value
+        return _listed(
+            [" ".join(map(in_words, e)) if type(e) is tuple else in_words(e) for e in each]
+        )
+    plain = value.item() if hasattr(value, "item") else value  # a number of numpy's
+    if isinstance(plain, bool):
+        return "yes" if plain else "no"
+    if isinstance(plain, float):
+        return f"{plain:,.0f}" if abs(plain) >= 1e6 else f"{plain:,g}"
+    return f"{plain:,}" if isinstance(plain, int) else str(plain or "none")
+
+
+def _listed(items: list[str]) -> str:
+    if len(items) < 2:
+        return "".join(items) or "none"
+    if any(", " in item or " and " in item for item in items):
+        return "; ".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str) -> Verdict:
+    expected, actual = _short(expected), _short(actual)
     record = Check(name, expected, actual, passed)
     LEDGER.checks.append(record)
     if not passed:
@@ -119,6 +177,5 @@ def _mark(passed: bool) -> str:
     return "✓" if passed else "✗"
 
 
-def _short(value: object, limit: int = 300) -> str:
-    text = value if isinstance(value, str) else repr(value)
+def _short(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

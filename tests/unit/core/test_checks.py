@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from runbook_lib.core import checks
 from runbook_lib.core.activity import LEDGER
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.checks import SUMMARY_MIME, Verdicts, check, check_at_most, note, summary
@@ -38,6 +39,87 @@ def test_a_different_value_stops_with_both_and_the_next_step():
         check("all ready", expected=6, actual=4, next_step="wait")
     assert "all ready: expected 6, saw 4\n  next: wait" == str(caught.value)
     assert [False] == [c.passed for c in LEDGER.checks]
+
+
+@pytest.mark.parametrize("nothing", [[], {}, set(), (), "", 0])
+def test_nothing_of_a_kind_passes_and_says_none(nothing):
+    assert "✓ nodes that are not ready: none" == repr(
+        checks.none("nodes that are not ready", nothing)
+    )
+
+
+@pytest.mark.parametrize(
+    ("offenders", "seen"),
+    [
+        (["a", "b", "c"], "a, b and c"),
+        ({"b", "a"}, "a and b"),
+        ({"a": 1}, "a: 1"),
+        ("worker-1", "worker-1"),
+        (1234, "1,234"),
+        ([0], "0"),
+    ],
+)
+def test_something_of_a_kind_stops_and_is_named(offenders, seen):
+    with pytest.raises(CheckFailedError) as caught:
+        checks.none("nodes that are not ready", offenders, next_step="wait")
+    expected = f"nodes that are not ready: expected none, saw {seen}\n  next: wait"
+    assert expected == str(caught.value)
+
+
+def test_no_answer_is_not_the_same_as_nothing():
+    with pytest.raises(CheckFailedError):
+        checks.none("nodes that are not ready", None)
+
+
+def test_a_check_for_nothing_can_say_among_how_many():
+    assert "✓ wrong probes: none of 1,504" == repr(checks.none("wrong probes", [], of=1504))
+    with pytest.raises(CheckFailedError, match="expected none, saw 2 of 504: a and b"):
+        checks.none("wrong probes", ["a", "b"], of=504)
+    with pytest.raises(CheckFailedError, match=r"saw 2 of 504$"):
+        checks.none("wrong probes", 2, of=504)
+
+
+def test_a_statement_is_true_or_stops():
+    assert "✓ the tiles are untouched: yes" == repr(checks.true("the tiles are untouched", True))
+    assert checks.true("of numpy", np.bool_(True)).check.passed is True
+    with pytest.raises(CheckFailedError, match="untouched: expected yes, saw no"):
+        checks.true("the tiles are untouched", False)
+    with pytest.raises(CheckFailedError, match="expected yes, saw a list"):
+        checks.true("only a truth value is true", ["a list"])
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, "yes"),
+        (np.bool_(False), "no"),
+        (None, "none"),
+        ("", "none"),
+        ([], "none"),
+        (12345, "12,345"),
+        (np.int64(12345), "12,345"),
+        (1234.5, "1,234.5"),
+        (2.0, "2"),
+        (0.1083, "0.1083"),
+        (1234567.8, "1,234,568"),
+        (["a"], "a"),
+        ((True, False), "yes and no"),
+        ({"b", "a"}, "a and b"),
+        ({"manager": "running", "worker-1": "pending"}, "manager: running and worker-1: pending"),
+        ({"manager": ["a", "b"], "worker-1": ["a"]}, "manager: a and b; worker-1: a"),
+        (
+            [("worker-1", "running"), ("worker-2", "pending")],
+            "worker-1 running and worker-2 pending",
+        ),
+    ],
+)
+def test_a_value_is_shown_in_words(value, words):
+    assert words == checks.in_words(value)
+
+
+def test_different_values_have_different_words():
+    with pytest.raises(CheckFailedError, match="expected 6, saw '6'"):
+        check("all ready", expected=6, actual="6")
 
 
 def test_a_long_value_is_cut():
