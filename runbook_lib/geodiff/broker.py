@@ -3,13 +3,13 @@ RabbitMQ as its own command line sees it, inside its container: no password leav
 """
 
 import json
-from collections.abc import Mapping
 
 import docker
 import pandas as pd
 
-from runbook_lib.core.errors import CommandError, NotFoundError
+from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.stacks.containers import get_container, run_in
 
 _LIST = [
     "rabbitmqctl",
@@ -78,41 +78,7 @@ def _queue_table(engine: docker.DockerClient, service: str) -> pd.DataFrame:
     NotFoundError
         Where the service has no running container on that node.
     """
-    text = run_in(engine, service, _LIST)
+    container = get_container(engine, service, "run 06_work_stack")
+    text = run_in(container, _LIST)
     table = pd.DataFrame(json.loads(text[text.index("[") :]))
     return table.sort_values("name", ignore_index=True)
-
-
-def run_in(
-    engine: docker.DockerClient,
-    service: str,
-    command: list[str],
-    environment: Mapping[str, str] | None = None,
-) -> str:
-    """
-    Run a command in the container of a service on this engine's node; returns what it says.
-
-    Raises
-    ------
-    NotFoundError
-        Where the service has no running container on that node.
-    CommandError
-        Where the command fails.
-    """
-    label = f"com.docker.swarm.service.name={service}"
-    containers = engine.containers.list(filters={"label": label, "status": "running"})
-    if not containers:
-        raise NotFoundError(
-            f"expected a running container of {service} on this node, found none",
-            next_step="run 06_work_stack",
-        )
-    result = containers[0].exec_run(command, environment=dict(environment or {}))
-    text = bytes(result.output).decode()  # type: ignore[arg-type]  # bytes where it is no stream
-    if result.exit_code:
-        raise CommandError(
-            f"expected {' '.join(command[:4])} to succeed in {service}; "
-            f"exit code {result.exit_code}",
-            evidence=text[-500:],
-            next_step=f"docker service logs {service}  on the manager",
-        )
-    return text

@@ -17,7 +17,7 @@ from docker.errors import APIError
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError, ParameterError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.broker import run_in
+from runbook_lib.stacks.containers import get_container, run_in
 from runbook_lib.swarm.membership import Clients, ensure_label, node_id
 
 CLUSTER = "stacks/geo-diff/rabbitmq-cluster.yml"
@@ -167,8 +167,9 @@ def carry(engine: docker.DockerClient, service: str, source: str) -> Changes:
     """
     changes = Changes()
     command = ["timeout", str(_CARRY_S), "python", "-m", "geodiff", "carry"]
-    said = run_in(engine, service, command, {"CARRY_FROM": source})
-    for queue, count in _carried(said).items():
+    container = get_container(engine, service, "run 06_work_stack")
+    output = run_in(container, command, {"CARRY_FROM": source})
+    for queue, count in _carried(output).items():
         if count:
             changes.add("queue", queue, f"{count} messages carried over")
     return changes
@@ -178,15 +179,10 @@ def kill_node(engine: docker.DockerClient, service: str) -> str:
     """
     Kill the container of a broker, without a word to it; Swarm starts another one.
     """
-    label = f"com.docker.swarm.service.name={service}"
-    containers = engine.containers.list(filters={"label": label, "status": "running"})
-    if not containers:
-        raise NotFoundError(
-            f"expected a running container of {service} on this node, found none",
-            next_step="run 32_rabbitmq_cluster again: it waits until all three run",
-        )
-    containers[0].kill("SIGKILL")
-    return str(containers[0].name)
+    step = "run 32_rabbitmq_cluster again: it waits until all three run"
+    container = get_container(engine, service, step)
+    container.kill("SIGKILL")
+    return str(container.name)
 
 
 def _others(found: Sequence[str]) -> list[str]:
@@ -194,11 +190,12 @@ def _others(found: Sequence[str]) -> list[str]:
 
 
 def _look(engine: docker.DockerClient, service: str) -> Cluster:
+    container = get_container(engine, service, "run 06_work_stack")
     control = ["rabbitmqctl", "--quiet", "--formatter", "json"]
-    text = run_in(engine, service, [*control, "cluster_status"])
+    text = run_in(container, [*control, "cluster_status"])
     running = json.loads(text[text.index("{") :])["running_nodes"]
     columns = ["name", "type", "members", "online"]
-    text = run_in(engine, service, [*control, "list_queues", *columns])
+    text = run_in(container, [*control, "list_queues", *columns])
     queues = json.loads(text[text.index("[") :])
     members = (
         ClusterQueue(q["name"], q["type"], len(q["members"]), len(q["online"])) for q in queues

@@ -13,7 +13,8 @@ import docker
 import fabric
 from paramiko import SSHException
 
-from runbook_lib.core.errors import CommandError, NotFoundError
+from runbook_lib.core.errors import CommandError
+from runbook_lib.stacks.containers import read_secret
 
 PORT = 15672
 USER = "geodiff"
@@ -100,29 +101,9 @@ def connect(
 ) -> ManagementApi:
     """
     Reach the broker of a service that runs on the manager.
-
-    The password is read from the secret inside the broker's container, and goes nowhere else.
-
-    Raises
-    ------
-    NotFoundError
-        Where the service has no running container there.
     """
-    label = f"com.docker.swarm.service.name={service}"
-    containers = manager.containers.list(filters={"label": label, "status": "running"})
-    if not containers:
-        raise NotFoundError(
-            f"expected a running container of {service} on the manager, found none",
-            next_step="run 06_work_stack",
-        )
-    code, output = containers[0].exec_run(["cat", "/run/secrets/rabbitmq_password"])
-    if code:
-        raise NotFoundError(
-            f"expected the secret rabbitmq_password in {service}; its container has none",
-            next_step="run 06_work_stack: it makes the secrets that are missing",
-        )
-    password = bytes(output).decode()  # type: ignore[arg-type]  # bytes where it is no stream
-    return ManagementApi(connection, password.strip())
+    step = "run 06_work_stack: it makes the secrets that are missing"
+    return ManagementApi(connection, read_secret(manager, service, "rabbitmq_password", step))
 
 
 class _Tunnel(http.client.HTTPConnection):

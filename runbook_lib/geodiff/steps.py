@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import docker
 import pandas as pd
-from docker.models.services import Service
 
 from runbook_lib.cloud.firewall import guide_rules, rule_changes
 from runbook_lib.cloud.instances import Instance, Wanted, find_instances
@@ -19,6 +18,7 @@ from runbook_lib.geodiff import web
 from runbook_lib.geodiff.tiles import VOLUME
 from runbook_lib.hosts.docker_ssh import find_docker_clients
 from runbook_lib.hosts.ssh import connect_all
+from runbook_lib.stacks.containers import find_services
 from runbook_lib.stacks.convergence import convergence
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _swarm(manager: docker.DockerClient, count: int) -> Step:
 def _stack(manager: docker.DockerClient, step: str, name: str) -> Step:
     if missing := _no_swarm(manager, step):
         return missing
-    states = [convergence(manager, service) for service in _services(manager, name)]
+    states = [convergence(manager, service) for service in find_services(manager, name)]
     if not states:
         return Step(step, NOT_YET, f"no stack {name}")
     done = sum(s.done for s in states)
@@ -177,7 +177,7 @@ def _web(manager: docker.DockerClient, name: str, addresses: web.Addresses | Non
     wanted = addresses.variables
     told = [
         variable.split("=", 1)
-        for service in _services(manager, name)
+        for service in find_services(manager, name)
         for variable in service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env", [])
     ]
     old = [value for key, value in told if key in wanted and value != wanted[key]]
@@ -190,7 +190,3 @@ def _no_swarm(manager: docker.DockerClient, step: str) -> Step | None:
         return Step(step, NOT_YET, "no Swarm")
     error = str(swarm.get("Error", ""))
     return Step(step, DIFFERS, error) if error else None
-
-
-def _services(manager: docker.DockerClient, name: str) -> list[Service]:
-    return manager.services.list(filters={"label": f"com.docker.stack.namespace={name}"})

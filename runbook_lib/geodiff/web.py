@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import docker
 
 from runbook_lib.cloud.instances import Instance
-from runbook_lib.core.errors import CommandError, NotFoundError
+from runbook_lib.stacks.containers import SERVICE, find_services, read_secret
 
 PAGE_PORT, TILES_PORT = 8080, 5000
-_TOKEN_FILE = "/run/secrets/tile_api_token"  # noqa: S105 - where it is, not what it is
+_TOKEN = "tile_api_token"  # noqa: S105 - its name
 
 
 @dataclass(frozen=True)
@@ -64,40 +64,25 @@ def token_command(service: str) -> str:
     """
     The command that prints the token, on the node of the tile server.
     """
-    label = f"label=com.docker.swarm.service.name={service}"
-    return f"sudo docker exec $(sudo docker ps -qf {label} | head -1) cat {_TOKEN_FILE}"
+    label = f"label={SERVICE}={service}"
+    return f"sudo docker exec $(sudo docker ps -qf {label} | head -1) cat /run/secrets/{_TOKEN}"
 
 
 def read_token(engine: docker.DockerClient, service: str) -> Token:
     """
-    Read the token in the tile server's container: nobody else has it, and it stays in memory.
-
-    Raises
-    ------
-    NotFoundError
-        Where the service has no running container on that node.
+    Read the token in the tile server's container on this engine's node.
     """
-    label = f"com.docker.swarm.service.name={service}"
-    running = engine.containers.list(filters={"label": label, "status": "running"})
-    if not running:
-        raise NotFoundError(
-            f"expected a running container of {service} on this node, found none",
-            next_step="run 07_web_stack from its beginning",
-        )
-    result = running[0].exec_run(["cat", _TOKEN_FILE])
-    if result.exit_code:
-        raise CommandError(f"expected {service} to have {_TOKEN_FILE}; it has not")
-    return Token(bytes(result.output).decode().strip())  # type: ignore[arg-type]  # no stream
+    step = "run 07_web_stack from its beginning"
+    return Token(read_secret(engine, service, _TOKEN, step))
 
 
 def find_networks(manager: docker.DockerClient, stack_name: str) -> list[str]:
     """
     The networks of a stack's services: they reach nothing that is on none of these.
     """
-    label = f"com.docker.stack.namespace={stack_name}"
     ids = {
         network["Target"]
-        for service in manager.services.list(filters={"label": label})
+        for service in find_services(manager, stack_name)
         for network in service.attrs["Spec"]["TaskTemplate"].get("Networks", [])
     }
     return sorted(str(n.name) for n in manager.networks.list() if n.id in ids)

@@ -17,10 +17,9 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for, wait_until_none
 from runbook_lib.hosts.ssh import run
+from runbook_lib.stacks.containers import STACK, find_services, in_stack
 from runbook_lib.stacks.convergence import Convergence, convergence
 from runbook_lib.stacks.stack_file import StackFile, keeps_replicas, render
-
-_NAMESPACE = "com.docker.stack.namespace"
 
 
 def ensure_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
@@ -109,14 +108,7 @@ def find_stacks(manager: docker.DockerClient | None) -> list[str]:
     The names of the stacks that are deployed; without a manager there are none.
     """
     services = manager.services.list() if manager else []
-    return sorted({s.attrs["Spec"]["Labels"].get(_NAMESPACE, "") for s in services} - {""})
-
-
-def find_services(manager: docker.DockerClient, name: str) -> list[Any]:
-    """
-    The services of a stack, as the SDK has them.
-    """
-    return manager.services.list(filters={"label": f"{_NAMESPACE}={name}"})
+    return sorted({s.attrs["Spec"]["Labels"].get(STACK, "") for s in services} - {""})
 
 
 def find_tasks(manager: docker.DockerClient, name: str, **filters: str) -> list[dict[str, Any]]:
@@ -126,7 +118,7 @@ def find_tasks(manager: docker.DockerClient, name: str, **filters: str) -> list[
     ended = ("shutdown", "complete", "failed", "rejected", "remove")
     alive = [t for t in manager.api.tasks(filters) if t["Status"]["State"] not in ended]
     labels = [task["Spec"].get("ContainerSpec", {}).get("Labels") or {} for task in alive]
-    return [t for t, its in zip(alive, labels, strict=True) if its.get(_NAMESPACE) == name]
+    return [t for t, its in zip(alive, labels, strict=True) if its.get(STACK) == name]
 
 
 def wait_for_no_containers(
@@ -162,20 +154,19 @@ def remove_stack(
     if connection is None or manager is None:
         return changes
     services = find_services(manager, name)
-    labels: dict[str, Any] = {"label": f"{_NAMESPACE}={name}"}
-    if services or manager.networks.list(filters=labels):
+    if services or manager.networks.list(filters=in_stack(name)):
         run(connection, f"docker stack rm {shlex.quote(name)} 2>&1", sudo=True)
     for service in services:
         changes.add("service", str(service.name), "removed")
 
     def probe() -> bool | Pending:
         tasks = find_tasks(manager, name)
-        networks = manager.networks.list(filters=labels)
+        networks = manager.networks.list(filters=in_stack(name))
         left = len(tasks) + len(_containers(manager, name)) + len(networks)
         return Pending(f"{left} tasks and networks left") if left else True
 
     wait_for(f"Stack {name} removed", probe, timeout_s=timeout_s)
-    for volume in manager.volumes.list(filters=labels):
+    for volume in manager.volumes.list(filters=in_stack(name)):
         volume.remove()
         changes.add("volume", str(volume.name), "removed")
     return changes
@@ -197,8 +188,7 @@ def _containers(client: docker.DockerClient, name: str) -> list[dict[str, Any]]:
     """
     As listed: to inspect each one as well would trip over those that go in between.
     """
-    label = f"{_NAMESPACE}={name}"
-    return list(client.api.containers(all=True, filters={"label": label}))
+    return list(client.api.containers(all=True, filters=in_stack(name)))
 
 
 def _specs(manager: docker.DockerClient, name: str) -> dict[str, Any]:

@@ -12,16 +12,15 @@ import docker
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.stacks.containers import find_services, in_stack
 from runbook_lib.stacks.stack_file import OVERLAYS
-
-_NAMESPACE = "com.docker.stack.namespace"
 
 
 def find_overlays(manager: docker.DockerClient, stack: str) -> list[str]:
     """
     The overlays with which a stack was deployed, in their order; none where it is not deployed.
     """
-    services = manager.services.list(filters={"label": f"{_NAMESPACE}={stack}"})
+    services = find_services(manager, stack)
     labels = [service.attrs["Spec"]["Labels"].get(OVERLAYS, "") for service in services]
     # a deployment that was cut off has reached some of the services: the longer list is the newer
     return max(labels, key=len, default="").split(",") if any(labels) else []
@@ -44,7 +43,7 @@ def remove_volumes(
 
     def one(role: str) -> None:
         def probe() -> bool | Pending:
-            found = clients[role].volumes.list(filters={"label": f"{_NAMESPACE}={stack}"})
+            found = clients[role].volumes.list(filters=in_stack(stack))
             mine = {
                 str(volume.name): volume for volume in found if not wanted or volume.name in wanted
             }

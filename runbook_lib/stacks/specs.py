@@ -8,6 +8,7 @@ from typing import Any
 import docker
 
 from runbook_lib.core.errors import CommandError
+from runbook_lib.stacks.containers import find_services
 
 Spec = dict[str, Any]
 _TRIES = 5
@@ -17,8 +18,7 @@ def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:
     """
     The specifications of a stack's services, by their names in the stack.
     """
-    label = f"com.docker.stack.namespace={stack}"
-    services = manager.services.list(filters={"label": label})
+    services = find_services(manager, stack)
     return {str(s.name).removeprefix(f"{stack}_"): s.attrs["Spec"] for s in services}
 
 

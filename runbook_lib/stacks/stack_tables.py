@@ -8,8 +8,9 @@ import docker
 import pandas as pd
 
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.stacks.containers import find_services
 from runbook_lib.stacks.convergence import convergence
-from runbook_lib.stacks.deploy import find_services, find_tasks
+from runbook_lib.stacks.deploy import find_tasks
 from runbook_lib.swarm.membership import address
 
 

@@ -43,6 +43,7 @@ from runbook_lib.geodiff.web import Token, read_token
 from runbook_lib.geodiff.web_client import ask
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks import specs
+from runbook_lib.stacks.containers import find_containers
 from runbook_lib.stacks.deploy import wait_for_stack
 
 _WAIT_S = 0.25
@@ -207,8 +208,7 @@ def _wait_until_replaced(
 
 
 def _log_of_admin(here: DrillCluster, since: datetime) -> str:
-    label = f"com.docker.swarm.service.name={here.stacks.work}_admin-worker"
-    found = here.manager.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    found = find_containers(here.manager, f"{here.stacks.work}_admin-worker", stopped=True)
     logs = [c.logs(timestamps=True, since=since.timestamp()) for c in found]
     return "\n".join(bytes(log).decode(errors="replace") for log in logs)
 

@@ -23,6 +23,7 @@ from runbook_lib.geodiff.tiles import DataSet
 from runbook_lib.hosts import ssh
 from runbook_lib.hosts.docker_ssh import docker_clients
 from runbook_lib.load.experiment import load_stack, load_tiles
+from runbook_lib.stacks.containers import find_services
 from runbook_lib.stacks.convergence import convergence
 from runbook_lib.stacks.deploy import find_stacks
 from runbook_lib.stacks.overlays import find_overlays
@@ -182,8 +183,7 @@ def _unhealthy(here: DrillCluster) -> list[str]:
     if quorum.unreachable:
         wrong.append(f"managers: {quorum!r}")
     for stack, notebook in ((here.stacks.work, "06_work_stack"), (here.stacks.web, "07_web_stack")):
-        label = f"com.docker.stack.namespace={stack}"
-        services = here.manager.services.list(filters={"label": label})
+        services = find_services(here.manager, stack)
         states = [convergence(here.manager, service) for service in services]
         wrong += [] if states else [f"no stack {stack}: run {notebook}"]
         wrong += [

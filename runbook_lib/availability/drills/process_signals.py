@@ -10,21 +10,10 @@ from docker.models.containers import Container
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
+from runbook_lib.stacks.containers import SERVICE, find_containers, in_stack
 
 _TASK = "com.docker.swarm.task.id"
-_SERVICE = "com.docker.swarm.service.name"
 _STOPPED = "T"
-
-
-def _find_containers(engine: docker.DockerClient, service: str) -> list[Container]:
-    """
-    The running containers of a service on a node.
-    """
-    filters: dict[str, str | list[str] | bool] = {
-        "label": f"{_SERVICE}={service}",
-        "status": "running",
-    }
-    return engine.containers.list(filters=filters, ignore_removed=True)
 
 
 def find_victim(engine: docker.DockerClient, service: str, role: str) -> Container:
@@ -36,7 +25,7 @@ def find_victim(engine: docker.DockerClient, service: str, role: str) -> Contain
     NotFoundError
         Where there is none; nothing was broken.
     """
-    found = _find_containers(engine, service)
+    found = find_containers(engine, service)
     if not found:
         raise NotFoundError(
             f"expected a running container of {service} on {role}, found none",
@@ -85,12 +74,9 @@ def wake_up(engines: Mapping[str, docker.DockerClient], stack: str) -> Changes:
     Let every process of a stack that stands still go on; a killed drill may have left one.
     """
     changes = Changes()
-    filters: dict[str, str | list[str] | bool] = {
-        "label": f"com.docker.stack.namespace={stack}",
-        "status": "running",
-    }
+    filters = in_stack(stack) | {"status": "running"}
     for role, engine in engines.items():
         for container in engine.containers.list(filters=filters, ignore_removed=True):
             if wake(container):
-                changes.add("process", f"{container.labels[_SERVICE]} on {role}", "goes on")
+                changes.add("process", f"{container.labels[SERVICE]} on {role}", "goes on")
     return changes

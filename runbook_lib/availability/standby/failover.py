@@ -35,8 +35,8 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
+from runbook_lib.stacks.containers import SERVICE, find_services
 from runbook_lib.stacks.convergence import convergence
-from runbook_lib.stacks.deploy import find_services
 from runbook_lib.swarm.managers import while_they_agree
 from runbook_lib.swarm.membership import find_manager
 
@@ -242,9 +242,7 @@ def _wait_until_idle(
     names = {str(service.name) for service in find_pinned(leader)}
 
     def probe() -> bool | Pending:
-        running = [
-            c["Labels"].get("com.docker.swarm.service.name") for c in engine.api.containers()
-        ]
+        running = [c["Labels"].get(SERVICE) for c in engine.api.containers()]
         left = sorted(names & set(running))
         return Pending(f"{', '.join(left)} still at work", 0, 0) if left else True
 

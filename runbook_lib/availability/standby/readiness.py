@@ -10,9 +10,8 @@ from docker.models.services import Service
 
 from runbook_lib.availability.standby.master import find_pinned
 from runbook_lib.core.changes import Changes
+from runbook_lib.stacks.containers import STACK, in_stack
 from runbook_lib.stacks.images import has_image
-
-_NAMESPACE = "com.docker.stack.namespace"
 
 
 def ensure_images(
@@ -75,7 +74,7 @@ def forget_volumes(engine: docker.DockerClient, stacks: list[str]) -> Changes:
     """
     changes = Changes()
     for name in stacks:
-        for volume in engine.volumes.list(filters={"label": f"{_NAMESPACE}={name}"}):
+        for volume in engine.volumes.list(filters=in_stack(name)):
             ended = {"volume": str(volume.name), "status": ["exited", "created", "dead"]}
             for container in engine.api.containers(all=True, filters=ended):
                 engine.api.remove_container(container["Id"])
@@ -89,7 +88,7 @@ def _external_volumes(spec: dict[str, Any]) -> set[str]:
     The volumes that no stack makes: an engine would make an empty one in their place.
     """
     mounts = [m for m in spec.get("Mounts") or [] if m["Type"] == "volume"]
-    own = [m for m in mounts if _NAMESPACE in m.get("VolumeOptions", {}).get("Labels", {})]
+    own = [m for m in mounts if STACK in m.get("VolumeOptions", {}).get("Labels", {})]
     return {m["Source"] for m in mounts if m not in own}
 
 

@@ -17,7 +17,7 @@ def instance(role, public_ip):
 
 
 def engine(*containers):
-    return SimpleNamespace(containers=SimpleNamespace(list=lambda filters: list(containers)))
+    return SimpleNamespace(containers=SimpleNamespace(list=lambda **_: list(containers)))
 
 
 def container(exit_code, output):

@@ -1,0 +1,94 @@
+"""
+The services and containers of a stack, found by the labels that Docker gives them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+from docker.models.containers import Container
+
+from runbook_lib.core.errors import CommandError, NotFoundError
+
+STACK, SERVICE = "com.docker.stack.namespace", "com.docker.swarm.service.name"
+
+
+def in_stack(name: str) -> dict[str, Any]:
+    """
+    The filter of Docker's lists (services, networks, volumes, containers) for a stack's own.
+    """
+    return {"label": f"{STACK}={name}"}
+
+
+def find_services(manager: docker.DockerClient, stack: str) -> list[Any]:
+    """
+    The services of a stack, as the SDK has them.
+    """
+    return manager.services.list(filters=in_stack(stack))
+
+
+def find_containers(
+    engine: docker.DockerClient, service: str, *, stopped: bool = False
+) -> list[Container]:
+    """
+    The running containers of a service on this engine's node; with `stopped` the others, too.
+    """
+    filters: dict[str, Any] = {"label": f"{SERVICE}={service}"}
+    status = {} if stopped else {"status": "running"}
+    return engine.containers.list(all=stopped, filters=filters | status, ignore_removed=True)
+
+
+def get_container(engine: docker.DockerClient, service: str, next_step: str) -> Container:
+    """
+    A running container of a service on this engine's node.
+
+    Raises
+    ------
+    NotFoundError
+        Where there is none; it tells `next_step`.
+    """
+    for container in find_containers(engine, service):
+        return container
+    raise NotFoundError(
+        f"expected a running container of {service} on this node, found none", next_step=next_step
+    )
+
+
+def read_secret(engine: docker.DockerClient, service: str, secret: str, next_step: str) -> str:
+    """
+    Read a secret inside a container of the service: it goes nowhere else, and stays in memory.
+
+    Raises
+    ------
+    NotFoundError, CommandError
+        Where no container of the service runs on this engine's node, or it has no such secret.
+    """
+    file = f"/run/secrets/{secret}"
+    result = get_container(engine, service, next_step).exec_run(["cat", file])
+    if result.exit_code:
+        raise CommandError(f"expected {service} to have {file}; it has not", next_step=next_step)
+    return bytes(result.output).decode().strip()  # type: ignore[arg-type]  # bytes: no stream
+
+
+def run_in(
+    container: Container, command: list[str], environment: Mapping[str, str] | None = None
+) -> str:
+    """
+    Run a command in a container; returns its output.
+
+    Raises
+    ------
+    CommandError
+        Where the exit code is not 0.
+    """
+    result = container.exec_run(command, environment=dict(environment or {}))
+    text = bytes(result.output).decode()  # type: ignore[arg-type]  # bytes where it is no stream
+    if result.exit_code:
+        raise CommandError(
+            f"expected {' '.join(command[:4])} to succeed in {container.name}; "
+            f"exit code {result.exit_code}",
+            evidence=text[-500:],
+            next_step=f"docker service logs {container.labels.get(SERVICE, container.name)}"
+            "  on the manager",
+        )
+    return text
