@@ -2,14 +2,13 @@
 The change to a cluster of brokers and back: which overlays follow on which, and what lacks.
 """
 
-from types import SimpleNamespace
-
 import pytest
 
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.geodiff import broker_cluster
 from runbook_lib.geodiff.broker_cluster import AFTER, BEFORE, CLUSTER, NODES, Cluster, ClusterQueue
 from runbook_lib.stacks import overlays
+from tests.fakes.docker import Engine, Service
 
 OTHER = "stacks/geo-diff/other.yml"
 
@@ -44,11 +43,8 @@ def test_other_solutions_stay():
 
 
 def deployed(*labels):
-    services = [
-        SimpleNamespace(attrs={"Spec": {"Labels": {"runbook.overlays": x} if x else {}}})
-        for x in labels
-    ]
-    return SimpleNamespace(services=SimpleNamespace(list=lambda filters: services))
+    specs = [{"Labels": {"runbook.overlays": x} if x else {}} for x in labels]
+    return Engine(services=[Service(f"s_{n}", spec) for n, spec in enumerate(specs)])
 
 
 def test_the_swarm_knows_what_was_laid_over():

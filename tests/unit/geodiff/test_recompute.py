@@ -2,23 +2,14 @@
 A small real batch: the scripts run for real, on a folder of this machine.
 """
 
-import invoke
 import pytest
 
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.geodiff.recompute import fingerprints, take_results, wait_until_remade
 from runbook_lib.geodiff.tiles import DataSet
+from tests.fakes.ssh import LocalConnection
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
-class Here:
-    """The machine itself in the place of a connection: the same scripts, without sudo."""
-
-    host = "localhost"
-
-    def run(self, command, hide):
-        return invoke.Context().run(command.removeprefix("sudo "), hide=hide, in_stream=False)
 
 
 @pytest.fixture
@@ -32,7 +23,7 @@ def data(tmp_path):
 
 
 def test_the_first_ones_are_taken_away_and_remembered(data, tmp_path):
-    taken = take_results(Here(), data, "DESERT", 2)
+    taken = take_results(LocalConnection(), data, "DESERT", 2)
 
     assert {"./d/0/0/0.png": EMPTY, "./d/1/0/0.png": EMPTY} == taken
     assert {"DESERT/d/1/0/1.png", "DESERT/d/1/1/0.png", "OCEAN/d.png"} == {
@@ -42,18 +33,18 @@ def test_the_first_ones_are_taken_away_and_remembered(data, tmp_path):
 
 def test_too_few_results_are_left_alone(data, tmp_path):
     with pytest.raises(ConflictError, match="expected 5 results of DESERT"):
-        take_results(Here(), data, "DESERT", 5)
+        take_results(LocalConnection(), data, "DESERT", 5)
     assert 5 == len(list(tmp_path.rglob("*.png")))
 
 
 def test_results_that_are_made_again_are_told_with_what_they_are_now(data, tmp_path):
-    taken = take_results(Here(), data, "DESERT", 2)
+    taken = take_results(LocalConnection(), data, "DESERT", 2)
     for name, content in zip(taken, ("", "other"), strict=True):
         (tmp_path / "DESERT" / name).write_text(content)
 
-    again = wait_until_remade(Here(), data, "DESERT", taken, timeout_s=5)
+    again = wait_until_remade(LocalConnection(), data, "DESERT", taken, timeout_s=5)
     assert ["./d/1/0/0.png"] == [name for name in taken if taken[name] != again[name]]
 
 
 def test_of_nothing_there_are_no_fingerprints(data):
-    assert {} == fingerprints(Here(), data, "DESERT", [])
+    assert {} == fingerprints(LocalConnection(), data, "DESERT", [])

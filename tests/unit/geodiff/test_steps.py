@@ -2,8 +2,6 @@
 The live state of the steps that lie on the instances, as the engines tell it.
 """
 
-from types import SimpleNamespace
-
 import pytest
 
 from runbook_lib.geodiff.steps import (
@@ -16,45 +14,29 @@ from runbook_lib.geodiff.steps import (
     step_table,
 )
 from runbook_lib.geodiff.web import Addresses
+from tests.fakes.docker import Engine, Node, Service, Volume, task
 
 WHERE = Addresses("http://192.0.2.9:8080", "http://192.0.2.4:5000")
 ENV = ["UI_ORIGIN=http://192.0.2.9:8080"]
 STACKS = {"geo-diff-work": [], "geo-diff-web": ENV}
 
 
-class Engine:
-    """
-    The part of the manager's Docker API that is asked.
-    """
+def manager(nodes=("ready",) * 6, stacks=STACKS, running=1, **swarm):
+    """The manager's engine; each stack has one service, with these variables."""
+    template = {s: {"ContainerSpec": {"Image": "geo-diff:0", "Env": e}} for s, e in stacks.items()}
+    mode = {"Replicated": {"Replicas": 1}}
 
-    def __init__(self, nodes=("ready",) * 6, stacks=STACKS, running=1, **swarm):
-        self.swarm = {"ControlAvailable": True, "Error": ""} | swarm
-        self.running = running
-        self._stacks = stacks
-        self.services = SimpleNamespace(list=self._list)
-        self.volumes = SimpleNamespace(list=lambda filters: [SimpleNamespace(name="tiles-data")])
-        self.nodes = SimpleNamespace(
-            list=lambda: [SimpleNamespace(attrs={"Status": {"State": s}}) for s in nodes]
-        )
-        self.api = SimpleNamespace(tasks=self._tasks)
+    def tasks(filters):
+        stack = filters["service"].removesuffix("_one")
+        return [task("running", Spec=template[stack])] * running
 
-    def info(self):
-        return {"Swarm": self.swarm}
-
-    def _list(self, filters):
-        stack = filters["label"].partition("=")[2]
-        spec = {"Mode": {"Replicated": {"Replicas": 1}}}
-        spec["TaskTemplate"] = self._template(stack)
-        found = SimpleNamespace(name=f"{stack}_one", attrs={"Spec": spec})
-        return [found] if stack in self._stacks else []
-
-    def _tasks(self, filters):
-        template = self._template(filters["service"].removesuffix("_one"))
-        task = {"DesiredState": "running", "Status": {"State": "running"}, "Spec": template}
-        return [task] * self.running
-
-    def _template(self, stack):
-        return {"ContainerSpec": {"Image": "geo-diff:0", "Env": self._stacks.get(stack)}}
+    return Engine(
+        nodes=[Node(f"node-{n}", state=state) for n, state in enumerate(nodes)],
+        services=[Service(f"{s}_one", {"Mode": mode, "TaskTemplate": template[s]}) for s in stacks],
+        volumes=[Volume("tiles-data")],
+        tasks=tasks,
+        swarm=swarm,
+    )
 
 
 def states(engine, others=5, where=WHERE):
@@ -65,7 +47,7 @@ def states(engine, others=5, where=WHERE):
 
 def test_a_cluster_that_is_whole_is_done_step_by_step():
     assert {"03": DONE, "04": DONE, "05": DONE, "06": DONE, "07": DONE} == {
-        number: state for number, (state, _) in states(Engine()).items()
+        number: state for number, (state, _) in states(manager()).items()
     }
 
 
@@ -76,34 +58,34 @@ def test_without_an_engine_on_the_manager_nothing_inside_is_there_yet():
 
 
 def test_five_nodes_are_a_swarm_until_admin_web_joins():
-    assert (DONE, "5 of 5 nodes ready") == states(Engine(["ready"] * 5))["05"]
+    assert (DONE, "5 of 5 nodes ready") == states(manager(["ready"] * 5))["05"]
 
 
 def test_a_worker_that_is_down_shows_also_where_admin_web_makes_up_the_number():
-    assert (DIFFERS, "5 of 6 nodes ready") == states(Engine(["ready"] * 5 + ["down"]))["05"]
+    assert (DIFFERS, "5 of 6 nodes ready") == states(manager(["ready"] * 5 + ["down"]))["05"]
 
 
 @pytest.mark.parametrize("number", ["05", "06", "07"])
 def test_a_swarm_without_a_majority_says_so_at_every_step_that_needs_it(number):
-    engine = Engine(Error="The swarm does not have a leader.")
+    engine = manager(Error="The swarm does not have a leader.")
     assert (DIFFERS, "The swarm does not have a leader.") == states(engine)[number]
 
 
 def test_a_web_stack_is_not_there_yet_while_the_work_stack_is():
-    seen = states(Engine(stacks={"geo-diff-work": []}))
+    seen = states(manager(stacks={"geo-diff-work": []}))
     assert (DONE, "1 of 1 services as wanted") == seen["06"]
     assert (NOT_YET, "no stack geo-diff-web") == seen["07"]
 
 
 def test_a_service_that_does_not_run_differs():
-    assert (DIFFERS, "0 of 1 services as wanted") == states(Engine(running=0))["07"]
+    assert (DIFFERS, "0 of 1 services as wanted") == states(manager(running=0))["07"]
 
 
 def test_a_web_stack_that_still_tells_an_old_address_differs():
     """An instance that was stopped and started has another public address."""
     moved = Addresses("http://192.0.2.77:8080", WHERE.tiles)
-    assert (DIFFERS, "it still tells http://192.0.2.9:8080") == states(Engine(), where=moved)["07"]
-    assert DONE == states(Engine(), where=None)["07"][0]
+    assert (DIFFERS, "it still tells http://192.0.2.9:8080") == states(manager(), where=moved)["07"]
+    assert DONE == states(manager(), where=None)["07"][0]
 
 
 def test_the_first_step_that_is_not_done_is_where_to_go_on():

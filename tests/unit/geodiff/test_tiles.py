@@ -9,20 +9,11 @@ import shutil
 import threading
 from pathlib import Path
 
-import invoke
 import pytest
 
 from runbook_lib.core.errors import CommandError, IntegrityError
 from runbook_lib.geodiff.tiles import DataSet, count_tiles, ensure_parts, find_tiles, read_tiles
-
-
-class Here:
-    """The machine itself in the place of a connection: the same scripts, without sudo."""
-
-    host = "localhost"
-
-    def run(self, command, hide):
-        return invoke.Context().run(command.removeprefix("sudo "), hide=hide, in_stream=False)
+from tests.fakes.ssh import LocalConnection
 
 
 @pytest.fixture
@@ -57,8 +48,8 @@ def data(served, tmp_path):
 
 
 def test_all_parts_are_downloaded_once(served, data):
-    assert ["downloaded 2 parts"] == [c.action for c in ensure_parts(Here(), data)]
-    assert [] == ensure_parts(Here(), data)
+    assert ["downloaded 2 parts"] == [c.action for c in ensure_parts(LocalConnection(), data)]
+    assert [] == ensure_parts(LocalConnection(), data)
     assert (served[0] / "set.zip").read_bytes() == (Path(data.parts) / "set.zip").read_bytes()
 
 
@@ -66,7 +57,7 @@ def test_a_download_that_broke_off_is_completed(served, data):
     Path(data.parts).mkdir()
     whole = (served[0] / "set.zip").read_bytes()
     (Path(data.parts) / "set.zip.partial").write_bytes(whole[:1000])
-    ensure_parts(Here(), data)
+    ensure_parts(LocalConnection(), data)
 
     assert (Path(data.parts) / "set.zip").read_bytes() == whole
 
@@ -74,23 +65,23 @@ def test_a_download_that_broke_off_is_completed(served, data):
 def test_a_spoiled_remainder_is_thrown_away_and_fetched_anew(served, data):
     Path(data.parts).mkdir()
     (Path(data.parts) / "set.zip.partial").write_bytes(b"spoiled")
-    ensure_parts(Here(), data)
+    ensure_parts(LocalConnection(), data)
 
     assert (served[0] / "set.zip").read_bytes() == (Path(data.parts) / "set.zip").read_bytes()
 
 
 def test_a_part_altered_on_this_side_is_fetched_again(served, data):
-    ensure_parts(Here(), data)
+    ensure_parts(LocalConnection(), data)
     (Path(data.parts) / "set.z01").write_bytes(b"altered")
 
-    assert ["downloaded 1 parts"] == [c.action for c in ensure_parts(Here(), data)]
+    assert ["downloaded 1 parts"] == [c.action for c in ensure_parts(LocalConnection(), data)]
 
 
 def test_a_part_altered_where_it_is_served_is_refused_with_both_checksums(served, data):
     (served[0] / "set.zip").write_bytes(b"altered")
 
     with pytest.raises(IntegrityError, match=r"MISMATCH set\.zip expected \w{64} seen \w{64}"):
-        ensure_parts(Here(), data)
+        ensure_parts(LocalConnection(), data)
 
 
 def test_a_truncated_part_is_refused(served, data):
@@ -98,21 +89,21 @@ def test_a_truncated_part_is_refused(served, data):
     (served[0] / "set.zip").write_bytes(whole[:-1])
 
     with pytest.raises(IntegrityError, match="truncated or altered"):
-        ensure_parts(Here(), data)
+        ensure_parts(LocalConnection(), data)
 
 
 def test_a_missing_part_is_named(served, data):
     (served[0] / "set.z01").unlink()
 
     with pytest.raises(IntegrityError, match=r"set\.z01"):
-        ensure_parts(Here(), data)
+        ensure_parts(LocalConnection(), data)
 
 
 def test_a_server_without_checksums_is_an_error_of_the_url(served, data):
     (served[0] / "SHA256SUMS").unlink()
 
     with pytest.raises(CommandError, match="tiles_url"):
-        ensure_parts(Here(), data)
+        ensure_parts(LocalConnection(), data)
 
 
 def test_counting_leaves_out_what_is_being_written(data):
@@ -121,9 +112,9 @@ def test_counting_leaves_out_what_is_being_written(data):
     (folder / "0.png").write_bytes(b"png")
     (folder / ".0.png.partial").write_bytes(b"p")
 
-    assert [["RAW", "2004-01-15", 1]] == count_tiles(Here(), data).to_numpy().tolist()
-    assert ["2004-01-15/0/0/0.png"] == find_tiles(Here(), data, "RAW")
-    assert read_tiles(Here(), data, ["RAW/2004-01-15/0/0/0.png"]) == {
+    assert [["RAW", "2004-01-15", 1]] == count_tiles(LocalConnection(), data).to_numpy().tolist()
+    assert ["2004-01-15/0/0/0.png"] == find_tiles(LocalConnection(), data, "RAW")
+    assert read_tiles(LocalConnection(), data, ["RAW/2004-01-15/0/0/0.png"]) == {
         "RAW/2004-01-15/0/0/0.png": b"png"
     }
 

@@ -3,30 +3,25 @@ Where the web stack is, and its token, which does not show itself.
 """
 
 import shlex
-from types import SimpleNamespace
 
 import pytest
 
-from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.geodiff import web
+from tests.fakes.docker import Container, Engine
+from tests.fakes.ec2 import instance
 
 
-def instance(role, public_ip):
-    return Instance(role, f"i-{role}", "running", "t2.micro", "10.0.0.4", public_ip, ())
-
-
-def engine(*containers):
-    return SimpleNamespace(containers=SimpleNamespace(list=lambda **_: list(containers)))
-
-
-def container(exit_code, output):
-    answer = SimpleNamespace(exit_code=exit_code, output=output)
-    return SimpleNamespace(exec_run=lambda command: answer)
+def engine(exit_code, output):
+    """One with a container of the tile server, which says this to every command."""
+    return Engine(containers=[Container("c", service="web_tile-server", says=(exit_code, output))])
 
 
 def test_each_side_is_told_where_the_other_one_is():
-    nodes = {r: instance(r, ip) for r, ip in [("manager", "192.0.2.4"), ("admin-web", "192.0.2.9")]}
+    nodes = {
+        r: instance(r, public_ip=ip)
+        for r, ip in [("manager", "192.0.2.4"), ("admin-web", "192.0.2.9")]
+    }
     assert {
         "UI_ORIGIN": "http://192.0.2.9:8080",
         "TILES_URL": "http://192.0.2.4:5000",
@@ -34,16 +29,16 @@ def test_each_side_is_told_where_the_other_one_is():
 
 
 def test_the_token_is_read_and_does_not_show_itself():
-    token = web.read_token(engine(container(0, b"s3cret\n")), "web_tile-server")
+    token = web.read_token(engine(0, b"s3cret\n"), "web_tile-server")
     assert {"Authorization": "Bearer s3cret"} == token.header
     assert "s3cret" not in f"{token} {token!r}"
 
 
 def test_without_a_container_or_its_secret_the_reader_says_so():
     with pytest.raises(NotFoundError, match="07_web_stack"):
-        web.read_token(engine(), "web_tile-server")
+        web.read_token(Engine(), "web_tile-server")
     with pytest.raises(CommandError, match="web_tile-server to have /run/secrets"):
-        web.read_token(engine(container(1, b"cat: no such file")), "web_tile-server")
+        web.read_token(engine(1, b"cat: no such file"), "web_tile-server")
 
 
 def test_the_command_for_a_person_asks_only_for_this_services_container():

@@ -5,13 +5,11 @@ The proof by connecting: what is expected, what is seen, and what is said of a d
 import os
 import shlex
 import socket
-import subprocess
 import time
 
 import pytest
 
 from runbook_lib.cloud.firewall import guide_rules
-from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.hosts.agents.probe import connect_all
 from runbook_lib.hosts.reachability import (
@@ -23,14 +21,12 @@ from runbook_lib.hosts.reachability import (
     measure_matrix,
 )
 from runbook_lib.hosts.reachability_chart import plot_matrix
+from tests.fakes.ec2 import instance
+from tests.fakes.ssh import LocalConnection
 
 OPERATOR = "203.0.113.7/32"
 ROLES = ["manager", "worker-1", "worker-2", "worker-3", "worker-4", "admin-web"]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a packet socket is root's alone")
-
-
-def instance(role, private_ip, public_ip):
-    return Instance(role, f"i-{role}", "running", "t2.micro", private_ip, public_ip, ())
 
 
 CLUSTER = [instance(r, f"10.0.0.{n}", f"198.51.100.{n}") for n, r in enumerate(ROLES, start=4)]
@@ -40,63 +36,6 @@ LOOPBACK = [instance(role, "127.0.0.1", "127.0.0.1") for role in ("manager", "wo
 def open_ports(matrix, source, target):
     rows = matrix[(matrix["source"] == source) & (matrix["target"] == target) & matrix["open"]]
     return {f"{row.protocol}/{row.port}" for row in rows.itertuples()}
-
-
-class LocalConnection:
-    """
-    A connection whose sessions run the command here: the probe is real, the SSH is not.
-    """
-
-    host = "here"
-
-    def __init__(self, shell=("sh", "-c")):
-        self.shell = shell
-        self.sessions = []
-
-    def create_session(self):
-        self.sessions.append(LocalSession(self.shell))
-        return self.sessions[-1]
-
-
-class LocalSession:
-    """
-    The part of a paramiko Channel that is used.
-    """
-
-    def __init__(self, shell):
-        self.shell = shell
-        self.closed = False
-
-    def settimeout(self, timeout_s):
-        self.timeout_s = timeout_s
-
-    def exec_command(self, command):
-        command = command.removeprefix("sudo -n ")
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(
-            [*self.shell, command], stdin=pipe, stdout=pipe, stderr=pipe
-        )
-
-    def sendall(self, data):
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
-
-    def makefile(self, _mode):
-        return self
-
-    def readline(self):
-        line = self.process.stdout.readline().decode()
-        self.closed = not line
-        return line
-
-    def makefile_stderr(self, _mode):
-        return os.fdopen(os.dup(self.process.stderr.fileno()), "r")
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(5)
-        self.process.stdout.close()
-        self.process.stderr.close()
 
 
 @pytest.fixture

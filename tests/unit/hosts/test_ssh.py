@@ -5,8 +5,8 @@ Host keys as the console prints them.
 import shlex
 from types import SimpleNamespace
 
-from runbook_lib.cloud.instances import Instance
 from runbook_lib.hosts.ssh import ensure_host_keys, host_keys, pinned_instances, shell_command
+from tests.fakes.ec2 import instance
 
 CONSOLE = """[  OK  ] Reached target
 -----BEGIN SSH HOST KEY FINGERPRINTS-----
@@ -36,7 +36,7 @@ def test_after_a_rebuilt_machine_the_last_block_counts():
 def test_a_command_for_a_person_pins_the_host_key_and_quotes_the_script(tmp_path):
     key = tmp_path / "a key.pem"
     key.touch(0o600)
-    node = Instance("manager", "i-1", "running", "t2.micro", "10.0.0.4", "192.0.2.4", ())
+    node = instance("manager", public_ip="192.0.2.4", instance_id="i-1")
     words = shlex.split(shell_command(node, str(key), "cat $(ls | head -1)"))
     assert ["ssh", "-i", str(key)] == words[:3]
     assert {"HostKeyAlias=i-1", f"UserKnownHostsFile={key}.known_hosts"} < set(words)
@@ -47,10 +47,7 @@ def test_host_keys_are_pinned_once_and_forgotten_with_their_instance(tmp_path):
     """Two instances, then one of them is gone."""
     key_file = str(tmp_path / "key.pem")
     ec2 = SimpleNamespace(get_console_output=lambda **_: {"Output": CONSOLE})
-    two = [
-        Instance(role, f"i-{role}", "running", "t2.micro", "10.0.0.4", "54.0.0.1", ())
-        for role in ("manager", "manager-backup")
-    ]
+    two = [instance(role, public_ip="54.0.0.1") for role in ("manager", "manager-backup")]
 
     assert ["manager", "manager-backup"] == [c.name for c in ensure_host_keys(ec2, two, key_file)]
     assert {"i-manager", "i-manager-backup"} == pinned_instances(key_file)

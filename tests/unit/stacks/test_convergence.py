@@ -2,21 +2,17 @@
 Whether a service is as wanted, from what the Docker API says.
 """
 
-from types import SimpleNamespace
-
 import pytest
 
 from runbook_lib.stacks.convergence import convergence
+from tests.fakes import docker
 
 CONTAINER = {"Image": "registry/worker:abc@sha256:123"}
 
 
 def task(state, *, desired="running", container=CONTAINER, said=""):
-    return {
-        "DesiredState": desired,
-        "Status": {"State": state, "Err": said},
-        "Spec": {"ContainerSpec": container},
-    }
+    spec = {"ContainerSpec": container}
+    return docker.task(state, desired=desired, error=said, Spec=spec)
 
 
 def look(tasks, *, mode=None, update=None):
@@ -24,9 +20,8 @@ def look(tasks, *, mode=None, update=None):
         "Mode": mode or {"Replicated": {"Replicas": 2}},
         "TaskTemplate": {"ContainerSpec": CONTAINER},
     }
-    attrs = {"Spec": spec, "UpdateStatus": update or {}}
-    api = SimpleNamespace(tasks=lambda filters: tasks)
-    return convergence(SimpleNamespace(api=api), SimpleNamespace(name="stack_worker", attrs=attrs))
+    service = docker.Service("stack_worker", spec, UpdateStatus=update or {})
+    return convergence(docker.Engine(tasks=tasks), service)
 
 
 def test_as_many_current_tasks_as_replicas_is_done():

@@ -2,20 +2,18 @@
 The registry, without which nothing that was built reaches a node.
 """
 
-from types import SimpleNamespace
-
 import pytest
 
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.stacks.images import check_registry
+from tests.fakes.docker import Engine, Service, task
 
 
 def manager(**states):
-    services = [
-        SimpleNamespace(name=name, tasks=lambda _, state=state: [{"Status": {"State": state}}])
-        for name, state in states.items()
-    ]
-    return SimpleNamespace(services=SimpleNamespace(list=lambda filters: services))
+    return Engine(
+        services=[Service(name) for name in states],
+        tasks=lambda filters: [task(states[filters["service"]])],
+    )
 
 
 def test_a_registry_that_runs_is_fine():

@@ -2,16 +2,16 @@
 How many tasks run, as far as anybody can know.
 """
 
-from types import SimpleNamespace
-
 from runbook_lib.stacks.specs import running
+from tests.fakes.docker import Engine, Node, task
 
 
 def manager(*tasks):
     """A manager of two nodes, one of them down; a task is its state and its node."""
-    nodes = [{"ID": "a", "Status": {"State": "ready"}}, {"ID": "b", "Status": {"State": "down"}}]
-    told = [{"Status": {"State": state}, "NodeID": node} for state, node in tasks]
-    return SimpleNamespace(api=SimpleNamespace(tasks=lambda filters: told, nodes=lambda: nodes))
+    return Engine(
+        nodes=[Node("a"), Node("b", state="down")],
+        tasks=[task(state, node=node) for state, node in tasks],
+    )
 
 
 def test_a_task_that_is_on_its_way_out_runs_until_it_has_ended():

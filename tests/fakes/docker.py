@@ -1,0 +1,202 @@
+"""
+The Docker SDK in memory, as far as the library uses it: an engine, and what there is on it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from docker.errors import APIError, NotFound
+
+STACK = "com.docker.stack.namespace"
+SERVICE = "com.docker.swarm.service.name"
+
+Json = dict[str, Any]
+
+
+class Model:
+    """
+    Whatever has a name, which is its id too: a secret, a config, an image.
+    """
+
+    def __init__(self, name: str, labels: Json | None = None, **attrs: object) -> None:
+        self.id = self.name = name
+        self.labels = labels or {}
+        self.attrs: Json = attrs
+        self.status = "running"
+        self.volumes: list[str] = []
+
+    def matches(self, key: str, value: str) -> bool:
+        """
+        Whether it is one of those that a filter of the Engine API selects.
+        """
+        match key:
+            case "label":
+                name, equals, wanted = value.partition("=")
+                return name in self.labels and (not equals or self.labels[name] == wanted)
+            case "name":  # Docker takes a part of a name for the name
+                return value in self.name
+            case "role":
+                return value == self.attrs["Spec"]["Role"]
+            case "status":
+                return self.status in value
+            case "volume":
+                return value in self.volumes
+        raise NotImplementedError(key)
+
+    def remove(self, force: bool = False) -> None:
+        self.collection.remove(self)
+
+
+class Node(Model):
+    """
+    A node of the Swarm; `written` are the specifications that it was given.
+
+    One that was changed since it was read (`held` is not its `version`) refuses an update.
+    """
+
+    def __init__(self, name: str, *, state: str = "ready", addr: str = "", **spec: object) -> None:
+        status = {"State": state, "Addr": addr}
+        manager = {"Reachability": "reachable"} if spec.get("Role") == "manager" else {}
+        super().__init__(name, ID=name, Status=status, Spec=dict(spec), ManagerStatus=manager)
+        self.held = self.version = 1
+        self.written: list[Json] = []
+
+    def update(self, spec: Json) -> None:
+        if self.held != self.version:
+            raise APIError("500", explanation="rpc error: desc = update out of sequence")
+        self.attrs["Spec"] = spec
+        self.written.append(spec)
+
+
+class Volume(Model):
+    """
+    A volume; it is not removed while a container holds it.
+    """
+
+    def remove(self, force: bool = False) -> None:
+        users = [c.name for c in self.engine.containers if self.name in c.volumes]
+        assert not users, f"{self.name} is in use by {users}"
+        super().remove()
+
+
+class Service(Model):
+    """
+    A service of the stack that its name begins with.
+    """
+
+    def __init__(self, name: str, spec: Json | None = None, **attrs: object) -> None:
+        spec = spec or {}
+        labels = {STACK: name.partition("_")[0], **spec.get("Labels", {})}
+        super().__init__(name, labels, Spec=spec, **attrs)
+
+    def tasks(self, filters: Json) -> list[Json]:
+        return self.engine.api.tasks({"service": self.name, **filters})
+
+
+class Container(Model):
+    """
+    A container of a service; it says the same to every command.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        service: str = "",
+        status: str = "running",
+        volumes: Iterable[str] = (),
+        says: tuple[int, bytes] = (0, b""),
+    ) -> None:
+        super().__init__(name, {SERVICE: service} if service else {})
+        self.status, self.volumes = status, list(volumes)
+        self.exec_run = lambda _command: SimpleNamespace(exit_code=says[0], output=says[1])
+
+
+def task(
+    state: str, *, desired: str = "running", node: str = "", error: str = "", **more: object
+) -> Json:
+    """
+    A task as the API describes it.
+    """
+    status = {"State": state, "Err": error}
+    return {"DesiredState": desired, "Status": status, "NodeID": node, **more}
+
+
+class Collection:
+    """
+    `client.services` and its like: they are found by the filters of the Engine API.
+    """
+
+    def __init__(self, engine: "Engine", items: Iterable[Model], kind: type[Model]) -> None:
+        self._engine, self._kind, self._items = engine, kind, []
+        for item in items:
+            self.add(item)
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._items)
+
+    def add(self, item: Model) -> Model:
+        item.collection, item.engine = self, self._engine
+        self._items.append(item)
+        return item
+
+    def remove(self, item: Model) -> None:
+        self._items.remove(item)
+
+    def list(self, filters: Json | None = None, **_: object) -> list[Model]:
+        wanted = (filters or {}).items()
+        return [one for one in self._items if all(one.matches(*pair) for pair in wanted)]
+
+    def get(self, name: str) -> Model:
+        for one in self._items:
+            if name in (one.id, one.name):
+                return one
+        raise NotFound(name)
+
+    def create(self, name: str = "", labels: Json | None = None, **_: object) -> Model:
+        return self.add(self._kind(name or f"new-{len(self._items)}", labels))
+
+
+class Engine:
+    """
+    A DockerClient; `tasks` are those of every service, or answer the filters of a request.
+    """
+
+    def __init__(
+        self,
+        *,
+        tasks: list[Json] | Callable[[Json], list[Json]] = (),
+        swarm: Json | None = None,
+        **items: Iterable[Model],
+    ) -> None:
+        kinds = dict.fromkeys(["nodes", "services", "containers", "images", "secrets", "configs"])
+        for name, kind in (kinds | {"volumes": Volume}).items():
+            setattr(self, name, Collection(self, items.pop(name, ()), kind or Model))
+        assert not items
+        self.swarm_info = {"LocalNodeState": "active", "ControlAvailable": True, "Error": ""}
+        self.swarm_info |= swarm or {}
+        self.api = SimpleNamespace(
+            tasks=lambda filters=None: list(tasks(filters)) if callable(tasks) else list(tasks),
+            nodes=lambda: [node.attrs for node in self.nodes],
+            containers=lambda **given: [{"Id": one.id} for one in self.containers.list(**given)],
+            remove_container=lambda name, **_: self.containers.get(name).remove(),
+        )
+
+    def info(self) -> Json:
+        return {"Swarm": self.swarm_info}
+
+
+def in_turn(*answers: object) -> Callable[..., Any]:
+    """
+    A function that gives one answer after the other, and the last for ever; an error is raised.
+    """
+    left = list(answers)
+
+    def answer(*_: object, **__: object) -> Any:
+        given = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    return answer
