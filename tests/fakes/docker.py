@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, ImageNotFound
 
 STACK = "com.docker.stack.namespace"
 SERVICE = "com.docker.swarm.service.name"
@@ -50,34 +50,53 @@ class Model:
 
 class Node(Model):
     """
-    A node of the Swarm; `written` are the specifications that it was given.
-
-    One that was changed since it was read (`held` is not its `version`) refuses an update.
+    A node of the Swarm; one that was changed since it was read refuses an update.
     """
 
     def __init__(self, name: str, *, state: str = "ready", addr: str = "", **spec: object) -> None:
         status = {"State": state, "Addr": addr}
-        manager = {"Reachability": "reachable"} if spec.get("Role") == "manager" else {}
-        super().__init__(name, ID=name, Status=status, Spec=dict(spec), ManagerStatus=manager)
-        self.held = self.version = 1
-        self.written: list[Json] = []
+        super().__init__(name, ID=name, Status=status, Spec=spec, ManagerStatus=_managing(spec))
+        self._newer: Json | None = None
+
+    def change_meanwhile(self, **spec: object) -> None:
+        """
+        As another client would: what was read is old until it is read again.
+        """
+        self._newer = self.attrs["Spec"] | spec
+
+    def reload(self) -> None:
+        self.attrs["Spec"], self._newer = self._newer or self.attrs["Spec"], None
 
     def update(self, spec: Json) -> None:
-        if self.held != self.version:
+        if self._newer:
             raise APIError("500", explanation="rpc error: desc = update out of sequence")
+        if spec["Role"] != self.attrs["Spec"]["Role"]:
+            self.attrs["ManagerStatus"] = _managing(spec)
         self.attrs["Spec"] = spec
-        self.written.append(spec)
+        self.engine.node_updates.append((self.name, spec))
+
+
+def _managing(spec: Json) -> Json:
+    return {"Reachability": "reachable"} if spec.get("Role") == "manager" else {}
 
 
 class Volume(Model):
     """
-    A volume; it is not removed while a container holds it.
+    A volume, a stack's own by its name; it is not removed while a container holds it.
     """
+
+    def __init__(self, name: str, labels: Json | None = None) -> None:
+        super().__init__(name, labels or _stack(name))
 
     def remove(self, force: bool = False) -> None:
         users = [c.name for c in self.engine.containers if self.name in c.volumes]
         assert not users, f"{self.name} is in use by {users}"
         super().remove()
+
+
+def _stack(name: str) -> Json:
+    stack, underscore, _ = name.partition("_")
+    return {STACK: stack} if underscore else {}
 
 
 class Service(Model):
@@ -87,7 +106,7 @@ class Service(Model):
 
     def __init__(self, name: str, spec: Json | None = None, **attrs: object) -> None:
         spec = spec or {}
-        labels = {STACK: name.partition("_")[0], **spec.get("Labels", {})}
+        labels = _stack(name) | spec.get("Labels", {})
         super().__init__(name, labels, Spec=spec, **attrs)
 
     def tasks(self, filters: Json) -> list[Json]:
@@ -152,7 +171,7 @@ class Collection:
         for one in self._items:
             if name in (one.id, one.name):
                 return one
-        raise NotFound(name)
+        raise ImageNotFound(name)  # a NotFound, which the SDK raises for the others
 
     def create(self, name: str = "", labels: Json | None = None, **_: object) -> Model:
         return self.add(self._kind(name or f"new-{len(self._items)}", labels))
@@ -161,6 +180,8 @@ class Collection:
 class Engine:
     """
     A DockerClient; `tasks` are those of every service, or answer the filters of a request.
+
+    `node_updates` are the specifications that its nodes were given, in order.
     """
 
     def __init__(
@@ -174,6 +195,7 @@ class Engine:
         for name, kind in (kinds | {"volumes": Volume}).items():
             setattr(self, name, Collection(self, items.pop(name, ()), kind or Model))
         assert not items
+        self.node_updates: list[tuple[str, Json]] = []
         self.swarm_info = {"LocalNodeState": "active", "ControlAvailable": True, "Error": ""}
         self.swarm_info |= swarm or {}
         self.api = SimpleNamespace(

@@ -2,15 +2,14 @@
 Whether the Swarm can be changed: a request that runs into its time limit tells neither.
 """
 
-from types import SimpleNamespace
-
 import pytest
 from docker.errors import APIError
 
-from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.errors import WaitTimeoutError
 from runbook_lib.swarm import raft_log
 from runbook_lib.swarm.recovery import force_new_cluster, has_majority
+from tests.fakes.docker import Engine, in_turn
+from tests.fakes.ec2 import instance
 
 LATE = "rpc error: code = DeadlineExceeded desc = context deadline exceeded"
 ALONE = "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that ..."
@@ -18,15 +17,10 @@ ALONE = "rpc error: code = Unknown desc = The swarm does not have a leader. It's
 
 def manager(*answers):
     """An engine that answers one after the other; a text is an error."""
-    left = list(answers)
-
-    def nodes():
-        answer = left.pop(0) if len(left) > 1 else left[0]
-        if isinstance(answer, str):
-            raise APIError("500 Server Error", explanation=answer)
-        return answer
-
-    return SimpleNamespace(nodes=SimpleNamespace(list=nodes))
+    errors = [APIError("500 Server Error", explanation=a) if a else [] for a in answers]
+    engine = Engine()
+    engine.nodes.list = in_turn(*errors)
+    return engine
 
 
 def test_who_is_led_has_a_majority_and_who_has_no_leader_has_none():
@@ -71,9 +65,10 @@ class Api:
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "with a majority"])
 def test_only_who_is_alone_is_forced_and_its_settings_are_as_before(alone, monkeypatch):
     monkeypatch.setattr(raft_log, "_SNAPSHOT_S", 0)
-    api = Api(alone)
-    engine = SimpleNamespace(api=api, nodes=SimpleNamespace(list=api.nodes))
-    changes = force_new_cluster(engine, Instance("m", "i", "running", "t", "10.0.0.4", "", ()))
+    engine = Engine()
+    api = engine.api = Api(alone)
+    engine.nodes.list = api.nodes
+    changes = force_new_cluster(engine, instance("manager"))
 
     assert alone == bool(changes) == bool(api.forced)
     assert api.raft[0] == api.raft[-1]
