@@ -70,7 +70,7 @@ class Node(Model):
     def update(self, spec: Json) -> None:
         if self._newer:
             raise APIError("500", explanation="rpc error: desc = update out of sequence")
-        if spec["Role"] != self.attrs["Spec"]["Role"]:
+        if spec.get("Role") != self.attrs["Spec"].get("Role"):
             self.attrs["ManagerStatus"] = _managing(spec)
         self.attrs["Spec"] = spec
         self.engine.node_updates.append((self.name, spec))
@@ -163,15 +163,17 @@ class Collection:
     def remove(self, item: Model) -> None:
         self._items.remove(item)
 
-    def list(self, filters: Json | None = None, **_: object) -> list[Model]:
-        wanted = (filters or {}).items()
-        return [one for one in self._items if all(one.matches(*pair) for pair in wanted)]
+    def list(self, filters: Json | None = None, **options: object) -> list[Model]:
+        found = [one for one in self._items if options.get("all") or one.status == "running"]
+        for pair in (filters or {}).items():
+            found = [one for one in found if one.matches(*pair)]
+        return found
 
     def get(self, name: str) -> Model:
         for one in self._items:
             if name in (one.id, one.name):
                 return one
-        raise ImageNotFound(name)  # a NotFound, which the SDK raises for the others
+        raise ImageNotFound(name)  # which is a NotFound
 
     def create(self, name: str = "", labels: Json | None = None, **_: object) -> Model:
         return self.add(self._kind(name or f"new-{len(self._items)}", labels))
@@ -201,7 +203,9 @@ class Engine:
         self.api = SimpleNamespace(
             tasks=lambda filters=None: list(tasks(filters)) if callable(tasks) else list(tasks),
             nodes=lambda: [node.attrs for node in self.nodes],
-            containers=lambda **given: [{"Id": one.id} for one in self.containers.list(**given)],
+            containers=lambda **given: [
+                {"Id": one.id, "Labels": one.labels} for one in self.containers.list(**given)
+            ],
             remove_container=lambda name, **_: self.containers.get(name).remove(),
         )
 

@@ -10,9 +10,9 @@ import pytest
 
 from runbook_lib.availability.standby.backup_files import backup_files
 from runbook_lib.availability.standby.tiles_backup import exposure_s
-from runbook_lib.cloud.instances import Instance
+from tests.fakes.ec2 import instance
 
-PEER = Instance("manager", "i-1", "running", "t2.micro", "172.31.0.4", "54.0.0.1", ())
+PEER = instance("manager", "172.31.0.4", "54.0.0.1", instance_id="i-1")
 FOLDERS = ["/srv/tiles", "/srv/tiles-load"]
 
 

@@ -4,81 +4,58 @@ The measurement of a volume's speed: what it leaves where it is killed; the figu
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
 from runbook_lib.availability.tiles_on_s3 import volume_speed
+from tests.fakes.docker import Container, Engine, Service, Volume
 
 
-class Engine:
-    """Containers and volumes with their labels, and a measurement that is killed or answers."""
+class Manager(Engine):
+    """One on which a measurement is killed, or answers."""
 
     def __init__(self, dies):
-        self.dies, self.number = dies, 0
-        self.there = {"volume": {"tiles-data": {}}, "container": {"updater": {}}}
-        self.containers = SimpleNamespace(
-            run=self.run, list=lambda filters, **_: self.find("container", filters["label"])
-        )
-        self.volumes = SimpleNamespace(
-            create=self.create, list=lambda filters: self.find("volume", filters["label"])
-        )
-
-    def add(self, kind, labels):
-        self.number += 1
-        name = f"{kind}-{self.number}"
-        self.there[kind][name] = labels
-        return self.named(kind, name)
-
-    def named(self, kind, name):
-        def remove(force):
-            assert kind == "container" or not any(
-                v.startswith("container") for v in self.there["container"]
-            ), "the volume is in use"
-            del self.there[kind][name]
-
-        return SimpleNamespace(name=name, remove=remove)
-
-    def find(self, kind, label):
-        return [
-            self.named(kind, n) for n, labels in list(self.there[kind].items()) if label in labels
-        ]
-
-    def create(self, labels=None):
-        return self.add("volume", labels or {})
+        super().__init__(volumes=[Volume("tiles-data")], containers=[Container("updater")])
+        self.dies = dies
+        self.containers.run = self.run
 
     def run(self, image, command, **options):
         if options["entrypoint"] == "chown":
             return b""
-        container = self.add("container", options.get("labels", {}))
+        container = self.containers.create(labels=options.get("labels"))
+        container.volumes = list(options["volumes"])
         if self.dies:
             raise SystemExit
         container.remove(force=True)
         return b'[[1, "S3", "tiles read", 2, 2, 0.5]]'
+
+    @property
+    def there(self):
+        return [one.name for one in [*self.volumes, *self.containers]]
 
 
 @pytest.fixture
 def leader(monkeypatch):
     limits = {"Resources": {"Limits": {"NanoCPUs": 1, "MemoryBytes": 1}}}
     spec = {"TaskTemplate": {**limits, "ContainerSpec": {"Image": "geo-diff:1"}}}
-    updater = SimpleNamespace(name="geo-diff_updater", attrs={"Spec": spec})
+    updater = Service("geo-diff_updater", spec)
     monkeypatch.setattr(volume_speed, "find_users", lambda *_: [updater])
 
 
 @pytest.mark.usefixtures("leader")
 def test_what_a_killed_measurement_left_is_removed_by_the_next_one(monkeypatch):
     """Killed, no `finally` runs: a container that works on, and its volume."""
-    engine = Engine(dies=True)
+    engine = Manager(dies=True)
     with monkeypatch.context() as killed:
         killed.setattr(volume_speed, "_remove_left", lambda _: None)
         with pytest.raises(SystemExit):
             volume_speed.measure_speed(engine, None, seconds=1, rounds=1)
-    assert (2, 2) == (len(engine.there["volume"]), len(engine.there["container"]))
+    assert (2, 2) == (len(engine.volumes.list()), len(engine.containers.list()))
     engine.dies = False
     rows = volume_speed.measure_speed(engine, None, seconds=1, rounds=1)
 
     assert [4.0] == list(rows["per_s"])
-    assert {"volume": {"tiles-data": {}}, "container": {"updater": {}}} == engine.there
+    assert ["tiles-data", "updater"] == engine.there
 
 
 def test_the_work_begins_in_a_folder_without_another_ones_files(tmp_path):

@@ -2,62 +2,53 @@
 Services stopped and started again around a change, with a Swarm in memory.
 """
 
-from types import SimpleNamespace
-
 import pytest
 
 from runbook_lib.availability.tiles_on_s3 import volume_users
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import WaitTimeoutError
+from tests.fakes.docker import Engine, Service, task
 
 
-class Swarm:
-    """Three services, two of which use the volume."""
+def service(name, replicas, source):
+    mounts = [{"Type": "volume", "Source": source}, {"Type": "tmpfs", "Target": "/tmp"}]
+    spec = {
+        "Mode": {"Replicated": {"Replicas": replicas}},
+        "Labels": {"kept": "yes"},
+        "TaskTemplate": {"ContainerSpec": {"Mounts": mounts}},
+    }
+    return Service(name, spec)
 
-    def __init__(self, monkeypatch):
-        self.specs = {
-            "work_updater": self.spec(2, "tiles-data"),
-            "work_dealer": self.spec(1, "tiles-data"),
-            "work_rabbitmq": self.spec(1, "tiles-data-of-others"),
-        }
-        self.services = SimpleNamespace(list=self.list)
-        self.api = SimpleNamespace(tasks=self.tasks)
-        monkeypatch.setattr(volume_users, "run", self.run)
-        monkeypatch.setattr(volume_users, "set_spec", self.set_spec)
 
-    @staticmethod
-    def spec(replicas, source):
-        mounts = [{"Type": "volume", "Source": source}, {"Type": "tmpfs", "Target": "/tmp"}]
-        return {
-            "Mode": {"Replicated": {"Replicas": replicas}},
-            "Labels": {"kept": "yes"},
-            "TaskTemplate": {"ContainerSpec": {"Mounts": mounts}},
-        }
-
-    def list(self):
-        return [SimpleNamespace(name=n, attrs={"Spec": s}) for n, s in self.specs.items()]
-
-    def tasks(self, filters):
-        count = self.replicas(filters["service"])
-        return [{"DesiredState": "running", "Status": {"State": "running"}}] * count
-
-    def replicas(self, name):
-        return self.specs[name]["Mode"]["Replicated"]["Replicas"]
-
-    def set_spec(self, _, name, spec):
-        self.specs[name] = spec
-
-    def run(self, _, script, sudo):
-        return "c\n" * sum(map(self.replicas, ["work_updater", "work_dealer"]))
+def replicas(swarm, name):
+    return swarm.services.get(name).attrs["Spec"]["Mode"]["Replicated"]["Replicas"]
 
 
 @pytest.fixture
 def swarm(monkeypatch):
-    return Swarm(monkeypatch)
+    """Three services, two of which use the volume."""
+    engine = Engine(
+        services=[
+            service("work_updater", 2, "tiles-data"),
+            service("work_dealer", 1, "tiles-data"),
+            service("work_rabbitmq", 1, "tiles-data-of-others"),
+        ],
+        tasks=lambda filters: [task("running")] * replicas(engine, filters["service"]),
+    )
+
+    def set_spec(_, name, spec):
+        engine.services.get(name).attrs["Spec"] = spec
+
+    def run(_, script, sudo):
+        return "c\n" * sum(replicas(engine, name) for name in ("work_updater", "work_dealer"))
+
+    monkeypatch.setattr(volume_users, "set_spec", set_spec)
+    monkeypatch.setattr(volume_users, "run", run)
+    return engine
 
 
 def numbers(swarm):
-    return {name: swarm.replicas(name) for name in swarm.specs}
+    return {service.name: replicas(swarm, service.name) for service in swarm.services}
 
 
 BEFORE = {"work_updater": 2, "work_dealer": 1, "work_rabbitmq": 1}
@@ -70,7 +61,7 @@ def test_who_uses_the_volume_stops_and_gets_as_many_tasks_back(swarm):
 
     assert BEFORE == numbers(swarm)
     assert ["work_dealer", "work_updater", "tiles-data"] == [c.name for c in changes]
-    assert {"kept": "yes"} == swarm.specs["work_updater"]["Labels"]
+    assert {"kept": "yes"} == swarm.services.get("work_updater").attrs["Spec"]["Labels"]
 
 
 def test_they_start_again_after_an_interrupt(swarm):

@@ -7,13 +7,13 @@ import copy
 import json
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 
 from runbook_lib.load.experiment import load_stack
 from runbook_lib.load.experiment.load_stack import limited, spec_for_load, uninterrupted
 from runbook_lib.stacks.specs import differences
+from tests.fakes.docker import Engine, Model, Service
 
 DEALER = {
     "Name": "geo-diff-work_dealer",
@@ -62,22 +62,13 @@ def test_only_who_can_keep_books_gets_a_folder_for_them():
     assert 1 == len(mounts[1]) - len(mounts[0])
 
 
-class Manager:
+def manager_of(dealer):
     """One whose stack has a dealer, and a config in which a load test kept how it was."""
-
-    def __init__(self, dealer):
-        kept = base64.b64encode(json.dumps({"dealer": DEALER}).encode()).decode()
-        self.kept = []
-        self.kept.append(
-            SimpleNamespace(
-                name="geo-diff-work.before-load-test",
-                attrs={"Spec": {"Data": kept}},
-                remove=self.kept.clear,
-            )
-        )
-        found = SimpleNamespace(name="geo-diff-work_dealer", attrs={"Spec": dealer})
-        self.services = SimpleNamespace(list=lambda **_: [found])
-        self.configs = SimpleNamespace(list=lambda: list(self.kept))
+    kept = base64.b64encode(json.dumps({"dealer": DEALER}).encode()).decode()
+    return Engine(
+        services=[Service("geo-diff-work_dealer", dealer)],
+        configs=[Model("geo-diff-work.before-load-test", Spec={"Data": kept})],
+    )
 
 
 RESTING = {**DEALER, "Mode": {"Replicated": {"Replicas": 0}}}
@@ -89,17 +80,17 @@ RESTING = {**DEALER, "Mode": {"Replicated": {"Replicas": 0}}}
 def test_a_killed_load_test_is_put_back_wherever_it_was(left, monkeypatch):
     put_back = []
     monkeypatch.setattr(load_stack, "_put_back", lambda *told: put_back.append(told[-1]))
-    load_stack.ensure_put_back(Manager(left), None, "geo-diff-work")
+    load_stack.ensure_put_back(manager_of(left), None, "geo-diff-work")
 
     assert [{"dealer": DEALER}] == put_back
 
 
 def test_a_stack_that_was_deployed_since_is_left_as_it_is():
-    manager = Manager(DEALER)
+    manager = manager_of(DEALER)
     changes = load_stack.ensure_put_back(manager, None, "geo-diff-work")
 
     assert ["removed"] == [change.action for change in changes]
-    assert [] == manager.kept
+    assert [] == manager.configs.list()
     assert [] == load_stack.ensure_put_back(manager, None, "geo-diff-work")
 
 
