@@ -17,6 +17,7 @@ from docker.errors import APIError
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError, ParameterError
 from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.geodiff.broker import rabbitmqctl
 from runbook_lib.stacks.containers import get_container, run_in
 from runbook_lib.swarm.membership import Clients, ensure_label, node_id
 
@@ -190,13 +191,8 @@ def _others(found: Sequence[str]) -> list[str]:
 
 
 def _look(engine: docker.DockerClient, service: str) -> Cluster:
-    container = get_container(engine, service, "run 06_work_stack")
-    control = ["rabbitmqctl", "--quiet", "--formatter", "json"]
-    text = run_in(container, [*control, "cluster_status"])
-    running = json.loads(text[text.index("{") :])["running_nodes"]
-    columns = ["name", "type", "members", "online"]
-    text = run_in(container, [*control, "list_queues", *columns])
-    queues = json.loads(text[text.index("[") :])
+    running = rabbitmqctl(engine, service, "cluster_status")["running_nodes"]
+    queues = rabbitmqctl(engine, service, "list_queues", "name", "type", "members", "online")
     members = (
         ClusterQueue(q["name"], q["type"], len(q["members"]), len(q["online"])) for q in queues
     )

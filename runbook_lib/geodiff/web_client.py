@@ -1,46 +1,36 @@
 """
 The web stack as a browser meets it: its page, its tiles, and what it must refuse.
 
-Whoever asks from here is on the internet, as a user of the map is.
+These requests come from the internet, as those of the map's users do.
 """
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
-from email.message import Message
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import pandas as pd
+import requests
 
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.web import Addresses, Token
 
 STRANGER = "http://stranger.example"
-_CONTENT, _ALLOWED = "Content-Type", "Access-Control-Allow-Origin"
+_ALLOWED = "Access-Control-Allow-Origin"
 
 
 @dataclass(frozen=True)
-class Answer:
+class WebAnswer:
     """
-    One HTTP answer; status 0 stands for none, with the reason as its body.
+    One HTTP answer; `kind` is its status and content type ("200 image/png"), or why there is none.
     """
 
-    status: int
-    headers: Message
-    body: bytes
-
-    @property
-    def kind(self) -> str:
-        """
-        Status and content type, such as "200 image/png".
-        """
-        if not self.status:
-            return self.body.decode()
-        return f"{self.status} {self.headers.get(_CONTENT, '').partition(';')[0]}".strip()
+    kind: str
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -48,33 +38,39 @@ class Answer:
         The JSON object in the body; empty where there is none.
         """
         try:
-            found = json.loads(self.body)
+            value = json.loads(self.body)
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return value if isinstance(value, dict) else {}
 
 
-def ask(
+def fetch(
     url: str,
     headers: Mapping[str, str] | None = None,
     *,
     method: str = "GET",
     timeout_s: float = 10,
-) -> Answer:
+) -> WebAnswer:
     """
-    Ask once, past any HTTP proxy; an error of HTTP is an answer as well.
+    Send one request, past any HTTP proxy; an error of HTTP is an answer as well.
     """
-    request = urllib.request.Request(url, headers=dict(headers or {}), method=method)
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(request, timeout=timeout_s) as response:
-            return Answer(response.status, response.headers, response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.headers, error.read())
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        return Answer(0, Message(), f"no answer: {reason}".encode())
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers["Accept-Encoding"] = "identity"  # the bytes and the ETag as they are stored
+        try:
+            response = session.request(method, url, headers=headers, timeout=timeout_s)
+        except requests.RequestException as error:
+            return WebAnswer(f"no answer: {_first_cause(error)}")
+    content_type = response.headers.get("Content-Type", "").partition(";")[0]
+    kind = f"{response.status_code} {content_type}".strip()
+    return WebAnswer(kind, response.status_code, response.headers, response.content)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """
+    The operating system's own words, under those of two libraries.
+    """
+    return _first_cause(error.__context__) if error.__context__ else error
 
 
 def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd.DataFrame:
@@ -87,7 +83,7 @@ def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd
     """
 
     def probe() -> list[Any] | Pending:
-        answer = ask(f"{where.tiles}/dates", token.header)
+        answer = fetch(f"{where.tiles}/dates", token.header)
         if answer.status != HTTPStatus.OK:
             return Pending(answer.kind)
         if not answer.content.get("complete", True):
@@ -107,7 +103,7 @@ def read_tiles(where: Addresses, token: Token, names: list[str]) -> dict[str, by
     """
     Tiles as the browser gets them; a name is for example `RAW/2004-01-15/0/0/0`.
     """
-    answers = {name: ask(f"{where.tiles}/{name}", token.header) for name in names}
+    answers = {name: fetch(f"{where.tiles}/{name}", token.header) for name in names}
     failed = [f"{name}: {a.kind}" for name, a in answers.items() if a.kind != "200 image/png"]
     if failed:
         raise CommandError(
@@ -136,28 +132,32 @@ _Row = tuple[str, str, str]
 
 
 def _of_the_page(where: Addresses) -> list[_Row]:
-    settings = ask(f"{where.page}/config.json").content
+    settings = fetch(f"{where.page}/config.json").content
     return [
-        ("the page", "200 text/html", ask(f"{where.page}/").kind),
+        ("the page", "200 text/html", fetch(f"{where.page}/").kind),
         ("where it looks for tiles", where.tiles, str(settings.get("tiles_url", ""))),
     ]
 
 
 def _of_the_tiles(where: Addresses, token: Token, tiles: list[str]) -> list[_Row]:
     url, json_kind = f"{where.tiles}/{tiles[0]}", "application/json"
-    seen = {name: ask(f"{where.tiles}/{name}", token.header) for name in tiles}
+    seen = {name: fetch(f"{where.tiles}/{name}", token.header) for name in tiles}
     etag = {"If-None-Match": seen[tiles[0]].headers.get("ETag", "")}
     no_tile = f"{where.tiles}/{tiles[0].split('/')[0]}/1900-01-01/0/0/0"
     wrong = Token(f"{token.value}x").header
     return [
-        ("health, without a token", "ok", str(ask(f"{where.tiles}/health").content.get("status"))),
-        ("the filters", f"200 {json_kind}", ask(f"{where.tiles}/filters", token.header).kind),
-        ("the dates", f"200 {json_kind}", ask(f"{where.tiles}/dates", token.header).kind),
+        (
+            "health, without a token",
+            "ok",
+            str(fetch(f"{where.tiles}/health").content.get("status")),
+        ),
+        ("the filters", f"200 {json_kind}", fetch(f"{where.tiles}/filters", token.header).kind),
+        ("the dates", f"200 {json_kind}", fetch(f"{where.tiles}/dates", token.header).kind),
         *((f"a tile of {name.split('/')[0]}", "200 image/png", a.kind) for name, a in seen.items()),
-        ("the same tile once more, by its ETag", "304", ask(url, token.header | etag).kind),
-        ("a tile that is not there", f"404 {json_kind}", ask(no_tile, token.header).kind),
-        ("a tile without the token", f"401 {json_kind}", ask(url).kind),
-        ("a tile with a wrong token", f"401 {json_kind}", ask(url, wrong).kind),
+        ("the same tile once more, by its ETag", "304", fetch(url, token.header | etag).kind),
+        ("a tile that is not there", f"404 {json_kind}", fetch(no_tile, token.header).kind),
+        ("a tile without the token", f"401 {json_kind}", fetch(url).kind),
+        ("a tile with a wrong token", f"401 {json_kind}", fetch(url, wrong).kind),
     ]
 
 
@@ -169,7 +169,7 @@ def _of_other_pages(where: Addresses, url: str) -> list[_Row]:
     def allowed(origin: str) -> str:
         asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
         headers = asked | {"Access-Control-Request-Headers": "authorization"}
-        answer = ask(url, headers, method="OPTIONS")
+        answer = fetch(url, headers, method="OPTIONS")
         return answer.headers.get(_ALLOWED, "nobody") if answer.status else answer.kind
 
     return [

@@ -16,7 +16,7 @@ from typing import Any
 import botocore.session
 from playwright.sync_api import Page
 
-from runbook_lib.geodiff.web_client import ask
+from runbook_lib.geodiff.web_client import fetch
 from tests.places import ROOT
 
 PROJECT = ROOT
@@ -141,7 +141,7 @@ def asked_all_the_time(url: str, headers: dict[str, str]) -> Iterator[list[str]]
 
     def go_on() -> None:
         while not over.wait(0.1):
-            answers.append(ask(url, headers, timeout_s=5).kind)
+            answers.append(fetch(url, headers, timeout_s=5).kind)
 
     asking = threading.Thread(target=go_on)
     asking.start()

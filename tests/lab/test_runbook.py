@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from runbook_lib.core.checks import SUMMARY_MIME
-from runbook_lib.geodiff.web_client import ask
+from runbook_lib.geodiff.web_client import fetch
 from runbook_lib.notebook.templates import find_notebooks
 from tests.browser.chromium import LAPTOP, PHONE, keep_screenshot
 from tests.lab.harness import PROJECT, open_and_paste, until
@@ -134,7 +134,7 @@ def test_the_end_of_a_run_hands_out_the_address_and_a_command_that_prints_a_toke
 
     assert runbook.output.rstrip().endswith(notes[1]["text"])
     assert f"{notes[0]['what']}:\n  {page}" in runbook.output
-    assert "200 text/html" == ask(page).kind
+    assert "200 text/html" == fetch(page).kind
     files = [file for file in runbook.runs.rglob("*") if file.is_file()]
     assert [] == [file for file in files if token.encode() in file.read_bytes()]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.geodiff.web_client import ask
+from runbook_lib.geodiff.web_client import fetch
 from tests.lab.harness import asked_all_the_time, open_and_paste
 
 pytestmark = pytest.mark.lab
@@ -37,7 +37,7 @@ def test_the_web_stack_is_taken_back_and_the_work_stack_runs_on(runbook):
 def test_the_web_stack_stays_up_while_the_work_stack_is_redeployed_and_removed(runbook):
     """Every tile that is asked for in that time comes."""
     page, token = open_and_paste(runbook.run("--only", "07")["07"]["notes"])
-    tiles = ask(f"{page}/config.json").content["tiles_url"]
+    tiles = fetch(f"{page}/config.json").content["tiles_url"]
     world = f"{tiles}/OCEAN-SEA/2004-01-15/0/0/0"
 
     with asked_all_the_time(world, {"Authorization": f"Bearer {token}"}) as answers:

@@ -40,7 +40,7 @@ from runbook_lib.availability.drills.web_probe import asking
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.web import Token, read_token
-from runbook_lib.geodiff.web_client import ask
+from runbook_lib.geodiff.web_client import fetch
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks import specs
 from runbook_lib.stacks.containers import find_containers
@@ -227,7 +227,7 @@ def _shifted(table: pd.DataFrame, offset: timedelta) -> pd.DataFrame:
 
 
 def _some_tile(here: DrillCluster, token: Token) -> str:
-    answer = ask(f"{here.addresses.tiles}/dates", token.header)
+    answer = fetch(f"{here.addresses.tiles}/dates", token.header)
     dates = [day["date"] for day in answer.content.get("dates", [])]
     if not dates:
         raise NotFoundError(

@@ -18,7 +18,8 @@ from runbook_lib.cloud.instances import BACKUP, MANAGER, Instance, find_instance
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, WaitTimeoutError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff import management_api, web
+from runbook_lib.geodiff import web
+from runbook_lib.geodiff.broker import ManagementApi, open_management_api
 from runbook_lib.geodiff.tiles import DataSet
 from runbook_lib.hosts import ssh
 from runbook_lib.hosts.docker_ssh import docker_clients
@@ -92,12 +93,12 @@ class DrillCluster:
         return {role: self.connections[role] for role in roles if role in self.connections}
 
     @property
-    def broker(self) -> management_api.ManagementApi:
+    def broker(self) -> ManagementApi:
         """
         The management API of the broker that runs now.
         """
         service = f"{self.stacks.work}_rabbitmq"
-        return management_api.connect(self.disk, self.manager, service)
+        return open_management_api(self.disk, self.manager, service)
 
     @property
     def addresses(self) -> web.Addresses:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 import pandas as pd
 
 from runbook_lib.geodiff.web import Addresses, Token
-from runbook_lib.geodiff.web_client import ask
+from runbook_lib.geodiff.web_client import fetch
 
 PAGE, TILES = "page", "tiles"
 _PERIOD_S = 0.5
@@ -55,7 +55,7 @@ class WebProbe:
         """
         while not self._over.is_set():
             began, sent = time.monotonic(), datetime.now(UTC)
-            answer = ask(self.urls[door], self._headers[door], timeout_s=_TIMEOUT_S)
+            answer = fetch(self.urls[door], self._headers[door], timeout_s=_TIMEOUT_S)
             self._rows.append((sent, door, answer.status == HTTPStatus.OK, answer.kind))
             self._over.wait(max(0.0, began + _PERIOD_S - time.monotonic()))
 

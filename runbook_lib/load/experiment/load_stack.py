@@ -23,7 +23,7 @@ from docker.models.configs import Config
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.management_api import ManagementApi
+from runbook_lib.geodiff.broker import ManagementApi
 from runbook_lib.stacks.deploy import wait_for_stack
 from runbook_lib.stacks.specs import Spec, find_specs, running, scale, set_spec
 
@@ -202,7 +202,7 @@ def waiting(api: ManagementApi) -> int:
     """
     The messages that wait in the queues of tasks and results, or are in somebody's hands.
     """
-    return sum(q.ready + q.unacknowledged for q in api.queues() if q.name in _WORK)
+    return sum(q.messages for q in api.queues() if q.name in _WORK)
 
 
 @contextmanager
