@@ -16,20 +16,12 @@ import pandas as pd
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.parallel import for_each
+from runbook_lib.hosts.installed import APT, REFRESH
 from runbook_lib.hosts.ssh import run
 
 REGISTRY_PORT = 5001
 
-_APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq"
-
 # The key's fingerprint is Docker's own, https://docs.docker.com/engine/install/ubuntu/
-_REFRESH = """
-refresh() {{  # the lists have a lock of their own, which apt does not wait for
-  for attempt in $(seq 20); do {apt} update && return; sleep 10; done
-  return 1
-}}
-"""
-
 _DOCKER_CE = """
 . /etc/os-release
 install -d -m 0755 /etc/apt/keyrings
@@ -82,14 +74,13 @@ if systemctl -q is-active docker; then systemctl restart docker; fi
 echo configured
 """
 
-_REMOVE = """
+_REMOVE = f"""
+purge() {{ {APT} purge -y "$@"; }}
 if ! command -v dockerd >/dev/null; then echo absent; exit; fi
 systemctl disable --now docker.socket docker.service containerd.service >/dev/null 2>&1 || true
-DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq purge -y \
-  docker.io docker-ce docker-ce-cli docker-ce-rootless-extras docker-buildx-plugin \
+purge docker.io docker-ce docker-ce-cli docker-ce-rootless-extras docker-buildx-plugin \
   docker-compose-plugin containerd containerd.io runc >/dev/null 2>&1 ||
-DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq purge -y \
-  docker.io containerd runc >/dev/null
+purge docker.io containerd runc >/dev/null
 rm -rf /etc/docker /etc/apt/sources.list.d/docker.list /etc/apt/keyrings/docker.asc
 find /var/lib/docker /var/lib/containerd -mindepth 1 -delete 2>/dev/null || true
 echo removed
@@ -134,7 +125,7 @@ def ensure_engine(
     """
     source = {"docker-ce": _DOCKER_CE, "distro": _DISTRO}[docker_source]
     pin = f"={shlex.quote(docker_version)}" if docker_version else ""
-    script = (_REFRESH + source).format(apt=_APT, pin=pin)
+    script = REFRESH + source.format(apt=APT, pin=pin)
     package = {"docker-ce": "docker-ce", "distro": "docker.io"}[docker_source]
     install = _INSTALL.format(
         script=shlex.quote(script), wanted=shlex.quote(docker_version), package=package

@@ -15,6 +15,7 @@ import fabric
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.parallel import for_each
 from runbook_lib.hosts.files import HostFile, ensure_files
+from runbook_lib.hosts.installed import find_installed, remove_installed, start_unit
 from runbook_lib.hosts.ssh import run
 
 LABEL = "handed-over"
@@ -85,24 +86,6 @@ _FILES = [
     HostFile(f"/etc/systemd/system/{_UNIT}.service", _SERVICE),
 ]
 
-# never restarted: to stop it is to hand over, and it runs what the program says now
-_START = f"""
-systemctl -q is-active {_UNIT} && systemctl -q is-enabled {_UNIT} && [ {{written}} = 0 ] && exit
-systemctl daemon-reload
-systemctl enable {_UNIT}.service >/dev/null 2>&1
-systemctl start {_UNIT}.service
-echo started
-"""
-
-# stopping the unit would hand over: its program goes first
-_REMOVE = f"""
-if [ -e {_PROGRAM} ]; then rm {_PROGRAM}; echo {_PROGRAM}; fi
-systemctl disable --now {_UNIT}.service >/dev/null 2>&1 || true
-if [ -e {_FILES[1].path} ]; then rm {_FILES[1].path}; echo {_FILES[1].path}; fi
-systemctl daemon-reload
-systemctl reset-failed {_UNIT}.service >/dev/null 2>&1 || true
-"""
-
 
 def ensure_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
     """
@@ -115,7 +98,8 @@ def ensure_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
         written = ensure_files(connection, _FILES)
         for path in written:
             changes.add("file", role, f"{path} written")
-        if run(connection, _START.format(written=len(written)), sudo=True).strip():
+        # not restarted: to stop it is to hand over, and it runs what the program says now
+        if start_unit(connection, f"{_UNIT}.service", changed=bool(written), verb="start"):
             changes.add("hand-over", role, "starts with the engine")
 
     for_each("Hand-over installed", {r: (r, c) for r, c in connections.items()}, one)
@@ -130,7 +114,10 @@ def remove_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
 
     def one(item: tuple[str, fabric.Connection]) -> None:
         role, connection = item
-        if removed := run(connection, _REMOVE, sudo=True).split():
+        # stopping the unit would hand over: its program goes first
+        removed = remove_installed(connection, [], [_PROGRAM])
+        removed += remove_installed(connection, [f"{_UNIT}.service"], [_FILES[1].path])
+        if removed:
             changes.add("hand-over", role, f"{', '.join(removed)} removed")
 
     for_each("Hand-over removed", {r: (r, c) for r, c in connections.items()}, one)
@@ -146,10 +133,10 @@ def find_active(connections: Mapping[str, fabric.Connection]) -> list[str]:
     return sorted(role for role, said in found.items() if said.strip())
 
 
-def find_left(connections: Mapping[str, fabric.Connection]) -> list[str]:
+def find_hand_over_paths(connections: Mapping[str, fabric.Connection]) -> list[str]:
     """
     What there is of it, as `role: path`.
     """
-    look = f"ls -d {' '.join(file.path for file in _FILES)} 2>/dev/null || true"
-    found = for_each("Hand-over looked for", dict(connections), lambda c: run(c, look, sudo=True))
-    return [f"{role}: {path}" for role, paths in found.items() for path in paths.split()]
+    paths = [file.path for file in _FILES]
+    found = for_each("Hand-over looked for", dict(connections), lambda c: find_installed(c, paths))
+    return [f"{role}: {path}" for role, there in found.items() for path in there]

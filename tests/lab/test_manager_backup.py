@@ -70,7 +70,7 @@ def test_a_copy_that_was_altered_is_noticed_and_mended(runbook):
     ssh.run(live.connections[BACKUP], f"{spoil}; touch -r /tmp/when {some}", sudo=True)
     assert before != ssh.run(live.connections[BACKUP], f"sha256sum {some}")
 
-    tiles_backup.pull(live.connections[BACKUP])
+    tiles_backup.copy_now(live.connections[BACKUP])
 
     assert before == ssh.run(live.connections[BACKUP], f"sha256sum {some}")
 
@@ -78,7 +78,7 @@ def test_a_copy_that_was_altered_is_noticed_and_mended(runbook):
 def test_the_manager_fails_and_its_services_go_on(runbook):
     """A new leader, the map's tiles from the new address, and every result in the end."""
     live = cluster(runbook)
-    tiles_backup.pull(live.connections[BACKUP])
+    tiles_backup.copy_now(live.connections[BACKUP])
     counted = count(live.connections[MANAGER])
     tiles_backup.stop_timer(live.connections[BACKUP])
     take_results_away(live.connections[BACKUP])

@@ -113,11 +113,11 @@ def fail_back(pair: Pair, timeout_s: float = 300) -> Changes:
     _wait_until_back(leader, manager, timeout_s)
     if find_master(leader, pair.instances) != MANAGER:
         tiles_backup.stop_timer(pair.connections[BACKUP])
-        tiles_backup.pull(pair.connections[MANAGER])
+        tiles_backup.copy_now(pair.connections[MANAGER])
         changes.extend(set_node(leader, manager, STANDBY, "drain"))
         changes.extend(set_node(leader, backup, STANDBY, "drain"))
         _wait_until_idle(leader, pair.clients[BACKUP], timeout_s)
-        copied = tiles_backup.pull(pair.connections[MANAGER])
+        copied = tiles_backup.copy_now(pair.connections[MANAGER])
         changes.add("tiles", MANAGER, f"has all {copied['files']:g} files of {BACKUP}")
         changes.extend(forget_volumes(pair.clients[MANAGER], [pair.stacks.work]))
         changes.extend(set_node(leader, manager, MASTER, "active"))

@@ -2,12 +2,11 @@
 The tiles, backed up from the manager to `manager-backup` by a systemd timer, with checksums.
 
 Source: section "Disponibilidad" of the guide, solution 1, which asks for a periodic copy (cron).
-Each of the two has an SSH key of its own, made there and never moved. It opens one thing on the
-other: `backup_agent serve`, which reads tiles and nothing else, for that one address.
+Each of the two has its own SSH key, made there and never moved. On the other one it gives access
+to `agents/backup.py serve` alone, which only reads tiles, and from that one address.
 """
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,28 +14,30 @@ import fabric
 import pandas as pd
 
 from runbook_lib.availability.standby.backup_files import (
-    FIND_LEFT,
-    PREPARE,
+    BACKUP_PATHS,
+    BACKUP_SERVICE,
+    BACKUP_TIMER,
+    BACKUP_USER,
     PROGRAM,
-    REMOVE,
-    UNIT,
     backup_files,
+    prepare_script,
 )
-from runbook_lib.cloud.instances import BACKUP, Instance
+from runbook_lib.cloud.instances import BACKUP, MANAGER, Instance
 from runbook_lib.cloud.key_pairs import known_hosts_path
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.progress import Progress
-from runbook_lib.hosts.agents.backup import STATE
+from runbook_lib.hosts.agents.backup import STATE_FOLDER
 from runbook_lib.hosts.files import ensure_files
+from runbook_lib.hosts.installed import find_installed, remove_installed, start_unit
 from runbook_lib.hosts.ssh import run
 
 
 @dataclass(frozen=True)
 class Restored:
     """
-    What a restore into an empty folder brought, compared checksum by checksum.
+    The result of a restore into an empty folder, every checksum compared.
     """
 
     files: int
@@ -57,85 +58,77 @@ def ensure_backup(
     """
     Install both sides, and start the timer on the one that keeps the backup.
 
-    A copy starts every half period: what was written at the start of one is safe at the end of
-    the next, so that nothing older than a period is ever unsaved.
+    A copy starts every half period: what is written when one starts is safe when the next one is
+    done, so that no tile older than a period is without a copy.
     """
     changes = Changes()
-    other = {"manager": BACKUP, BACKUP: "manager"}
-    quoted = shlex.join(directories)
+    other = {MANAGER: BACKUP, BACKUP: MANAGER}
+    sides = {role: role for role in other}
 
     def prepare(role: str) -> str:
-        script = PREPARE.format(role=role, directories=quoted)
-        *made, public = run(connections[role], script, sudo=True).splitlines()
+        script = prepare_script(role, directories)
+        *made, public_key = run(connections[role], script, sudo=True).splitlines()
         for what in made:
             changes.add("backup", role, f"{what} made")
-        return public
+        return public_key
 
-    keys = for_each("Backup keys", {role: role for role in other}, prepare)
+    keys = for_each("Backup keys", sides, prepare)
 
-    def write(role: str) -> None:
+    def write(role: str) -> list[str]:
         peer = instances[other[role]]
         pinned = _pinned(peer, key_file)
         files = backup_files(directories, peer, keys[peer.role], pinned, period_s)
-        for path in ensure_files(connections[role], files):
+        written = ensure_files(connections[role], files)
+        for path in written:
             changes.add("backup", role, f"{path} written")
+        if any("/systemd/" in path for path in written):
+            run(connections[role], "systemctl daemon-reload", sudo=True)
+        return written
 
-    for_each("Backup installed", {role: role for role in other}, write)
-    timer_changed = any(c.name == BACKUP and ".timer" in c.action for c in changes)
-    if any("/systemd/" in c.action for c in changes):
-        for_each(
-            "systemd told", connections, lambda c: run(c, "systemctl daemon-reload", sudo=True)
-        )
-    if start_timer(connections[BACKUP], anew=timer_changed):
+    written = for_each("Backup installed", sides, write)
+    if start_timer(connections[BACKUP], changed=any(".timer" in path for path in written[BACKUP])):
         changes.add("backup", BACKUP, "timer started")
     return changes
 
 
-def start_timer(standby: fabric.Connection, *, anew: bool = False) -> bool:
+def start_timer(standby: fabric.Connection, *, changed: bool = False) -> bool:
     """
-    Let the timer run, from now on and after every boot; False where it did so, or there is none.
+    Let the timer run, now and after every boot; False where it already does, or there is none.
     """
-    script = f"""
-    systemctl -q cat {UNIT}.timer >/dev/null 2>&1 || exit 0
-    if systemctl -q is-enabled {UNIT}.timer && systemctl -q is-active {UNIT}.timer; then
-      [ {int(anew)} = 1 ] || exit 0
-    fi
-    systemctl enable {UNIT}.timer >/dev/null 2>&1
-    systemctl restart {UNIT}.timer
-    echo started
-    """
-    return run(standby, script, sudo=True).strip() == "started"
+    installed = run(standby, f"systemctl -q cat {BACKUP_TIMER} >/dev/null 2>&1 && echo y || true")
+    return bool(installed.strip()) and start_unit(standby, BACKUP_TIMER, changed=changed)
 
 
 def stop_timer(standby: fabric.Connection) -> None:
     """
-    No further copy, and none at work: from now on the tiles here are the ones in use.
+    Stop the timer, and the copy that runs: from now on the tiles here are the ones in use.
     """
-    units = f"{UNIT}.timer {UNIT}.service"
-    run(standby, f"systemctl disable {UNIT}.timer 2>/dev/null; systemctl stop {units}", sudo=True)
+    units = f"{BACKUP_TIMER} {BACKUP_SERVICE}"
+    script = f"systemctl disable {BACKUP_TIMER} 2>/dev/null; systemctl stop {units}"
+    run(standby, script, sudo=True)
 
 
-def pull(connection: fabric.Connection) -> dict[str, float]:
+def copy_now(connection: fabric.Connection) -> dict[str, float]:
     """
-    Copy from the other manager now; its record, as in `find_runs`.
+    Copy from the other manager now; returns the record, as in `find_backups`.
 
     Raises
     ------
     CommandError
         Where the other does not answer, or the checksums do not agree.
     """
-    look = f"journalctl --unit {UNIT} --no-pager --output cat --lines 8; exit 1"
-    script = f"systemctl start {UNIT}.service 2>/dev/null || {{ {look}; }}\n"
+    log = f"journalctl --unit {BACKUP_SERVICE} --no-pager --output cat --lines 8; exit 1"
+    script = f"systemctl start {BACKUP_SERVICE} 2>/dev/null || {{ {log}; }}\n"
     with Progress(f"Tiles copied to {connection.host}"):
-        last = run(connection, f"{script}tail -1 {STATE}/runs.jsonl", sudo=True)
+        last = run(connection, f"{script}tail -1 {STATE_FOLDER}/runs.jsonl", sudo=True)
     return dict(json.loads(last))
 
 
-def find_runs(standby: fabric.Connection) -> pd.DataFrame:
+def find_backups(standby: fabric.Connection) -> pd.DataFrame:
     """
     The backups made, the last 500; columns: began, finished (UTC), seconds, files, copied.
     """
-    text = run(standby, f"cat {STATE}/runs.jsonl 2>/dev/null || true", sudo=True)
+    text = run(standby, f"cat {STATE_FOLDER}/runs.jsonl 2>/dev/null || true", sudo=True)
     columns = ["began", "finished", "files", "copied"]
     runs = pd.DataFrame([json.loads(line) for line in text.splitlines()], columns=columns)
     seconds = (runs["finished"] - runs["began"]).astype(float).round(2)
@@ -147,16 +140,16 @@ def find_runs(standby: fabric.Connection) -> pd.DataFrame:
 
 def exposure_s(runs: pd.DataFrame, period_s: float) -> float:
     """
-    How old a tile may get before a backup has it: until the next one starts, and is done.
+    How old a tile may get before a backup has it: half a period, and the time of the last backup.
 
-    As long as the last one took; infinite where none was made.
+    Infinite where there is none.
     """
     return period_s / 2 + float(runs["seconds"].iloc[-1]) if len(runs) else float("inf")
 
 
 def check_restore(manager: fabric.Connection) -> Restored:
     """
-    Restore everything into an empty folder of the manager, and compare with what it had promised.
+    Restore everything into an empty folder of the manager, and compare with its own checksums.
 
     Raises
     ------
@@ -164,12 +157,19 @@ def check_restore(manager: fabric.Connection) -> Restored:
         Where there is no backup yet.
     """
     with Progress("Restored into an empty folder, and compared"):
-        said = json.loads(run(manager, f"python3 {PROGRAM} restore", sudo=True))
-    if not said["files"]:
-        raise NotFoundError("expected a backup to restore from; it is empty")
-    mib = round(said["bytes"] / 2**20, 1)
-    differing = tuple(said["differing"])
-    return Restored(said["files"], said["equal"], differing, mib, said["seconds"])
+        result = json.loads(run(manager, f"python3 {PROGRAM} restore", sudo=True))
+    if not result["files"]:
+        raise NotFoundError(
+            "expected a backup to restore from; it has no files",
+            next_step="run 04_tiles, then 30_manager_backup",
+        )
+    return Restored(
+        result["files"],
+        result["equal"],
+        tuple(result["differing"]),
+        round(result["bytes"] / 2**20, 1),
+        result["seconds"],
+    )
 
 
 def remove_backup(connections: Mapping[str, fabric.Connection]) -> Changes:
@@ -177,30 +177,31 @@ def remove_backup(connections: Mapping[str, fabric.Connection]) -> Changes:
     Remove timer, keys, user and records on both sides; the tiles stay where they are.
     """
     changes = Changes()
-    for role in sorted(connections, reverse=True):  # the one that pulls, then the one that serves
-        connection = connections[role]
-        for what in run(connection, REMOVE, sudo=True).split():
+    userdel = f"if id {BACKUP_USER} >/dev/null 2>&1; then userdel {BACKUP_USER} && echo user; fi"
+    for role in sorted(connections, reverse=True):  # the side that copies, then the one that serves
+        removed = remove_installed(connections[role], [BACKUP_TIMER, BACKUP_SERVICE], BACKUP_PATHS)
+        for what in [*removed, *run(connections[role], userdel, sudo=True).split()]:
             changes.add("backup", role, f"{what} removed")
     return changes
 
 
-def find_left(connections: Mapping[str, fabric.Connection]) -> list[str]:
+def find_backup_paths(connections: Mapping[str, fabric.Connection]) -> list[str]:
     """
-    What is there of the backup besides the tiles: `<role>: <path>`.
+    What is left of the backup besides the tiles: `<role>: <path>`.
     """
-    left = {role: run(c, FIND_LEFT, sudo=True).split() for role, c in connections.items()}
+    left = {role: find_installed(c, BACKUP_PATHS) for role, c in connections.items()}
     return [f"{role}: {path}" for role, paths in left.items() for path in paths]
 
 
 def _pinned(peer: Instance, key_file: str) -> list[str]:
     """
-    The host keys of the other one as we pinned them: it is as sure of them as we are.
+    The host keys of the other manager, as pinned here.
     """
     path = known_hosts_path(key_file)
     lines = path.read_text().splitlines() if path.exists() else []
-    found = sorted(line for line in lines if line.startswith(f"{peer.instance_id} "))
-    if found:
-        return found
+    lines = sorted(line for line in lines if line.startswith(f"{peer.instance_id} "))
+    if lines:
+        return lines
     raise NotFoundError(
         f"expected a pinned host key of {peer.role} ({peer.instance_id})",
         evidence=f"{path} has none",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import fabric
 
-from runbook_lib.availability.tiles_on_s3.mount_files import COPY, NO_TEMPORARY, RCLONE, UNIT
+from runbook_lib.availability.tiles_on_s3.mount_files import COPY, MOUNT_UNIT, NO_TEMPORARY, RCLONE
 from runbook_lib.core.errors import CommandError, ConflictError, IntegrityError
 from runbook_lib.core.progress import Progress
 from runbook_lib.hosts.ssh import run
@@ -110,7 +110,7 @@ def check_worth(connection: fabric.Connection, kept: str, going: str) -> int:
         raise ConflictError(
             f"expected {kept} to have about as many files as {going}, which goes for it",
             evidence=f"{here} files are in {kept}, {there} in {going}",
-            next_step=f"where S3 lost them: on the manager,  sudo systemctl disable --now {UNIT},"
+            next_step=f"where S3 lost them: on the manager,  sudo systemctl disable --now {MOUNT_UNIT},"
             f"  then 31_tiles_on_s3 fills it from {going} (04_tiles, where that has nothing)."
             f"  Where it is right that they are so few:  sudo rm -r {shlex.quote(going)}",
         )

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SETTINGS = "/etc/tiles-backup"
-STATE = "/var/lib/tiles-backup"
-SERVED = "/var/cache/tiles-backup/hashes.json"
+SETTINGS_FOLDER = "/etc/tiles-backup"
+STATE_FOLDER = "/var/lib/tiles-backup"
+HASH_CACHE = "/var/cache/tiles-backup/hashes.json"
 KEPT_RUNS = 500
 _ATTEMPTS = 3
 
@@ -66,11 +66,11 @@ def serve(request: str, directories: list[str]) -> int:
     Answer what the key of the other manager asks for: a manifest, the last promise, or rsync.
     """
     if request == "manifest":
-        sys.stdout.write(_as_lines(scan(directories, Path(SERVED))))
+        sys.stdout.write(_as_lines(scan(directories, Path(HASH_CACHE))))
     elif request == "promise":
-        sys.stdout.write(Path(STATE, "SHA256SUMS").read_text())
+        sys.stdout.write(Path(STATE_FOLDER, "SHA256SUMS").read_text())
     elif request == "rsync --server --daemon .":
-        config = f"--config={SETTINGS}/rsyncd.conf"
+        config = f"--config={SETTINGS_FOLDER}/rsyncd.conf"
         os.execvp("rsync", ["rsync", "--server", "--daemon", config, "."])  # noqa: S606
     else:
         sys.stderr.write(f"this key may not run {request!r}\n")
@@ -83,7 +83,7 @@ def pull(directories: list[str]) -> dict[str, object]:
     Copy what is missing here, and prove it; what was promised when it began is safe then.
     """
     began = time.time()
-    cache = Path(STATE, "hashes.json")
+    cache = Path(STATE_FOLDER, "hashes.json")
     before = scan(directories, cache)
     for attempt in range(_ATTEMPTS):
         # a file may have been replaced between the manifest and the copy: then ask again
@@ -97,14 +97,14 @@ def pull(directories: list[str]) -> dict[str, object]:
             break
     else:
         raise SystemExit(f"{len(wrong)} files differ from their checksums, first {wrong[:3]}")
-    _save(Path(STATE, "SHA256SUMS"), _as_lines(promised))
+    _save(Path(STATE_FOLDER, "SHA256SUMS"), _as_lines(promised))
     run: dict[str, object] = {
         "began": began,
         "finished": time.time(),
         "files": len(promised),
         "copied": sum(before.get(path) != digest for path, digest in found.items()),
     }
-    log = Path(STATE, "runs.jsonl")
+    log = Path(STATE_FOLDER, "runs.jsonl")
     lines = log.read_text().splitlines()[1 - KEPT_RUNS :] if log.exists() else []
     _save(log, "\n".join([*lines, json.dumps(run)]) + "\n")
     return run
@@ -143,7 +143,7 @@ def _files(directories: list[str]) -> Iterator[Path]:
 
 
 def _ssh() -> list[str]:
-    return ["ssh", "-F", f"{SETTINGS}/ssh_config"]
+    return ["ssh", "-F", f"{SETTINGS_FOLDER}/ssh_config"]
 
 
 def _remote(request: str) -> str:
@@ -184,7 +184,7 @@ def _save(path: Path, text: str) -> None:
 
 
 def _main() -> int:
-    directories = json.loads(Path(SETTINGS, "settings.json").read_text())
+    directories = json.loads(Path(SETTINGS_FOLDER, "settings.json").read_text())
     action = sys.argv[1]
     if action == "serve":
         return serve(os.environ.get("SSH_ORIGINAL_COMMAND", ""), directories)

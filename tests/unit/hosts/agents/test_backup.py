@@ -85,7 +85,7 @@ def test_what_is_missing_or_altered_differs_and_what_is_on_top_does_not():
 
 def test_a_manifest_is_what_sha256sum_reads(tiles, monkeypatch, capsys, tmp_path):
     """`sha256sum -c` on the other side would do as well."""
-    monkeypatch.setattr(backup, "SERVED", str(tmp_path / "hashes.json"))
+    monkeypatch.setattr(backup, "HASH_CACHE", str(tmp_path / "hashes.json"))
 
     assert 0 == serve("manifest", [str(tiles)])
 

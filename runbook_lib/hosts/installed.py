@@ -1,0 +1,74 @@
+"""
+What this runbook installs on an instance: packages, and files with the unit that systemd runs.
+"""
+
+import shlex
+from collections.abc import Sequence
+
+import fabric
+
+from runbook_lib.hosts.ssh import run
+
+APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq"
+REFRESH = f"""
+refresh() {{  # the package lists have a lock of their own, which apt does not wait for
+  for attempt in $(seq 20); do {APT} update && return; sleep 10; done
+  return 1
+}}
+"""
+
+
+def install_packages(*packages: str) -> str:
+    """
+    The script that installs the distribution's packages; it refreshes the lists only if it must.
+    """
+    install = f"{APT} install -y {shlex.join(packages)}"
+    return f"{REFRESH} {{ {install} 2>/dev/null || {{ refresh && {install}; }}; }} >/dev/null"
+
+
+def start_unit(
+    connection: fabric.Connection, unit: str, *, changed: bool = False, verb: str = "restart"
+) -> bool:
+    """
+    Let a unit run now and after every boot; False where it does, and nothing of it has changed.
+
+    `verb` is "start" for a unit that must not stop for a change.
+    """
+    script = f"""
+    if systemctl -q is-active {unit} && systemctl -q is-enabled {unit} && [ {int(changed)} = 0 ]
+    then exit; fi
+    systemctl daemon-reload
+    systemctl enable {unit} >/dev/null 2>&1
+    systemctl {verb} {unit} || {{ journalctl --unit {unit} --no-pager --lines 8; exit 1; }}
+    echo started
+    """
+    return bool(run(connection, script, sudo=True).strip())
+
+
+def find_installed(connection: fabric.Connection, paths: Sequence[str]) -> list[str]:
+    """
+    Those of the paths that exist on the instance.
+    """
+    return run(connection, _existing(paths), sudo=True).split()
+
+
+def remove_installed(
+    connection: fabric.Connection, units: Sequence[str], paths: Sequence[str]
+) -> list[str]:
+    """
+    Stop and disable the units, in this order, then remove the paths; returns those removed.
+    """
+    script = f"""
+    for unit in {shlex.join(units)}; do
+      systemctl disable $unit >/dev/null 2>&1 || true
+      systemctl stop $unit >/dev/null 2>&1 || true
+      systemctl reset-failed $unit >/dev/null 2>&1 || true
+    done
+    for path in $({_existing(paths)}); do echo $path; rm -rf $path; done
+    systemctl daemon-reload
+    """
+    return run(connection, script, sudo=True).split()
+
+
+def _existing(paths: Sequence[str]) -> str:
+    return f"for path in {shlex.join(paths)}; do if [ -e $path ]; then echo $path; fi; done"
