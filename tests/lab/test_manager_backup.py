@@ -13,7 +13,7 @@ import requests
 
 from runbook_lib.availability.drills.record import BREAKING, BROKEN, RESTORING
 from runbook_lib.availability.standby import failover, tiles_backup
-from runbook_lib.availability.standby.master import find_master, wait_for_new_leader
+from runbook_lib.availability.standby.master_label import find_master, wait_for_new_leader
 from runbook_lib.cloud import aws, instances
 from runbook_lib.cloud.instances import BACKUP, MANAGER
 from runbook_lib.core.wait import Pending, wait_for

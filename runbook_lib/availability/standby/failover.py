@@ -18,7 +18,7 @@ import docker
 import fabric
 
 from runbook_lib.availability.standby import tiles_backup
-from runbook_lib.availability.standby.master import (
+from runbook_lib.availability.standby.master_label import (
     MASTER,
     STANDBY,
     find_master,

@@ -8,7 +8,7 @@ import docker
 import pandas as pd
 from docker.models.services import Service
 
-from runbook_lib.availability.standby.master import find_pinned
+from runbook_lib.availability.standby.master_label import find_pinned
 from runbook_lib.core.changes import Changes
 from runbook_lib.stacks.containers import STACK, in_stack
 from runbook_lib.stacks.images import has_image

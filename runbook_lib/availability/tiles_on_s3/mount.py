@@ -28,7 +28,6 @@ from runbook_lib.hosts.installed import (
 )
 from runbook_lib.hosts.ssh import run
 
-
 _PREPARE = f"""
 type rclone fusermount3 >/dev/null 2>&1 || {{ {install_packages("rclone", "fuse3")}; echo rclone; }}
 grep -qw fuse /proc/filesystems || modprobe fuse

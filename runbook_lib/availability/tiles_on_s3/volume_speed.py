@@ -1,8 +1,8 @@
 """
-What S3 costs in throughput: an updater's and a tile server's work, on it and on the local disk.
+What S3 costs in throughput: an updater's and a tile server's work, on S3 and on the local disk.
 
-In the services' own image, with an updater's eight threads, CPU and memory; the two places take
-turns in one run, so that whatever else the machine does falls on both.
+In the services' own image, with an updater's eight threads, CPU and memory limits. The two places
+take turns in one run, so that other load on the machine affects both.
 """
 
 import json
@@ -19,7 +19,7 @@ from runbook_lib.geodiff.tiles import VOLUME
 
 DISK, S3 = "local disk", "S3"
 WRITE, READ = "results written", "tiles read"
-_LABEL = "runbook.volume-speed"  # on what the measurement makes, for whoever was killed in it
+_LABEL = "runbook.volume-speed"  # of what a measurement makes: a killed one leaves it behind
 
 # runs in a container of the services' image
 _WORK = """
@@ -68,13 +68,13 @@ def measure_speed(
     """
     Write real results, then read them, for some seconds in each place, `rounds` times.
 
-    Columns: round, where, work, files, good (written anew, or read back as they were written),
-    seconds, per_s. The disk's folder is a volume of the engine's own.
+    Columns: round, where, work, files, good (files that were new when written, or equal when read),
+    seconds, per_s. The folder on the disk is a volume of the engine.
 
     Raises
     ------
     NotFoundError
-        Where no updater is deployed: its image has the code that is measured.
+        Where no updater is deployed: its image has the code to measure.
     """
     updater = next((s for s in find_users(leader, VOLUME) if "updater" in str(s.name)), None)
     if updater is None:
@@ -82,32 +82,36 @@ def measure_speed(
             f"expected a service updater that uses {VOLUME}", next_step="run 06_work_stack"
         )
     task: dict[str, Any] = updater.attrs["Spec"]["TaskTemplate"]
-    limits = task["Resources"]["Limits"]
+    image, limits = task["ContainerSpec"]["Image"], task["Resources"]["Limits"]
+    options: dict[str, Any] = {"network_mode": "none", "remove": True, "labels": {_LABEL: ""}}
     _remove_left(manager)
-    disk = manager.volumes.create(labels={_LABEL: ""})
+    disk = f"{manager.volumes.create(labels={_LABEL: ''}).name}:/disk"
     with Progress(f"{seconds:g} s of each work, {rounds} times on each of the two"):
         try:
-            _hand_over(manager, task["ContainerSpec"]["Image"], str(disk.name))
-            said = manager.containers.run(
-                task["ContainerSpec"]["Image"],
+            # a new volume belongs to root, and the services run as uid 1000
+            manager.containers.run(
+                image,
+                ["1000:1000", "/disk"],
+                entrypoint="chown",
+                user="0:0",
+                volumes=[disk],
+                **options,
+            )
+            output = manager.containers.run(
+                image,
                 ["-c", _WORK, str(seconds), str(rounds)],
                 entrypoint="python",
                 user="1000:1000",
-                volumes={
-                    VOLUME: {"bind": "/tiles", "mode": "rw"},
-                    str(disk.name): {"bind": "/disk", "mode": "rw"},
-                },
+                volumes=[f"{VOLUME}:/tiles", disk],
                 nano_cpus=limits["NanoCPUs"],
                 mem_limit=limits["MemoryBytes"],
-                network_mode="none",
                 read_only=True,
-                remove=True,
-                labels={_LABEL: ""},
+                **options,
             )
         finally:
             _remove_left(manager)
     columns = ["round", "where", "work", "files", "good", "seconds"]
-    rows = pd.DataFrame(json.loads(said), columns=columns)
+    rows = pd.DataFrame(json.loads(output), columns=columns)
     rows["per_s"] = (rows["files"] / rows["seconds"]).round(1)
     rows["seconds"] = rows["seconds"].round(2)
     return rows
@@ -123,7 +127,7 @@ def ratio_table(rows: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def finding(table: pd.DataFrame) -> str:
+def speed_finding(table: pd.DataFrame) -> str:
     """
     The ratio in words.
     """
@@ -152,31 +156,15 @@ def plot_speed(rows: pd.DataFrame) -> alt.VConcatChart:
         points = chart.mark_point(size=60, filled=True, opacity=0.6).encode(x=axis)
         medians = chart.mark_tick(thickness=3, size=24).encode(x="median(per_s):Q")
         panels.append((points + medians).properties(width=520, height=64))
-    drawn: alt.VConcatChart = alt.vconcat(*panels, title=finding(ratio_table(rows)))
+    drawn: alt.VConcatChart = alt.vconcat(*panels, title=speed_finding(ratio_table(rows)))
     return drawn
 
 
 def _remove_left(manager: docker.DockerClient) -> None:
     """
-    Remove the container and the volume of a measurement, also of one that was killed.
+    Remove the container and the volume of a measurement, even of a killed one.
     """
     for container in manager.containers.list(all=True, filters={"label": _LABEL}):
         container.remove(force=True)
     for volume in manager.volumes.list(filters={"label": _LABEL}):
         volume.remove(force=True)
-
-
-def _hand_over(manager: docker.DockerClient, image: str, volume: str) -> None:
-    """
-    Give the disk's volume to the user that the services run as; a new one is root's.
-    """
-    manager.containers.run(
-        image,
-        ["1000:1000", "/disk"],
-        entrypoint="chown",
-        user="0:0",
-        volumes={volume: {"bind": "/disk", "mode": "rw"}},
-        network_mode="none",
-        remove=True,
-        labels={_LABEL: ""},
-    )

@@ -1,8 +1,8 @@
 """
-The services that use a volume, stopped while what lies under it changes, and started again.
+The services that use a volume: stopped while its folder is swapped, and started again.
 
-How many tasks each had is a label of the service while it is stopped: whoever was killed in
-between finds it there.
+While a service is stopped, a label of it holds its number of replicas, so that a run that was
+killed in between can be continued.
 """
 
 import shlex
@@ -19,7 +19,7 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
 from runbook_lib.stacks.specs import Spec, set_spec
 
-LABEL = "runbook.paused-replicas"
+_PAUSED = "runbook.paused-replicas"
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def paused(
     connection: fabric.Connection, leader: docker.DockerClient, volume: str, changes: Changes
 ) -> Iterator[None]:
     """
-    Nothing uses the volume in this block; what was stopped starts again, also after an interrupt.
+    Stop every service that uses the volume for the duration of the block, even if interrupted.
     """
     began = time.monotonic()
     try:
@@ -37,7 +37,7 @@ def paused(
         started = resume(leader, volume)
         changes.extend(started)
         if started:
-            changes.add("volume", volume, f"in nobody's use for {time.monotonic() - began:.0f} s")
+            changes.add("volume", volume, f"not used for {time.monotonic() - began:.0f} s")
 
 
 def pause(
@@ -47,33 +47,31 @@ def pause(
     timeout_s: float = 120,
 ) -> None:
     """
-    Scale every service that uses the volume to none, and wait until no container has it.
+    Scale every service that uses the volume to 0, and wait until no container mounts it.
     """
     for service in find_users(leader, volume):
-        if LABEL not in service.attrs["Spec"].get("Labels", {}):
+        if _PAUSED not in service.attrs["Spec"].get("Labels", {}):
             replicas = service.attrs["Spec"]["Mode"]["Replicated"]["Replicas"]
-            set_spec(leader, str(service.name), _with(service, {LABEL: str(replicas)}, 0))
+            set_spec(leader, str(service.name), _with(service, {_PAUSED: str(replicas)}, 0))
 
     def probe() -> bool | Pending:
         script = f"docker ps --quiet --filter volume={shlex.quote(volume)}"
         left = run(connection, script, sudo=True).split()
-        return Pending(f"{len(left)} containers still have it") if left else True
+        return Pending(f"{len(left)} containers still mount it") if left else True
 
-    wait_for(f"Nobody uses {volume}", probe, timeout_s=timeout_s)
+    wait_for(f"No container uses {volume}", probe, timeout_s=timeout_s)
 
 
 def resume(leader: docker.DockerClient, volume: str, timeout_s: float = 180) -> Changes:
     """
-    Give every service that was stopped its tasks back, and wait until they run.
+    Start every service that was stopped with as many replicas as before, and wait for its tasks.
     """
     changes = Changes()
-    stopped = {
-        str(service.name): int(service.attrs["Spec"]["Labels"][LABEL])
-        for service in find_users(leader, volume)
-        if LABEL in service.attrs["Spec"].get("Labels", {})
-    }
+    stopped: dict[str, int] = {}
     for service in find_users(leader, volume):
-        if (name := str(service.name)) in stopped:
+        if replicas := service.attrs["Spec"].get("Labels", {}).get(_PAUSED):
+            name = str(service.name)
+            stopped[name] = int(replicas)
             set_spec(leader, name, _with(service, {}, stopped[name]))
             changes.add("service", name, "stopped for the change, and started again")
 
@@ -82,7 +80,7 @@ def resume(leader: docker.DockerClient, volume: str, timeout_s: float = 180) -> 
         return Pending(f"waiting for {', '.join(short)}") if short else True
 
     wait_for(
-        f"Everybody has {volume} again",
+        f"The services of {volume} run again",
         probe,
         timeout_s=timeout_s,
         next_step="docker service ps --no-trunc <service>  on the manager says why a task waits",
@@ -104,7 +102,7 @@ def find_users(leader: docker.DockerClient, volume: str) -> list[Service]:
 
 def running_tasks(leader: docker.DockerClient, name: str) -> int:
     """
-    How many tasks of a service run and should.
+    How many tasks of a service run, and are to run.
     """
     tasks = leader.api.tasks(filters={"service": name})
     return sum(t["DesiredState"] == t["Status"]["State"] == "running" for t in tasks)
@@ -112,9 +110,9 @@ def running_tasks(leader: docker.DockerClient, name: str) -> int:
 
 def _with(service: Service, note: dict[str, str], replicas: int) -> Spec:
     """
-    The service's specification with so many replicas, and our label or none.
+    The service's specification with this many replicas, with the label or without.
     """
     spec: Spec = service.attrs["Spec"]
-    labels = {name: value for name, value in spec.get("Labels", {}).items() if name != LABEL}
+    labels = {name: value for name, value in spec.get("Labels", {}).items() if name != _PAUSED}
     mode = {"Replicated": {"Replicas": replicas}}
     return {**spec, "Labels": labels | note, "Mode": mode}

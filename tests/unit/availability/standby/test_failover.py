@@ -12,7 +12,7 @@ from runbook_lib.availability.standby.failover import (
     fail_back,
     fail_over,
 )
-from runbook_lib.availability.standby.master import (
+from runbook_lib.availability.standby.master_label import (
     ensure_standby,
     find_master,
     hand_over,

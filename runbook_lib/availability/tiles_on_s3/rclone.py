@@ -1,5 +1,5 @@
 """
-Folders and the bucket compared, counted and copied: by rclone, on the instance that has the folder.
+Folders and the bucket compared, counted and copied by rclone, on the instance with the folder.
 """
 
 import json
@@ -8,19 +8,24 @@ from dataclasses import dataclass
 
 import fabric
 
-from runbook_lib.availability.tiles_on_s3.mount_files import COPY, MOUNT_UNIT, NO_TEMPORARY, RCLONE
+from runbook_lib.availability.tiles_on_s3.mount_files import (
+    COPY,
+    MOUNT_UNIT,
+    NO_TEMPORARY,
+    RCLONE,
+)
 from runbook_lib.core.errors import CommandError, ConflictError, IntegrityError
 from runbook_lib.core.progress import Progress
 from runbook_lib.hosts.ssh import run
 
-_FEWER = 10  # one file in so many may be missing where something that has more goes for it
-_DIFFERENCES = 1  # rclone's exit code for them; for some other failures, too
+_FEWER = 10  # a copy may replace another one that has up to a tenth more files
+_DIFFERENCES = 1  # rclone's exit code for differences, and for some failures
 
 
 @dataclass(frozen=True)
 class _Size:
     """
-    How many files there are, and how many bytes they have.
+    The number of files, and of their bytes.
     """
 
     files: int
@@ -33,25 +38,25 @@ def check_equal(
     """
     Compare every file of `source` with the one in `target`; returns how many are equal.
 
-    By MD5: S3 computed it from what it received, the disk's is computed now. With `exact`, the
-    target may have no file more.
+    By MD5: S3 computed its own when it received the object, the disk's is computed now. With
+    `exact`, the target may have no other files.
 
     Raises
     ------
     IntegrityError
         Naming the files that are missing or differ.
     CommandError
-        Where it did not come to its end: rclone was killed, or could not list a folder.
+        Where the comparison is incomplete: rclone was killed, or could not list a folder.
     """
-    ways = "" if exact else "--one-way"
-    compare = f"{RCLONE} check {shlex.quote(source)} {shlex.quote(target)} {ways} {NO_TEMPORARY}"
+    one_way = "" if exact else "--one-way"
+    compare = f"{RCLONE} check {shlex.quote(source)} {shlex.quote(target)} {one_way} {NO_TEMPORARY}"
     script = f"""
-    report=$(mktemp) said=$(mktemp) code=0
-    {compare} --checkers 16 --combined $report >$said 2>&1 || code=$?
+    report=$(mktemp) log=$(mktemp) code=0
+    {compare} --checkers 16 --combined $report >$log 2>&1 || code=$?
     echo $code $(grep -c '^=' $report || true)
     {{ grep -v '^=' $report || true; }} | head -8
-    if [ $code != 0 ]; then tail -4 $said | sed 's/^/rclone: /'; fi
-    rm $report $said
+    if [ $code != 0 ]; then tail -4 $log | sed 's/^/rclone: /'; fi
+    rm $report $log
     """
     with Progress("Every checksum compared"):
         first, *rest = run(connection, script, sudo=True).splitlines()
@@ -59,15 +64,15 @@ def check_equal(
     differing = [line for line in rest if not line.startswith("rclone: ")]
     if code not in (0, _DIFFERENCES) or (code and not differing):
         raise CommandError(
-            f"expected {source} and {target} to be compared to the end; rclone ended with {code}",
+            f"expected {source} and {target} to be compared to the end; rclone exited with {code}",
             evidence="\n".join(rest),
             next_step="run this notebook again: it goes on where it stopped",
         )
     if differing or not equal:
         raise IntegrityError(
-            f"expected {target} to have every file of {source} as it is; {equal} are equal",
+            f"expected {target} to have every file of {source}, unchanged; {equal} are equal",
             evidence="\n".join(differing) or "there is no file to compare",
-            next_step="run this notebook again; a file that differs each time: look at both",
+            next_step="run this notebook again; if a file differs each time, compare the two",
         )
     return equal
 
@@ -76,12 +81,14 @@ def copy_files(
     connection: fabric.Connection, source: str, target: str, *, exact: bool = False
 ) -> int:
     """
-    Copy what differs; with `exact`, what only the target has goes. Returns how many were copied.
+    Copy the files that differ; with `exact`, remove those that only the target has.
+
+    Returns how many were copied.
 
     Raises
     ------
     ConflictError
-        With `exact`, where the source has markedly less than the target.
+        With `exact`, where the source has markedly fewer files than the target.
     """
     action = "copy"
     if exact:
@@ -90,41 +97,34 @@ def copy_files(
     command = f"{RCLONE} {action} {shlex.quote(source)} {shlex.quote(target)} {COPY} -v"
     script = f"report=$(mktemp); nice {command} >$report 2>&1 || {{ tail -5 $report; exit 1; }}\n"
     with Progress(f"{source} copied to {target}"):
-        said = run(
-            connection, f"{script} grep -c ': Copied (' $report || true; rm $report", sudo=True
-        )
-    return int(said)
+        script += "grep -c ': Copied (' $report || true; rm $report"
+        return int(run(connection, script, sudo=True))
 
 
-def check_worth(connection: fabric.Connection, kept: str, going: str) -> int:
+def check_worth(connection: fabric.Connection, kept: str, removed: str) -> int:
     """
-    Refuse to let files go for others that are markedly fewer; returns how many would go.
+    Refuse to remove files where the copy that is kept has markedly fewer; returns how many go.
 
     Raises
     ------
     ConflictError
-        Where one of the two was lost and made anew, in all likelihood.
+        Where it has: most likely the kept copy was lost and started again.
     """
-    here, there = _measure(connection, kept).files, _measure(connection, going).files
+    here, there = _measure(connection, kept).files, _measure(connection, removed).files
     if not here or here < there - there // _FEWER:
         raise ConflictError(
-            f"expected {kept} to have about as many files as {going}, which goes for it",
-            evidence=f"{here} files are in {kept}, {there} in {going}",
-            next_step=f"where S3 lost them: on the manager,  sudo systemctl disable --now {MOUNT_UNIT},"
-            f"  then 31_tiles_on_s3 fills it from {going} (04_tiles, where that has nothing)."
-            f"  Where it is right that they are so few:  sudo rm -r {shlex.quote(going)}",
+            f"expected {kept} to have about as many files as {removed}, which it replaces",
+            evidence=f"{here} files are in {kept}, {there} in {removed}",
+            next_step="if S3 lost them: on the manager,  sudo systemctl disable --now "
+            f"{MOUNT_UNIT} , then run 31_tiles_on_s3: it fills S3 from {removed} (04_tiles, if it "
+            f"is empty). If so few files are right:  sudo rm -r {shlex.quote(removed)}",
         )
     return there
 
 
 def check_room(connection: fabric.Connection, source: str, target: str) -> None:
     """
-    Refuse a copy that the disk has no room for; what an earlier one brought is there already.
-
-    Raises
-    ------
-    CommandError
-        Telling how much is needed, and how much is free.
+    Refuse a copy that the disk has no room for; files of an earlier copy need no room again.
     """
     missing = _measure(connection, source).bytes - _measure(connection, target).bytes
     parent = shlex.quote(target.rpartition("/")[0])
@@ -139,11 +139,11 @@ def check_room(connection: fabric.Connection, source: str, target: str) -> None:
 
 def _measure(connection: fabric.Connection, place: str) -> _Size:
     """
-    What a folder or the bucket holds; nothing, where there is no such folder.
+    The size of a folder or the bucket; zero where the folder does not exist.
     """
     quoted = shlex.quote(place)
     script = f"{RCLONE} size --json {NO_TEMPORARY} {quoted}"
     if place.startswith("/"):
         script = f"if [ -d {quoted} ]; then {script}; fi"
-    found = json.loads(run(connection, script, sudo=True) or '{"count": 0, "bytes": 0}')
-    return _Size(found["count"], found["bytes"])
+    size = json.loads(run(connection, script, sudo=True) or '{"count": 0, "bytes": 0}')
+    return _Size(size["count"], size["bytes"])

@@ -1,5 +1,5 @@
 """
-The same tiles read in two places: through the volume's folder, and from the bucket by another node.
+The same tiles read in two ways, and counted before and after a migration.
 """
 
 import shlex
@@ -46,10 +46,10 @@ def compare_readings(here: dict[str, str], there: dict[str, str]) -> pd.DataFram
 
 def find_lost(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
     """
-    Where there are other RAW tiles than before, or fewer results: "DESERT 2004-01-15: 5, not 6".
+    Where the number of RAW tiles changed, or results are missing: "DESERT 2004-01-15: 5, not 6".
 
-    The two as of `tiles.count_tiles`. More results are work that went on. Rejections are left out:
-    they go when a tile is mended.
+    Both tables as of `tiles.count_tiles`. More results are work that went on. Rejections are left
+    out: they disappear when a tile is repaired.
     """
     counts = [frame.set_index(["surface", "date"])["tiles"] for frame in (before, after)]
     both = pd.concat(counts, axis=1, keys=["before", "now"]).fillna(0).astype(int).sort_index()

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 import pandas as pd
 import pytest
 
-from runbook_lib.availability.tiles_on_s3 import relocation, removal
+from runbook_lib.availability.tiles_on_s3 import migration
+from runbook_lib.availability.tiles_on_s3.migration import Migration, State
 from runbook_lib.availability.tiles_on_s3.mount_files import CONFIG, UNIT_FILE, Remote, mount_files
-from runbook_lib.availability.tiles_on_s3.reading import compare_readings, find_lost
-from runbook_lib.availability.tiles_on_s3.relocation import Move, State
-from runbook_lib.availability.tiles_on_s3.volume_speed import finding, ratio_table
+from runbook_lib.availability.tiles_on_s3.verification import compare_readings, find_lost
+from runbook_lib.availability.tiles_on_s3.volume_speed import ratio_table, speed_finding
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, IntegrityError
 from runbook_lib.geodiff.tiles import DataSet
 
 REMOTE = Remote("runbook-tiles-x", "us-east-1")
-MOVE = Move(None, None, DataSet("", "/srv/tiles"), REMOTE)
+MOVE = Migration(None, None, DataSet("", "/srv/tiles"), REMOTE)
 
 
 def files(remote=REMOTE):
@@ -83,13 +83,13 @@ class World:
             "unmount",
             "run",
         ):
-            monkeypatch.setattr(relocation, name, getattr(self, name))
-        monkeypatch.setattr(relocation, "paused", self.pausing)
-        monkeypatch.setattr(relocation, "copy_files", self.copy)
-        monkeypatch.setattr(relocation, "_rename", self.rename)
-        monkeypatch.setattr(relocation, "check_room", lambda *_: None)
-        monkeypatch.setattr(relocation, "resume", self.resume)
-        monkeypatch.setattr(relocation, "find_left", lambda _: [UNIT_FILE])
+            monkeypatch.setattr(migration, name, getattr(self, name))
+        monkeypatch.setattr(migration, "paused", self.pausing)
+        monkeypatch.setattr(migration, "copy_files", self.copy)
+        monkeypatch.setattr(migration, "_rename", self.rename)
+        monkeypatch.setattr(migration, "check_room", lambda *_: None)
+        monkeypatch.setattr(migration, "resume", self.resume)
+        monkeypatch.setattr(migration, "find_mount_files", lambda _: [UNIT_FILE])
 
     def find_state(self, _):
         seen = self.bucket if self.mounted else self.disk
@@ -179,21 +179,21 @@ THERE = ["paused", COPIED, "compared", "/srv/tiles renamed", "mounted"]
 
 def test_the_disks_copy_goes_last_and_only_after_a_comparison(monkeypatch):
     world = World(monkeypatch, disk=TILES)
-    relocation.ensure_copied(MOVE)
-    relocation.ensure_on_s3(MOVE, 60)
+    migration.ensure_copied(MOVE)
+    migration.ensure_on_s3(MOVE, 60)
 
     without = [step for step in THERE if step != COPIED]
     assert [COPIED, *without, "local copy removed"] == world.done
     assert (TILES, True, None) == (world.bucket, world.mounted, world.aside)
-    assert [] == relocation.ensure_copied(MOVE)
-    assert [] == relocation.ensure_on_s3(MOVE, 60)
+    assert [] == migration.ensure_copied(MOVE)
+    assert [] == migration.ensure_on_s3(MOVE, 60)
 
 
 def test_what_the_services_rewrite_is_no_difference(monkeypatch):
     """Compared once they ran again, the two copies would differ for ever."""
     world = World(monkeypatch, disk=TILES)
     world.written = {"a": "a, anew"}
-    relocation.ensure_on_s3(MOVE, 60)
+    migration.ensure_on_s3(MOVE, 60)
 
     assert ({"a, anew", "b", "c"}, None) == (world.bucket, world.aside)
 
@@ -201,7 +201,7 @@ def test_what_the_services_rewrite_is_no_difference(monkeypatch):
 def test_the_disks_copy_stays_where_the_bucket_was_lost_since(monkeypatch):
     world = World(monkeypatch, aside=TILES, mounted=True)
     with pytest.raises(ConflictError):
-        relocation.ensure_on_s3(MOVE, 60)
+        migration.ensure_on_s3(MOVE, 60)
 
     assert world.aside == TILES
 
@@ -212,10 +212,10 @@ def test_a_move_that_was_killed_goes_on(monkeypatch, step):
     world = World(monkeypatch, disk=TILES)
     world.killed_at = step
     with pytest.raises(KeyboardInterrupt):
-        relocation.ensure_on_s3(MOVE, 60)
+        migration.ensure_on_s3(MOVE, 60)
     assert TILES in (world.disk, world.aside, world.bucket)
 
-    relocation.ensure_on_s3(MOVE, 60)
+    migration.ensure_on_s3(MOVE, 60)
 
     assert (TILES, True, None) == (world.bucket, world.mounted, world.aside)
 
@@ -235,19 +235,19 @@ def test_the_way_back_can_be_killed_too(monkeypatch, step):
     world = World(monkeypatch, bucket=TILES, aside={"old"}, mounted=True)
     world.killed_at = step
     with pytest.raises(KeyboardInterrupt):
-        relocation.ensure_on_disk(MOVE)
+        migration.ensure_on_disk(MOVE)
 
-    relocation.ensure_on_disk(MOVE)
+    migration.ensure_on_disk(MOVE)
 
     assert (TILES, False, None) == (world.disk, world.mounted, world.aside)
     assert TILES == world.bucket
-    assert [] == relocation.ensure_on_disk(MOVE)
+    assert [] == migration.ensure_on_disk(MOVE)
 
 
 def test_tiles_whose_mount_is_gone_come_back_from_the_bucket(monkeypatch):
     """The unit was stopped by hand: the folder is empty, and S3 has everything."""
     world = World(monkeypatch, bucket=TILES)
-    relocation.ensure_on_disk(MOVE)
+    migration.ensure_on_disk(MOVE)
 
     assert TILES == world.disk
 
@@ -255,17 +255,17 @@ def test_tiles_whose_mount_is_gone_come_back_from_the_bucket(monkeypatch):
 def test_tiles_in_both_folders_are_nobodys_guess(monkeypatch):
     world = World(monkeypatch, disk={"a"}, aside={"a", "b"})
     with pytest.raises(ConflictError, match="both"):
-        relocation.ensure_copied(MOVE)
+        migration.ensure_copied(MOVE)
     assert [] == world.done
 
 
 def test_a_bucket_is_not_deleted_while_it_is_the_folder(monkeypatch):
-    door = type("Door", (), {"s3": None, "bucket": None})()
-    monkeypatch.setattr(removal, "exists", lambda *_: True)
-    monkeypatch.setattr(removal, "find_state", lambda _: State(True, False, True))
+    access = type("BucketAccess", (), {"s3": None, "bucket": None})()
+    monkeypatch.setattr(migration, "exists", lambda *_: True)
+    monkeypatch.setattr(migration, "find_state", lambda _: State(True, False, True))
     with pytest.raises(ConflictError, match="36"):
-        removal.ensure_bucket_gone(door, MOVE, None, keep=False)
-    assert [] == removal.ensure_bucket_gone(door, MOVE, None, keep=True)
+        migration.ensure_bucket_gone(access, MOVE, None, keep=False)
+    assert [] == migration.ensure_bucket_gone(access, MOVE, None, keep=True)
 
 
 def test_a_file_that_one_reading_lacks_is_not_equal():
@@ -308,4 +308,4 @@ def test_the_finding_is_the_ratio_of_the_medians():
     table = ratio_table(rows)
 
     assert [5.0, 5.0] == list(table["times_slower"])
-    assert "writes 5 times slower" in finding(table)
+    assert "writes 5 times slower" in speed_finding(table)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runbook_lib.availability.tiles_on_s3 import access, metadata_reach
+from runbook_lib.availability.tiles_on_s3 import bucket_access, metadata_reach
 from runbook_lib.cloud import tiles_bucket
 from runbook_lib.cloud.bucket_settings import Bucket
 from runbook_lib.cloud.instances import Instance
@@ -23,7 +23,7 @@ from runbook_lib.notebook.templates import find_notebooks
 from tests.places import ROOT
 
 WORKER = Instance("worker-1", "i-1", "running", "t2.micro", "10.0.0.4", "54.0.0.4", ())
-DOOR = access.Door(None, None, None, Bucket("b", "1", "us-east-1", "c"))
+ACCESS = bucket_access.BucketAccess(None, None, None, Bucket("b", "1", "us-east-1", "c"))
 DATA = DataSet("", "/srv/tiles")
 NOTEBOOKS = ROOT / "notebooks"
 
@@ -48,15 +48,15 @@ def given(monkeypatch):
         held.remove("role")
         return changed("worker-1", "taken")
 
-    monkeypatch.setattr(access, "ensure_reach", give)
-    monkeypatch.setattr(access, "remove_reach", take)
-    monkeypatch.setattr(access, "ensure_rclone", lambda *_: changed("worker-1", "installed"))
+    monkeypatch.setattr(bucket_access, "ensure_bucket_access", give)
+    monkeypatch.setattr(bucket_access, "remove_bucket_access", take)
+    monkeypatch.setattr(bucket_access, "ensure_rclone", lambda *_: changed("worker-1", "installed"))
     return held
 
 
 def test_a_visit_leaves_nothing_but_the_package(given):
     """A second run must be able to say no changes."""
-    with access.visiting(DOOR, None, WORKER):
+    with bucket_access.temporary_access(ACCESS, None, WORKER):
         assert ["role"] == given
 
     assert [] == given
@@ -64,7 +64,7 @@ def test_a_visit_leaves_nothing_but_the_package(given):
 
 
 def test_a_visit_that_is_interrupted_ends_the_same_way(given):
-    with pytest.raises(KeyboardInterrupt), access.visiting(DOOR, None, WORKER):
+    with pytest.raises(KeyboardInterrupt), bucket_access.temporary_access(ACCESS, None, WORKER):
         raise KeyboardInterrupt
 
     assert [] == given
@@ -82,9 +82,9 @@ def test_a_visit_that_was_killed_is_ended(monkeypatch):
             holders.remove(instance.role)
         return changed(instance.role, "has no role any more") if holding else Changes()
 
-    monkeypatch.setattr(access, "remove_from", take)
-    monkeypatch.setattr(access, "remove_settings", lambda _, role: changed(role, "removed"))
-    ended = access.end_visits(DOOR, {"manager": None, "worker-1": None}, two)
+    monkeypatch.setattr(bucket_access, "remove_from", take)
+    monkeypatch.setattr(bucket_access, "remove_settings", lambda _, role: changed(role, "removed"))
+    ended = bucket_access.end_temporary_access(ACCESS, {"manager": None, "worker-1": None}, two)
 
     assert [] == holders
     assert [
@@ -97,7 +97,7 @@ def test_a_visit_that_was_killed_is_ended(monkeypatch):
 def test_31_ends_visits_before_it_looks_who_has_the_role():
     """A check of what nobody mends fails for ever."""
     code = code_of("31_tiles_on_s3")
-    ended = code.index("ended = access.end_visits(door, connections, visitors)")
+    ended = code.index("ended = bucket_access.end_temporary_access(access, connections, visitors)")
 
     assert ended < code.index('"instances that have the role"')
 

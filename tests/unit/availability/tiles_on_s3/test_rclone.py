@@ -8,14 +8,14 @@ import subprocess
 
 import pytest
 
-from runbook_lib.availability.tiles_on_s3 import copying
+from runbook_lib.availability.tiles_on_s3 import rclone
 from runbook_lib.core.errors import CommandError, ConflictError, IntegrityError
 
 BUCKET = "tiles:runbook-tiles-x"
 
 
 @pytest.fixture
-def rclone(monkeypatch, tmp_path):
+def fake_rclone(monkeypatch, tmp_path):
     """Set what the next rclone does, in shell; every call is noted in `calls`."""
     path = f"{tmp_path}:{os.environ['PATH']}"
     calls = tmp_path / "calls"
@@ -38,85 +38,85 @@ def rclone(monkeypatch, tmp_path):
         program.chmod(0o755)
         return calls
 
-    monkeypatch.setattr(copying, "run", run)
+    monkeypatch.setattr(rclone, "run", run)
     return say
 
 
-def test_equal_is_what_was_compared_to_its_end(rclone):
-    rclone("printf '= a\\n= b\\n' >$report")
+def test_equal_is_what_was_compared_to_its_end(fake_rclone):
+    fake_rclone("printf '= a\\n= b\\n' >$report")
 
-    assert 2 == copying.check_equal(None, "/srv/tiles", BUCKET)
+    assert 2 == rclone.check_equal(None, "/srv/tiles", BUCKET)
 
 
 @pytest.mark.parametrize(
     "end",
     ["kill -KILL $$", "echo 'ERROR: DESERT: could not list' >&2; exit 1", "exit 3", "exit 7"],
 )
-def test_a_comparison_that_broke_off_is_no_proof(rclone, end):
+def test_a_comparison_that_broke_off_is_no_proof(fake_rclone, end):
     """What it had not come to is in no report; the folders would be deleted nevertheless."""
-    rclone(f"printf '= a\\n' >$report; {end}")
+    fake_rclone(f"printf '= a\\n' >$report; {end}")
     with pytest.raises(CommandError, match="to the end"):
-        copying.check_equal(None, "/srv/tiles", BUCKET)
+        rclone.check_equal(None, "/srv/tiles", BUCKET)
 
 
-def test_differences_are_named(rclone):
-    rclone("printf '= a\\n* DESERT/b\\n+ c\\n' >$report; exit 1")
+def test_differences_are_named(fake_rclone):
+    fake_rclone("printf '= a\\n* DESERT/b\\n+ c\\n' >$report; exit 1")
     with pytest.raises(IntegrityError, match=r"1 are equal\n  \* DESERT/b\n  \+ c\n"):
-        copying.check_equal(None, "/srv/tiles", BUCKET)
+        rclone.check_equal(None, "/srv/tiles", BUCKET)
 
 
-def test_nothing_compared_is_no_proof(rclone):
-    rclone("true")
+def test_nothing_compared_is_no_proof(fake_rclone):
+    fake_rclone("true")
     with pytest.raises(IntegrityError, match="no file"):
-        copying.check_equal(None, "/srv/tiles", BUCKET)
+        rclone.check_equal(None, "/srv/tiles", BUCKET)
 
 
 @pytest.mark.parametrize(("here", "there"), [(0, 0), (0, 50), (40, 50), (89, 100)])
-def test_a_bucket_that_lost_its_tiles_takes_none_from_the_disk(rclone, tmp_path, here, there):
+def test_a_bucket_that_lost_its_tiles_takes_none_from_the_disk(fake_rclone, tmp_path, here, there):
     """The disk's may be the last copy."""
     target = tmp_path / "tiles-local"
     target.mkdir()
     counts = (
         f'[ $last = {target} ] && n={there} || n={here}; echo "{{\\"count\\":$n,\\"bytes\\":1}}"'
     )
-    calls = rclone(counts)
+    calls = fake_rclone(counts)
     with pytest.raises(ConflictError, match="about as many") as error:
-        copying.copy_files(None, BUCKET, str(target), exact=True)
+        rclone.copy_files(None, BUCKET, str(target), exact=True)
 
     assert f"{here} files are in {BUCKET}, {there} in {target}" in str(error.value)
     assert "sync" not in calls.read_text()
 
 
-def test_an_exact_copy_may_remove_few(rclone, tmp_path):
+def test_an_exact_copy_may_remove_few(fake_rclone, tmp_path):
     target = tmp_path / "tiles-local"
     target.mkdir()
-    calls = rclone(
+    calls = fake_rclone(
         'echo "$last" | grep -q writing || n=100; [ -n "${n:-}" ] && '
         'echo "{\\"count\\":$n,\\"bytes\\":1}" || true'
     )
-    copying.copy_files(None, BUCKET, str(target), exact=True)
+    rclone.copy_files(None, BUCKET, str(target), exact=True)
     (sync,) = [line for line in calls.read_text().splitlines() if " sync " in line]
 
     assert "--max-delete 10 " in sync
 
 
-def test_a_folder_that_is_not_there_has_nothing(rclone):
-    calls = rclone("exit 3")
+def test_a_folder_that_is_not_there_has_nothing(fake_rclone):
+    calls = fake_rclone("exit 3")
 
-    assert copying._Size(0, 0) == copying._measure(None, "/srv/not-there")
+    assert rclone._Size(0, 0) == rclone._measure(None, "/srv/not-there")
     assert not calls.exists()
 
 
 @pytest.mark.parametrize(("brought", "fits"), [(0, False), (9 * 10**18, True)])
-def test_what_a_killed_copy_brought_needs_no_room_again(rclone, tmp_path, brought, fits):
+def test_what_a_killed_copy_brought_needs_no_room_again(fake_rclone, tmp_path, brought, fits):
     target = tmp_path / "tiles-local"
     target.mkdir()
-    rclone(
+    fake_rclone(
         f"[ $last = {target} ] && n={brought} || n=9000000000000000000; "
         'echo "{\\"count\\":1,\\"bytes\\":$n}"'
     )
     if fits:
-        copying.check_room(None, BUCKET, str(target))
+        rclone.check_room(None, BUCKET, str(target))
     else:
         with pytest.raises(CommandError, match="room for"):
-            copying.check_room(None, BUCKET, str(target))
+            rclone.check_room(None, BUCKET, str(target))

@@ -1,0 +1,232 @@
+"""
+The tiles moved from the manager's disk to S3, and back; the folder and the volume keep their names.
+
+Source: section "Disponibilidad" of the guide, solution 2. Each way is the same: copy while the
+application runs; then stop every service that uses the volume, copy the rest, compare every
+checksum, and only then swap the folder. After a kill, the same call goes on: the mount and the
+folders that exist show how far it came. While the bucket is mounted, a folder aside is always one
+that was compared with S3 or copied from it.
+"""
+
+import shlex
+from dataclasses import dataclass
+
+import docker
+import fabric
+import pandas as pd
+
+from runbook_lib.availability.tiles_on_s3.bucket_access import BucketAccess, ensure_bucket_access
+from runbook_lib.availability.tiles_on_s3.mount import ensure_mounted, find_mount_files, unmount
+from runbook_lib.availability.tiles_on_s3.mount_files import Remote
+from runbook_lib.availability.tiles_on_s3.rclone import (
+    check_equal,
+    check_room,
+    check_worth,
+    copy_files,
+)
+from runbook_lib.availability.tiles_on_s3.volume_users import paused, resume
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.tiles_bucket import content, exists, remove_bucket
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import ConflictError, IntegrityError
+from runbook_lib.geodiff.tiles import VOLUME, DataSet, count_tiles
+from runbook_lib.hosts.ssh import run
+
+_STATE = """
+if findmnt --noheadings --mountpoint {directory} >/dev/null; then echo mounted; fi
+if [ -d {aside} ]; then echo aside; fi
+if [ -d {directory} ] && [ -n "$(timeout 60 ls -A {directory})" ]; then echo filled; fi
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """
+    The tiles on the manager, the bucket, and the manager's connection and engine.
+    """
+
+    connection: fabric.Connection
+    leader: docker.DockerClient
+    data: DataSet
+    remote: Remote
+
+    @property
+    def aside(self) -> str:
+        """
+        The folder on the disk while the bucket is mounted in its place.
+        """
+        return f"{self.data.directory}-local"
+
+    def run(self, script: str) -> str:
+        """
+        Run a script on the manager, as root.
+        """
+        return run(self.connection, script, sudo=True)
+
+
+@dataclass(frozen=True)
+class State:
+    """
+    How far a migration is: the bucket is mounted, a folder is aside, the folder has content.
+    """
+
+    mounted: bool
+    aside: bool
+    filled: bool
+
+
+def find_state(move: Migration) -> State:
+    """
+    Read the state from the manager's folders.
+    """
+    folders = {"directory": shlex.quote(move.data.directory), "aside": shlex.quote(move.aside)}
+    words = move.run(_STATE.format(**folders)).split()
+    return State(*(word in words for word in ("mounted", "aside", "filled")))
+
+
+def count_now(move: Migration) -> pd.DataFrame:
+    """
+    Count the tiles where they are, as `tiles.count_tiles`: aside, if a migration was killed.
+    """
+    state = find_state(move)
+    folder = move.aside if state.aside and not state.filled else move.data.directory
+    return count_tiles(move.connection, DataSet(move.data.url, folder))
+
+
+def ensure_copied(move: Migration) -> Changes:
+    """
+    Copy what S3 lacks while the application runs: most of it, so that the pause is short.
+    """
+    changes = Changes()
+    if not find_state(move).mounted:
+        count = copy_files(move.connection, _local(move), move.remote.path)
+        if count:
+            changes.add("tiles", move.remote.bucket, f"{count} files copied")
+    return changes
+
+
+def ensure_on_s3(move: Migration, listing_s: int) -> Changes:
+    """
+    Swap the folder for the mount once S3 has all its files; the copy on the disk is removed last.
+
+    The two were compared while nothing was written. Later writes are in S3 alone, so that after a
+    kill only the numbers of files are compared: a bucket that was lost since has none.
+
+    Raises
+    ------
+    IntegrityError
+        Where S3 does not have what the disk has; nothing was swapped then.
+    ConflictError
+        Where the disk's copy now has markedly more files than S3.
+    """
+    changes = Changes()
+    mount = (move.connection, move.remote, move.data.directory, VOLUME, listing_s)
+    if not find_state(move).mounted:
+        with paused(move.connection, move.leader, VOLUME, changes):
+            source = _local(move)
+            _copy_rest(move, source, move.remote.path)
+            if source != move.aside:
+                _rename(move, source, move.aside)
+            changes.extend(ensure_mounted(*mount))
+    changes.extend(resume(move.leader, VOLUME))  # of a run that was killed
+    changes.extend(ensure_mounted(*mount))
+    if find_state(move).aside:
+        check_worth(move.connection, move.remote.path, move.aside)
+        move.run(f"rm -rf {shlex.quote(move.aside)}")
+        changes.add("folder", move.aside, "removed: S3 has every file of it")
+    return changes
+
+
+def ensure_copied_back(move: Migration) -> Changes:
+    """
+    Copy what the disk lacks while the application runs.
+    """
+    changes = Changes()
+    if find_state(move).mounted:
+        check_room(move.connection, move.remote.path, move.aside)
+        count = copy_files(move.connection, move.remote.path, move.aside, exact=True)
+        if count:
+            changes.add("tiles", move.aside, f"{count} files copied back")
+    return changes
+
+
+def ensure_on_disk(move: Migration) -> Changes:
+    """
+    Swap the mount for the folder once the disk has all that S3 holds.
+
+    Raises
+    ------
+    IntegrityError
+        Where the disk does not have what S3 has; the mount is still there then.
+    """
+    changes = Changes()
+    state = find_state(move)
+    lost = not state.filled and find_mount_files(move.connection)  # it was mounted, and is not now
+    if state.mounted or state.aside or lost:
+        with paused(move.connection, move.leader, VOLUME, changes):
+            _copy_rest(move, move.remote.path, move.aside, exact=True)
+            changes.extend(unmount(move.connection, move.data.directory))
+            folder = shlex.quote(move.data.directory)
+            move.run(f"[ ! -d {folder} ] || rmdir {folder}")
+            move.run(f"chown -R 1000:1000 {shlex.quote(move.aside)}")
+            _rename(move, move.aside, move.data.directory)
+        changes.add("tiles", move.data.directory, "on the manager's disk")
+    changes.extend(resume(move.leader, VOLUME))
+    return changes
+
+
+def ensure_bucket_gone(
+    access: BucketAccess, move: Migration, manager: Instance, *, keep: bool
+) -> Changes:
+    """
+    Delete the bucket once every object in it was compared with the file on the disk.
+
+    Raises
+    ------
+    ConflictError
+        Where the tiles are still on S3.
+    IntegrityError
+        Where a file is missing on the disk, or differs; nothing is deleted then.
+    """
+    changes = Changes()
+    if keep or not exists(access.s3, access.bucket):
+        return changes
+    if find_state(move).mounted:
+        raise ConflictError(
+            f"expected {move.data.directory} to be on the disk; the bucket is mounted there",
+            next_step="run 36_remove_tiles_on_s3 from its beginning",
+        )
+    if content(access.s3, access.bucket).objects:
+        changes.extend(ensure_bucket_access(access, move.connection, manager))
+        check_equal(move.connection, move.remote.path, move.data.directory)
+    changes.extend(remove_bucket(access.s3, access.bucket))
+    return changes
+
+
+def _local(move: Migration) -> str:
+    """
+    The folder on the disk that has the tiles, before they are on S3.
+    """
+    state = find_state(move)
+    if state.aside and state.filled:
+        raise ConflictError(
+            f"expected one of {move.data.directory} and {move.aside}; there are tiles in both",
+            evidence=f"{move.aside} is from a killed migration, and 04_tiles unpacked again since",
+            next_step=f"keep one: on the manager,  sudo rm -r {move.aside}  loses its results",
+        )
+    return move.aside if state.aside else move.data.directory
+
+
+def _copy_rest(move: Migration, source: str, target: str, *, exact: bool = False) -> None:
+    """
+    Compare, and copy only where there is a difference: the services wait meanwhile.
+    """
+    try:
+        check_equal(move.connection, source, target, exact=exact)
+    except IntegrityError:
+        copy_files(move.connection, source, target, exact=exact)
+        check_equal(move.connection, source, target, exact=exact)
+
+
+def _rename(move: Migration, source: str, target: str) -> None:
+    move.run(f"mv -T {shlex.quote(source)} {shlex.quote(target)}")
