@@ -5,6 +5,7 @@ Clients of AWS: credentials checked before use, every call counted for the repor
 import os
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,9 +25,10 @@ _CONFIG = Config(
 )
 
 
-def client(service: str, *, region: str, endpoint_url: str = "", credentials_file: str = "") -> Any:  # noqa: ANN401 - boto3 makes its clients at run time; callers name the precise type
+@dataclass(frozen=True)
+class Place:
     """
-    Make a boto3 client whose calls are counted under the IAM action that they need.
+    Where a cluster is, and who asks.
 
     Parameters
     ----------
@@ -34,29 +36,39 @@ def client(service: str, *, region: str, endpoint_url: str = "", credentials_fil
         Another endpoint than AWS's own; "" for AWS.
     credentials_file
         A file in the format of `~/.aws/credentials`; "" for boto3's usual search.
-
-    Raises
-    ------
-    AccessError
-        Where no credentials are found.
     """
-    session = botocore.session.Session()
-    if credentials_file:
-        session.set_config_variable("credentials_file", str(Path(credentials_file).expanduser()))
-    if session.get_credentials() is None:
-        raise AccessError(
-            f"expected AWS credentials for {service}, found none",
-            evidence=f"looked in {credentials_file or 'the environment, ~/.aws, the instance role'}"
-            f" (profile {os.environ.get('AWS_PROFILE', 'default')})",
-            next_step="run  aws configure , or set AWS_PROFILE; for the lab:  make lab-up",
+
+    region: str
+    endpoint_url: str = ""
+    credentials_file: str = ""
+
+    def client(self, service: str, region: str = "") -> Any:  # noqa: ANN401 - boto3 makes its clients at run time; callers name the precise type
+        """
+        Make a boto3 client whose calls are counted under the IAM action that they need.
+
+        Raises
+        ------
+        AccessError
+            Where no credentials are found.
+        """
+        session = botocore.session.Session()
+        if self.credentials_file:
+            path = Path(self.credentials_file).expanduser()
+            session.set_config_variable("credentials_file", str(path))
+        if session.get_credentials() is None:
+            places = self.credentials_file or "the environment, ~/.aws, the instance role"
+            raise AccessError(
+                f"expected AWS credentials for {service}, found none",
+                evidence=f"looked in {places} (profile {os.environ.get('AWS_PROFILE', 'default')})",
+                next_step="run  aws configure , or set AWS_PROFILE; for the lab:  make lab-up",
+            )
+        made = boto3.Session(botocore_session=session, region_name=region or self.region).client(
+            service,  # type: ignore[call-overload]  # the stubs know literals only
+            endpoint_url=self.endpoint_url or None,
+            config=_CONFIG,
         )
-    made = boto3.Session(botocore_session=session, region_name=region).client(
-        service,  # type: ignore[call-overload]  # the stubs know literals only
-        endpoint_url=endpoint_url or None,
-        config=_CONFIG,
-    )
-    made.meta.events.register("before-call.*", _count)
-    return made
+        made.meta.events.register("before-call.*", _count)
+        return made
 
 
 def _count(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's operation model

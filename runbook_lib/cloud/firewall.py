@@ -1,32 +1,18 @@
 """
-The guide's firewall as data: the rules, who is a member of what, and what differs from them.
+The guide's firewall as data: its rules, and how the actual rules differ from them.
 
-Guide, section "Grupos de Seguridad (Reglas de FW)". Everything here is ingress: egress is not
-limited. Pure: EC2 is asked and changed in `security_groups`, and believed only after
-`reachability` has connected.
+Source: section "Grupos de Seguridad (Reglas de FW)" of the guide. All rules are ingress; egress is
+not limited. `security_groups` puts the rules into EC2, and `reachability` proves them.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from runbook_lib.cloud.roles import get_role
 from runbook_lib.core.errors import ParameterError
 
 INTERNET = "0.0.0.0/0"
-
-MEMBERSHIP: dict[str, tuple[str, ...]] = {
-    "worker": ("worker",),
-    "manager": ("worker", "manager", "web", "backup"),
-    "admin-web": ("worker", "manager", "web"),
-    "manager-backup": ("worker", "manager", "web", "backup"),
-}
-"""
-The groups of each kind of node. The guide puts a manager into `manager` alone; then two managers
-cannot reach each other on 2377 and have no 7946 and 4789 at all, so every node is a member of
-`worker`. The tile server (5000) runs on the manager, so the manager is a member of `web`.
-`backup` is ours: the manager and the one that keeps its tiles, and nobody else.
-"""
 
 
 @dataclass(frozen=True)
@@ -118,19 +104,6 @@ def guide_rules(operator_cidr: str) -> list[Rule]:
     ]
 
 
-def membership(role: str) -> tuple[str, ...]:
-    """
-    The groups that the instance with this role belongs to; `worker-3` is a worker.
-    """
-    kind = re.sub(r"^worker-\d+$", "worker", role)
-    if kind not in MEMBERSHIP:
-        raise ParameterError(
-            f"no table says which groups {role!r} belongs to; known: {', '.join(MEMBERSHIP)}",
-            next_step="give the instance one of these roles, or add it to firewall.MEMBERSHIP",
-        )
-    return MEMBERSHIP[kind]
-
-
 def rule_changes(actual: Iterable[Permission], wanted: Iterable[Rule]) -> RuleChanges:
     """
     Compare by group, protocol, port and source; the words beside a rule do not count.
@@ -150,7 +123,7 @@ def allows(rules: Iterable[Rule], target: str, protocol: str, port: int, sender:
     """
     Whether a member of the groups of role `target` lets this packet in.
     """
-    groups = membership(target)
+    groups = get_role(target).groups
     return any(
         rule.group in groups
         and (rule.protocol, rule.port) == (protocol, port)

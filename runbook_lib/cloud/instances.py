@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB, WORKER, order
 from runbook_lib.core.errors import NotFoundError, ParameterError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
     from mypy_boto3_ssm import SSMClient
 
-MANAGER, BACKUP = "manager", "manager-backup"
 CLUSTER_TAG = "runbook:cluster"
 ROLE_TAG = "runbook:role"
 ALIVE = ("pending", "running", "stopping", "stopped")
@@ -53,11 +53,11 @@ def wanted_instances(
 ) -> list[Wanted]:
     """
     The guide's six, as `find_instances` orders them: a manager with the large disk, the workers,
-    and admin-web. Its optional seventh, where `backup` asks for it, is like the manager.
+    and admin-web. With `backup` the optional seventh too, which is like the manager.
     """
     managers = [Wanted(role, manager_disk_gib) for role in (MANAGER, BACKUP)[: 1 + backup]]
-    workers = [Wanted(f"worker-{n}", disk_gib) for n in range(1, worker_count + 1)]
-    return [*managers, *workers, Wanted("admin-web", disk_gib)]
+    workers = [Wanted(f"{WORKER}-{n}", disk_gib) for n in range(1, worker_count + 1)]
+    return [*managers, *workers, Wanted(WEB, disk_gib)]
 
 
 def has_backup(ec2: "EC2Client", cluster: str) -> bool:
@@ -72,7 +72,8 @@ def find_instances(ec2: "EC2Client", cluster: str) -> list[Instance]:
     All instances of the cluster that are not terminated, in the order of their roles.
     """
     return sorted(
-        (_instance(i) for i in describe(ec2, cluster) if i["State"]["Name"] in ALIVE), key=_order
+        (_instance(i) for i in describe(ec2, cluster) if i["State"]["Name"] in ALIVE),
+        key=lambda i: order(i.role),
     )
 
 
@@ -167,9 +168,3 @@ def _instance(raw: "InstanceTypeDef") -> Instance:
         public_ip=raw.get("PublicIpAddress", ""),
         group_ids=tuple(sorted(g["GroupId"] for g in raw.get("SecurityGroups", []))),
     )
-
-
-def _order(instance: Instance) -> tuple[int, int, str]:
-    kind, _, number = instance.role.partition("-")
-    rank = {"manager": 0, "worker": 1}.get(kind, 2)
-    return rank, int(number) if number.isdigit() else 0, instance.role

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook_lib.cloud.firewall import MEMBERSHIP, Permission, Rule, membership, rule_changes
+from runbook_lib.cloud.firewall import Permission, Rule, rule_changes
 from runbook_lib.cloud.instances import CLUSTER_TAG, ROLE_TAG, Instance
+from runbook_lib.cloud.roles import ROLES, get_role
 from runbook_lib.cloud.security_group_rules import authorize, find_permissions, revoke
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
@@ -20,7 +21,7 @@ from runbook_lib.core.wait import Pending, wait_for
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-NAMES = tuple(dict.fromkeys(group for groups in MEMBERSHIP.values() for group in groups))
+NAMES = tuple(dict.fromkeys(group for role in ROLES.values() for group in role.groups))
 _ALIVE = ("pending", "running", "stopping", "stopped")
 
 
@@ -136,7 +137,7 @@ def ensure_membership(ec2: "EC2Client", cluster: str, instances: list[Instance])
     Put every instance into exactly the groups of its role.
     """
     ids = _group_ids(ec2, cluster)
-    wanted = {i.role: membership(i.role) for i in instances}
+    wanted = {i.role: get_role(i.role).groups for i in instances}
     changes = Changes()
     for instance in instances:
         group_ids = [ids[name] for name in wanted[instance.role]]

@@ -12,6 +12,7 @@ from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAd
 from paramiko import SSHClient
 from requests import PreparedRequest, Response
 
+from runbook_lib.core.parallel import for_each
 from runbook_lib.hosts.ssh import run_all
 
 _OLDEST, _NEWEST = "1.41", "1.44"
@@ -54,8 +55,9 @@ def find_docker_clients(
     A Docker client for those of the hosts that have an engine.
     """
     look = "command -v dockerd || true"  # in root's PATH, not in the user's
-    present = run_all("Engines looked for", dict(connections), look, sudo=True)
-    return {name: docker_client(connections[name]) for name, path in present.items() if path}
+    paths = run_all("Engines found", dict(connections), look, sudo=True)
+    present = {name: connections[name] for name, path in paths.items() if path}
+    return for_each("Engines opened", present, docker_client)
 
 
 def _parts(version: str) -> tuple[int, ...]:

@@ -19,8 +19,9 @@ from typing import Any
 import fabric
 import pandas as pd
 
-from runbook_lib.cloud.firewall import Rule, Sender, allows, membership
+from runbook_lib.cloud.firewall import Rule, Sender, allows
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.roles import get_role
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.progress import Progress
@@ -56,7 +57,7 @@ def expected_matrix(
     for target in instances:
         others = [i for i in instances if i != target]
         ways = [
-            (i.role, i.role, target.private_ip, Sender(i.private_ip, membership(i.role)))
+            (i.role, i.role, target.private_ip, Sender(i.private_ip, get_role(i.role).groups))
             for i in others
         ]
         ways.append((OPERATOR, "", target.public_ip, operator))

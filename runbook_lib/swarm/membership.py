@@ -20,7 +20,6 @@ from runbook_lib.swarm.join import join
 from runbook_lib.swarm.node_specs import change_spec
 
 Clients = Mapping[str, docker.DockerClient]
-LATER = ("admin-web", "manager-backup")
 """Who joins later than the rest, as a manager: in 07_web_stack and in 30_manager_backup."""
 
 

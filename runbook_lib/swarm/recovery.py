@@ -11,6 +11,7 @@ import docker
 from docker.errors import APIError
 
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.roles import ROLES, TYPE_NODE, WEB
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.swarm.hand_over import LABEL
@@ -18,8 +19,6 @@ from runbook_lib.swarm.managers import ensure_manager
 from runbook_lib.swarm.membership import Clients, address, ensure_label, find_manager, node_id
 from runbook_lib.swarm.raft_log import forget_past
 
-LABELS = {"admin-web": "master-web"}
-"""What 07 writes on the node, which the map is placed by; a node that joins anew has no label."""
 _NO_LEADER, _NOT_YET = "leader", "context deadline exceeded"
 
 
@@ -90,8 +89,8 @@ def ensure_rejoined(
             changes.add("node", role, "left the Swarm that is no more")
         _forget(leader, instances[role], changes, timeout_s)
         changes.extend(ensure_manager(clients, instances, role))
-    if role in LABELS:
-        changes.extend(ensure_label(leader, node_id(engine), "typeNode", LABELS[role]))
+    if role == WEB:  # a node that joins again has lost its label
+        changes.extend(ensure_label(leader, node_id(engine), TYPE_NODE, ROLES[WEB].type_node))
     return changes
 
 

@@ -14,7 +14,6 @@ from runbook_lib.availability.drills import ground, scorecard, snapshot
 from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.drills.record import JOURNAL
 from runbook_lib.availability.standby.failover import Stacks
-from runbook_lib.cloud import aws
 from runbook_lib.core.activity import LEDGER
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.geodiff.tiles import DataSet
@@ -28,12 +27,7 @@ def enter(runbook: Runbook) -> DrillCluster:
     The cluster as a drill enters it: healthy, and with nothing to put right.
     """
     given = runbook.given
-    ec2 = aws.client(
-        "ec2",
-        region="us-east-1",
-        endpoint_url=str(given["endpoint_url"]),
-        credentials_file=str(given["credentials_file"]),
-    )
+    ec2 = runbook.place.client("ec2")
     data = DataSet(str(given["tiles_url"]), "/srv/tiles")
     LEDGER.changes.clear()
     for patience in (True, True, True, False):  # an instance may still be on its way up

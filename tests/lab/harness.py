@@ -16,6 +16,7 @@ from typing import Any
 import botocore.session
 from playwright.sync_api import Page
 
+from runbook_lib.cloud import aws
 from runbook_lib.geodiff.web_client import fetch
 from tests.places import ROOT
 
@@ -91,6 +92,14 @@ class Runbook:
         return subprocess.Popen(
             command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+
+    @property
+    def place(self) -> aws.Place:
+        """
+        Where the cluster of this runbook is.
+        """
+        endpoint, credentials = self.given["endpoint_url"], str(self.given["credentials_file"])
+        return aws.Place("us-east-1", endpoint, credentials)
 
     def ec2(self) -> Any:
         """

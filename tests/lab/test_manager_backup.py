@@ -14,8 +14,8 @@ import requests
 from runbook_lib.availability.drills.record import BREAKING, BROKEN, RESTORING
 from runbook_lib.availability.standby import failover, tiles_backup
 from runbook_lib.availability.standby.master_label import find_master, wait_for_new_leader
-from runbook_lib.cloud import aws, instances
-from runbook_lib.cloud.instances import BACKUP, MANAGER
+from runbook_lib.cloud import instances
+from runbook_lib.cloud.roles import BACKUP, MANAGER
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts import docker_ssh, ssh
 from tests.lab.drilling import interrupt
@@ -184,9 +184,4 @@ def wait_for_tile_server(master, timeout_s=120):
 
 
 def client(runbook):
-    return aws.client(
-        "ec2",
-        region="us-east-1",
-        endpoint_url=runbook.given["endpoint_url"],
-        credentials_file=str(runbook.given["credentials_file"]),
-    )
+    return runbook.place.client("ec2")

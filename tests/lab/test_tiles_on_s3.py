@@ -15,7 +15,7 @@ import requests
 
 from runbook_lib.availability.tiles_on_s3 import mount_files, volume_users
 from runbook_lib.availability.tiles_on_s3.volume_users import find_users
-from runbook_lib.cloud import aws, bucket_settings, instances
+from runbook_lib.cloud import bucket_settings, instances
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff import tiles
@@ -190,23 +190,19 @@ def failed(runbook, number, **given):
 
 def cluster(runbook):
     """The manager, its Swarm, and S3 as the administrator of the lab."""
-    where = {
-        "region": "us-east-1",
-        "endpoint_url": runbook.given["endpoint_url"],
-        "credentials_file": str(runbook.given["credentials_file"]),
-    }
+    place = runbook.place
     name = runbook.given["cluster"]
-    instance = instances.get_instances(aws.client("ec2", **where), name)["manager"]
+    instance = instances.get_instances(place.client("ec2"), name)["manager"]
     connection = ssh.connect(instance, str(runbook.given["key_file"]))
     session = botocore.session.Session(profile="administrator")
-    session.set_config_variable("credentials_file", where["credentials_file"])
+    session.set_config_variable("credentials_file", place.credentials_file)
     leader = docker_ssh.docker_client(connection)
     return SimpleNamespace(
         instance=instance,
         manager=connection,
         leader=leader,
-        bucket=bucket_settings.bucket_of(aws.client("sts", **where), name, "us-east-1"),
-        s3=session.create_client("s3", region_name="us-east-1", endpoint_url=where["endpoint_url"]),
+        bucket=bucket_settings.bucket_of(place.client("sts"), name, "us-east-1"),
+        s3=session.create_client("s3", region_name="us-east-1", endpoint_url=place.endpoint_url),
         before={
             user.name: user.attrs["Spec"]["Mode"]["Replicated"]["Replicas"]
             for user in find_users(leader, tiles.VOLUME)

@@ -14,7 +14,8 @@ import fabric
 from runbook_lib.availability.drills.process_signals import wake_up
 from runbook_lib.availability.standby.failover import Pair, Stacks, ensure_returned
 from runbook_lib.cloud import power
-from runbook_lib.cloud.instances import BACKUP, MANAGER, Instance, find_instances, get_instances
+from runbook_lib.cloud.instances import Instance, find_instances, get_instances
+from runbook_lib.cloud.roles import BACKUP, MANAGER, MANAGERS, WEB
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, WaitTimeoutError
 from runbook_lib.core.wait import Pending, wait_for
@@ -35,7 +36,6 @@ from runbook_lib.swarm.recovery import ensure_rejoined
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-WEB_MANAGER = "admin-web"
 _SETTLE_S = 150.0
 
 
@@ -89,7 +89,7 @@ class DrillCluster:
         """
         The connections to those who can be asked about the Swarm.
         """
-        roles = (MANAGER, BACKUP, WEB_MANAGER)
+        roles = MANAGERS
         return {role: self.connections[role] for role in roles if role in self.connections}
 
     @property
@@ -153,7 +153,7 @@ def enter(
     here.engines = docker_clients(here.connections)
     membership.get_manager(here.engines)
     if stacks.web in find_stacks(here.manager):
-        righted.extend(ensure_rejoined(here.engines, here.nodes, WEB_MANAGER))
+        righted.extend(ensure_rejoined(here.engines, here.nodes, WEB))
     if BACKUP in here.nodes:
         righted.extend(ensure_returned(here.pair))
     righted.extend(wake_up(here.engines, stacks.work))

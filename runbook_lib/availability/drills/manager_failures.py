@@ -5,10 +5,10 @@ How the managers can fail: the one that holds the work, the other one, and what 
 from collections.abc import Callable
 
 from runbook_lib.availability.drills.failures import Failure, reach, switch_on, tasks_on
-from runbook_lib.availability.drills.ground import WEB_MANAGER, DrillCluster
+from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.standby.failover import fail_back, fail_over
 from runbook_lib.cloud import power
-from runbook_lib.cloud.instances import BACKUP, MANAGER
+from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB
 from runbook_lib.core.changes import Changes
 from runbook_lib.swarm.managers import ensure_leader
 from runbook_lib.swarm.membership import get_manager
@@ -31,21 +31,21 @@ def _majority_lost(here: DrillCluster) -> Failure:
         changes = Changes()
         if not has_majority(manager):
             changes.extend(force_new_cluster(manager, nodes[MANAGER]))
-        changes.extend(power.start(here.ec2, here.cluster, WEB_MANAGER))
-        here.reopen(WEB_MANAGER)
-        changes.extend(ensure_rejoined(here.engines, here.nodes, WEB_MANAGER))
+        changes.extend(power.start(here.ec2, here.cluster, WEB))
+        here.reopen(WEB)
+        changes.extend(ensure_rejoined(here.engines, here.nodes, WEB))
         return changes
 
     def break_it() -> None:
-        power.stop(here.ec2, here.cluster, WEB_MANAGER)
-        here.connections[WEB_MANAGER].close()
+        power.stop(here.ec2, here.cluster, WEB)
+        here.connections[WEB].close()
 
     return Failure(
-        f"{WEB_MANAGER} stopped",
-        tuple(tasks_on(here, WEB_MANAGER, [f"{here.stacks.web}_map"])),
+        f"{WEB} stopped",
+        tuple(tasks_on(here, WEB, [f"{here.stacks.web}_map"])),
         break_it,
         restore,
-        node=WEB_MANAGER,
+        node=WEB,
         heals=False,
         outage_s=_OUTAGE_S,
     )

@@ -30,7 +30,8 @@ from runbook_lib.availability.standby.master_label import (
     wait_for_pinned,
 )
 from runbook_lib.availability.standby.readiness import forget_volumes
-from runbook_lib.cloud.instances import BACKUP, MANAGER, Instance
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.roles import BACKUP, MANAGER
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for

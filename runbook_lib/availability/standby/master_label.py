@@ -14,13 +14,14 @@ from docker.models.nodes import Node
 from docker.models.services import Service
 
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.roles import BACKUP, MANAGER, ROLES, TYPE_NODE
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.swarm.membership import address
 from runbook_lib.swarm.node_specs import change_spec
 
-LABEL, MASTER, STANDBY = "typeNode", "master", "master-backup"
+LABEL, MASTER, STANDBY = TYPE_NODE, ROLES[MANAGER].type_node, ROLES[BACKUP].type_node
 _PINNED = f"node.labels.{LABEL} == {MASTER}"
 
 

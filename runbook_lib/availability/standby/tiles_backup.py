@@ -22,8 +22,9 @@ from runbook_lib.availability.standby.backup_files import (
     backup_files,
     prepare_script,
 )
-from runbook_lib.cloud.instances import BACKUP, MANAGER, Instance
+from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.key_pairs import known_hosts_path
+from runbook_lib.cloud.roles import BACKUP, MANAGER
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.parallel import for_each

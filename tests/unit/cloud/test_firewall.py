@@ -13,9 +13,9 @@ from runbook_lib.cloud.firewall import (
     Sender,
     allows,
     guide_rules,
-    membership,
     rule_changes,
 )
+from runbook_lib.cloud.roles import get_role
 from runbook_lib.core.errors import ParameterError
 from tests.places import DATA
 
@@ -83,7 +83,7 @@ def test_every_worker_is_in_the_group_worker():
     """
     Whatever its number.
     """
-    assert membership("worker-12") == ("worker",)
+    assert get_role("worker-12").groups == ("worker",)
 
 
 @pytest.mark.parametrize("role", ["manager", "admin-web", "manager-backup"])
@@ -91,22 +91,22 @@ def test_a_manager_is_in_all_three_groups(role):
     """
     X4 and X5.
     """
-    assert {"worker", "manager", "web"} <= set(membership(role))
+    assert {"worker", "manager", "web"} <= set(get_role(role).groups)
 
 
 def test_an_unknown_role_has_no_groups():
     """
     Rather an error than an instance without a firewall.
     """
-    with pytest.raises(ParameterError, match="which groups 'database' belongs to"):
-        membership("database")
+    with pytest.raises(ParameterError, match=r"expected one of the roles .* saw 'database'"):
+        get_role("database")
 
 
 @pytest.mark.parametrize(
     ("target", "protocol", "port", "sender", "expected"),
     [
         ("manager", "tcp", 2377, Sender("172.31.0.5", ("worker",)), True),
-        ("manager", "tcp", 2377, Sender("172.31.0.4", membership("admin-web")), True),
+        ("manager", "tcp", 2377, Sender("172.31.0.4", get_role("admin-web").groups), True),
         ("worker-1", "tcp", 2377, Sender("172.31.0.5", ("worker",)), False),
         ("manager", "udp", 4789, Sender("172.31.0.5", ("worker",)), True),
         ("manager", "tcp", 4789, Sender("172.31.0.5", ("worker",)), False),
@@ -132,7 +132,7 @@ def test_ssh_between_instances_is_for_the_manager_and_its_backup_alone():
         for source in roles
         for target in roles
         if source != target
-        and allows(RULES, target, "tcp", 22, Sender("172.31.0.9", membership(source)))
+        and allows(RULES, target, "tcp", 22, Sender("172.31.0.9", get_role(source).groups))
     }
 
     assert {("manager", "manager-backup"), ("manager-backup", "manager")} == opened

@@ -1,0 +1,84 @@
+"""
+The roles of a cluster's instances, in one table: security groups and part in the Swarm.
+
+Source: sections "AWS - Console", "Grupos de Seguridad" and "Configurando el Swarm" of the guide.
+"""
+
+import re
+from dataclasses import dataclass
+
+from runbook_lib.core.errors import ParameterError
+
+MANAGER, BACKUP, WEB, WORKER = "manager", "manager-backup", "admin-web", "worker"
+TYPE_NODE = "typeNode"
+"""The label of a node by which services are placed."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """
+    What an instance of this role is.
+
+    Parameters
+    ----------
+    groups
+        Its security groups. The guide puts a manager into `manager` alone; then two managers cannot
+        reach each other on 2377 and have no 7946 and 4789 at all, so every node is a member of
+        `worker`. The tile server (5000) runs on the manager, so the manager is a member of `web`.
+        `backup` is ours: the manager and the instance that keeps a copy of its tiles.
+    is_manager
+        Whether its node manages the Swarm.
+    joins_in
+        The notebook in which its engine joins the Swarm.
+    type_node
+        The value of its node's label `typeNode`; "" for none.
+    """
+
+    groups: tuple[str, ...]
+    is_manager: bool
+    joins_in: str
+    type_node: str = ""
+
+
+_MANAGER_GROUPS = ("worker", "manager", "web", "backup")
+
+ROLES = {
+    MANAGER: Role(_MANAGER_GROUPS, True, "05_swarm", "master"),
+    BACKUP: Role(_MANAGER_GROUPS, True, "30_manager_backup", "master-backup"),
+    WORKER: Role(("worker",), False, "05_swarm"),
+    WEB: Role(("worker", "manager", "web"), True, "07_web_stack", "master-web"),
+}
+"""In the order in which instances are listed; the workers are worker-1, worker-2 and so on."""
+
+MANAGERS = tuple(name for name, role in ROLES.items() if role.is_manager)
+LATER = tuple(name for name, role in ROLES.items() if role.joins_in != "05_swarm")
+"""Those that join the Swarm after 05."""
+
+
+def get_role(name: str) -> Role:
+    """
+    The role of an instance by its name.
+
+    Raises
+    ------
+    ParameterError
+        Where no role has that name.
+    """
+    kind = WORKER if re.fullmatch(rf"{WORKER}-\d+", name) else name
+    if kind not in ROLES:
+        raise ParameterError(
+            f"expected one of the roles {', '.join(ROLES)}, saw {name!r}",
+            next_step="correct the instance's tag runbook:role, or terminate it",
+        )
+    return ROLES[kind]
+
+
+def order(name: str) -> tuple[int, int, str]:
+    """
+    A sort key: roles in the order of the table, workers by number.
+    """
+    kind, _, number = name.rpartition("-")
+    rank = list(ROLES)
+    if kind == WORKER and number.isdigit():
+        return rank.index(WORKER), int(number), name
+    return (rank.index(name) if name in rank else len(rank)), 0, name

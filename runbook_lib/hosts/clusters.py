@@ -1,0 +1,128 @@
+"""
+One handle for a cluster: its EC2 client, its instances by role, and the clients open to them.
+
+The handle wraps no SDK: it holds boto3's client, fabric's connections and Docker's clients.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import docker
+import fabric
+import pandas as pd
+
+from runbook_lib.cloud.aws import Place
+from runbook_lib.cloud.instances import Instance, find_running, get_instances, table
+from runbook_lib.core.errors import NotFoundError
+from runbook_lib.hosts import ssh
+from runbook_lib.hosts.docker_ssh import find_docker_clients
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+
+@dataclass
+class Cluster:
+    """
+    A cluster whose instances run. Connections and engines are opened on first use, in parallel.
+
+    Parameters
+    ----------
+    instances
+        All instances by role.
+    roles
+        Those that the handle connects to.
+    """
+
+    name: str
+    key_file: str
+    place: Place
+    ec2: "EC2Client"
+    instances: dict[str, Instance]
+    roles: Collection[str]
+
+    @cached_property
+    def connections(self) -> dict[str, fabric.Connection]:
+        """
+        An SSH connection to every instance, by role.
+        """
+        return ssh.connect_all([self.instances[role] for role in self.roles], self.key_file)
+
+    @cached_property
+    def engines(self) -> dict[str, docker.DockerClient]:
+        """
+        A Docker client for every instance, by role.
+
+        Raises
+        ------
+        NotFoundError
+            Where an instance has no Docker.
+        """
+        clients = self.find_engines()
+        if missing := [role for role in self.roles if role not in clients]:
+            raise NotFoundError(
+                f"expected Docker on every instance; {', '.join(missing)} has none",
+                next_step="run 03_install",
+            )
+        return clients
+
+    def find_engines(self) -> dict[str, docker.DockerClient]:
+        """
+        A Docker client for those instances that have Docker, by role.
+        """
+        return find_docker_clients(self.connections)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """
+        The instances that the handle connects to, one a row; columns as in `instances.table`.
+        """
+        return table([self.instances[role] for role in self.roles])
+
+    def only(self, *roles: str) -> "Cluster":
+        """
+        The same cluster, connected to these roles alone; one that has no instance is left out.
+        """
+        return replace(self, roles=[role for role in self.instances if role in roles])
+
+    def without(self, *roles: str) -> "Cluster":
+        """
+        The same cluster, connected to all roles but these.
+        """
+        return replace(self, roles=[role for role in self.instances if role not in roles])
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - as `Place.client`
+        """
+        A boto3 client of another service in the cluster's region.
+        """
+        return self.place.client(service)
+
+
+def get_cluster(name: str, key_file: str, place: Place) -> Cluster:
+    """
+    The cluster whose instances all run.
+
+    Raises
+    ------
+    NotFoundError
+        Where it has no instance, or one that does not run.
+    """
+    ec2: EC2Client = place.client("ec2")
+    instances = get_instances(ec2, name)
+    return Cluster(name, key_file, place, ec2, instances, list(instances))
+
+
+def find_cluster(name: str, key_file: str, place: Place) -> Cluster:
+    """
+    The cluster, maybe without any instance; for an undo that has to reach every one of them.
+
+    Raises
+    ------
+    NotFoundError
+        Where an instance does not run: nothing could be undone on it.
+    """
+    ec2: EC2Client = place.client("ec2")
+    instances = {instance.role: instance for instance in find_running(ec2, name)}
+    return Cluster(name, key_file, place, ec2, instances, list(instances))
