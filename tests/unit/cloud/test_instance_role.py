@@ -4,25 +4,18 @@ The role and the instances that have it, against moto; what AWS knows late is pu
 
 from unittest.mock import Mock
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from runbook_lib.cloud import aws, bucket_settings, instance_role, role_holders
-from runbook_lib.cloud.instances import Instance
 from runbook_lib.core import wait
 from runbook_lib.core.errors import ConflictError
+from tests.fakes.ec2 import instance
 
 
-@pytest.fixture
-def cloud(monkeypatch):
-    """EC2, IAM and STS of an account that exists in memory; nobody sleeps."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
+@pytest.fixture(autouse=True)
+def without_sleep(monkeypatch):
     monkeypatch.setattr(wait.time, "sleep", lambda _: None)
-    with mock_aws():
-        yield lambda service: boto3.client(service, region_name="us-east-1")
 
 
 @pytest.fixture
@@ -34,9 +27,7 @@ def bucket(cloud):
 def worker(cloud):
     ec2 = cloud("ec2")
     made = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]
-    return Instance(
-        "worker-1", made["InstanceId"], "running", "t2.micro", "10.0.0.4", "54.0.0.4", ()
-    )
+    return instance("worker-1", public_ip="54.0.0.4", instance_id=made["InstanceId"])
 
 
 def late(monkeypatch, client, name, code, times=1):

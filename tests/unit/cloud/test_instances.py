@@ -2,9 +2,7 @@
 Instances: launched where missing, adopted by tag, never doubled, never taken from others.
 """
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from runbook_lib.cloud.instances import find_instances, get_instances, has_backup, wanted_instances
 from runbook_lib.cloud.launch import ensure_instances, remove_instances
@@ -15,13 +13,10 @@ WANTED = wanted_instances(2, 30, 8)
 ROLES = ["manager", "worker-1", "worker-2", "admin-web"]
 
 
-@pytest.fixture
-def ec2():
-    """A fresh account with the key pair of the cluster."""
-    with mock_aws():
-        client = boto3.client("ec2", region_name="us-east-1")
-        client.create_key_pair(KeyName="geo-diff")
-        yield client
+@pytest.fixture(autouse=True)
+def key_pair(ec2):
+    """The key pair of the cluster."""
+    ec2.create_key_pair(KeyName="geo-diff")
 
 
 def launch(ec2, wanted=WANTED, **settings):

@@ -2,19 +2,10 @@
 The key pair: made once, kept safe, and never mistaken for another's.
 """
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from runbook_lib.cloud.key_pairs import ensure_key_pair, key_path, known_hosts_path, remove_key_pair
 from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError
-
-
-@pytest.fixture
-def ec2():
-    """A fresh account."""
-    with mock_aws():
-        yield boto3.client("ec2", region_name="us-east-1")
 
 
 @pytest.fixture

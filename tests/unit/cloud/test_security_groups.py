@@ -4,10 +4,8 @@ Groups, rules and members against an EC2 in this process (moto's).
 
 from types import SimpleNamespace
 
-import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
-from moto import mock_aws
 
 from runbook_lib.cloud.firewall import Rule, guide_rules
 from runbook_lib.cloud.instances import find_instances
@@ -28,15 +26,6 @@ REFUSAL = (
     b"<Message>resource has a dependent object</Message></Error></Errors></Response>"
 )
 RULES = guide_rules("203.0.113.7/32")
-
-
-@pytest.fixture
-def ec2():
-    """
-    A fresh account with its default VPC.
-    """
-    with mock_aws():
-        yield boto3.client("ec2", region_name="us-east-1")
 
 
 @pytest.fixture
@@ -170,11 +159,11 @@ def test_drift_is_revoked_and_shown(ec2, cluster):
     assert ("tcp", 3306, 3306, "0.0.0.0/0") not in held(ec2, "worker")
 
 
-def test_a_rule_that_somebody_else_authorizes_first_is_no_error(ec2, cluster):
+def test_a_rule_that_somebody_else_authorizes_first_is_no_error(cloud, ec2, cluster):
     """
     EC2 refuses the whole batch then; the other rule of the batch arrives all the same.
     """
-    other = boto3.client("ec2", region_name="us-east-1")
+    other = cloud("ec2")
 
     def race(**_):
         ec2.meta.events.unregister("before-call.ec2.AuthorizeSecurityGroupIngress", race)
@@ -189,12 +178,12 @@ def test_a_rule_that_somebody_else_authorizes_first_is_no_error(ec2, cluster):
     assert ensure_rules(ec2, cluster, [*RULES, *more]) == []
 
 
-def test_a_rule_that_somebody_else_revokes_first_is_no_error(ec2, cluster):
+def test_a_rule_that_somebody_else_revokes_first_is_no_error(cloud, ec2, cluster):
     """
     Gone is what was wanted.
     """
     open_to_the_world(ec2, "web", 9001)
-    other = boto3.client("ec2", region_name="us-east-1")
+    other = cloud("ec2")
 
     def race(**_):
         ec2.meta.events.unregister("before-call.ec2.RevokeSecurityGroupIngress", race)

@@ -3,14 +3,12 @@ A visit of the bucket, and who refuses what while the tiles are on S3.
 """
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from runbook_lib.availability.tiles_on_s3 import bucket_access, metadata_reach
 from runbook_lib.cloud import tiles_bucket
 from runbook_lib.cloud.bucket_settings import Bucket
-from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.tiles_bucket import Content
 from runbook_lib.core import checks
 from runbook_lib.core.activity import LEDGER
@@ -20,9 +18,11 @@ from runbook_lib.geodiff import tiles
 from runbook_lib.geodiff.tiles import DataSet
 from runbook_lib.load.experiment import load_tiles
 from runbook_lib.notebook.templates import find_notebooks
+from tests.fakes.docker import Engine, Service
+from tests.fakes.ec2 import instance
 from tests.places import ROOT
 
-WORKER = Instance("worker-1", "i-1", "running", "t2.micro", "10.0.0.4", "54.0.0.4", ())
+WORKER = instance("worker-1", public_ip="54.0.0.4", instance_id="i-1")
 ACCESS = bucket_access.BucketAccess(None, None, None, Bucket("b", "1", "us-east-1", "c"))
 DATA = DataSet("", "/srv/tiles")
 NOTEBOOKS = ROOT / "notebooks"
@@ -147,8 +147,8 @@ def test_what_a_container_is_told_is_what_is_said(said):
         asked.append((image, options["entrypoint"]))
         return f"{said}\n".encode()
 
-    engine = SimpleNamespace(containers=SimpleNamespace(run=run))
-    service = SimpleNamespace(attrs={"Spec": spec})
+    engine, service = Engine(), Service("geo-diff-work_worker", spec)
+    engine.containers.run = run
 
     assert said == metadata_reach.ask_from_container(engine, service)
     assert [("geo-diff:1", "python")] == asked

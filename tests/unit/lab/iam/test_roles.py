@@ -5,27 +5,24 @@ Whom a bucket's policy means, and which role or profile an IAM request is about.
 import json
 from types import SimpleNamespace
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from lab.iam.iam_access import associated_instance, iam_asks, pass_role_asks
 from lab.iam.roles import RoleKeys, bucket_statements
+from tests.fakes.aws import account
 
 ACCOUNT = "arn:aws:iam::123456789012"
 
 
 @pytest.fixture
-def cloud(monkeypatch):
+def cloud():
     """A role with its profile, and a bucket that names it."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        iam = boto3.client("iam", region_name="us-east-1")
+    with account() as client:
+        iam = client("iam")
         iam.create_role(RoleName="reader", Path="/team/", AssumeRolePolicyDocument="{}")
         iam.create_instance_profile(InstanceProfileName="reader", Path="/team/")
         iam.add_role_to_instance_profile(InstanceProfileName="reader", RoleName="reader")
-        s3 = boto3.client("s3", region_name="us-east-1")
+        s3 = client("s3")
         s3.create_bucket(Bucket="mine")
         statements = [
             {"Sid": "role", "Principal": {"AWS": f"{ACCOUNT}:role/team/reader"}},
