@@ -25,7 +25,7 @@ class Convergence:
     Parameters
     ----------
     starting
-        How many tasks are on their way, with nothing against them.
+        How many tasks are about to run, without an error.
     """
 
     service: str
@@ -39,10 +39,11 @@ class Convergence:
 
     @property
     def done(self) -> bool:
-        """
-        Whether it runs as wanted.
-        """
         return not self.failure and not self.reason and self.running >= self.wanted
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{self.service} {self.running}/{self.wanted}{reason}"
 
 
 def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # noqa: ANN401 - the stubs' Service lacks attrs
@@ -59,6 +60,8 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
     reasons = sorted({_reason(t) for t in asked})
     if len(current) < len(asked):
         reasons += _failures(tasks)
+    if update.get("State") == "updating":
+        reasons.append("updating")
     if mode == "Replicated":
         wanted = spec["Mode"]["Replicated"]["Replicas"]
     elif mode == "Global":
@@ -71,9 +74,9 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
         mode=mode.lower(),
         image=spec["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0],
         running=len(current),
-        starting=len([t for t in asked if _is_on_its_way(t)]),
+        starting=len([t for t in asked if _is_starting(t)]),
         wanted=max(wanted, 1) if mode == "Global" else wanted,
-        reason="; ".join(filter(None, [*reasons, _updating(update)])),
+        reason="; ".join(filter(None, reasons)),
         failure=_failure(update),
     )
 
@@ -85,7 +88,7 @@ def _is_current(task: dict[str, Any], spec: dict[str, Any]) -> bool:
     return bool(same_container and same_force)
 
 
-def _is_on_its_way(task: dict[str, Any]) -> bool:
+def _is_starting(task: dict[str, Any]) -> bool:
     return task["Status"]["State"] != "running" and not task["Status"].get("Err")
 
 
@@ -96,22 +99,18 @@ def _reason(task: dict[str, Any]) -> str:
     state = task["Status"]["State"]
     if state == "running":
         return ""
-    said = task["Status"].get("Err") or task["Status"].get("Message", "")
-    words = next((text for key, text in _WORDS.items() if key in said), "")
-    return f"{state}: {words + ' - ' if words else ''}{said}"
+    message = task["Status"].get("Err") or task["Status"].get("Message", "")
+    words = next((text for key, text in _WORDS.items() if key in message), "")
+    return f"{state}: {words + ' - ' if words else ''}{message}"
 
 
 def _failures(tasks: list[dict[str, Any]]) -> list[str]:
     """
-    What tasks that came before died of, each said once.
+    The errors of earlier tasks, without repetition.
     """
     failed = [t for t in tasks if t["Status"]["State"] in ("failed", "rejected")]
-    said = sorted({str(t["Status"].get("Err", "")) for t in failed})
-    return [f"failed {len(failed)} times before: {'; '.join(said)}"] if failed else []
-
-
-def _updating(update: dict[str, Any]) -> str:
-    return "updating" if update.get("State") == "updating" else ""
+    errors = sorted({str(t["Status"].get("Err", "")) for t in failed})
+    return [f"failed {len(failed)} times before: {'; '.join(errors)}"] if failed else []
 
 
 def _failure(update: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
 """
-Deploying a stack in place, and waiting until it is really so.
+Deploying a stack in place, and waiting until it runs; removing it, and waiting until it is gone.
 
 Source: sections "Deploy - Work Stack" and "Deploy - Web Stack" of the guide. Its script removes
 the stack first, which is downtime and a race (moby#29293); here `docker stack deploy` updates it.
@@ -18,20 +18,21 @@ from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for, wait_until_none
 from runbook_lib.hosts.ssh import run
 from runbook_lib.stacks.containers import STACK, find_services, in_stack
-from runbook_lib.stacks.convergence import Convergence, convergence
+from runbook_lib.stacks.convergence import convergence
+from runbook_lib.stacks.specs import changed_services, find_specs
 from runbook_lib.stacks.stack_file import StackFile, keeps_replicas, render
 
 
 def ensure_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
     """
-    Make each missing external secret: a random token that exists in memory and in the Swarm only.
+    Create each missing external secret: a random token, known to the Swarm alone.
     """
     changes = Changes()
     existing = {secret.name for secret in manager.secrets.list()}
     for name in stack.external_secrets:
         if name not in existing:
             manager.secrets.create(name=name, data=secrets.token_urlsafe(32).encode())
-            changes.add("secret", name, "made")
+            changes.add("secret", name, "created")
     return changes
 
 
@@ -45,17 +46,16 @@ def ensure_stack(
     variables: Mapping[str, object],
 ) -> Changes:
     """
-    Deploy the stack in place; what its services' specifications do not change goes on running.
+    Deploy the stack in place; a service whose specification stays the same is not restarted.
 
-    The docker SDK has no `stack deploy`, so that the command line on the manager does it.
+    The Docker SDK has no `stack deploy`: the command line on the manager does it.
     """
-    before = _specs(manager, name)
+    before = find_specs(manager, name)
     live = {
-        service: before[f"{name}_{service}"]["Mode"]["Replicated"]["Replicas"]
+        service: before[service]["Mode"]["Replicated"]["Replicas"]
         for service, spec in stack.services.items()
-        if keeps_replicas(spec) and f"{name}_{service}" in before
+        if keeps_replicas(spec) and service in before
     }
-    text = render(stack, images, live)
     environment = " ".join(f"{k}={shlex.quote(str(v))}" for k, v in variables.items())
     # `always` pins each image by its digest; images that only the manager has have none
     resolve = "always" if all("/" in image for image in images.values()) else "never"
@@ -63,22 +63,28 @@ def ensure_stack(
         connection,
         f"# docker stack deploy {name}\n"  # an error shows the first line: it names no variable
         f"env {environment} docker stack deploy --prune --resolve-image {resolve} "
-        f"--compose-file - {shlex.quote(name)} <<'RUNBOOK_STACK' 2>&1\n{text}\nRUNBOOK_STACK\n",
+        f"--compose-file - {shlex.quote(name)} <<'RUNBOOK_STACK' 2>&1\n"
+        f"{render(stack, images, live)}\nRUNBOOK_STACK\n",
         sudo=True,
     )
-    return _spec_changes(before, _specs(manager, name))
+    after = find_specs(manager, name)
+    changes = Changes()
+    for service in changed_services(before, after, mode=True):
+        action = "removed" if service not in after else "updated"
+        changes.add("service", f"{name}_{service}", action if service in before else "created")
+    return changes
 
 
 def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 300) -> None:
     """
-    Wait until every service runs as wanted; a rollback or a paused update is a failure.
+    Wait until every service runs as wanted.
 
     Raises
     ------
     CommandError
         Where an update was rolled back or paused.
     WaitTimeoutError
-        Where tasks stay pending; its message explains each in words.
+        Where tasks stay pending, with the reason of each.
     """
 
     def probe() -> bool | Pending:
@@ -90,22 +96,22 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
                 evidence="\n".join(f"{s.service}: {s.failure}" for s in failed),
                 next_step=f"docker service ps --no-trunc {failed[0].service}  on the manager",
             )
-        open_ones = [s for s in states if not s.done]
-        if open_ones or not states:
-            return Pending(_explain(open_ones), sum(s.done for s in states), len(states))
+        waiting = [str(s) for s in states if not s.done]
+        if waiting or not states:
+            return Pending("; ".join(waiting), len(states) - len(waiting), len(states))
         return True
 
     wait_for(
         f"Stack {name} converged",
         probe,
         timeout_s=timeout_s,
-        next_step="docker service logs <service>  on the manager, for what the service itself says",
+        next_step="docker service logs <service>  on the manager shows what the service reports",
     )
 
 
 def find_stacks(manager: docker.DockerClient | None) -> list[str]:
     """
-    The names of the stacks that are deployed; without a manager there are none.
+    The names of the deployed stacks; none without a manager.
     """
     services = manager.services.list() if manager else []
     return sorted({s.attrs["Spec"]["Labels"].get(STACK, "") for s in services} - {""})
@@ -113,7 +119,7 @@ def find_stacks(manager: docker.DockerClient | None) -> list[str]:
 
 def find_tasks(manager: docker.DockerClient, name: str, **filters: str) -> list[dict[str, Any]]:
     """
-    The tasks of a stack that have not ended, of services that are gone as well.
+    The tasks of a stack that have not ended, also those of removed services.
     """
     ended = ("shutdown", "complete", "failed", "rejected", "remove")
     alive = [t for t in manager.api.tasks(filters) if t["Status"]["State"] not in ended]
@@ -125,17 +131,17 @@ def wait_for_no_containers(
     clients: Mapping[str, docker.DockerClient], name: str, timeout_s: float = 60
 ) -> list[str]:
     """
-    Wait until no engine has a container of the stack, running or not; returns those left.
+    Wait until no engine has a container of the stack, running or stopped; returns those left.
     """
 
-    def look() -> list[str]:
+    def find() -> list[str]:
         return [
             f"{container['Names'][0]} on {role}"
             for role, client in clients.items()
             for container in _containers(client, name)
         ]
 
-    return wait_until_none(f"No container of {name} is left", look, timeout_s=timeout_s)
+    return wait_until_none(f"No container of {name} is left", find, timeout_s=timeout_s)
 
 
 def remove_stack(
@@ -147,8 +153,8 @@ def remove_stack(
     """
     Remove the stack and its volumes, and wait until its tasks and networks are gone too.
 
-    `docker stack rm` returns before that, and a deployment right after it fails. Without a
-    manager there is no stack.
+    `docker stack rm` returns earlier, and a deployment right after it fails. None stands for a
+    manager that is gone.
     """
     changes = Changes()
     if connection is None or manager is None:
@@ -174,7 +180,7 @@ def remove_stack(
 
 def remove_secrets(manager: docker.DockerClient | None, stack: StackFile) -> Changes:
     """
-    Remove the stack's external secrets: with them, the passwords exist nowhere any more.
+    Remove the stack's external secrets; nothing else has the passwords.
     """
     changes = Changes()
     for secret in manager.secrets.list() if manager else []:
@@ -186,28 +192,6 @@ def remove_secrets(manager: docker.DockerClient | None, stack: StackFile) -> Cha
 
 def _containers(client: docker.DockerClient, name: str) -> list[dict[str, Any]]:
     """
-    As listed: to inspect each one as well would trip over those that go in between.
+    As listed, not inspected one by one: some may go in between.
     """
     return list(client.api.containers(all=True, filters=in_stack(name)))
-
-
-def _specs(manager: docker.DockerClient, name: str) -> dict[str, Any]:
-    return {str(s.name): s.attrs["Spec"] for s in find_services(manager, name)}
-
-
-def _spec_changes(before: dict[str, Any], after: dict[str, Any]) -> Changes:
-    changes = Changes()
-    for service, spec in after.items():
-        if service not in before:
-            changes.add("service", service, "created")
-        elif spec != before[service]:
-            changes.add("service", service, "updated")
-    for service in before.keys() - after.keys():
-        changes.add("service", service, "removed")
-    return changes
-
-
-def _explain(states: list[Convergence]) -> str:
-    return "; ".join(
-        f"{s.service} {s.running}/{s.wanted}{f' ({s.reason})' if s.reason else ''}" for s in states
-    )

@@ -1,5 +1,5 @@
 """
-Images of a stack: built on the nodes, all at once, and given out by the registry.
+Images of a stack: built on the nodes, all at once, and distributed by the registry.
 """
 
 import io
@@ -8,14 +8,25 @@ import tarfile
 from collections.abc import Mapping
 
 import docker
-from docker.errors import BuildError, ImageNotFound
+from docker.errors import APIError, BuildError, ImageNotFound
 
+from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.parallel import for_each
-from runbook_lib.stacks.stack_file import Build, source_files
+from runbook_lib.hosts.clusters import Cluster
+from runbook_lib.hosts.engine import REGISTRY_PORT
+from runbook_lib.stacks import deploy, stack_file
+from runbook_lib.stacks.stack_file import Build
 
 _REGISTRY = "registry_registry"
+
+
+def registry_address(manager: Instance) -> str:
+    """
+    Where the nodes reach the registry.
+    """
+    return f"{manager.private_ip}:{REGISTRY_PORT}"
 
 
 def references(builds: Mapping[str, Build], registry: str) -> dict[str, str]:
@@ -26,20 +37,11 @@ def references(builds: Mapping[str, Build], registry: str) -> dict[str, str]:
     return {name: f"{prefix}{name}:{build.tag}" for name, build in builds.items()}
 
 
-def ensure_built(
-    engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
-) -> Changes:
+def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
     """
-    Build the images that neither their engine nor their registry has, all at once.
+    Build the images that the registry lacks, and the registry's own; start it, and push to it.
 
-    The guide builds everything on the manager, one after the other. Here the images are dealt out
-    to the engines in their order: a t2.micro has one CPU.
-
-    Parameters
-    ----------
-    wanted
-        The reference of each image, and its build. The first goes to the first engine: an image
-        without a registry in its reference belongs there.
+    The registry is a stack on the manager. Without `builds` there is nothing to do.
 
     Raises
     ------
@@ -47,50 +49,30 @@ def ensure_built(
         Naming each image that does not build, with the last lines of its build.
     """
     changes = Changes()
-    turns = dict(zip(wanted, itertools.cycle(engines.items()), strict=False))
-
-    def one(reference: str) -> None:
-        role, engine = turns[reference]
-        build = wanted[reference]
-        if not has_image(engine, reference) and not _is_pushed(engine, reference):
-            _build(engine, build, reference)
-            changes.add("image", build.name, f"built {build.tag} on {role}")
-
-    for_each("Images built", {reference: reference for reference in wanted}, one)
-    return changes
-
-
-def ensure_pushed(
-    engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
-) -> Changes:
-    """
-    Push what the registry does not have, from the engines that built it, all at once.
-    """
-    changes = Changes()
-
-    def one(reference: str) -> None:
-        if not _is_pushed(next(iter(engines.values())), reference):
-            owners = [engine for engine in engines.values() if has_image(engine, reference)]
-            if not owners:
-                raise NotFoundError(
-                    f"expected an engine that has {reference}; none has it",
-                    next_step="run 06_work_stack from its beginning: it builds what is missing",
-                )
-            _push(owners[0], reference)
-            changes.add("image", wanted[reference].name, f"pushed {wanted[reference].tag}")
-
-    for_each("Images pushed", {reference: reference for reference in wanted}, one)
+    if not builds:
+        return changes
+    engines, manager = here.engines, here.engines["manager"]
+    registry = registry_address(here.instances["manager"])
+    stack = stack_file.read("stacks/registry/stack.yml")
+    own = stack_file.builds(stack)
+    images = references(own, "")
+    wanted = dict(zip(references(builds, registry).values(), builds.values(), strict=True))
+    # the registry's own image comes first, so that the manager builds it, where it stays
+    first = dict(zip(images.values(), own.values(), strict=True))
+    changes.extend(_build_missing(engines, first | wanted))
+    changes.extend(
+        deploy.ensure_stack(
+            here.connections["manager"], manager, stack, "registry", images=images, variables={}
+        )
+    )
+    deploy.wait_for_stack(manager, "registry")
+    changes.extend(_push_missing(engines, wanted))
     return changes
 
 
 def check_registry(manager: docker.DockerClient, address: str) -> None:
     """
-    Raise where no registry runs on the manager.
-
-    Raises
-    ------
-    NotFoundError
-        It is a stack of its own that 06_work_stack deploys with the first images.
+    Raise NotFoundError where no registry runs on the manager: 06_work_stack deploys it.
     """
     services = manager.services.list(filters={"name": _REGISTRY})
     tasks = [
@@ -105,22 +87,68 @@ def check_registry(manager: docker.DockerClient, address: str) -> None:
         )
 
 
-def find_pushed(manager: docker.DockerClient, images: Mapping[str, str]) -> list[str]:
+def find_unpublished(manager: docker.DockerClient, images: Mapping[str, str]) -> list[str]:
     """
-    Those of the references that the registry has.
+    The references that the registry does not have.
     """
-    return [reference for reference in images.values() if _is_pushed(manager, reference)]
+    return [reference for reference in images.values() if not _is_pushed(manager, reference)]
 
 
 def has_image(engine: docker.DockerClient, reference: str) -> bool:
     """
-    Whether an engine holds an image, under this very reference.
+    Whether an engine has an image, under exactly this reference.
     """
     try:
         engine.images.get(reference)
     except ImageNotFound:
         return False
     return True
+
+
+def _build_missing(
+    engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
+) -> Changes:
+    """
+    Build what neither its engine nor the registry has, one image an engine, all at once.
+
+    The guide builds everything on the manager, one after the other, but a t2.micro has one CPU.
+    """
+    changes = Changes()
+    builders = dict(zip(wanted, itertools.cycle(engines.items()), strict=False))
+
+    def one(reference: str) -> None:
+        role, engine = builders[reference]
+        build = wanted[reference]
+        if not has_image(engine, reference) and not _is_pushed(engine, reference):
+            _build(engine, build, reference)
+            changes.add("image", build.name, f"built {build.tag} on {role}")
+
+    for_each("Images built", {reference: reference for reference in wanted}, one)
+    return changes
+
+
+def _push_missing(
+    engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
+) -> Changes:
+    """
+    Push what the registry does not have, from the engines that built it, all at once.
+    """
+    changes = Changes()
+
+    def one(reference: str) -> None:
+        if _is_pushed(engines["manager"], reference):
+            return
+        owners = [engine for engine in engines.values() if has_image(engine, reference)]
+        if not owners:
+            raise NotFoundError(
+                f"expected an engine that has {reference}; none has it",
+                next_step="run this notebook from its beginning: it builds what is missing",
+            )
+        _push(owners[0], reference)
+        changes.add("image", wanted[reference].name, f"pushed {wanted[reference].tag}")
+
+    for_each("Images pushed", {reference: reference for reference in wanted}, one)
+    return changes
 
 
 def _is_pushed(engine: docker.DockerClient, reference: str) -> bool:
@@ -131,7 +159,7 @@ def _is_pushed(engine: docker.DockerClient, reference: str) -> bool:
         return False
     try:
         engine.images.get_registry_data(reference)
-    except docker.errors.APIError:
+    except APIError:
         return False
     return True
 
@@ -152,7 +180,7 @@ def _build(engine: docker.DockerClient, build: Build, reference: str) -> None:
         raise CommandError(
             f"expected image {build.name} to build; it did not: {error}",
             evidence="".join(lines)[-1500:],
-            next_step=f"mend {build.context.name}/{build.dockerfile}, then run this notebook again",
+            next_step=f"correct {build.context.name}/{build.dockerfile}, then run this again",
         ) from error
 
 
@@ -162,7 +190,7 @@ def _context(build: Build) -> io.BytesIO:
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for file in source_files(build.context):
+        for file in stack_file.source_files(build.context):
             info = tar.gettarinfo(file, str(file.relative_to(build.context)))
             info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
             with file.open("rb") as content:

@@ -1,8 +1,8 @@
 """
-One YAML document laid over another.
+An overlay applied to a YAML document.
 
-JSON Merge Patch (RFC 7386): mappings are merged, everything else replaces what was there, and null
-takes it away. Compose's own merge adds lists to lists, so that a file could never take away a port.
+JSON Merge Patch (RFC 7386): mappings are merged, everything else is replaced, and null removes.
+Compose's own merge appends lists to lists, so that no file could remove a port.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 
 def merged(under: Any, over: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
     """
-    What results where `over` is laid over `under`; neither is changed.
+    Apply `over` to `under`; neither is changed.
     """
     if not isinstance(over, Mapping):
         return over

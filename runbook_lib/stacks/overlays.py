@@ -1,8 +1,8 @@
 """
-What is laid over a deployed stack, and the volumes that it leaves behind on every node.
+The overlay files of a deployed stack, and the volumes that it leaves behind on every node.
 
-A solution that is switched on is an overlay of the stack file. Nobody hands its name on: the Swarm
-has it in a label, so that whoever deploys the stack again deploys it with its solutions.
+A solution that is switched on is an overlay of the stack file. The Swarm has its name in a label,
+so that the next deployment of the stack keeps it.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,11 +18,11 @@ from runbook_lib.stacks.stack_file import OVERLAYS
 
 def find_overlays(manager: docker.DockerClient, stack: str) -> list[str]:
     """
-    The overlays with which a stack was deployed, in their order; none where it is not deployed.
+    The overlays with which a stack was deployed, in their order.
     """
     services = find_services(manager, stack)
     labels = [service.attrs["Spec"]["Labels"].get(OVERLAYS, "") for service in services]
-    # a deployment that was cut off has reached some of the services: the longer list is the newer
+    # an interrupted deployment has reached some of the services: the longer list is the newer
     return max(labels, key=len, default="").split(",") if any(labels) else []
 
 
@@ -35,18 +35,16 @@ def remove_volumes(
     """
     Remove a stack's volumes on every node; with `names` (as in the stack file) only those.
 
-    Swarm keeps the stopped containers of earlier tasks, and they keep the volume: they go too. One
-    that is about to stop is waited for.
+    Swarm keeps the stopped containers of earlier tasks, which keep the volume: they are removed
+    first. Running ones are waited for.
     """
     changes = Changes()
     wanted = {f"{stack}_{name}" for name in names}
 
     def one(role: str) -> None:
         def probe() -> bool | Pending:
-            found = clients[role].volumes.list(filters=in_stack(stack))
-            mine = {
-                str(volume.name): volume for volume in found if not wanted or volume.name in wanted
-            }
+            listed = clients[role].volumes.list(filters=in_stack(stack))
+            mine = {str(v.name): v for v in listed if not wanted or v.name in wanted}
             used = _used(clients[role], mine)
             for name in sorted(mine.keys() - used):
                 mine[name].remove()
@@ -61,7 +59,7 @@ def remove_volumes(
 
 def _used(client: docker.DockerClient, names: Collection[str]) -> set[str]:
     """
-    The volumes that a running container has; stopped ones that have any of them are removed.
+    The volumes in use by a running container; stopped containers with any of them are removed.
     """
     used = set()
     for container in client.api.containers(all=True) if names else []:

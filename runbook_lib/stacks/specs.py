@@ -1,5 +1,5 @@
 """
-Specifications of services, read and written word for word: what the SDK's `update` would rebuild.
+Specifications of services, read and written unchanged: the SDK's `update` would rebuild them.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,17 +22,24 @@ def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:
     return {str(s.name).removeprefix(f"{stack}_"): s.attrs["Spec"] for s in services}
 
 
-def differences(before: Mapping[str, Spec], now: Mapping[str, Spec]) -> list[str]:
+def changed_services(
+    before: Mapping[str, Spec], now: Mapping[str, Spec], *, mode: bool = False
+) -> list[str]:
     """
-    The services whose specifications differ, their numbers of replicas aside.
+    The services whose specifications differ; only with `mode` also by their number of replicas.
     """
-    names = before.keys() | now.keys()
-    return sorted(n for n in names if _but_mode(before.get(n)) != _but_mode(now.get(n)))
+
+    def fields(spec: Spec | None) -> Spec | None:
+        return {k: v for k, v in spec.items() if mode or k != "Mode"} if spec else None
+
+    return sorted(
+        n for n in before.keys() | now.keys() if fields(before.get(n)) != fields(now.get(n))
+    )
 
 
 def scale(manager: docker.DockerClient, service: str, replicas: int) -> None:
     """
-    Ask for so many replicas, and change nothing else.
+    Set the number of replicas, and change nothing else.
     """
 
     def change(spec: Spec) -> Spec:
@@ -43,16 +50,16 @@ def scale(manager: docker.DockerClient, service: str, replicas: int) -> None:
 
 def set_spec(manager: docker.DockerClient, service: str, spec: Spec) -> None:
     """
-    Give a service a specification, word for word; the SDK's `update` would add its own.
+    Give a service exactly this specification.
     """
     _update(manager, service, lambda _: spec)
 
 
 def running(manager: docker.DockerClient, service: str) -> int:
     """
-    How many tasks of a service run, be they wanted or on their way out.
+    How many tasks of a service run, also those that are about to stop.
 
-    Those of a node that is down are told as running until it is back: they do not count.
+    The Swarm lists the tasks of a node that is down as running: they do not count.
     """
     tasks = manager.api.tasks(filters={"service": service})
     states = {node["ID"]: node["Status"]["State"] for node in manager.api.nodes()}
@@ -64,14 +71,14 @@ def running(manager: docker.DockerClient, service: str) -> int:
 
 def _update(manager: docker.DockerClient, service: str, change: Callable[[Spec], Spec]) -> None:
     """
-    Read, change, write; again where somebody else wrote in between.
+    Read, change, write; again where the service was written in between.
     """
     api = manager.api
     for attempt in range(_TRIES):
-        found = api.inspect_service(service)
-        url = f"{api.base_url}/v{api.api_version}/services/{found['ID']}/update"
-        version = {"version": found["Version"]["Index"]}
-        response = api.post(url, params=version, json=change(found["Spec"]), timeout=60)
+        current = api.inspect_service(service)
+        url = f"{api.base_url}/v{api.api_version}/services/{current['ID']}/update"
+        version = {"version": current["Version"]["Index"]}
+        response = api.post(url, params=version, json=change(current["Spec"]), timeout=60)
         if response.ok:
             return
         if "out of sequence" not in response.text or attempt == _TRIES - 1:
@@ -79,7 +86,3 @@ def _update(manager: docker.DockerClient, service: str, change: Callable[[Spec],
                 f"expected Swarm to update {service}",
                 evidence=f"{response.status_code} {response.text.strip()}",
             )
-
-
-def _but_mode(spec: Spec | None) -> Spec | None:
-    return {key: value for key, value in spec.items() if key != "Mode"} if spec else None

@@ -1,12 +1,12 @@
 """
 A Compose v3 stack file: read, what it needs, and rendered for one deployment.
 
-Any stack file deploys, as with the guide's `set_up_stack.sh <file> <name>`; two conventions serve
-those that build: a service with `build` gets the image that was built from its sources, and a
-service labelled `runbook.replicas: live` keeps the replicas that an autoscaler gave it.
+Any stack file deploys, as with the guide's `set_up_stack.sh <file> <name>`. Two conventions: a
+service with `build` gets the image that was built from its sources, and a service labelled
+`runbook.replicas: live` keeps the replicas that an autoscaler gave it.
 
-Other files can be laid over it, each a difference only; every service then carries their names in
-the label `runbook.overlays`, so that the Swarm itself knows with what it was deployed.
+Overlay files change parts of it. Every service then has their names in the label
+`runbook.overlays`, so that the Swarm knows how the stack was deployed.
 """
 
 import hashlib
@@ -22,8 +22,6 @@ import yaml
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.merge_patch import merged
-
-"""Stack files are named relative to the project, wherever the notebook runs."""
 
 LIVE_REPLICAS = {"runbook.replicas": "live"}
 OVERLAYS = "runbook.overlays"
@@ -45,7 +43,7 @@ class Build:
 @dataclass(frozen=True)
 class StackFile:
     """
-    A stack file as read; `content` is the parsed YAML with the overlays laid over it.
+    A stack file as read; `content` is the parsed YAML, with the overlays applied.
     """
 
     path: Path
@@ -54,9 +52,6 @@ class StackFile:
 
     @property
     def services(self) -> dict[str, Any]:
-        """
-        The services by name.
-        """
         return dict(self.content.get("services") or {})
 
     @property
@@ -81,9 +76,10 @@ class StackFile:
 
 def read(path: str | Path, overlays: Sequence[str] = ()) -> StackFile:
     """
-    Read a stack file, and lay others over it, in their order (see `merge_patch`).
+    Read a stack file, and apply its overlays in their order (see `merge_patch`).
 
-    Relative paths in an overlay begin at the folder of the stack file, as with Compose.
+    The files are named relative to the project; paths in an overlay start at the folder of the
+    stack file, as with Compose.
 
     Raises
     ------
@@ -117,9 +113,9 @@ def _load(file: Path) -> dict[str, Any]:
 
 def builds(stack: StackFile) -> dict[str, Build]:
     """
-    What must be built, by image name; services that share an image share its build.
+    The images to build, by name; services that share an image share its build.
     """
-    found: dict[str, Build] = {}
+    images: dict[str, Build] = {}
     for service, spec in stack.services.items():
         if not spec.get("build"):
             continue
@@ -132,28 +128,23 @@ def builds(stack: StackFile) -> dict[str, Build]:
                 f"there is no {dockerfile}",
                 next_step="correct `build` in the stack file",
             )
-        name = str(spec.get("image", service)).split(":")[0]
-        found[name] = Build(name, context, dockerfile, sources_hash(context))
-    return found
+        name = _image_name(service, spec)
+        images[name] = Build(name, context, dockerfile, sources_hash(context))
+    return images
 
 
-def service_table(stack: StackFile) -> pd.DataFrame:
+def declared_services(stack: StackFile) -> pd.DataFrame:
     """
-    One row a service as the file has it; columns: service, image, built, replicas, placement.
+    One row a service of the file; columns: service, image, built, replicas, placement.
     """
     rows = []
     for name, spec in stack.services.items():
         deploy = spec.get("deploy", {})
-        rows.append(
-            {
-                "service": name,
-                "image": spec.get("image", name),
-                "built": "here" if spec.get("build") else "pulled",
-                "replicas": deploy.get("mode", deploy.get("replicas", 1)),
-                "placement": ", ".join(deploy.get("placement", {}).get("constraints", [])),
-            }
-        )
-    return pd.DataFrame(rows)
+        built = "here" if spec.get("build") else "pulled"
+        replicas = deploy.get("mode", deploy.get("replicas", 1))
+        placement = ", ".join(deploy.get("placement", {}).get("constraints", []))
+        rows.append((name, spec.get("image", name), built, replicas, placement))
+    return pd.DataFrame(rows, columns=["service", "image", "built", "replicas", "placement"])
 
 
 def sources_hash(folder: Path) -> str:
@@ -169,7 +160,7 @@ def sources_hash(folder: Path) -> str:
 
 def source_files(folder: Path) -> list[Path]:
     """
-    The files of a build context, sorted; the caches of Python and its tools are no sources.
+    The files of a build context, sorted, without the caches of Python and its tools.
     """
     caches = {"__pycache__", ".mypy_cache", ".ruff_cache"}
     return sorted(p for p in folder.rglob("*") if p.is_file() and caches.isdisjoint(p.parts))
@@ -191,7 +182,7 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
     for name, spec in stack.services.items():
         rendered = {key: value for key, value in spec.items() if key != "build"}
         if spec.get("build"):
-            rendered["image"] = images[str(spec.get("image", name)).split(":")[0]]
+            rendered["image"] = images[_image_name(name, spec)]
         deploy = dict(spec.get("deploy", {}))
         if name in replicas:
             deploy["replicas"] = replicas[name]
@@ -203,9 +194,13 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
 
 def keeps_replicas(spec: Mapping[str, Any]) -> bool:
     """
-    Whether a service's replicas belong to an autoscaler and survive a deployment.
+    Whether an autoscaler sets a service's replicas, so that a deployment keeps them.
     """
     return LIVE_REPLICAS.items() <= {k: str(v) for k, v in _labels(spec).items()}.items()
+
+
+def _image_name(service: str, spec: Mapping[str, Any]) -> str:
+    return str(spec.get("image", service)).split(":")[0]
 
 
 def _labels(spec: Mapping[str, Any]) -> dict[str, Any]:

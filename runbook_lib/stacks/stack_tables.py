@@ -1,8 +1,9 @@
 """
-What of a stack runs, and where: tables of its services and of their places.
+A deployed stack as tables: its services, and where their tasks run.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import docker
 import pandas as pd
@@ -18,20 +19,9 @@ def service_table(manager: docker.DockerClient, name: str) -> pd.DataFrame:
     """
     One row a service; columns: service, mode, running, starting, wanted, image.
     """
-    rows = [convergence(manager, s) for s in find_services(manager, name)]
-    return pd.DataFrame(
-        [
-            {
-                "service": r.service,
-                "mode": r.mode,
-                "running": r.running,
-                "starting": r.starting,
-                "wanted": r.wanted,
-                "image": r.image,
-            }
-            for r in sorted(rows, key=lambda r: r.service)
-        ]
-    )
+    rows = [asdict(convergence(manager, service)) for service in find_services(manager, name)]
+    columns = ["service", "mode", "running", "starting", "wanted", "image"]
+    return pd.DataFrame(rows, columns=columns).sort_values("service", ignore_index=True)
 
 
 def placement_table(

@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.load.experiment import load_stack
 from runbook_lib.load.experiment.load_stack import limited, spec_for_load, uninterrupted
-from runbook_lib.stacks.specs import differences
+from runbook_lib.stacks.specs import changed_services
 from tests.fakes.docker import Engine, Model, Service
 
 DEALER = {
@@ -116,13 +116,13 @@ def test_a_larger_limit_leaves_the_reservation():
 def test_services_differ_by_more_than_their_replicas():
     """How many workers there are is the autoscaler's affair."""
     scaled = {**DEALER, "Mode": {"Replicated": {"Replicas": 7}}}
-    assert [] == differences({"dealer": DEALER}, {"dealer": scaled})
+    assert [] == changed_services({"dealer": DEALER}, {"dealer": scaled})
     changed = spec_for_load(DEALER, VARIABLES, "/srv/load")
-    assert ["dealer"] == differences({"dealer": DEALER}, {"dealer": changed})
+    assert ["dealer"] == changed_services({"dealer": DEALER}, {"dealer": changed})
 
 
 def test_a_service_that_is_gone_differs():
-    assert ["dealer"] == differences({"dealer": DEALER}, {})
+    assert ["dealer"] == changed_services({"dealer": DEALER}, {})
 
 
 def test_an_interrupt_waits_until_all_is_put_back_and_is_not_forgotten():
