@@ -2,10 +2,8 @@
 What an `ensure_x` or `remove_x` made different; empty means that there was nothing to do.
 """
 
-from collections.abc import Iterable
-from html import escape
-
 from runbook_lib.core.activity import LEDGER, Change
+from runbook_lib.core.tables import html_table
 
 
 class Changes(list[Change]):
@@ -27,13 +25,5 @@ class Changes(list[Change]):
     def _repr_html_(self) -> str:
         if not self:
             return "<p>✓ <b>no changes</b>: everything was already so</p>"
-        return (
-            "<table><tr><th>what</th><th>name</th><th>change</th></tr>" + _rows(self) + "</table>"
-        )
-
-
-def _rows(changes: Iterable[Change]) -> str:
-    return "".join(
-        f"<tr><td>{escape(c.what)}</td><td>{escape(c.name)}</td><td>{escape(c.action)}</td></tr>"
-        for c in changes
-    )
+        rows = [(change.what, change.name, change.action) for change in self]
+        return html_table(["what", "name", "change"], rows)

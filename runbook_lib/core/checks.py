@@ -2,12 +2,14 @@
 Checks that say in words what they expected and saw, and a closing table of them; and notes.
 """
 
-from collections.abc import Collection, Mapping, Set, Sized
+from collections.abc import Sized
 from dataclasses import dataclass
 from html import escape
 
 from runbook_lib.core.activity import LEDGER, Check, Ledger, Note
 from runbook_lib.core.errors import CheckFailedError
+from runbook_lib.core.tables import html_table
+from runbook_lib.core.words import in_words
 
 SUMMARY_MIME = "application/vnd.runbook.summary+json"
 """The output type under which a notebook's summary keeps its ledger for the report."""
@@ -86,37 +88,6 @@ def check_at_most(name: str, *, limit: float, actual: float, next_step: str = ""
     return _verdict(name, most, in_words(actual), bool(actual <= limit), next_step)
 
 
-def in_words(value: object) -> str:
-    """
-    A value as a person writes it: "yes", "1,234", "none", "a, b and c".
-
-    A tuple inside a list is one item: `[("worker-1", "running")]` is "worker-1 running".
-    """
-    if isinstance(value, str):
-        return value or "none"
-    if isinstance(value, Mapping):
-        return _listed([f"{name}: {in_words(each)}" for name, each in value.items()])
-    if isinstance(value, Collection):
-        each = sorted(value, key=str) if isinstance(value, Set) else value
-        return _listed(
-            [" ".join(map(in_words, e)) if type(e) is tuple else in_words(e) for e in each]
-        )
-    plain = value.item() if hasattr(value, "item") else value  # a number of numpy's
-    if isinstance(plain, bool):
-        return "yes" if plain else "no"
-    if isinstance(plain, float):
-        return f"{plain:,.0f}" if abs(plain) >= 1e6 else f"{plain:,g}"
-    return f"{plain:,}" if isinstance(plain, int) else str(plain or "none")
-
-
-def _listed(items: list[str]) -> str:
-    if len(items) < 2:
-        return "".join(items) or "none"
-    if any(", " in item or " and " in item for item in items):
-        return "; ".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"
-
-
 def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str) -> Verdict:
     expected, actual = _short(expected), _short(actual)
     record = Check(name, expected, actual, passed)
@@ -152,16 +123,12 @@ class Summary:
         return f"{count} change{'s' * (count != 1)}" if count else "no changes"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
-        rows = "".join(
-            f"<tr><td>{_mark(c.passed)}</td><td>{escape(c.name)}</td>"
-            f"<td>{escape(c.expected)}</td><td>{escape(c.actual)}</td></tr>"
-            for c in self.ledger.checks
-        )
+        rows = [(_mark(c.passed), c.name, c.expected, c.actual) for c in self.ledger.checks]
+        table = html_table(["", "check", "expected", "seen"], rows)
         notes = "".join(note._repr_html_() for note in self.ledger.notes)
-        head = "<tr><th></th><th>check</th><th>expected</th><th>seen</th></tr>"
         return {
             "text/plain": repr(self),
-            "text/html": f"<table>{head}{rows}</table><p><b>{self._changed()}</b></p>{notes}",
+            "text/html": f"{table}<p><b>{self._changed()}</b></p>{notes}",
             SUMMARY_MIME: self.ledger.as_dict(),
         }
 

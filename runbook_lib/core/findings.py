@@ -8,6 +8,8 @@ from html import escape
 import pandas as pd
 from IPython.display import HTML, display
 
+from runbook_lib.core.tables import frame_html
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -25,18 +27,9 @@ class Finding:
         if self.picture is None:
             display(HTML(f"<p><em>Not in this recording: {escape(self.words)}.</em></p>"))
             return
-        table = isinstance(self.picture, pd.DataFrame)
-        display(HTML(_as_html(self.picture)) if table else self.picture)  # type: ignore[arg-type]
+        shown = self.picture
+        display(HTML(frame_html(shown)) if isinstance(shown, pd.DataFrame) else shown)
         display(HTML(f"<p>{escape(self.words)}</p>"))
-
-
-def _as_html(table: pd.DataFrame) -> str:
-    """
-    Whole, and without row numbers, which nobody asked for.
-    """
-    with pd.option_context("display.max_colwidth", None):
-        html: str = table.to_html(index=False, border=0, na_rep="")
-    return html
 
 
 def sentence(text: str) -> str:

@@ -16,6 +16,7 @@ from docker.errors import APIError
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError, ParameterError
+from runbook_lib.core.tables import frame_html
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.broker import rabbitmqctl
 from runbook_lib.stacks.containers import get_container, run_in
@@ -65,7 +66,7 @@ class Cluster:
         return wrong if self.queues else [*wrong, "no client has declared its queues yet"]
 
     def _repr_html_(self) -> str:
-        table = pd.DataFrame([asdict(queue) for queue in self.queues]).to_html(index=False)
+        table = frame_html(pd.DataFrame([asdict(queue) for queue in self.queues]))
         return f"<p>running: {', '.join(self.running)}</p>{table}"
 
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from html import escape
 from typing import Any
 
+from runbook_lib.core import tables
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.notebook.declarations import TYPES, Parameter, declarations
 from runbook_lib.notebook.templates import Notebook
@@ -29,13 +29,7 @@ class InEffect:
         return "\n".join(f"{name} = {value}  # {text}" for name, value, text in self.rows)
 
     def _repr_html_(self) -> str:
-        rows = (
-            f"<tr><td><code>{escape(name)}</code></td><td>{escape(value)}</td>"
-            f"<td>{escape(text)}</td></tr>"
-            for name, value, text in self.rows
-        )
-        head = "<tr><th>parameter</th><th>value</th><th>meaning</th></tr>"
-        return f"<table>{head}{''.join(rows)}</table>"
+        return tables.html_table(["parameter", "value", "meaning"], self.rows)
 
 
 def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
@@ -49,6 +43,7 @@ def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
     ParameterError
         Naming every value that breaks its rule.
     """
+    tables.register()
     declared = _last_declared(notebook, namespace.get("In", []))
     problems = []
     for name, parameter in declared.items():

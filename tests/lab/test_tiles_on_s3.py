@@ -136,7 +136,7 @@ def test_nothing_with_tiles_in_it_goes_unasked(runbook):
     live = cluster(runbook)
     counted = count(live.manager)
     assert "run 36_remove_tiles_on_s3" in failed(runbook, "94")
-    assert "nobody has decided on" in failed(runbook, "90", bucket_with_tiles="refuse")
+    assert "without a decision" in failed(runbook, "90", bucket_with_tiles="refuse")
     assert counted == count(live.manager)
 
 

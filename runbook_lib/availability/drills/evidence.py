@@ -16,6 +16,7 @@ from runbook_lib.availability.drills.failures import Failure
 from runbook_lib.availability.drills.scorecard import Result
 from runbook_lib.availability.drills.swarm_watch import LED_BY, NO_LEADER, SWARM
 from runbook_lib.availability.drills.times import Pace, Replacement, fill, pace, replacement
+from runbook_lib.core.tables import frame_html
 
 KEEP_ALIVE = "admin-worker, by KEEP_ALIVE"
 HEARTBEAT = "the managers, by heartbeat"
@@ -72,7 +73,7 @@ class Outcome:
     swarm: pd.DataFrame
 
     def _repr_html_(self) -> str:
-        shown = scorecard.table([self.result]).T.to_html(header=False, border=0)
+        shown = frame_html(scorecard.table([self.result]).T, header=False)
         return f"{shown}<p>{self.account!r}</p>"
 
 

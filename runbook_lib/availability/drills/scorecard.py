@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from runbook_lib.core.tables import frame_html
+
 FOLDER = "drills"
 PLAIN = "as the guide has it"
 _MADE_ANEW = "rescheduled, s"
@@ -124,7 +126,7 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         shown = table(self.results).drop(columns=_MADE_ANEW, errors="ignore")  # for the width
-        return f"<p><b>{self.finding}</b></p>{shown.to_html(index=False, border=0)}"
+        return f"<p><b>{self.finding}</b></p>{frame_html(shown)}"
 
 
 def table(results: Sequence[Result]) -> pd.DataFrame:

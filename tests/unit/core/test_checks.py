@@ -164,7 +164,7 @@ def test_changes_show_as_a_table_and_reach_the_ledger():
     changes = Changes()
     changes.add("node", "worker-1", "joined <swarm>")
     assert "node worker-1: joined <swarm>" == repr(changes)
-    assert "<td>joined &lt;swarm&gt;</td>" in changes._repr_html_()
+    assert ">joined &lt;swarm&gt;</td>" in changes._repr_html_()
     assert changes == LEDGER.changes
 
 

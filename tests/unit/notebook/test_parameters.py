@@ -138,7 +138,7 @@ def test_a_default_must_follow_its_own_rule(tmp_path):
 def test_a_notebook_shows_the_values_in_effect():
     table = check("01_x", {"In": ["", CELL], "tiles_url": "http://x", "worker_count": 8})
     assert ("worker_count", "8", "how many workers") in table.rows
-    assert "<td>8</td>" in table._repr_html_()
+    assert ">8</td>" in table._repr_html_()
     assert "worker_count = 8  # how many workers" in repr(table)
 
 

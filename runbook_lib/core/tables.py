@@ -1,0 +1,104 @@
+"""
+Tables as every notebook and the report show them: text to the left, numbers to the right, whole.
+
+Each cell carries its alignment: JupyterLab aligns all to the right otherwise, and drops a style
+sheet from the output of a notebook that it does not trust. Colours are left to the page.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.getipython import get_ipython
+
+from runbook_lib.core.words import in_words
+
+if TYPE_CHECKING:  # who shows a frame has imported pandas; a kernel without frames need not
+    import pandas as pd
+
+MOST_ROWS = 200
+"""A longer DataFrame ends there, with the number of rows that are left out."""
+
+
+def register() -> None:
+    """
+    Let this kernel show a bare DataFrame as `frame_html` does.
+    """
+    shell = get_ipython()
+    if shell and shell.display_formatter:
+        html = shell.display_formatter.formatters["text/html"]
+        html.for_type_by_name("pandas", "DataFrame", frame_html)
+
+
+def frame_html(frame: "pd.DataFrame", *, header: bool = True) -> str:
+    """
+    A DataFrame as a table; its index comes first, unless it only numbers the rows.
+    """
+    shown, index = frame.head(MOST_ROWS), frame.head(MOST_ROWS).index
+    columns: list[tuple[Any, Any]] = [
+        (name, shown.iloc[:, place]) for place, name in enumerate(shown.columns)
+    ]
+    if index.nlevels > 1 or index.name is not None or index.dtype.kind not in "iu":
+        levels = range(index.nlevels)
+        columns[:0] = [(index.names[level], index.get_level_values(level)) for level in levels]
+    head = [_text(name) for name, _ in columns]
+    values = [
+        [None if missing else value for value, missing in zip(c.tolist(), c.isna(), strict=True)]
+        for _, c in columns
+    ]
+    more = len(frame) - len(shown)
+    return _html(head if header else [], values) + f"<p>{more:,} more rows</p>" * bool(more)
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """
+    Rows of values as a table.
+    """
+    return _html(head, list(zip(*rows, strict=True)))
+
+
+def _html(head: Sequence[str], columns: Sequence[Sequence[Any]]) -> str:
+    """
+    Columns as a table; a column of nothing but numbers is aligned to the right.
+    """
+    numeric = [
+        all(isinstance(v, Real | None) and not isinstance(v, bool) for v in c) for c in columns
+    ]
+    styles = [f"text-align:{'right' if number else 'left'}" for number in numeric]
+    texts = [_numbers(c) if n else map(_text, c) for c, n in zip(columns, numeric, strict=True)]
+    rows = "".join(_row("td", row, styles) for row in zip(*texts, strict=True))
+    top = _row("th", head, styles or ["text-align:left"] * len(head)) if head else ""
+    return f"<table>{top}{rows}</table>"
+
+
+def _row(tag: str, texts: Iterable[str], styles: Iterable[str]) -> str:
+    cells = zip(texts, styles, strict=True)
+    row = "".join(f'<{tag} style="{style}">{escape(text)}</{tag}>' for text, style in cells)
+    return f"<tr>{row}</tr>"
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return (
+        str(value)
+        if isinstance(value, str | int) and not isinstance(value, bool)
+        else in_words(value)
+    )
+
+
+def _numbers(column: Sequence[Any]) -> list[str]:
+    """
+    With the decimals that the most precise of them needs, six at most.
+    """
+    exact = [f"{v:.6f}".rstrip("0") for v in column if isinstance(v, float)]
+    decimals = max((len(text.partition(".")[2]) for text in exact), default=0)
+    return ["" if v is None else _number(v, decimals) for v in column]
+
+
+def _number(value: float, decimals: int) -> str:
+    if isinstance(value, int) and not decimals:
+        return str(value)
+    rounded = f"{value:.{decimals}f}"
+    return rounded if float(rounded) or not value else f"{value:g}"
