@@ -6,9 +6,9 @@ from pathlib import Path
 
 import docker
 
-from lab.commands.up import SERVED
+from lab.commands.up import SERVICE_BASE
 from lab.core.config import LabConfig
-from lab.engine import host
+from lab.engine import docker_engine
 from lab.engine.dockerd import Daemon
 from lab.images import build
 
@@ -26,11 +26,11 @@ def ready_engine(timeout_s: int = 600) -> docker.DockerClient:
     """
     Find or start it, and give the base its name; the last lab that goes down stops it.
     """
-    engine = host.ensure_engine(Daemon())
+    engine = docker_engine.ensure_engine(Daemon())
     client = engine.client()
     client.api.timeout = timeout_s
-    shop = build.open_workshop(client, LabConfig().cache_dir / "images")
-    base = build.ensure_base(shop, build.SERVICE_RELEASE)
+    builder = build.Builder(client, LabConfig().cache_dir / "images")
+    base = build.ensure_base(builder, build.SERVICE_RELEASE)
     if engine.private:
-        client.images.get(base).tag(*SERVED.split(":"))
+        client.images.get(base).tag(*SERVICE_BASE.split(":"))
     return client

@@ -1,3 +1,3 @@
 """
-The AWS endpoint: moto behind our front door, with what moto lacks.
+The AWS endpoint: moto behind two endpoints of the lab, with the behaviour that moto lacks.
 """

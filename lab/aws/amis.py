@@ -1,7 +1,7 @@
 """
-The public images, and the SSM parameters that name them: Canonical's Ubuntu, on paper.
+The public AMIs, and the SSM parameters that name them: Canonical's Ubuntu, by name only.
 
-Every one of them starts the lab's own machine image, which is Debian.
+Each of them starts the lab's own machine image, which is Debian.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PUBLIC_PARAMETERS = {
 
 def image_records() -> list[dict[str, Any]]:
     """
-    The images as moto's `Ami` takes them.
+    The images, as arguments of moto's `Ami`.
     """
     records = []
     for release, (code_name, image_id, disk) in RELEASES.items():

@@ -1,5 +1,5 @@
 """
-IAM, enforced: moto verifies signatures, `policy` decides, and anonymous S3 needs a public bucket.
+Enforce IAM: moto verifies signatures, `iam.policy` decides, anonymous S3 needs a public bucket.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
 
 from lab.aws.responses import error_response
-from lab.iam.access import Ask, ec2_asks
-from lab.iam.iam_access import associated_instance, iam_asks, pass_role_asks
+from lab.iam.bucket_policy import bucket_statements
+from lab.iam.ec2_permissions import Permission, ec2_permissions
+from lab.iam.iam_permissions import associated_instance, iam_permissions, pass_role_permissions
 from lab.iam.policy import Verdict, evaluate, statements_of
-from lab.iam.roles import bucket_statements
 
 log = logging.getLogger(__name__)
 
-# What the API's calls are named in policies, where that differs.
+# S3 calls whose action has another name in policies.
 S3_ACTIONS = {
     "s3:HeadObject": "s3:GetObject",
     "s3:HeadBucket": "s3:ListBucket",
     "s3:ListObjects": "s3:ListBucket",
 }
 
-# By the parameter that names a setting of a bucket: the action that looks, and that which changes.
+# The query parameter of a bucket's setting: the action that reads it, and the one that changes it.
 S3_SETTINGS = {
     "encryption": ("GetEncryptionConfiguration", "PutEncryptionConfiguration"),
     "publicAccessBlock": ("GetBucketPublicAccessBlock", "PutBucketPublicAccessBlock"),
@@ -46,7 +46,7 @@ moto_s3_check = ActionAuthenticatorMixin._authenticate_and_authorize_s3_action
 
 class Unauthorized(HTTPException):
     """
-    EC2's refusal; moto would say AccessDenied, which is the other services' word.
+    EC2's refusal; moto would answer AccessDenied, as the other services do.
     """
 
     code = 403
@@ -74,18 +74,20 @@ def check_action_permitted(self: IAMRequestBase, resource: str) -> None:
         for policy in policies
         for statement in statements_of(IAMPolicy(policy)._policy_json)
     ]
-    if self._service == "s3":  # in one account, either of the two may give the right
+    if self._service == "s3":  # within one account, either policy may grant it
         statements += bucket_statements(self._access_key.arn, resource)
-    for ask in _asks(self, resource):
-        verdict = evaluate(statements, ask.action, ask.resource, ask.context)
+    for needed in _needed_permissions(self, resource):
+        verdict = evaluate(statements, needed.action, needed.resource, needed.context)
         if verdict is not Verdict.ALLOWED:
-            log.info("%s: %s on %s: %s", self._access_key.arn, ask.action, ask.resource, verdict)
+            log.info(
+                "%s: %s on %s: %s", self._access_key.arn, needed.action, needed.resource, verdict
+            )
             if self._service != "ec2":
                 self._raise_access_denied()
             raise Unauthorized(
                 "You are not authorized to perform this operation. "
-                f"User: {self._access_key.arn} is not authorized to perform: {ask.action} "
-                f"on resource: {ask.resource} because of {verdict.value}"
+                f"User: {self._access_key.arn} is not authorized to perform: {needed.action} "
+                f"on resource: {needed.resource} because of {verdict.value}"
             )
 
 
@@ -93,13 +95,13 @@ def authorize_s3(
     self: ActionAuthenticatorMixin, bucket_name: str | None = None, key_name: str | None = None
 ) -> None:
     """
-    Replace moto's method: without a signature, only what the bucket's policy gives to all.
+    Replace moto's method: without a signature, allow only what the bucket's policy gives to all.
     """
     headers: Mapping[str, str] = self.headers  # type: ignore[attr-defined] # of moto's responses
-    data, asked = self.data, self.querystring  # type: ignore[attr-defined] # of moto's responses
-    for parameter, (look, change) in S3_SETTINGS.items():
-        if parameter in asked and not key_name:  # moto takes these for the whole bucket
-            data["Action"] = look if self.method == "GET" else change  # type: ignore[attr-defined] # of moto's responses
+    data, query = self.data, self.querystring  # type: ignore[attr-defined] # of moto's responses
+    for parameter, (read, change) in S3_SETTINGS.items():
+        if parameter in query and not key_name:  # moto treats these as calls on the bucket
+            data["Action"] = read if self.method == "GET" else change  # type: ignore[attr-defined] # of moto's responses
     if "Authorization" in headers:
         many = data.get("Action") == "DeleteObject" and not key_name  # one request, many objects
         moto_s3_check(self, bucket_name, "*" if many else key_name)
@@ -111,11 +113,11 @@ def authorize_s3(
 
 def bucket_permission(self: FakeBucket, action: str, resource: str) -> PermissionResult:
     """
-    Replace moto's method: what the bucket's policy says of everybody, with principals and
-    conditions; moto heeds neither, and asks for actions that no policy has a name for.
+    Replace moto's method: what the bucket's policy grants to everybody, with principals and
+    conditions. moto ignores both, and checks some actions under names that no policy has.
     """
-    asked = S3_ACTIONS.get(action, action)
-    verdict = evaluate(bucket_statements("anonymous", resource), asked, resource, {})
+    name = S3_ACTIONS.get(action, action)
+    verdict = evaluate(bucket_statements("anonymous", resource), name, resource, {})
     return {
         Verdict.ALLOWED: PermissionResult.PERMITTED,
         Verdict.DENIED: PermissionResult.DENIED,
@@ -134,9 +136,9 @@ def is_public(action: str, bucket_name: str, key_name: str) -> bool:
     return bool(bucket.get_permission(action, resource) == PermissionResult.PERMITTED)
 
 
-def check_canned(request: Request, action: str, body: bytes) -> None:
+def authorize_static(request: Request, action: str, body: bytes) -> None:
     """
-    Verify signature and permission of a request that moto does not serve.
+    Verify signature and permission of a request that is answered without moto.
 
     Raises werkzeug's HTTPException, as moto does.
     """
@@ -153,32 +155,32 @@ def check_canned(request: Request, action: str, body: bytes) -> None:
     iam_request.check_action_permitted("*")
 
 
-def _asks(request: IAMRequestBase, resource: str) -> list[Ask]:
+def _needed_permissions(request: IAMRequestBase, resource: str) -> list[Permission]:
     action = request._action.partition(":")[2]
     if request._service == "ec2":
         form = _flat(request._data)
         backend = ec2_backends[request.account_id][request._region]
         form |= associated_instance(backend, form.get("AssociationId", ""))
-        asks = ec2_asks(
+        needed = ec2_permissions(
             action,
             form,
             region=request._region,
             account=request.account_id,
             tags_of=lambda kind, name: _tags_of(request, kind, name),
         )
-        return asks + pass_role_asks(form.get("IamInstanceProfile.Name", ""))
+        return needed + pass_role_permissions(form.get("IamInstanceProfile.Name", ""))
     context: dict[str, Any] = {"aws:RequestedRegion": request._region}
     if request._service == "iam":
-        return iam_asks(action, _flat(request._data), context)
+        return iam_permissions(action, _flat(request._data), context)
     if request._service == "ssm":
         names = _parameter_names(request._body)
         prefix = f"arn:aws:ssm:{request._region}"
         owners = {name: "" if name.startswith("aws/") else request.account_id for name in names}
         arns = [f"{prefix}:{owners[name]}:parameter/{name}" for name in names]
-        return [Ask(request._action, arn, context) for arn in arns or ["*"]]
+        return [Permission(request._action, arn, context) for arn in arns or ["*"]]
     if request._service == "s3":
-        return [Ask(S3_ACTIONS.get(request._action, request._action), resource, context)]
-    return [Ask(request._action, resource, context)]
+        return [Permission(S3_ACTIONS.get(request._action, request._action), resource, context)]
+    return [Permission(request._action, resource, context)]
 
 
 def _flat(data: Mapping[str, Any]) -> dict[str, str]:
@@ -194,6 +196,6 @@ def _tags_of(request: IAMRequestBase, kind: str, name: str) -> Mapping[str, str]
 
 
 def _parameter_names(body: bytes | str) -> list[str]:
-    asked = json.loads(body or b"{}")
-    names = [asked.get("Name"), asked.get("Path"), *asked.get("Names", [])]
+    values = json.loads(body or b"{}")
+    names = [values.get("Name"), values.get("Path"), *values.get("Names", [])]
     return [name.lstrip("/") for name in names if name]

@@ -1,5 +1,5 @@
 """
-The administrator's keys of a lab: the operator's may be those of a least-privilege policy.
+The administrator's keys, for the lab itself: the operator's policy may allow too little.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from lab.core.config import LabConfig
 
 class Keys(TypedDict):
     """
-    As boto3 takes them.
+    Keyword arguments of boto3.client.
     """
 
     aws_access_key_id: str

@@ -1,5 +1,5 @@
 """
-moto's EC2 backend, with the manners of AWS that it lacks.
+moto's EC2 backend, with the behaviour of AWS that it lacks.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from lab.aws.amis import PUBLIC_PARAMETERS, ROOT_DEVICE, image_records
 from lab.core.config import DEFAULT_SUBNET
 
 if TYPE_CHECKING:
-    from lab.machines.cloud import Cloud
-    from lab.machines.instances import LabInstance
+    from lab.aws.instances import LabInstance
+    from lab.machines.hypervisor import Hypervisor
 
 NO_TOKEN = (None, "ABCDE")  # moto's stand-in for a request without ClientToken
 RESOLVE = "resolve:ssm:"
@@ -25,11 +25,11 @@ RESOLVE = "resolve:ssm:"
 
 class LabBackend(moto.ec2.models.EC2Backend):
     """
-    One region. `cloud` belongs to the class, as the backends are pickled and it is not.
+    One region. `hypervisor` is a class attribute, since the instances of this class are pickled.
     """
 
     __module__ = moto.ec2.models.EC2Backend.__module__  # moto finds the service's URLs by it
-    cloud: ClassVar[Cloud]
+    hypervisor: ClassVar[Hypervisor]
 
     def __init__(self, region_name: str, account_id: str) -> None:
         self.reservations_by_token: dict[str, tuple[str, Any]] = {}
@@ -43,11 +43,11 @@ class LabBackend(moto.ec2.models.EC2Backend):
 
     def create_vpc(self, cidr_block: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (as moto declares it)
         if kwargs.get("is_default") and cidr_block == DEFAULT_SUBNET:
-            cidr_block = self.cloud.config.subnet
+            cidr_block = self.hypervisor.config.subnet
         vpc = super().create_vpc(cidr_block, *args, **kwargs)
         group = self.get_default_security_group(vpc.id)
         assert group is not None, "moto makes a default group with each VPC"
-        # AWS's default group lets its members talk to each other; moto's lets nobody in.
+        # AWS's default group lets its members talk to each other; moto's admits no traffic.
         self.authorize_security_group_ingress(
             group.id, "-1", "-1", "-1", [], source_groups=[{"GroupId": group.id}], vpc_id=vpc.id
         )
@@ -64,13 +64,13 @@ class LabBackend(moto.ec2.models.EC2Backend):
         **kwargs: Any,  # noqa: ANN401 (as moto declares it)
     ) -> Any:  # noqa: ANN401 (as moto declares it)
         form = request.values if has_request_context() else {}
-        # moto launches MinCount; AWS as many of MaxCount as it can.
+        # moto launches MinCount; AWS launches as many of MaxCount as it can.
         count = int(form.get("MaxCount", count))
         token = kwargs.get("client_token")
-        asked = repr((image_id, count, user_data, security_group_names, sorted(kwargs.items())))
+        arguments = repr((image_id, count, user_data, security_group_names, sorted(kwargs.items())))
         if token not in NO_TOKEN and token in self.reservations_by_token:
-            before, reservation = self.reservations_by_token[token]
-            if before != asked:
+            previous, reservation = self.reservations_by_token[token]
+            if previous != arguments:
                 raise EC2ClientError(
                     "IdempotentParameterMismatch",
                     f"The client token {token} was used with other parameters before.",
@@ -82,7 +82,7 @@ class LabBackend(moto.ec2.models.EC2Backend):
                 raise EC2ClientError("InvalidParameterValue", f"No such parameter: {name}")
             image_id = PUBLIC_PARAMETERS[name]
         for mapping in kwargs.get("block_device_mappings") or []:
-            # Where nothing is asked, moto keeps the disk; the images say delete.
+            # Without a request, moto keeps the disk; the images say delete.
             if mapping["DeviceName"] == ROOT_DEVICE and not _root_is_kept(form):
                 mapping["Ebs"]["DeleteOnTermination"] = True
         try:
@@ -95,7 +95,7 @@ class LabBackend(moto.ec2.models.EC2Backend):
                 f"Invalid value '{kwargs['instance_type']}' for InstanceType.",
             ) from exc
         if token not in NO_TOKEN:
-            self.reservations_by_token[str(token)] = (asked, reservation)
+            self.reservations_by_token[str(token)] = (arguments, reservation)
         return reservation
 
     def modify_instance_security_groups(
@@ -114,7 +114,7 @@ class LabBackend(moto.ec2.models.EC2Backend):
 
     def member_addresses(self, group_id: str) -> tuple[str, ...]:
         """
-        The private addresses of the instances in a group, stopped ones too: they keep theirs.
+        The private addresses of the instances in a group; stopped ones keep theirs.
         """
         return tuple(str(one.private_ip) for one in self.live_instances() if group_id in one.groups)
 
@@ -167,8 +167,8 @@ class LabBackend(moto.ec2.models.EC2Backend):
 
 def _root_is_kept(form: Mapping[str, str]) -> bool:
     """
-    Whether a request asks in so many words that the root disk outlives its instance.
+    Whether a request explicitly keeps the root disk after its instance is terminated.
     """
     devices = [key for key, value in form.items() if value == ROOT_DEVICE]
-    wishes = [key.replace("DeviceName", "Ebs.DeleteOnTermination") for key in devices]
-    return any(form.get(wish) == "false" for wish in wishes)
+    names = [key.replace("DeviceName", "Ebs.DeleteOnTermination") for key in devices]
+    return any(form.get(name) == "false" for name in names)

@@ -1,5 +1,5 @@
 """
-The instance metadata service, by the address that asks.
+The instance metadata service. It knows an instance by the address that a request comes from.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 
 from werkzeug.wrappers import Request, Response
 
+from lab.aws.instances import LabInstance
 from lab.aws.responses import text_response
-from lab.iam.roles import RoleKeys
-from lab.machines.instances import LabInstance
+from lab.aws.role_keys import RoleKeys
 
 TOKEN_PATH = "/latest/api/token"  # noqa: S105 (a path)
 TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 (a header's name)
@@ -39,11 +39,11 @@ class MetadataService:
             return self._new_token(request, instance)
         if request.method != "GET":
             return text_response("", 405)
-        if not self._admitted(request, instance):
+        if not self._is_allowed(request, instance):
             return text_response("", 401)
         values = metadata_of(instance) | self._keys.metadata_of(instance)
-        found = find_metadata(values, request.path.removeprefix("/latest/"))
-        return text_response("", 404) if found is None else text_response(found)
+        value = find_metadata(values, request.path.removeprefix("/latest/"))
+        return text_response("", 404) if value is None else text_response(value)
 
     def _new_token(self, request: Request, instance: LabInstance) -> Response:
         ttl = request.headers.get(TTL_HEADER, "")
@@ -59,7 +59,7 @@ class MetadataService:
         response.headers[TTL_HEADER] = ttl
         return response
 
-    def _admitted(self, request: Request, instance: LabInstance) -> bool:
+    def _is_allowed(self, request: Request, instance: LabInstance) -> bool:
         token = request.headers.get(TOKEN_HEADER)
         if token is None:
             return bool(instance.metadata_options.http_tokens != "required")
@@ -69,7 +69,7 @@ class MetadataService:
 
 def metadata_of(instance: LabInstance) -> dict[str, str]:
     """
-    What an instance may know of itself, by path below /latest/.
+    The metadata of an instance, by path below /latest/.
     """
     zone = instance.availability_zone or ""
     values = {
@@ -96,7 +96,7 @@ def metadata_of(instance: LabInstance) -> dict[str, str]:
 
 def find_metadata(values: dict[str, str], path: str) -> str | None:
     """
-    The value at a path, or the listing of a folder, whose folders end in a slash.
+    The value at a path, or the listing of a folder, in which subfolders end in a slash.
     """
     if path.rstrip("/") in values:
         return values[path.rstrip("/")]

@@ -1,5 +1,5 @@
 """
-WSGI answers, and errors in the form that each AWS protocol expects.
+Responses, and errors in the form that each AWS protocol expects.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 from werkzeug.wrappers import Request, Response
 
 Environ = dict[str, Any]
-# What refusals are called by services that speak JSON.
+# The error codes of services that speak JSON, where they differ.
 JSON_CODES = {
     "AccessDenied": "AccessDeniedException",
     "InvalidClientTokenId": "UnrecognizedClientException",
@@ -43,8 +43,7 @@ def json_response(content: dict[str, Any], status: int = 200) -> Response:
 
 def error_response(service: str, status: int, code: str, message: str) -> Response:
     """
-    An error as boto3 parses it for this service: EC2's XML, S3's, that of other query services
-    (IAM, STS), or JSON.
+    An error as boto3 parses it for this service: the XML of EC2, S3, or IAM and STS, or JSON.
     """
     request_id = str(uuid.uuid4())
     code_xml = f"<Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
@@ -68,18 +67,18 @@ def error_response(service: str, status: int, code: str, message: str) -> Respon
 
 def json_refusal(text: str) -> Response | None:
     """
-    A refusal of moto's IAM, which is in XML, as services that speak JSON word it.
+    Translate a refusal of moto's IAM, which is in XML, for services that speak JSON; else None.
     """
-    found = re.search(r"<Code>(.*?)</Code>.*<Message>(.*?)</Message>", text, re.DOTALL)
-    if found is None:
+    match = re.search(r"<Code>(.*?)</Code>.*<Message>(.*?)</Message>", text, re.DOTALL)
+    if match is None:
         return None
-    code, message = found.groups()
+    code, message = match.groups()
     return json_response({"__type": JSON_CODES.get(code, code), "message": message}, 400)
 
 
 def with_console(response: Response, text: bytes) -> Response:
     """
-    Put a console's text where moto has a canned one.
+    Replace moto's canned console output.
     """
     output = base64.b64encode(text)
     body = re.sub(
@@ -90,7 +89,7 @@ def with_console(response: Response, text: bytes) -> Response:
 
 def _scope(request: Request) -> list[str]:
     """
-    The parts of `Credential=KEY/date/region/service/aws4_request`, empty strings without one.
+    The parts of `Credential=KEY/date/region/service/aws4_request`; empty strings if unsigned.
     """
     header = request.headers.get("Authorization", "")
     parts = header.partition("Credential=")[2].partition(",")[0].split("/")

@@ -1,5 +1,5 @@
 """
-Serve a lab: the one entry point of the core, `serve`.
+Serve a lab in this process: moto, the two endpoints, and the hypervisor.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from lab.aws import hooks
-from lab.aws.accounts import ensure_users
+from lab.aws import moto_hooks
 from lab.aws.ec2 import LabBackend
-from lab.aws.front import Application, InstanceDoor, OperatorDoor
+from lab.aws.endpoints import Application, InstanceEndpoint, OperatorEndpoint
 from lab.aws.imds import MetadataService
 from lab.aws.ssm import publish_parameters
 from lab.aws.state import StateFile
+from lab.aws.users import ensure_users
 from lab.core import pid_file
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
-from lab.machines.cloud import Cloud
 from lab.machines.containers import Machines
+from lab.machines.hypervisor import Hypervisor
 
 log = logging.getLogger(__name__)
 
 
 class QuietHandler(WSGIRequestHandler):
     """
-    werkzeug's handler, whose access log is for debugging.
+    werkzeug's handler, with its access log at level DEBUG.
     """
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ANN401 (as werkzeug declares it)
@@ -42,7 +42,7 @@ class QuietHandler(WSGIRequestHandler):
 
 def serve(config: LabConfig) -> None:
     """
-    Serve this lab until SIGTERM or SIGINT; its instances stay, and a later call adopts them.
+    Serve this lab until SIGTERM or SIGINT. Its instances stay, and a later call adopts them.
 
     Needs the Docker network and the machine image. Writes pid file, state and credentials.
     """
@@ -61,43 +61,49 @@ def serve(config: LabConfig) -> None:
 
 
 @contextmanager
-def running(config: LabConfig) -> Iterator[Cloud]:
+def running(config: LabConfig) -> Iterator[Hypervisor]:
     """
-    Bring a lab up in this process, and down again, without its instances, at the end.
+    Run a lab in this process. At the end it stops, but its instances stay.
     """
     machines = Machines(config)
     machines.check()
-    hooks.install(config)
+    moto_hooks.install(config)
     state = StateFile(config.state_file)
-    cloud = Cloud(config, machines, hooks.find_instances, save=lambda: state.save(cloud.world))
-    LabBackend.cloud = cloud
+    hypervisor = Hypervisor(
+        config,
+        machines,
+        moto_hooks.find_instances,
+        save=lambda: state.save(hypervisor.records_lock),
+    )
+    LabBackend.hypervisor = hypervisor
     adopted = state.load()
     publish_parameters(config.region)
     ensure_users(config)
-    cloud.save()
+    hypervisor.save()
     moto_app: Application = DomainDispatcherApplication(create_backend_app)
-    operator = OperatorDoor(cloud, moto_app, cloud.save)
-    instances = InstanceDoor(MetadataService(hooks.find_instances), create_backend_app("s3"))
+    operator = OperatorEndpoint(hypervisor, moto_app, hypervisor.save)
+    instances = InstanceEndpoint(
+        MetadataService(moto_hooks.find_instances), create_backend_app("s3")
+    )
     with ExitStack() as stack:
-        doors: list[tuple[str, Application]] = [
-            ("127.0.0.1", operator),
-            (config.gateway, instances),
+        servers = [
+            _listen(config, "127.0.0.1", operator),
+            _listen(config, config.gateway, instances),
         ]
-        servers = [_listen(config, address, door) for address, door in doors]
-        stack.callback(cloud.close)
+        stack.callback(hypervisor.close)
         if adopted:
             log.info("adopting the instances of an earlier process")
-        cloud.adopt()
-        threading.Thread(target=cloud.watch, daemon=True, name="watch").start()
+        hypervisor.adopt()
+        threading.Thread(target=hypervisor.watch, daemon=True, name="watch").start()
         for server in servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             stack.callback(server.shutdown)
-        yield cloud
+        yield hypervisor
 
 
-def _listen(config: LabConfig, address: str, door: Application) -> BaseWSGIServer:
+def _listen(config: LabConfig, address: str, app: Application) -> BaseWSGIServer:
     try:
-        return make_server(address, config.port, door, threaded=True, request_handler=QuietHandler)
+        return make_server(address, config.port, app, threaded=True, request_handler=QuietHandler)
     except (OSError, SystemExit) as exc:  # werkzeug exits when a port is taken
         missing = getattr(exc, "errno", None) == errno.EADDRNOTAVAIL
         raise LabError(

@@ -14,7 +14,7 @@ DRAFT = "/lab/draft"
 
 def publish_parameters(region: str) -> None:
     """
-    Put each parameter under a name that a user may use, then rename it: /aws is reserved.
+    Create each parameter under a draft name, then rename it: moto reserves /aws.
     """
     backend = ssm_backends[DEFAULT_ACCOUNT_ID][region]
     for name, image_id in PUBLIC_PARAMETERS.items():

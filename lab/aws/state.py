@@ -1,7 +1,7 @@
 """
-Keep what moto holds over a restart of the lab: EC2 and IAM, pickled as they are.
+Keep moto's state over a restart of the lab: EC2 and IAM, pickled as they are.
 
-S3 is not kept, as its objects are large: whoever started the lab puts them there again.
+S3 is not kept, as its objects are large: `up` uploads the sample data again.
 """
 
 from __future__ import annotations
@@ -18,35 +18,32 @@ from moto.ec2.models import EC2Backend, ec2_backends
 from moto.iam.models import iam_backends
 
 from lab.core.errors import LabError
+from lab.core.files import replace_file
 
-FORMAT = 2  # count it up when a pickled class of the lab gets another attribute
+FORMAT = 2  # increase it when the attributes of a pickled class of the lab change
 KEPT: dict[str, BackendDict[Any]] = {"ec2": ec2_backends, "iam": iam_backends}
 
 
 class StateFile:
     """
-    The pickle of one lab. `world` is the lock under which the backends change.
+    The pickle of one lab. `records_lock` is the lock under which the backends change.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def save(self, world: AbstractContextManager[object]) -> None:
+    def save(self, records_lock: AbstractContextManager[object]) -> None:
         """
-        Write all, atomically.
+        Write everything, atomically.
         """
-        with world:
+        with records_lock:
             kept = {name: dict(backends) for name, backends in KEPT.items()}
             data = pickle.dumps((FORMAT, moto.__version__, kept))
-            temporary = self._path.with_suffix(".new")
-            temporary.unlink(missing_ok=True)
-            temporary.touch(mode=0o600)  # private keys are in it
-            temporary.write_bytes(data)
-            temporary.replace(self._path)
+            replace_file(self._path, data, mode=0o600)  # it contains private keys
 
     def load(self) -> bool:
         """
-        Restore what an earlier process wrote; False when there is nothing.
+        Restore what an earlier process wrote; False when there is no file.
         """
         if not self._path.exists():
             return False
@@ -62,12 +59,12 @@ class StateFile:
         if versions != [FORMAT, moto.__version__]:
             raise LabError(
                 f"expected a state of format {FORMAT} by moto {moto.__version__} in {self._path}",
-                evidence=f"it is of {versions}",
+                evidence=f"it has {versions}",
                 next_step=f"python -m lab down --name {self._path.parent.name}",
             )
         for name, backends in KEPT.items():
             backends.update(kept[name])
-            backends[DEFAULT_ACCOUNT_ID]  # looked up once, as moto then knows of the account
+            backends[DEFAULT_ACCOUNT_ID]  # a lookup registers the account with moto
         for account in ec2_backends.values():
             for backend in account.values():
                 _keep_reserved(backend)
@@ -76,8 +73,8 @@ class StateFile:
 
 def _keep_reserved(backend: EC2Backend) -> None:
     """
-    A subnet's iterator of addresses starts anew, at the gateway: mark the reserved ones taken.
+    A subnet's iterator of addresses restarts at the gateway: mark the reserved ones as taken.
     """
     for subnet in backend.describe_subnets():
         for address in subnet.aws_reserved_ips:
-            subnet._subnet_ips.setdefault(str(address), None)  # type: ignore[arg-type] # nobody's
+            subnet._subnet_ips.setdefault(str(address), None)  # type: ignore[arg-type] # no instance has it

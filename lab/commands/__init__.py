@@ -1,3 +1,3 @@
 """
-The commands: up, status, down, serve, and the preflight before them.
+The command line: up, status, down, serve, and the preflight check.
 """

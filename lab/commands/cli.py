@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab.commands import down, preflight, service, up
+from lab.commands import down, preflight, server_process, up
 from lab.commands.status import show_status
 from lab.commands.steps import Steps
 from lab.core.config import LabConfig, state_dir_of
@@ -22,12 +22,12 @@ from lab.engine.dockerd import Daemon
 from lab.sample import data_set
 
 DOWN, FAILED, INTERRUPTED = 3, 1, 130
-FIXED = ("subnet", "region")  # of a lab that exists: its instances rely on them
+FIXED = ("subnet", "region")  # while a lab exists: its instances depend on them
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
-    Run one command; the exit code: 0 done, 1 failed, 2 misused, 3 `status` of a lab that is down.
+    Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 the lab is down.
     """
     options = parser().parse_args(arguments)
     try:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{exc}\n")
         return FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command resumes\n")
+        sys.stderr.write("interrupted; run the same command to resume\n")
         return INTERRUPTED
 
 
@@ -44,15 +44,15 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m lab", description="The rehearsal cloud.")
     commands = root.add_subparsers(required=True, metavar="command")
     help_of = {
-        "up": "bring a lab up, or resume a run that was cut off",
-        "status": "what runs; exit code 0 when the lab is up, 3 when it is down",
-        "down": "remove everything of a lab but the caches, which it names",
-        "preflight": "what this host lacks for a lab",
+        "up": "bring a lab up, or resume an interrupted run",
+        "status": "show what runs; exit code 0 when the lab is up, 3 when it is down",
+        "down": "remove everything of a lab except the caches, which it lists",
+        "preflight": "list what this host lacks for a lab",
     }
     for name, run in (("up", _up), ("status", _status), ("down", _down), ("preflight", _preflight)):
         command = commands.add_parser(name, help=help_of[name], description=help_of[name])
         command.set_defaults(run=run)
-        command.add_argument("--name", default=LabConfig.name, help="of the lab [%(default)s]")
+        command.add_argument("--name", default=LabConfig.name, help="name of the lab [%(default)s]")
         if name in {"up", "preflight"}:
             _add_properties(command)
         if name == "down":
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
 def configured(options: argparse.Namespace) -> LabConfig:
     """
-    The lab that the options mean: what an existing one has, or defaults, where they are silent.
+    The lab for these options. Missing options are those of the existing lab, or defaults.
     """
     given: dict[str, Any] = {
         key: value
@@ -86,7 +86,7 @@ def configured(options: argparse.Namespace) -> LabConfig:
     changed = [key for key in FIXED if getattr(saved, key) != getattr(wanted, key)]
     if changed:
         raise LabError(
-            f"the lab {saved.name} should keep its {', '.join(changed)} while it exists",
+            f"expected the lab {saved.name} to keep its {', '.join(changed)} while it exists",
             evidence="; ".join(f"{key} is {getattr(saved, key)}" for key in changed),
             next_step=f"python -m lab down --name {saved.name}   # or another --name",
         )
@@ -94,10 +94,10 @@ def configured(options: argparse.Namespace) -> LabConfig:
 
 
 def _add_properties(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--port", type=int, help=f"of the EC2 endpoint [{LabConfig.port}]")
-    command.add_argument("--subnet", help=f"the default VPC's, a /16 [{LabConfig.subnet}]")
-    command.add_argument("--region", help=f"that it plays [{LabConfig.region}]")
-    command.add_argument("--policy", type=Path, help="IAM policy of the operator [administrator]")
+    command.add_argument("--port", type=int, help=f"port of the EC2 endpoint [{LabConfig.port}]")
+    command.add_argument("--subnet", help=f"subnet of the default VPC, a /16 [{LabConfig.subnet}]")
+    command.add_argument("--region", help=f"name of its one region [{LabConfig.region}]")
+    command.add_argument("--policy", type=Path, help="the operator's IAM policy [all rights]")
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -105,7 +105,7 @@ def _up(options: argparse.Namespace) -> int:
     config = configured(options)
     saved = state_dir_of(config.name) / "lab.json"
     if saved.exists() and LabConfig.load(config.name) != config:
-        service.stop_server(config)  # another port or policy: the instances stay
+        server_process.stop_server(config)  # another port or policy: the instances stay
     config = up.up(config, Daemon(), steps)
     steps.say(
         f"The lab {config.name} is up.\n"
@@ -127,7 +127,7 @@ def _down(options: argparse.Namespace) -> int:
     steps = Steps()
     try:
         config = LabConfig.load(options.name)
-    except LabError:  # no lab, or its file is broken: what carries its label goes all the same
+    except LabError:  # no lab, or its file is broken: remove what carries its label
         config = LabConfig(name=options.name)
     down.down(config, Daemon(), steps, keep_engine=options.keep_engine)
     for folder, size_mib in down.cache_sizes(config).items():
@@ -142,7 +142,7 @@ def _preflight(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from lab.aws.server import serve  # noqa: PLC0415 - moto takes a second, only this needs it
+    from lab.aws.server import serve  # noqa: PLC0415 - moto takes a second, and only `serve` needs it
 
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -1,5 +1,5 @@
 """
-Take a lab down: what carries its label goes, and the private engine with the last lab.
+Take a lab down: remove what carries its label, and with the last lab the private engine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
-from lab.commands import service
+from lab.commands import server_process
 from lab.commands.steps import Steps
 from lab.core.config import LabConfig
 from lab.engine import dockerd, network, packages
@@ -27,10 +27,10 @@ CACHES = ("docker", "images", "tiles")
 
 def down(config: LabConfig, daemon: dockerd.Daemon, steps: Steps, *, keep_engine: bool) -> None:
     """
-    Remove everything of one lab; the private engine goes with the last of them.
+    Remove everything of one lab, and the private engine if no lab is left.
     """
     with steps.step("server") as step:
-        step.outcome = "stopped" if service.stop_server(config) else "was not running"
+        step.outcome = "stopped" if server_process.stop_server(config) else "was not running"
     client = _engine_of(config, daemon)
     if client is not None:
         with steps.step("containers, network, volumes") as step:
@@ -51,7 +51,7 @@ def down(config: LabConfig, daemon: dockerd.Daemon, steps: Steps, *, keep_engine
 
 def remove_parts(client: docker.DockerClient, config: LabConfig) -> int:
     """
-    Remove the containers (with their volumes), the volumes and the network of a lab; how many.
+    Remove the containers (with their volumes), volumes and network of a lab; return how many.
     """
     mine = config.label
     containers = client.containers.list(all=True, filters={"label": mine}, ignore_removed=True)
@@ -66,7 +66,7 @@ def remove_parts(client: docker.DockerClient, config: LabConfig) -> int:
 
 def engine_users(client: docker.DockerClient | None) -> str:
     """
-    Who else uses the engine: the names of containers that run or belong to another lab.
+    The names of containers and networks that still use the engine, of any lab.
     """
     if client is None:
         return ""
@@ -79,7 +79,7 @@ def engine_users(client: docker.DockerClient | None) -> str:
 
 def cache_sizes(config: LabConfig) -> dict[Path, int]:
     """
-    What stays after `down`: the size in MiB of every folder of the cache.
+    The folders that stay after `down`, with their sizes in MiB.
     """
     folders = [config.cache_dir / name for name in CACHES]
     return {folder: _size_mib(folder) for folder in folders if folder.exists()}
@@ -87,7 +87,7 @@ def cache_sizes(config: LabConfig) -> dict[Path, int]:
 
 def _engine_of(config: LabConfig, daemon: dockerd.Daemon) -> docker.DockerClient | None:
     """
-    The engine that may hold parts of this lab. The private one is started to give them back.
+    The engine that may have parts of this lab. A private one is started to remove them.
     """
     private = config.docker_host == daemon.host and os.geteuid() == 0
     if private and daemon.data_root.exists() and not packages.missing_programs(["dockerd"]):

@@ -1,5 +1,5 @@
 """
-What this host lacks, all of it at once, before anything is touched.
+What this host lacks for a lab, all of it at once, before anything is changed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from lab.core import pid_file
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
 from lab.core.processes import command_line
-from lab.engine import host, kernel
+from lab.engine import docker_engine, kernel
 from lab.engine.dockerd import Daemon
 
 INSTANCES = 6  # of type t2.micro, as in the guide
@@ -29,7 +31,7 @@ ROUTE_UP = 0x1
 @dataclass(frozen=True)
 class Finding:
     """
-    One thing that is not so: what was expected, what was seen, what to do next.
+    One thing that the host lacks: what was expected, what was seen, what to do next.
     """
 
     expected: str
@@ -46,14 +48,14 @@ def require_ready(config: LabConfig, daemon: Daemon) -> None:
     """
     if found := find_problems(config, daemon):
         raise LabError(
-            "the host should be ready for a lab, but is not:\n"
+            "expected the host to be ready for a lab, but it is not:\n"
             + "\n".join(f"- {finding}" for finding in found)
         )
 
 
 def find_problems(config: LabConfig, daemon: Daemon) -> list[Finding]:
     """
-    Look at the host; empty when a lab can come up. Changes nothing.
+    Inspect the host; empty when a lab can start. Changes nothing.
     """
     is_up = pid_file.running_pid(config.pid_file) is not None
     config.cache_dir.mkdir(parents=True, exist_ok=True)
@@ -77,8 +79,8 @@ def _system() -> list[Finding]:
 
 
 def _engine(daemon: Daemon) -> list[Finding]:
-    search = host.find_engine(daemon)
-    problem = None if search.engine else host.why_no_private_engine(search)
+    search = docker_engine.find_engine(daemon)
+    problem = None if search.engine else docker_engine.private_engine_problem(search)
     if problem is None:
         return []
     return [Finding("a Docker engine, or root to start one", problem.evidence, problem.next_step)]
@@ -96,14 +98,13 @@ def _kernel(folder: Path) -> list[Finding]:
 
 
 def _memory() -> list[Finding]:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    if available // 1024 >= MEMORY_MIB:
+    available = psutil.virtual_memory().available // 2**20
+    if available >= MEMORY_MIB:
         return []
     return [
         Finding(
             f"{MEMORY_MIB} MiB of free memory: {INSTANCES} instances of 1 GiB, 1 GiB for the rest",
-            f"{available // 1024} MiB are available",
+            f"{available} MiB are available",
             "stop other programs, or use a larger machine",
         )
     ]
@@ -162,14 +163,14 @@ def _subnet(config: LabConfig) -> list[Finding]:
             "choose another: python -m lab up --subnet 10.77.0.0/16",
         )
         for interface, network in parse_routes(routes)
-        # our own network of an earlier run has exactly this subnet, on one of Docker's bridges
+        # this lab's network of an earlier run has exactly this subnet, on one of Docker's bridges
         if network.overlaps(own) and not (network == own and interface.startswith("br-"))
     ]
 
 
 def parse_routes(text: str) -> list[tuple[str, ipaddress.IPv4Network]]:
     """
-    The interface and destination of every route in /proc/net/route but the default ones.
+    The interface and destination of every route in /proc/net/route, without default routes.
     """
     routes = []
     for line in text.splitlines()[1:]:
@@ -184,23 +185,9 @@ def parse_routes(text: str) -> list[tuple[str, ipaddress.IPv4Network]]:
 
 def port_owner(port: int) -> str:
     """
-    Who listens on a TCP port of this host: "pid 12 (its command line)"; empty if unknown.
+    The process that listens on a TCP port of this host: "pid 12 (its command line)"; else empty.
     """
-    sockets = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        if Path(table).exists():
-            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
-                words = line.split()
-                if int(words[1].rpartition(":")[2], 16) == port and words[3] == "0A":
-                    sockets.add(f"socket:[{words[9]}]")
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _holds(entry / "fd", sockets):
-            return f"pid {entry.name} ({command_line(int(entry.name))[:100]})"
+    for one in psutil.net_connections("tcp"):
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid:
+            return f"pid {one.pid} ({command_line(one.pid)[:100]})"
     return ""
-
-
-def _holds(descriptors: Path, sockets: set[str]) -> bool:
-    try:
-        return any(str(descriptor.readlink()) in sockets for descriptor in descriptors.iterdir())
-    except OSError:
-        return False

@@ -1,5 +1,5 @@
 """
-What a lab runs, as the host, the engine and the EC2 API tell it.
+Show what a lab runs, as the host, the engine and the EC2 API report it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from docker.errors import DockerException
 
 from lab.aws import credentials
-from lab.commands import service
+from lab.commands import server_process
 from lab.core.config import LabConfig, state_dir_of
 from lab.images import registry_mirror
 
@@ -23,20 +23,20 @@ HEAD = ("instance", "name", "type", "state", "private", "public", "groups")
 
 def show_status(name: str) -> bool:
     """
-    Print what runs; whether the lab is up: engine, server and mirror answer.
+    Print what runs. True if the lab is up: engine, server and mirror answer.
     """
     if not (state_dir_of(name) / "lab.json").exists():
         sys.stdout.write(f"The lab {name} is down: there is none.\n")
         return False
     config = LabConfig.load(name)
     engine = engine_version(config)
-    server = service.is_healthy(config)
-    serves = registry_mirror.mirror_answers(config)
-    pids = ", ".join(map(str, service.server_pids(name))) or "no process"
+    server = server_process.is_healthy(config)
+    mirror = registry_mirror.mirror_answers(config)
+    pids = ", ".join(map(str, server_process.server_pids(name))) or "no process"
     rows = [
-        ("engine", f"Docker {engine}" if engine else "silent", config.docker_host),
+        ("engine", f"Docker {engine}" if engine else "does not answer", config.docker_host),
         ("server", "up" if server else "down", f"{config.endpoint_url} ({pids})"),
-        ("mirror", "up" if serves else "down", f"{config.mirror_url}"),
+        ("mirror", "up" if mirror else "down", f"{config.mirror_url}"),
         (
             "network",
             config.subnet,
@@ -46,7 +46,7 @@ def show_status(name: str) -> bool:
     sys.stdout.write(table(rows))
     if server:
         sys.stdout.write("\n" + _instances(config))
-    is_up = bool(engine) and server and serves
+    is_up = bool(engine) and server and mirror
     sys.stdout.write(f"\nThe lab {name} is {'up' if is_up else 'not up: python -m lab up'}.\n")
     return is_up
 
@@ -94,8 +94,8 @@ def _instances(config: LabConfig) -> str:
     try:
         reservations = ec2.describe_instances()["Reservations"]
     except (BotoCoreError, ClientError) as exc:
-        return f"the EC2 API does not tell the instances: {exc}\n"
-    found = [instance for one in reservations for instance in one["Instances"]]
-    if not found:
+        return f"The EC2 API does not list the instances: {exc}\n"
+    instances = [instance for one in reservations for instance in one["Instances"]]
+    if not instances:
         return "no instances\n"
-    return table([HEAD, *(instance_row(dict(instance)) for instance in found)])
+    return table([HEAD, *(instance_row(dict(instance)) for instance in instances)])

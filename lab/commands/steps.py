@@ -1,5 +1,5 @@
 """
-A line for each step of a command, with what came of it and the seconds it took.
+A line for each step of a command, with its outcome and the seconds it took.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 @dataclass
 class Step:
     """
-    A running step; `outcome` is what its line will say.
+    A running step; `outcome` goes into its line.
     """
 
     name: str

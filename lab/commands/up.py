@@ -1,5 +1,5 @@
 """
-Bring a lab up: each part is looked for first, and what can be made at once is made at once.
+Bring a lab up: make only the parts that are missing, independent ones at the same time.
 """
 
 from __future__ import annotations
@@ -8,21 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from lab.commands import preflight, service
+from lab.commands import preflight, server_process
 from lab.commands.steps import Steps
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
-from lab.engine import dockerd, host, network, packages
+from lab.engine import docker_engine, dockerd, network, packages
 from lab.images import build, registry_mirror, rootfs
-from lab.images.host_access import read_passport
+from lab.images.host_access import read_host_access
 from lab.sample import data_set
 
-SERVED = "debian:trixie-slim"
+SERVICE_BASE = "debian:trixie-slim"
 
 
 def up(config: LabConfig, daemon: dockerd.Daemon, steps: Steps) -> LabConfig:
     """
-    Bring a lab up, or find it up, or resume what a killed run began.
+    Bring a lab up. Does nothing if it is up, and resumes what a killed run began.
     """
     with steps.step("host"):
         preflight.require_ready(config, daemon)
@@ -33,18 +33,18 @@ def up(config: LabConfig, daemon: dockerd.Daemon, steps: Steps) -> LabConfig:
             engine = _engine(config, daemon)
             step.outcome = f"Docker {engine.version} at {engine.host}"
         config = replace(config, docker_host=engine.host)
-        shop = build.open_workshop(engine.client(), config.cache_dir / "images")
-        registry = pool.submit(_mirror_image, shop, engine, steps)
+        builder = build.Builder(engine.client(), config.cache_dir / "images")
+        registry = pool.submit(_mirror_image, builder, engine, steps)
         with steps.step("machine image") as step:
-            made = build.ensure_instance(shop, config.instance_image)
+            made = build.ensure_instance(builder, config.instance_image)
             step.outcome = "made" if made else "nothing to do"
         with steps.step("network") as step:
-            new = network.ensure_network(shop.client, config)
+            new = network.ensure_network(builder.client, config)
             step.outcome = f"{config.subnet} {'made' if new else 'is there'}"
         server = pool.submit(_server, config, steps)
         registry.result()
         with steps.step("registry mirror") as step:
-            registry_mirror.ensure_mirror(shop.client, config)
+            registry_mirror.ensure_mirror(builder.client, config)
             step.outcome = config.mirror_url
         server.result()
         folder = tiles.result()
@@ -58,12 +58,12 @@ def _start_early(
     config: LabConfig, daemon: dockerd.Daemon, pool: ThreadPoolExecutor, steps: Steps
 ) -> None:
     """
-    On a machine without an engine: make the bases while Docker is being installed and started.
+    On a host without an engine, make the bases while Docker is being installed and started.
 
-    Nobody waits for them here: whoever needs a base waits for its lock.
+    Nothing waits for them here: a step that needs a base waits for its lock.
     """
     missing = packages.missing_programs(["dockerd"])
-    if not missing or host.find_engine(daemon).engine is not None:
+    if not missing or docker_engine.find_engine(daemon).engine is not None:
         return
     with steps.step("tools") as step:
         installed = packages.ensure_programs(["mmdebstrap", "zip"])
@@ -74,41 +74,41 @@ def _start_early(
 
 
 def _base_tar(folder: Path, release: str, steps: Steps) -> None:
-    digest = build.base_digest(release, read_passport())
+    digest = build.base_digest(release, read_host_access())
     with steps.step(f"Debian {release}") as step:
         try:
             step.outcome = str(rootfs.ensure_rootfs(folder, release, digest))
-        except LabError as exc:  # the engine may still get it from Docker Hub
+        except LabError as exc:  # the engine may still pull it from Docker Hub
             step.outcome = exc.problem
 
 
-def _engine(config: LabConfig, daemon: dockerd.Daemon) -> host.Engine:
+def _engine(config: LabConfig, daemon: dockerd.Daemon) -> docker_engine.Engine:
     """
-    The engine that a lab of this name has its instances on; for a new lab, the best there is.
+    The engine that has this lab's instances; for a new lab, the first that suffices.
     """
     if not (config.state_dir / "lab.json").exists():
-        return host.ensure_engine(daemon)
+        return docker_engine.ensure_engine(daemon)
     environ = {"DOCKER_HOST": config.docker_host}
-    if host.find_engine(daemon, environ).engine is None:
-        # A new engine ends what a killed one left running. A server that saw it would take that
-        # for guests that power off; one that starts later finds instances to boot.
-        service.stop_server(config)
-    engine = host.ensure_engine(daemon, environ)
+    if docker_engine.find_engine(daemon, environ).engine is None:
+        # A new engine stops what a killed one left running. A running server would record that as
+        # guests powering off; a server that starts later boots them.
+        server_process.stop_server(config)
+    engine = docker_engine.ensure_engine(daemon, environ)
     if engine.host != config.docker_host:
         raise LabError(
-            f"the lab {config.name} has its instances on {config.docker_host}, which is silent",
+            f"expected {config.docker_host}, with the instances of lab {config.name}, to answer",
             evidence=f"another engine answers: {engine.host}",
             next_step=f"start that engine, or: python -m lab down --name {config.name}",
         )
     return engine
 
 
-def _mirror_image(shop: build.Workshop, engine: host.Engine, steps: Steps) -> None:
+def _mirror_image(builder: build.Builder, engine: docker_engine.Engine, steps: Steps) -> None:
     with steps.step("mirror image") as step:
-        made = registry_mirror.ensure_mirror_image(shop)
-        step.outcome = f"made, with {SERVED}" if made else "nothing to do"
-    if engine.private:  # here the name is ours to give: builds on the host find it as well
-        shop.client.images.get(f"lab/base:{build.SERVICE_RELEASE}").tag(*SERVED.split(":"))
+        made = registry_mirror.ensure_mirror_image(builder)
+        step.outcome = f"made, with {SERVICE_BASE}" if made else "nothing to do"
+    if engine.private:  # a private engine may use the official name: builds on the host find it too
+        builder.client.images.get(f"lab/base:{build.SERVICE_RELEASE}").tag(*SERVICE_BASE.split(":"))
 
 
 def _sample(config: LabConfig, steps: Steps) -> Path:
@@ -120,5 +120,5 @@ def _sample(config: LabConfig, steps: Steps) -> Path:
 
 def _server(config: LabConfig, steps: Steps) -> None:
     with steps.step("server") as step:
-        started = service.ensure_server(config)
+        started = server_process.ensure_server(config)
         step.outcome = f"{config.endpoint_url} {'started' if started else 'is up'}"

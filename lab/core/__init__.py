@@ -1,3 +1,3 @@
 """
-What every room needs: the lab's configuration, its error, locks and processes.
+What every room needs: the lab's configuration, its error, processes, files and mounts.
 """

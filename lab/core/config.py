@@ -1,5 +1,5 @@
 """
-What distinguishes one lab from another: its name, port and subnet, and the paths that follow.
+The parameters of a lab (name, port, subnet, ...), and the paths and addresses derived from them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from lab.core.errors import LabError
+from lab.core.files import replace_file
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 DEFAULT_SUBNET = "172.31.0.0/16"  # AWS's default VPC, hence also moto's
@@ -37,7 +38,7 @@ class LabConfig:
         problems = config_problems(self)
         if problems:
             raise LabError(
-                f"a lab needs valid parameters, but {len(problems)} of them are not",
+                f"expected valid parameters of a lab, but {len(problems)} of them are not",
                 evidence="; ".join(problems),
                 next_step="python -m lab up --help",
             )
@@ -67,7 +68,7 @@ class LabConfig:
     @property
     def credentials_file(self) -> Path:
         """
-        AWS shared-credentials file: [default] is the operator, [administrator] may do all.
+        An AWS credentials file: [default] is the operator, [administrator] may do everything.
         """
         return self.state_dir / "credentials"
 
@@ -81,21 +82,21 @@ class LabConfig:
     @property
     def label(self) -> str:
         """
-        The Docker label (key=value) on all that belongs to this lab.
+        The Docker label (key=value) on everything that belongs to this lab.
         """
         return f"lab={self.name}"
 
     @property
     def gateway(self) -> str:
         """
-        The host, as the instances see it; AWS's router has the same address, so none gets it.
+        The host, as the instances see it. AWS's router has this address, so no instance gets it.
         """
         return self._address(1)
 
     @property
     def mirror_address(self) -> str:
         """
-        The registry mirror: AWS keeps .2 of a VPC for its resolver, so no instance gets it.
+        The registry mirror. AWS reserves .2 of a VPC for its resolver, so no instance gets it.
         """
         return self._address(2)
 
@@ -106,16 +107,16 @@ class LabConfig:
     @property
     def public_pool(self) -> str:
         """
-        The upper half of the subnet: addresses that play the public ones, by 1:1 translation.
+        The upper half of the subnet: it plays the public addresses, translated 1:1.
 
-        The default subnets, one /20 a zone, lie in the lower half.
+        The default subnets, one /20 for each zone, lie in the lower half.
         """
         return str(list(ipaddress.ip_network(self.subnet).subnets(prefixlen_diff=1))[1])
 
     @property
     def dynamic_range(self) -> str:
         """
-        Where Docker may choose addresses by itself: between the default subnets and the pool.
+        Addresses that Docker may assign by itself: between the default subnets and the pool.
         """
         return f"{self._address(0x7000)}/20"
 
@@ -126,7 +127,7 @@ class LabConfig:
     @property
     def guest_endpoint_url(self) -> str:
         """
-        The same server as the instances reach it: instance metadata and public S3 objects only.
+        The same server for the instances: instance metadata and S3 only.
         """
         return f"http://{self.gateway}:{self.port}"
 
@@ -136,9 +137,7 @@ class LabConfig:
         """
         self.state_dir.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self), indent=2) + "\n"
-        temporary = self.state_dir / "lab.json.new"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self.state_dir / "lab.json")
+        replace_file(self.state_dir / "lab.json", text.encode())
 
     @classmethod
     def load(cls, name: str) -> LabConfig:
@@ -158,7 +157,7 @@ class LabConfig:
             raise _broken(path, name, str(exc)) from exc
         known = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or not values.keys() <= known:
-            raise _broken(path, name, "its keys are not those of a lab")
+            raise _broken(path, name, "it has keys that no lab has")
         return cls(**values)
 
     def _address(self, offset: int) -> str:
@@ -171,7 +170,7 @@ def state_dir_of(name: str) -> Path:
 
 def config_problems(config: LabConfig) -> list[str]:
     """
-    Compare the parameters with what a lab can be; one sentence for each that is wrong.
+    One sentence for each parameter that is wrong; empty when all are valid.
     """
     problems = []
     if not NAME_PATTERN.fullmatch(config.name):
@@ -186,7 +185,7 @@ def config_problems(config: LabConfig) -> list[str]:
         if subnet.version != 4 or subnet.prefixlen != 16 or not subnet.is_private:
             problems.append(f"subnet {config.subnet} is not a private IPv4 /16")
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", config.region):
-        problems.append(f"region {config.region!r} is not a region's name, as us-east-1")
+        problems.append(f"region {config.region!r} is not the name of a region, such as us-east-1")
     if not re.match(r"(unix|tcp|ssh)://.", config.docker_host):
         problems.append(f"docker_host {config.docker_host!r} is not unix://, tcp:// or ssh://")
     if config.operator_policy:

@@ -1,5 +1,5 @@
 """
-The one error that the lab raises on purpose, in three parts.
+The one error of the lab, in three parts.
 """
 
 from __future__ import annotations
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 class LabError(RuntimeError):
     """
-    Something the lab expected is not so.
+    An expectation of the lab failed.
 
-    The message has up to three lines: what was expected and what was seen; the evidence; and
-    the next step, ready to paste.
+    The message has up to three lines: what was expected and what happened instead; the evidence;
+    and the next step, ready to paste.
     """
 
     def __init__(self, problem: str, *, evidence: str = "", next_step: str = "") -> None:

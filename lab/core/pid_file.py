@@ -1,6 +1,8 @@
 """
-Who serves a lab: a pid together with the time its process started, so that a pid which the
-kernel has given to another process since is not believed.
+The process that serves a lab: its pid and start time, so that a pid that the kernel has reused
+since is not believed.
+
+The start time is counted in ticks since boot: psutil's `create_time` moves with the clock.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 from pathlib import Path
 
 from lab.core.errors import LabError
+from lab.core.files import replace_file
 
 
 def running_pid(path: Path) -> int | None:
@@ -26,19 +29,17 @@ def running_pid(path: Path) -> int | None:
 
 def claim(path: Path) -> None:
     """
-    Write this process into the file; LabError while another one that it names is alive.
+    Write this process into the file; LabError while another process in it is alive.
     """
     pid = running_pid(path)
     if pid is not None and pid != os.getpid():
         raise LabError(
-            f"expected to be the only process of this lab, but {pid} serves it",
-            evidence=f"{path} names it, and it runs",
+            f"expected no other process to serve this lab, but process {pid} does",
+            evidence=f"{path} contains its pid and start time",
             next_step="python -m lab status",
         )
-    temporary = path.with_suffix(".new")
     record = {"pid": os.getpid(), "started": _start_time(os.getpid())}
-    temporary.write_text(json.dumps(record) + "\n", encoding="ascii")
-    temporary.replace(path)
+    replace_file(path, f"{json.dumps(record)}\n".encode())
 
 
 def release(path: Path) -> None:
@@ -51,11 +52,11 @@ def release(path: Path) -> None:
 
 def _start_time(pid: int) -> int | None:
     """
-    When a process started, in clock ticks since boot; None when there is none, or a dead one.
+    In clock ticks since boot; None when the process does not exist or is a zombie.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    fields = text.rpartition(")")[2].split()  # the process name before it may contain anything
     return None if fields[0] in ("Z", "X") else int(fields[19])

@@ -7,7 +7,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 
 def command_line(pid: int) -> str:
@@ -15,10 +18,9 @@ def command_line(pid: int) -> str:
     The command line of a live process, arguments joined by spaces; empty once it is gone.
     """
     try:
-        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
+        return " ".join(psutil.Process(pid).cmdline()).strip()
+    except psutil.Error:
         return ""
-    return raw.replace(b"\0", b" ").decode(errors="replace").strip()
 
 
 def is_running(pid: int, *words: str) -> bool:
@@ -33,18 +35,16 @@ def find_processes(*words: str) -> list[int]:
     """
     Every live process but this one whose command line contains all of the words.
     """
-    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return sorted(pid for pid in pids if pid != os.getpid() and is_running(pid, *words))
+    return [pid for pid in psutil.pids() if pid != os.getpid() and is_running(pid, *words)]
 
 
 def children_of(pid: int) -> list[int]:
     """
     The direct children of a process; none once it is gone.
     """
-    tasks = Path(f"/proc/{pid}/task")
     try:
-        return [int(word) for f in tasks.glob("*/children") for word in f.read_text().split()]
-    except OSError:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
         return []
 
 
@@ -61,15 +61,15 @@ def shares_network(pid: int) -> bool:
 
 def stop_process(pid: int, *words: str, timeout_s: float = 20) -> None:
     """
-    Ask a process to end, wait, and kill it when it does not; happy if it is gone already.
+    Send SIGTERM, wait, and send SIGKILL if it still runs; happy if it is gone already.
     """
-    for number, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 5.0)):
-        if not is_running(pid, *words):
-            return
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + patience_s
-        while is_running(pid, *words) and time.monotonic() < deadline:
-            time.sleep(0.05)
+    with suppress(psutil.NoSuchProcess):  # psutil signals no process that took over the pid
+        process = psutil.Process(pid)
+        for number, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 5.0)):
+            if not is_running(pid, *words):
+                return
+            process.send_signal(number)
+            # not process.wait: a zombie that its parent never collects has ended all the same
+            deadline = time.monotonic() + patience_s
+            while is_running(pid, *words) and time.monotonic() < deadline:
+                time.sleep(0.05)

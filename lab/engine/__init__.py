@@ -1,3 +1,3 @@
 """
-The Docker engine of the host, and what the host's kernel and packages must offer.
+The host of a lab: its Docker engine, found or started, the network, packages and kernel features.
 """

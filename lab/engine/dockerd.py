@@ -1,8 +1,8 @@
 """
 A private Docker daemon under our own paths: start it, find it again, stop it without a trace.
 
-What a killed daemon leaves behind (pid files, sockets, its containerd, mounts) is put right
-before a start; nothing is concluded from such files alone.
+A start first removes what a killed daemon leaves (pid files, sockets, its containerd, mounts).
+Such files alone prove nothing: processes are recognised by their command lines.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.core.errors import LabError
+from lab.core.mounts import unmount
 from lab.core.processes import children_of, find_processes, shares_network, stop_process
-from lab.engine import traces
+from lab.engine import host_state
 
 SYSTEM_CONTAINERD = Path("/run/containerd/containerd.sock")
 
@@ -26,7 +27,7 @@ SYSTEM_CONTAINERD = Path("/run/containerd/containerd.sock")
 @dataclass(frozen=True)
 class Daemon:
     """
-    Where the private daemon keeps its images (`data_root`) and what lives as long as it runs.
+    The paths of the private daemon: `data_root` for images, `run_dir` for sockets and pid files.
     """
 
     data_root: Path = field(
@@ -57,14 +58,14 @@ class Daemon:
     @property
     def before_file(self) -> Path:
         """
-        What the host was like before the first start.
+        The recorded state of the host before the first start.
         """
         return self.data_root.parent / "host-before.json"
 
 
 def daemon_pids(daemon: Daemon) -> list[int]:
     """
-    The daemon itself, recognised by its data root: one pid, or none.
+    The daemon, recognised by its data root: one pid, or none.
     """
     return find_processes("dockerd", f"--data-root {daemon.data_root} ")
 
@@ -82,7 +83,7 @@ def shim_pids(daemon: Daemon) -> list[int]:
 
 def answers(path: Path) -> bool:
     """
-    Whether someone listens on a Unix socket; a file left behind by a dead process does not.
+    Whether a process listens on this Unix socket; a dead one may have left the file.
     """
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(2)
@@ -91,7 +92,7 @@ def answers(path: Path) -> bool:
 
 def is_ready(path: Path) -> bool:
     """
-    Whether a daemon serves its API there: it opens the socket long before it does.
+    Whether a daemon serves its API on this socket, which it opens long before.
     """
     try:
         with socket.socket(socket.AF_UNIX) as client:
@@ -105,14 +106,14 @@ def is_ready(path: Path) -> bool:
 
 def start_daemon(daemon: Daemon, *, timeout_s: float = 120) -> None:
     """
-    Start the daemon detached and wait until it listens; nothing to do if it does already.
+    Start the daemon detached and wait until it listens; nothing to do if it listens already.
     """
     if daemon_pids(daemon) and is_ready(daemon.socket):
         return
     clear_leftovers(daemon)
     daemon.exec_root.mkdir(parents=True, exist_ok=True)
     daemon.data_root.mkdir(parents=True, exist_ok=True)
-    traces.record(daemon.before_file)
+    host_state.record(daemon.before_file)
     command = ["dockerd", "--data-root", str(daemon.data_root), "--exec-root"]
     command += [str(daemon.exec_root), "--pidfile", str(daemon.pid_file), "-H", daemon.host]
     with daemon.log_file.open("wb") as log:
@@ -128,7 +129,7 @@ def start_daemon(daemon: Daemon, *, timeout_s: float = 120) -> None:
     while not is_ready(daemon.socket):
         if process.poll() is not None or time.monotonic() > deadline:
             raise LabError(
-                f"the private Docker daemon should listen on {daemon.socket}, but does not",
+                f"expected the private Docker daemon to listen on {daemon.socket}, but it does not",
                 evidence=_last_words(daemon.log_file),
                 next_step=f"read {daemon.log_file}; python -m lab preflight names what is missing",
             )
@@ -141,7 +142,7 @@ def stop_daemon(daemon: Daemon) -> bool:
 
     Only processes with this daemon's own paths are ended; the data root (images) stays.
     """
-    found = bool(daemon_pids(daemon) or shim_pids(daemon) or daemon.run_dir.exists())
+    existed = bool(daemon_pids(daemon) or shim_pids(daemon) or daemon.run_dir.exists())
     for pid in daemon_pids(daemon):
         stop_process(pid, "dockerd", timeout_s=30)
     for shim in shim_pids(daemon):  # containers that a killed daemon left running
@@ -149,22 +150,21 @@ def stop_daemon(daemon: Daemon) -> bool:
             os.kill(pid, signal.SIGKILL)
         stop_process(shim, "containerd-shim", timeout_s=2)
     clear_leftovers(daemon)
-    for mount in _mounts_at_or_below(daemon.exec_root, daemon.data_root):
-        subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
-    # another engine, unless it is one inside a container, uses docker0 and the same chains
+    unmount(daemon.exec_root, daemon.data_root)
+    # another engine on this host, outside any container, uses docker0 and the same chains
     if not any(shares_network(pid) for pid in find_processes("dockerd ")):
-        traces.remove(daemon.before_file)
+        host_state.restore(daemon.before_file)
     shutil.rmtree(daemon.run_dir, ignore_errors=True)
-    return found
+    return existed
 
 
 def clear_leftovers(daemon: Daemon) -> None:
     """
-    Put right what a killed daemon left: a containerd that it would wait for, sockets, pid files.
+    Remove what a killed daemon left: a containerd that it would wait for, sockets, pid files.
 
-    Containers that still run are left to the next daemon, which ends them by the book.
+    Containers that still run are left to the next daemon, which ends them in order.
     """
-    for pid in daemon_pids(daemon):  # alive, but nobody listens: it hangs or is shutting down
+    for pid in daemon_pids(daemon):  # alive, but not listening: it hangs or is shutting down
         stop_process(pid, "dockerd")
     for pid in containerd_pids(daemon):
         stop_process(pid, "containerd", timeout_s=5)
@@ -176,13 +176,6 @@ def clear_leftovers(daemon: Daemon) -> None:
     # dockerd prefers the system's containerd where its socket exists, and waits for a dead one
     if os.geteuid() == 0 and SYSTEM_CONTAINERD.exists() and not answers(SYSTEM_CONTAINERD):
         SYSTEM_CONTAINERD.unlink()
-
-
-def _mounts_at_or_below(*roots: Path) -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    points = [line.split()[4] for line in lines]
-    inside = [one for one in points if any(f"{one}/".startswith(f"{root}/") for root in roots)]
-    return sorted(inside, reverse=True)  # the innermost first
 
 
 def _last_words(log_file: Path) -> str:

@@ -1,9 +1,9 @@
 """
-What the kernel can do, found by trying it where nothing is left behind.
+Try the kernel features that the lab needs, without leaving anything behind.
 
-Runs as a process of its own (`python -m lab.kernel FOLDER`), in network and mount namespaces of
-its own: whatever it makes is gone when it ends. It prints the missing features as JSON. Where
-a user may not have namespaces, nothing is claimed: an engine that runs is proof enough.
+Runs as a process of its own (`python -m lab.engine.kernel FOLDER`), in network and mount
+namespaces of its own: whatever it makes is gone when it ends. It prints the missing features as
+JSON. A user who may not have namespaces gets none reported: a running engine is proof enough.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NETLINK_NETFILTER = 12
 
 def missing_features(folder: Path) -> list[str]:
     """
-    The features that the lab needs and this kernel lacks; asks a process that tries them.
+    The features that the lab needs and this kernel lacks.
     """
     command = [sys.executable, "-m", "lab.engine.kernel", str(folder)]
     result = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -1,5 +1,5 @@
 """
-What a Docker daemon leaves in the host's packet filter and interfaces, and how it is removed.
+Remove what a Docker daemon leaves in the host's packet filter and interfaces.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 PROGRAMS = ("iptables", "ip6tables")
 TABLES = ("filter", "nat", "raw", "mangle")
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-DOCKERS_OWN = re.compile(r"\bDOCKER|\bdocker0\b")
+DOCKER_RULE = re.compile(r"\bDOCKER|\bdocker0\b")
 
 
 def forward_policies() -> dict[str, str]:
     """
-    What Docker changes for good: whether the host forwards, and the policies of FORWARD.
+    What Docker changes permanently: whether the host forwards, and the policies of FORWARD.
     """
     policies = {IP_FORWARD.name: IP_FORWARD.read_text(encoding="ascii").strip()}
     for program in PROGRAMS:
@@ -29,10 +29,10 @@ def forward_policies() -> dict[str, str]:
 
 def removal_commands(program: str, table: str, saved: list[str]) -> list[list[str]]:
     """
-    The commands that take Docker's rules and chains out of a table as `iptables-save` shows it.
+    The commands that remove Docker's rules and chains from a table that `iptables-save` printed.
     """
     base = [program, "--wait", "--table", table]
-    rules = [line for line in saved if line.startswith("-A ") and DOCKERS_OWN.search(line)]
+    rules = [line for line in saved if line.startswith("-A ") and DOCKER_RULE.search(line)]
     chains = [line.split()[0][1:] for line in saved if line.startswith(":DOCKER")]
     deletions = [[*base, "--delete", *_words(line)[1:]] for line in rules]
     return deletions + [[*base, "--delete-chain", chain] for chain in chains]
@@ -40,7 +40,7 @@ def removal_commands(program: str, table: str, saved: list[str]) -> list[list[st
 
 def remove_docker_rules(policies: dict[str, str]) -> None:
     """
-    Remove Docker's rules and chains, and put back what `forward_policies` told before.
+    Remove Docker's rules and chains, and restore what `forward_policies` returned before.
     """
     if policies.get(IP_FORWARD.name) == "0":
         IP_FORWARD.write_text("0\n", encoding="ascii")

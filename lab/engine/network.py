@@ -14,7 +14,7 @@ from lab.core.errors import LabError
 
 def ensure_network(client: docker.DockerClient, config: LabConfig) -> bool:
     """
-    Make the network, or adopt the one that an earlier run of this lab made; whether it is new.
+    Create the network, or adopt the one of an earlier run; whether it is new.
     """
     key, _, value = config.label.partition("=")
     try:
@@ -27,7 +27,7 @@ def ensure_network(client: docker.DockerClient, config: LabConfig) -> bool:
             )
         except APIError as exc:
             raise LabError(
-                f"the lab's network needs {config.subnet} for itself, but the engine refuses it",
+                f"expected the engine to give the lab's network {config.subnet}, but it refuses",
                 evidence=str(exc.explanation),
                 next_step="python -m lab up --subnet 172.30.0.0/16   # or another private /16",
             ) from exc
@@ -35,7 +35,7 @@ def ensure_network(client: docker.DockerClient, config: LabConfig) -> bool:
     subnets = [pool["Subnet"] for pool in attributes["IPAM"]["Config"]]
     if attributes["Labels"].get(key) != value or subnets != [config.subnet]:
         raise LabError(
-            f"the network {config.network} should be this lab's, with {config.subnet}, but is not",
+            f"expected the network {config.network} to be this lab's, with {config.subnet}",
             evidence=f"its subnets are {subnets}, its labels {attributes['Labels']}",
             next_step=f"python -m lab down --name {config.name}",
         )

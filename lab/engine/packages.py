@@ -1,5 +1,5 @@
 """
-Debian packages on this host, where the programs that the lab needs are missing.
+Install the Debian packages of programs that the lab needs and this host lacks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def missing_programs(wanted: list[str]) -> list[str]:
 
 def ensure_programs(wanted: list[str]) -> list[str]:
     """
-    Install the packages of missing programs; the packages installed (empty: nothing to do).
+    Install the packages of missing programs and return their names; empty: nothing to do.
     """
     if not missing_programs(wanted):
         return []
@@ -47,8 +47,8 @@ def _install(packages: list[str]) -> list[str]:
         return []
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise LabError(
-            f"the lab needs the programs of {', '.join(packages)}, but they are missing",
-            evidence="they can be installed here only by root, with apt-get",
+            f"the lab needs the packages {', '.join(packages)}, but they are missing",
+            evidence="only root can install them, with apt-get",
             next_step=f"sudo apt-get install {' '.join(packages)}",
         )
     with _no_service_starts():
@@ -75,19 +75,20 @@ def _apt_get(*arguments: str) -> None:
         stdin=subprocess.DEVNULL,
     )
     if result.returncode:
+        command = " ".join(["apt-get", *arguments])
         raise LabError(
-            f"apt-get {' '.join(arguments)} should succeed, but ended with {result.returncode}",
+            f"expected {command} to succeed, but it ended with {result.returncode}",
             evidence="; ".join(result.stderr.strip().splitlines()[-3:]),
-            next_step="run the same command by hand, as root",
+            next_step=f"run as root: {command}",
         )
 
 
 @contextmanager
 def _no_service_starts() -> Iterator[None]:
     """
-    Forbid packages to start services: the lab brings its own daemon up, under its own paths.
+    Keep packages from starting services: the lab starts its own daemon, under its own paths.
 
-    A policy that was there is put back; one that a killed run of ours left is recognised.
+    Restores the policy that was there before; one that a killed run of ours left is recognised.
     """
     kept = POLICY.with_name(f"{POLICY.name}.before-lab")
     ours = POLICY.exists() and POLICY_MARK in POLICY.read_text(encoding="utf-8", errors="replace")

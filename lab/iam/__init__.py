@@ -1,3 +1,3 @@
 """
-IAM policies evaluated: who may do what on which resource.
+IAM: the permissions that a request needs, and the policies that grant them.
 """

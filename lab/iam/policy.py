@@ -34,17 +34,17 @@ def glob(pattern: str, text: str, *, ignore_case: bool = False) -> bool:
 
 
 OPERATORS: dict[str, Callable[[str, str], bool]] = {
-    "StringEquals": lambda wanted, seen: wanted == seen,
-    "StringEqualsIgnoreCase": lambda wanted, seen: wanted.lower() == seen.lower(),
+    "StringEquals": lambda wanted, actual: wanted == actual,
+    "StringEqualsIgnoreCase": lambda wanted, actual: wanted.lower() == actual.lower(),
     "StringLike": glob,
     "ArnEquals": glob,
     "ArnLike": glob,
-    "Bool": lambda wanted, seen: wanted.lower() == seen.lower(),
-    "NumericEquals": lambda wanted, seen: float(wanted) == float(seen),
-    "NumericLessThan": lambda wanted, seen: float(seen) < float(wanted),
-    "NumericLessThanEquals": lambda wanted, seen: float(seen) <= float(wanted),
-    "NumericGreaterThan": lambda wanted, seen: float(seen) > float(wanted),
-    "NumericGreaterThanEquals": lambda wanted, seen: float(seen) >= float(wanted),
+    "Bool": lambda wanted, actual: wanted.lower() == actual.lower(),
+    "NumericEquals": lambda wanted, actual: float(wanted) == float(actual),
+    "NumericLessThan": lambda wanted, actual: float(actual) < float(wanted),
+    "NumericLessThanEquals": lambda wanted, actual: float(actual) <= float(wanted),
+    "NumericGreaterThan": lambda wanted, actual: float(actual) > float(wanted),
+    "NumericGreaterThanEquals": lambda wanted, actual: float(actual) >= float(wanted),
 }
 OPERATOR_PATTERN = re.compile(r"(?:(ForAllValues|ForAnyValue):)?(\w+?)(IfExists)?")
 
@@ -56,7 +56,7 @@ def evaluate(
     context: Mapping[str, ContextValue],
 ) -> Verdict:
     """
-    Return what these statements say. Action names and condition keys ignore case, as in AWS.
+    Return the verdict of these statements. Action names and condition keys ignore case, as in AWS.
     """
     known = {key.lower(): value for key, value in context.items()}
     verdict = Verdict.NOT_ALLOWED
@@ -98,11 +98,11 @@ def _applies(
     )
 
 
-def _holds(operator: str, wanted: list[str], seen: ContextValue | None) -> bool:
+def _holds(operator: str, wanted: list[str], actual: ContextValue | None) -> bool:
     match = OPERATOR_PATTERN.fullmatch(operator)
     quantifier, name, if_exists = match.groups() if match else (None, operator, None)
     if name == "Null":
-        return all((seen is None) == (value.lower() == "true") for value in wanted)
+        return all((actual is None) == (value.lower() == "true") for value in wanted)
     positive = re.sub(r"^(String|Arn|Numeric)Not", r"\1", name)
     if positive not in OPERATORS:
         raise LabError(
@@ -111,10 +111,10 @@ def _holds(operator: str, wanted: list[str], seen: ContextValue | None) -> bool:
             next_step="leave the condition out of the policy of this lab",
         )
     negated = positive != name
-    if seen is None:
+    if actual is None:
         return bool(if_exists) or negated or quantifier == "ForAllValues"
     compare = OPERATORS[positive]
-    hits = [any(compare(value, one) for value in wanted) for one in _listed(seen)]
+    hits = [any(compare(value, one) for value in wanted) for one in _listed(actual)]
     if quantifier == "ForAllValues":
         return not any(hits) if negated else all(hits)
     if quantifier == "ForAnyValue" and negated:

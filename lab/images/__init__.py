@@ -1,3 +1,3 @@
 """
-Images made without a registry: Debian bases, the instances, and what answers for Docker Hub.
+Images built without a registry: Debian bases, the machine image, and the stand-in for Docker Hub.
 """

@@ -1,7 +1,7 @@
 """
-The images of the lab: two Debian bases and what is built on them.
+The images of the lab: two Debian bases, and what is built on them.
 
-Each carries the digest of what it was made from; it is made again only when that changes.
+Each carries the digest of its sources and is built again only when that changes.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from filelock import FileLock
 
 from lab.core.errors import LabError
-from lab.core.locks import only_one
 from lab.engine import packages
 from lab.images import rootfs
 from lab.images.debian_mirrors import host_sources
-from lab.images.host_access import Passport, read_passport
+from lab.images.host_access import HostAccess, read_host_access
 
 SOURCES_LABEL = "lab.sources"
 HERE = Path(__file__).parent
@@ -34,27 +33,27 @@ HUB_TIMEOUT_S = 2
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Builder:
     """
-    What every image is made with: the engine, the folder of kept tars, the host's passport.
+    What every build needs: the engine, the folder of cached tars, the host's access to the outside.
     """
 
     client: docker.DockerClient
     folder: Path
-    passport: Passport
+    host_access: HostAccess = field(default_factory=read_host_access)
 
     def digest(self, *parts: str) -> str:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
-    def alone(self, tag: str) -> AbstractContextManager[None]:
+    def lock(self, tag: str) -> FileLock:
         """
-        Other labs may find the same image missing at the same time.
+        Held while an image is built: another lab may find the same image missing.
         """
-        return only_one(self.folder / f"{tag.replace('/', '-').replace(':', '-')}.lock")
+        return FileLock(self.folder / f"{tag.replace('/', '-').replace(':', '-')}.lock")
 
     def is_current(self, tag: str, digest: str) -> bool:
         """
-        Whether the engine has this image, made from these sources.
+        Whether the engine has this image, built from these sources.
         """
         try:
             return self.client.images.get(tag).labels.get(SOURCES_LABEL) == digest
@@ -62,66 +61,66 @@ class Workshop:
             return False
 
 
-def open_workshop(client: docker.DockerClient, folder: Path) -> Workshop:
-    return Workshop(client, folder, read_passport())
-
-
-def base_digest(release: str, passport: Passport) -> str:
+def base_digest(release: str, host_access: HostAccess) -> str:
     """
-    What a base is made from: the release, the host's mirrors and its passport.
+    The digest of a base's sources: the release, the host's mirrors and its access.
     """
     lines = [source.line for source in host_sources()]
-    text = "\0".join([release, rootfs.TRIM, *lines, passport.digest])
+    text = "\0".join([release, rootfs.TRIM, *lines, host_access.digest])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def ensure_base(shop: Workshop, release: str) -> str:
+def ensure_base(builder: Builder, release: str) -> str:
     """
-    A minimal Debian that can reach out as its host does; the tag.
+    Build a minimal Debian that reaches the outside as its host does, if it is missing; its tag.
 
-    The tar that is kept; else Docker Hub's official image; else a tar from the own mirror.
+    From the cached tar; else Docker Hub's official image; else a new tar from the host's mirrors.
     """
-    tag, digest = f"lab/base:{release}", base_digest(release, shop.passport)
-    with shop.alone(tag):
-        if not shop.is_current(tag, digest):
-            _make_base(shop, release, tag, digest)
+    tag, digest = f"lab/base:{release}", base_digest(release, builder.host_access)
+    with builder.lock(tag):
+        if not builder.is_current(tag, digest):
+            _build_base(builder, release, tag, digest)
     return tag
 
 
-def _make_base(shop: Workshop, release: str, tag: str, digest: str) -> None:
-    bare = _kept(shop, release, digest) or _official(shop, release) or _made(shop, release, digest)
+def _build_base(builder: Builder, release: str, tag: str, digest: str) -> None:
+    bare = (
+        _from_cache(builder, release, digest)
+        or _from_docker_hub(builder, release)
+        or _from_mirror(builder, release, digest)
+    )
     dockerfile = f'FROM {bare}\nCOPY files/ /\nCMD ["bash"]\n'
-    dockerfile += "".join(f"ENV {k}={v}\n" for k, v in shop.passport.environment.items())
+    dockerfile += "".join(f"ENV {k}={v}\n" for k, v in builder.host_access.environment.items())
     with tempfile.TemporaryDirectory() as context:
         folder = Path(context)
-        shop.passport.write(folder / "files")
+        builder.host_access.write(folder / "files")
         (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
-        build(shop, tag, folder, digest)
+        build(builder, tag, folder, digest)
 
 
-def ensure_instance(shop: Workshop, tag: str) -> bool:
+def ensure_instance(builder: Builder, tag: str) -> bool:
     """
-    The machine image; whether it had to be made.
+    Build the machine image if it is missing or outdated; whether it was built.
     """
     folder = HERE / "instance"
-    base = base_digest(INSTANCE_RELEASE, shop.passport)
-    digest = shop.digest(base, *folder_texts(folder))
-    with shop.alone(tag):
-        if shop.is_current(tag, digest):
+    base = base_digest(INSTANCE_RELEASE, builder.host_access)
+    digest = builder.digest(base, *folder_texts(folder))
+    with builder.lock(tag):
+        if builder.is_current(tag, digest):
             return False
-        build(shop, tag, folder, digest, base=ensure_base(shop, INSTANCE_RELEASE))
+        build(builder, tag, folder, digest, base=ensure_base(builder, INSTANCE_RELEASE))
     return True
 
 
-def build(shop: Workshop, tag: str, folder: Path, digest: str, *, base: str = "") -> None:
+def build(builder: Builder, tag: str, folder: Path, digest: str, *, base: str = "") -> None:
     """
-    Build a folder with a Dockerfile; the image that had the tag before goes.
+    Build a folder with a Dockerfile, and remove the image that had the tag before.
 
-    On the host's network: what the host reaches, the build reaches.
+    On the host's network, so that the build reaches what the host reaches.
     """
-    before = _image_id(shop.client, tag)
+    before = _image_id(builder.client, tag)
     try:
-        shop.client.images.build(
+        builder.client.images.build(
             fileobj=_context(folder),
             custom_context=True,
             tag=tag,
@@ -134,17 +133,17 @@ def build(shop: Workshop, tag: str, folder: Path, digest: str, *, base: str = ""
     except BuildError as exc:
         lines = [str(line.get("stream") or line.get("error") or "") for line in exc.build_log]
         raise LabError(
-            f"the image {tag} should build, but does not",
+            f"expected the image {tag} to build, but it does not",
             evidence="; ".join("".join(lines).strip().splitlines()[-3:]),
             next_step=f"docker build --network host {folder}",
         ) from exc
-    if before and before != _image_id(shop.client, tag):
-        remove_image(shop.client, before)
+    if before and before != _image_id(builder.client, tag):
+        remove_image(builder.client, before)
 
 
 def remove_image(client: docker.DockerClient, name: str) -> None:
     """
-    Remove an image or a tag; happy when it is gone, and when a container still uses it.
+    Remove an image or a tag; happy if it is gone already, or if a container still uses it.
     """
     try:
         client.images.remove(name)
@@ -154,41 +153,41 @@ def remove_image(client: docker.DockerClient, name: str) -> None:
 
 def hub_answers(client: docker.DockerClient) -> bool:
     """
-    Whether Docker Hub, at the address that the engine itself names, answers at once.
+    Whether Docker Hub, at the address that the engine names, answers within two seconds.
     """
     address = str(client.info().get("IndexServerAddress", ""))
     try:
         with urllib.request.urlopen(address, timeout=HUB_TIMEOUT_S):
             return True
     except urllib.error.HTTPError:
-        return True  # an answer, if not a friendly one
+        return True  # it answers, if only to refuse
     except (OSError, ValueError):
         return False
 
 
-def _official(shop: Workshop, release: str) -> str:
+def _from_docker_hub(builder: Builder, release: str) -> str:
     name = f"debian:{release}-slim"
-    if not hub_answers(shop.client):
+    if not hub_answers(builder.client):
         return ""
     try:
-        shop.client.images.pull("debian", tag=f"{release}-slim")
-    except DockerException:  # rate limits, a registry that is cut off: the mirror does as well
+        builder.client.images.pull("debian", tag=f"{release}-slim")
+    except DockerException:  # rate limit, or no route to the registry: use the mirror
         return ""
     return name
 
 
-def _kept(shop: Workshop, release: str, digest: str) -> str:
-    tar = rootfs.find_rootfs(shop.folder, release, digest)
-    return _imported(shop, release, tar) if tar else ""
+def _from_cache(builder: Builder, release: str, digest: str) -> str:
+    tar = rootfs.find_rootfs(builder.folder, release, digest)
+    return _import(builder, release, tar) if tar else ""
 
 
-def _made(shop: Workshop, release: str, digest: str) -> str:
+def _from_mirror(builder: Builder, release: str, digest: str) -> str:
     packages.ensure_programs(["mmdebstrap"])
-    return _imported(shop, release, rootfs.ensure_rootfs(shop.folder, release, digest))
+    return _import(builder, release, rootfs.ensure_rootfs(builder.folder, release, digest))
 
 
-def _imported(shop: Workshop, release: str, tar: Path) -> str:
-    shop.client.api.import_image_from_file(str(tar), repository="lab/bare", tag=release)
+def _import(builder: Builder, release: str, tar: Path) -> str:
+    builder.client.api.import_image_from_file(str(tar), repository="lab/bare", tag=release)
     return f"lab/bare:{release}"
 
 

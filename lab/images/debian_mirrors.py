@@ -1,5 +1,5 @@
 """
-Debian mirrors, taken from this machine's own apt sources: no host name is written down here.
+Debian mirrors, read from this machine's own apt sources: no host name stands in the code.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def deb822_sources(text: str) -> list[Source]:
 
 def sources_for(release: str, sources: Iterable[Source]) -> list[Source]:
     """
-    The same repositories for another release: `-updates` and `-security` stay what they are.
+    The same repositories for another release; `-updates` and `-security` keep their suffix.
     """
     wanted = []
     for source in sources:
@@ -87,7 +87,7 @@ def sources_for(release: str, sources: Iterable[Source]) -> list[Source]:
 
 def answering(sources: Iterable[Source]) -> list[Source]:
     """
-    Those that are Debian's and answer now, in their order; a dead mirror is left out.
+    The first source of each suite that answers now and is Debian's, in the given order.
     """
     candidates = list(sources)
     with ThreadPoolExecutor(8) as pool:
@@ -123,7 +123,7 @@ def _fields(paragraph: str) -> dict[str, str]:
 
 def _without_mirror_lists(sources: list[Source]) -> list[Source]:
     """
-    Cloud images name a file of mirrors (`mirror+file:`): put its lines in the place of its name.
+    Replace a file of mirrors (`mirror+file:`, usual in cloud images) by the mirrors in it.
     """
     plain = []
     for source in sources:

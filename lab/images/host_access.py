@@ -1,8 +1,8 @@
 """
-What this machine needs to get out, handed on to the images: certificates, proxies, pip's index.
+How this host reaches the outside, for the images: certificates, proxies, apt and pip settings.
 
-Behind a proxy that signs for others, a build in a container fails without them. All is read from
-the host; nothing is written down here.
+Behind a proxy that re-signs TLS, a build in a container fails without them. Everything is read
+from the host; no address stands in the code.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
 PIP_FILES = (Path("/etc/pip.conf"), Path("~/.pip/pip.conf"), Path("~/.config/pip/pip.conf"))
 PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "timeout", "proxy")
 APT_OPTIONS = re.compile(r'Acquire::(https?|ftp|Retries|Check-\w|Max-ValidTime)[^ ]* "[^"]+";')
-HERE_ONLY = re.compile(r"file:|/|\w+://([^/@]*@)?(localhost|127\.|\[::1\])")
+LOCAL_ONLY = re.compile(r"file:|/|\w+://([^/@]*@)?(localhost|127\.|\[::1\])")
 
-# update-ca-certificates writes the bundle anew from Debian's certificates alone
+# update-ca-certificates rebuilds the bundle from Debian's certificates alone
 KEEP_BUNDLE = f"#!/bin/sh\ncp /usr/local/share/host-ca-bundle.crt /{CA_BUNDLE}\n"
 DPKG = """\
 # no fsync for a file system that is thrown away; nobody reads manuals here
@@ -39,9 +39,9 @@ path-exclude=/usr/share/locale/*
 
 
 @dataclass(frozen=True)
-class Passport:
+class HostAccess:
     """
-    Files (path to text) and environment variables that an image gets.
+    The files (path to text) and environment variables that an image gets.
     """
 
     files: Mapping[str, str]
@@ -54,7 +54,7 @@ class Passport:
 
     def write(self, folder: Path) -> None:
         """
-        Write the files below a folder, as they are to lie below `/`.
+        Write the files below a folder that stands for `/`.
         """
         for name, text in self.files.items():
             path = folder / name
@@ -63,9 +63,9 @@ class Passport:
             path.chmod(0o755 if text.startswith("#!") else 0o644)
 
 
-def read_passport(environ: Mapping[str, str] = os.environ) -> Passport:
+def read_host_access(environ: Mapping[str, str] = os.environ) -> HostAccess:
     """
-    Collect what this host uses itself.
+    Collect the settings of this host.
     """
     files = {
         "etc/apt/apt.conf.d/95host": "\n".join(apt_options()) + "\n",
@@ -80,9 +80,9 @@ def read_passport(environ: Mapping[str, str] = os.environ) -> Passport:
     lines = [f"{option} = {value}" for option, value in pip.items()]
     files["etc/pip.conf"] = "\n".join(["[global]", *lines, ""])
     proxies = {name: environ[name] for name in PROXIES if environ.get(name)}
-    proxies = {name: value for name, value in proxies.items() if not HERE_ONLY.match(value)}
+    proxies = {name: value for name, value in proxies.items() if not LOCAL_ONLY.match(value)}
     files["etc/environment"] = "".join(f"{name}={value}\n" for name, value in proxies.items())
-    return Passport(files, proxies)
+    return HostAccess(files, proxies)
 
 
 def ca_bundle(environ: Mapping[str, str]) -> str:
@@ -98,7 +98,7 @@ def ca_bundle(environ: Mapping[str, str]) -> str:
 
 def apt_options() -> list[str]:
     """
-    The proxies and time checks of the host's apt; proxies on the host's loopback are no use.
+    The proxies and time checks of the host's apt, without proxies on the host's loopback.
     """
     if not shutil.which("apt-config"):
         return []
@@ -106,12 +106,12 @@ def apt_options() -> list[str]:
         ["apt-config", "dump", "Acquire"], check=False, capture_output=True, text=True
     )
     lines = [line for line in dump.stdout.splitlines() if APT_OPTIONS.fullmatch(line)]
-    return [line for line in lines if not HERE_ONLY.match(line.split('"')[1])]
+    return [line for line in lines if not LOCAL_ONLY.match(line.split('"')[1])]
 
 
 def pip_options(environ: Mapping[str, str]) -> dict[str, str]:
     """
-    The index settings of the host's pip, without those that point into the host itself.
+    The index settings of the host's pip, without those that only work on the host.
     """
     options: dict[str, str] = {}
     own_file = environ.get("PIP_CONFIG_FILE")
@@ -126,7 +126,7 @@ def pip_options(environ: Mapping[str, str]) -> dict[str, str]:
             options[option] = value
     kept = {}
     for option in PIP_OPTIONS:
-        words = [word for word in options.get(option, "").split() if not HERE_ONLY.match(word)]
+        words = [word for word in options.get(option, "").split() if not LOCAL_ONLY.match(word)]
         if words:
             kept[option] = " ".join(words)
     return kept

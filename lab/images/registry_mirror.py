@@ -1,5 +1,5 @@
 """
-The lab's answer for Docker Hub: a registry on the lab network that has the base image.
+The stand-in for Docker Hub: a registry on the lab network that has the base image.
 
 Instances name it as `registry-mirrors`, so `FROM debian:trixie-slim` builds there as it does
 anywhere. The image is pushed once, when the mirror's own image is made, and stays inside it.
@@ -28,20 +28,20 @@ SEEDER = "lab-mirror-seeder"
 PORT = "5000/tcp"
 
 
-def ensure_mirror_image(shop: build.Workshop) -> bool:
+def ensure_mirror_image(builder: build.Builder) -> bool:
     """
-    The registry's image with the base pushed into it; whether it had to be made.
+    Build the registry's image, with the base pushed into it, if needed; whether it was built.
     """
     folder = build.HERE / "registry"
-    base = build.base_digest(build.SERVICE_RELEASE, shop.passport)
-    digest = shop.digest(base, *build.folder_texts(folder))
-    with shop.alone(IMAGE):
-        if shop.is_current(IMAGE, digest):
+    base = build.base_digest(build.SERVICE_RELEASE, builder.host_access)
+    digest = builder.digest(base, *build.folder_texts(folder))
+    with builder.lock(IMAGE):
+        if builder.is_current(IMAGE, digest):
             return False
-        tag = build.ensure_base(shop, build.SERVICE_RELEASE)
-        build.build(shop, BARE_IMAGE, folder, digest, base=tag)
-        with _seeder(shop.client) as container:
-            _push(shop.client, tag, _published_port(container))
+        tag = build.ensure_base(builder, build.SERVICE_RELEASE)
+        build.build(builder, BARE_IMAGE, folder, digest, base=tag)
+        with _seeder(builder.client) as container:
+            _push(builder.client, tag, _published_port(container))
             changes = f"LABEL {build.SOURCES_LABEL}={digest}"
             container.commit(repository=IMAGE, tag="latest", changes=changes)
     return True
@@ -49,7 +49,7 @@ def ensure_mirror_image(shop: build.Workshop) -> bool:
 
 def ensure_mirror(client: docker.DockerClient, config: LabConfig) -> Container:
     """
-    The lab's mirror, running from the current image at its fixed address.
+    Run the lab's mirror from the current image, at its fixed address.
     """
     name = mirror_name(config)
     key, _, value = config.label.partition("=")
@@ -75,7 +75,7 @@ def mirror_name(config: LabConfig) -> str:
 
 def mirror_answers(config: LabConfig, *, timeout_s: float = 2) -> bool:
     """
-    Whether the mirror has the base image, asked as a Docker daemon asks.
+    Whether the mirror lists the base image over the API that a Docker daemon uses.
     """
     url = f"{config.mirror_url}/v2/{REPOSITORY}/tags/list"
     try:
@@ -112,7 +112,7 @@ def _published_port(container: Container, *, timeout_s: float = 20) -> int:
                 return port
         time.sleep(0.1)
     raise LabError(
-        "the registry should answer on a loopback port, but does not",
+        "expected the registry to answer on a loopback port, but it does not",
         evidence=container.logs(tail=3).decode(errors="replace").strip() or container.status,
         next_step="python -m lab down; python -m lab up",
     )
@@ -128,7 +128,7 @@ def _push(client: docker.DockerClient, tag: str, port: int) -> None:
         build.remove_image(client, f"{repository}:{TAG}")
     if errors:
         raise LabError(
-            "the base image should go into the lab's registry, but does not",
+            "expected to push the base image into the lab's registry, but it was refused",
             evidence="; ".join(errors),
             next_step="python -m lab down; python -m lab up",
         )

@@ -1,3 +1,3 @@
 """
-Instances as machines: containers with systemd, their life cycle, and their firewall.
+Instances as machines: containers with systemd, their life cycle, network and firewall.
 """

@@ -1,5 +1,5 @@
 """
-Instances as containers: the only module that talks to the Docker engine about them.
+Instances as containers: the only module that calls the Docker engine about them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ WAIT_READY = "for i in $(seq 1800); do [ -e /run/lab-ready ] && exit 0; sleep 0.
 
 
 @dataclass(frozen=True)
-class Machine:
+class Hardware:
     """
-    The hardware of an instance: what a container is created from.
+    The hardware of an instance, from which its container is created.
     """
 
     instance_id: str
@@ -73,7 +73,7 @@ class Machines:
     def name(self, instance_id: str) -> str:
         return f"lab-{self._config.name}-{instance_id}"
 
-    def create(self, machine: Machine, files: bytes) -> None:
+    def create(self, hardware: Hardware, files: bytes) -> None:
         """
         Create a container that is not started yet, with `files` (a tar) in it.
         """
@@ -85,32 +85,32 @@ class Machines:
             cgroupns="private",
             tmpfs={"/run": "", "/tmp": ""},  # noqa: S108 (a mount point, not a file of ours)
             device_cgroup_rules=["a *:* rwm"],
-            mem_limit=f"{machine.memory_mib}m",
-            memswap_limit=f"{machine.memory_mib}m",  # no swap, as cloud images have none
-            nano_cpus=min(machine.vcpus, os.cpu_count() or 1) * 10**9,
+            mem_limit=f"{hardware.memory_mib}m",
+            memswap_limit=f"{hardware.memory_mib}m",  # no swap, as cloud images have none
+            nano_cpus=min(hardware.vcpus, os.cpu_count() or 1) * 10**9,
             log_config=LogConfig(
                 type=LogConfig.types.JSON, config={"max-size": "4m", "max-file": "1"}
             ),
         )
-        # The command line calls this systempaths=unconfined; the SDK has no argument for it.
+        # systempaths=unconfined on docker's command line; the SDK has no argument for it.
         host_config |= {"MaskedPaths": [], "ReadonlyPaths": []}
         endpoint = self._api.create_endpoint_config(
-            ipv4_address=machine.address, aliases=[machine.dns_name]
+            ipv4_address=hardware.address, aliases=[hardware.dns_name]
         )
         self._api.create_container(
             self._config.instance_image,
-            name=self.name(machine.instance_id),
-            hostname=machine.dns_name.split(".")[0],
-            entrypoint=["/etc/lab/port"],
+            name=self.name(hardware.instance_id),
+            hostname=hardware.dns_name.split(".")[0],
+            entrypoint=["/etc/lab/network"],
             tty=True,  # gives the guest a console
             environment={"container": "docker"},
             volumes=["/var/lib/docker"],  # overlay on overlay fails
             stop_signal="SIGRTMIN+3",  # systemd's: power off
-            labels={label_key: label_value, INSTANCE_LABEL: machine.instance_id},
+            labels={label_key: label_value, INSTANCE_LABEL: hardware.instance_id},
             networking_config={"EndpointsConfig": {self._config.network: endpoint}},
             host_config=host_config,
         )
-        self.put(machine.instance_id, files)
+        self.put(hardware.instance_id, files)
 
     def put(self, instance_id: str, files: bytes) -> None:
         self._api.put_archive(self.name(instance_id), "/", files)
@@ -147,20 +147,20 @@ class Machines:
 
     def apply(self, instance_id: str, script: str) -> None:
         """
-        Put a port script in force in the outer network namespace, and keep it for a reboot.
+        Run an interface script in the outer network namespace, and keep it for the next boot.
         """
         command = ["nsenter", "--net=/run/netns/outer", "sh", "-c", APPLY, "sh", script]
         code, output = self._run(instance_id, command)
         if code:
             raise LabError(
-                f"expected the rules of {instance_id} to be accepted, but they were not",
+                f"expected {instance_id} to accept its firewall rules, but it did not",
                 evidence=output,
                 next_step=f"docker exec {self.name(instance_id)} cat /etc/lab/net.new",
             )
 
     def console(self, instance_id: str) -> bytes:
         """
-        The last 64 KiB that the guest wrote to its console, kept over restarts.
+        The last 64 KiB that the guest wrote to its console; they survive restarts.
         """
         try:
             text: bytes = self._api.logs(self.name(instance_id))
@@ -179,12 +179,12 @@ class Machines:
         """
         The instance ids of all containers of this lab, running or not.
         """
-        found = self._api.containers(all=True, filters=self._filters())
-        return [container["Labels"][INSTANCE_LABEL] for container in found]
+        containers = self._api.containers(all=True, filters=self._filters())
+        return [container["Labels"][INSTANCE_LABEL] for container in containers]
 
-    def deaths(self) -> Iterator[str]:
+    def exits(self) -> Iterator[str]:
         """
-        Yield the id of each instance whose container ends, for whatever reason, for ever.
+        Yield the id of each instance whose container exits, for whatever reason, for ever.
         """
         filters: dict[str, Any] = {**self._filters(), "event": "die"}
         for event in self._api.events(decode=True, filters=filters):

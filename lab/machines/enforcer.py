@@ -1,5 +1,5 @@
 """
-Bring the rules of every running instance in line with the security groups, where they changed.
+Apply the firewall rules of running instances, where the security groups changed them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from docker.errors import APIError
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
 from lab.machines.containers import Machines
-from lab.machines.firewall import Port, port_script
+from lab.machines.firewall import NetworkInterface, interface_script
 
 log = logging.getLogger(__name__)
 
 
-class Guarded(Protocol):
+class ProtectedInstance(Protocol):
     """
-    An instance, as far as its rules are concerned.
+    An instance, as the enforcer sees it.
     """
 
     id: str
@@ -31,54 +31,54 @@ class Guarded(Protocol):
     @property
     def reachable(self) -> bool: ...
 
-    def port(self) -> Port: ...
+    def network_interface(self) -> NetworkInterface: ...
 
 
 class Enforcer:
     """
-    Remembers which rules are in force where.
+    Remembers which rules are in force on each instance.
 
-    `world` is the lock under which instances and groups change. The order of locks is always:
-    the enforcer's own first, then the world's; so `sync` is never called while holding it.
+    `records_lock` is the lock under which instances and groups change. Locks are always taken in
+    one order, the enforcer's own first: never call `sync` while holding `records_lock`.
     """
 
     def __init__(
         self,
         config: LabConfig,
         machines: Machines,
-        find_instances: Callable[[], Iterable[Guarded]],
-        world: AbstractContextManager[object],
+        find_instances: Callable[[], Iterable[ProtectedInstance]],
+        records_lock: AbstractContextManager[object],
     ) -> None:
         self._config = config
         self._machines = machines
         self._find_instances = find_instances
-        self._world = world
+        self._records_lock = records_lock
         self._lock = threading.Lock()
         self._in_force: dict[str, str] = {}
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="rules")
 
-    def script(self, instance: Guarded) -> str:
-        with self._world:
-            port = instance.port()
-        return port_script(
-            port,
+    def script(self, instance: ProtectedInstance) -> str:
+        with self._records_lock:
+            interface = instance.network_interface()
+        return interface_script(
+            interface,
             public_pool=self._config.public_pool,
             metadata_server=f"{self._config.gateway}:{self._config.port}",
         )
 
     def started(self, instance_id: str, script: str) -> None:
         """
-        Note the script that an instance was started with.
+        Record the script that an instance was started with.
         """
         with self._lock:
             self._in_force[instance_id] = script
 
     def sync(self) -> None:
         """
-        Apply what changed. Instances that are booting follow when they are ready.
+        Apply what changed. Booting instances follow when they are ready.
         """
         with self._lock:
-            with self._world:
+            with self._records_lock:
                 reachable = [one for one in self._find_instances() if one.reachable]
                 wanted = {one.id: self.script(one) for one in reachable}
             changed = {
@@ -97,7 +97,7 @@ class Enforcer:
         try:
             self._machines.apply(instance_id, script)
         except (LabError, APIError):
-            # It may have been powered off just now. The former rules stay; the next sync retries.
+            # It may have just been powered off. The previous rules stay; the next sync retries.
             log.exception("rules of %s", instance_id)
             return ""
         return instance_id

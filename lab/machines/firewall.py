@@ -2,7 +2,7 @@
 The hypervisor's rules for one instance, as text: security groups, public address, metadata.
 
 The whole text is computed from the groups each time and applied where it changed, so no way of
-changing a group can be forgotten. See `guest/port` for the two network namespaces.
+changing a group can be forgotten. See `guest/network` for the two network namespaces.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Rule:
     One permission of a security group, its groups already resolved to addresses.
 
     `protocol` is EC2's: "tcp", "udp", "icmp", a number, or "-1" for all. For ICMP the two ports
-    are type and code. `peers` are IPv4 addresses or networks; none of them: nobody.
+    are type and code. `peers` are IPv4 addresses or networks; an empty tuple allows none.
     """
 
     protocol: str
@@ -29,76 +29,77 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Port:
+class NetworkInterface:
     """
-    What the cloud's side of an instance's network card has to know.
+    The hypervisor's side of an instance's network interface.
     """
 
     private_address: str
     public_address: str = ""
     metadata: bool = True
-    metadata_hops: int = 1  # further than this the answers do not get: 1 is the guest itself
+    metadata_hops: int = 1  # how far its answers travel: 1 is the guest itself
     source_check: bool = True
     ingress: tuple[Rule, ...] = ()
     egress: tuple[Rule, ...] = ()
 
 
-def port_script(port: Port, *, public_pool: str, metadata_server: str) -> str:
+def interface_script(interface: NetworkInterface, *, public_pool: str, metadata_server: str) -> str:
     """
-    Write the shell script that gives the outer namespace the routes and rules of this port.
+    Write the shell script that sets the routes and rules of this interface.
 
-    It can run again and again, and replaces all rules in one transaction. It stops at the first
-    error, leaving the former rules in force. `metadata_server` is host:port.
+    It can run repeatedly, and replaces all rules in one transaction. It stops at the first error
+    and leaves the previous rules in force. `metadata_server` is host:port.
     """
-    public_route = f"ip route replace {port.public_address}/32 dev vg\n" * bool(port.public_address)
-    ruleset = _ruleset(port, public_pool, metadata_server)
+    public = interface.public_address
+    public_route = f"ip route replace {public}/32 dev vg\n" if public else ""
+    ruleset = _ruleset(interface, public_pool, metadata_server)
     return f"""\
 set -e
 for route in $(ip route show dev vg | awk '{{print $1}}'); do
-    [ "$route" = {port.private_address} ] || ip route del "$route" dev vg
+    [ "$route" = {interface.private_address} ] || ip route del "$route" dev vg
 done
 {public_route}nft -f - <<'RULES'
 {ruleset}RULES
 """
 
 
-def _ruleset(port: Port, public_pool: str, metadata_server: str) -> str:
-    spoofed = f'iifname "vg" ip saddr != {port.private_address} drop'
-    asked_metadata = f"ct original ip daddr {METADATA_ADDRESS}"
+def _ruleset(interface: NetworkInterface, public_pool: str, metadata_server: str) -> str:
+    spoofed = f'iifname "vg" ip saddr != {interface.private_address} drop'
+    from_metadata = f"ct original ip daddr {METADATA_ADDRESS}"
     chains = [
-        _chain("ingress", _lines(port.ingress, "saddr")),
+        _chain("ingress", _lines(interface.ingress, "saddr")),
         _chain(
             "egress",
-            [f"{asked_metadata} accept", *_lines(port.egress, "daddr")],
+            [f"{from_metadata} accept", *_lines(interface.egress, "daddr")],
         ),
         _chain(
             "groups",
             [
                 "type filter hook forward priority 0; policy drop;",
-                *([spoofed] if port.source_check else []),
-                f'oifname "vg" {asked_metadata} ip ttl set {port.metadata_hops}',
+                *([spoofed] if interface.source_check else []),
+                f'oifname "vg" {from_metadata} ip ttl set {interface.metadata_hops}',
                 "ct state established,related accept",
                 'iifname "eth0" oifname "vg" jump ingress',
                 'iifname "vg" oifname "eth0" jump egress',
             ],
         ),
     ]
-    if port.public_address:
-        incoming = f'iifname "eth0" ip daddr {port.public_address}'
-        # Other instances see the public address when they were called at theirs, as on AWS.
+    if interface.public_address:
+        incoming = f'iifname "eth0" ip daddr {interface.public_address}'
+        # A connection to another instance's public address comes from this one's, as on AWS.
         outgoing = f'oifname "eth0" ip daddr {public_pool}'
         chains += [
             _translation(
-                "public_in", "prerouting", f"{incoming} dnat ip to {port.private_address}"
+                "public_in", "prerouting", f"{incoming} dnat ip to {interface.private_address}"
             ),
             _translation(
-                "public_out", "postrouting", f"{outgoing} snat ip to {port.public_address}"
+                "public_out", "postrouting", f"{outgoing} snat ip to {interface.public_address}"
             ),
         ]
-    if port.metadata:
-        asked = f'iifname "vg" ip daddr {METADATA_ADDRESS} tcp dport 80'
+    if interface.metadata:
+        request = f'iifname "vg" ip daddr {METADATA_ADDRESS} tcp dport 80'
         chains.append(
-            _translation("metadata", "prerouting", f"{asked} dnat ip to {metadata_server}")
+            _translation("metadata", "prerouting", f"{request} dnat ip to {metadata_server}")
         )
     return (
         "table inet lab_groups\ndelete table inet lab_groups\n"
@@ -117,7 +118,7 @@ def _translation(name: str, hook: str, rule: str) -> str:
 
 def _lines(rules: Iterable[Rule], side: str) -> list[str]:
     """
-    One line for each distinct rule, sorted, so that the same groups give the same text.
+    One line for each distinct rule, sorted, so that equal groups give equal text.
     """
     return sorted(
         {

@@ -1,5 +1,5 @@
 """
-The sample data set: twelve dates of tiles in a real spanned zip, with checksums, kept and served.
+The sample data set: twelve dates of tiles in a spanned zip with checksums, cached and uploaded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from filelock import FileLock
 
 from lab.aws import credentials
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
-from lab.core.locks import only_one
 from lab.core.processes import find_processes, stop_process
 from lab.engine import packages
 
@@ -32,7 +32,7 @@ PART_SIZE = "16m"
 MONTHS = range(1, 13)
 WORK_PREFIX = "work-"
 LOCK = "sample.lock"
-# zip records local times: the same everywhere, so that the archive is the same everywhere
+# zip records local times: one fixed time gives the same archive everywhere
 EPOCH = 1_074_168_000  # 2004-01-15 12:00 UTC
 READ_FOR_ALL = {
     "Version": "2012-10-17",
@@ -49,7 +49,7 @@ READ_FOR_ALL = {
 
 def recipe() -> str:
     """
-    What the tiles depend on: the rules that make them, and how they are packed.
+    A digest of what the tiles depend on: the rules that draw them, and how they are packed.
     """
     text = Path(__file__).with_name("imagery.py").read_text(encoding="utf-8") + PART_SIZE
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -57,7 +57,7 @@ def recipe() -> str:
 
 def find_sample(cache: Path) -> Path | None:
     """
-    The kept data set, if every part is there and is what SHA256SUMS says.
+    The cached data set, if every part exists and matches SHA256SUMS.
     """
     folder = cache / f"{NAME}-{recipe()}"
     try:
@@ -76,9 +76,9 @@ def find_sample(cache: Path) -> Path | None:
 
 def ensure_sample(cache: Path) -> Path:
     """
-    The folder with the parts and SHA256SUMS: kept and verified, or made now on every core.
+    The folder with the parts and SHA256SUMS: cached and verified, or made now on every core.
     """
-    with only_one(cache / LOCK):
+    with FileLock(cache / LOCK):
         return find_sample(cache) or _make(cache)
 
 
@@ -111,7 +111,7 @@ def draw(raw: Path) -> None:
     errors = [process.communicate()[1] for process in processes]
     if any(process.returncode for process in processes):
         raise LabError(
-            "the sample tiles should be drawn, but drawing failed",
+            "expected to draw the sample tiles, but drawing failed",
             evidence="; ".join("".join(errors).strip().splitlines()[-3:]),
             next_step=f"run by hand: {' '.join(command)} 1",
         )
@@ -138,7 +138,7 @@ def pack(folder: Path, parts: Path) -> None:
     )
     if result.returncode:
         raise LabError(
-            f"zip should pack {len(tiles)} tiles, but ended with {result.returncode}",
+            f"expected zip to pack {len(tiles)} tiles, but it ended with {result.returncode}",
             evidence=(result.stderr or result.stdout).strip()[-300:],
             next_step="check the space on the disk of the cache: df -h ~/.cache",
         )
@@ -151,7 +151,7 @@ def pack(folder: Path, parts: Path) -> None:
 
 def upload(config: LabConfig, folder: Path) -> bool:
     """
-    Put the data set into the lab's bucket, readable by all; whether it was not there yet.
+    Upload the data set to the lab's bucket, readable by everybody; False if it was there already.
     """
     s3 = boto3.client(
         "s3",
@@ -174,7 +174,7 @@ def upload(config: LabConfig, folder: Path) -> bool:
             s3.put_object(Bucket=BUCKET, Key=path.name, Body=path.read_bytes())
     except (BotoCoreError, ClientError) as exc:
         raise LabError(
-            "the lab's S3 should take the sample data set, but does not",
+            "expected the lab's S3 to accept the sample data set, but it does not",
             evidence=str(exc),
             next_step=f"read {config.state_dir / 'lab.log'}",
         ) from exc
@@ -188,16 +188,16 @@ def _sha256(path: Path) -> str:
 
 def clear_abandoned(cache: Path) -> None:
     """
-    Remove what a killed run left half made.
+    Remove the unfinished work of a killed run.
     """
     if any(cache.glob(f"{WORK_PREFIX}*")):
-        with only_one(cache / LOCK):
+        with FileLock(cache / LOCK):
             _remove_abandoned(cache)
 
 
 def _remove_abandoned(cache: Path) -> None:
     """
-    Remove the work of a killed run; what still draws there is ended first.
+    Remove the work of a killed run, after stopping what still draws there.
     """
     for work in cache.glob(f"{WORK_PREFIX}*"):
         for pid in find_processes("lab.sample.imagery", str(work)):

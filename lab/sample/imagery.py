@@ -144,7 +144,7 @@ def main() -> None:
     """
     Write some months: a process of its own, so that several use several cores.
     """
-    parser = argparse.ArgumentParser(prog="python -m lab.imagery", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.sample.imagery", description=main.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("months", type=int, nargs="+", choices=range(1, 13))
     arguments = parser.parse_args()

@@ -31,7 +31,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lab.core.config import LabConfig
-from lab.engine import host, network
+from lab.engine import docker_engine, network
 from lab.engine.dockerd import Daemon
 from lab.images import build
 
@@ -266,9 +266,9 @@ def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory) -> Iterator[Lab]:
-    engine = host.ensure_engine(Daemon())
+    engine = docker_engine.ensure_engine(Daemon())
     client = engine.client()
-    build.ensure_instance(build.open_workshop(client, LabConfig().cache_dir / "images"), IMAGE)
+    build.ensure_instance(build.Builder(client, LabConfig().cache_dir / "images"), IMAGE)
     config = LabConfig(name=NAME, port=PORT, subnet=SUBNET, docker_host=engine.host)
 
     def containers():

@@ -13,10 +13,10 @@ import urllib.request
 import docker
 import pytest
 
-from lab.commands.service import server_pids
+from lab.commands.server_process import server_pids
 from lab.core.config import LabConfig
+from lab.engine.docker_engine import find_engine
 from lab.engine.dockerd import Daemon
-from lab.engine.host import find_engine
 
 NAME = "cli-test"
 SUBNET = "172.25.0.0/16"

@@ -13,13 +13,13 @@ import pytest
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
-from lab.aws.pricing import get_products, get_service_quota
+from lab.aws.addresses import free_address
+from lab.aws.instances import LabInstance
+from lab.aws.prices_and_quotas import get_products, get_service_quota
 from lab.aws.responses import error_response, json_refusal, region_of, service_of, with_console
 from lab.core import pid_file
 from lab.core.errors import LabError
-from lab.machines.addresses import free_address
-from lab.machines.instances import LabInstance
-from lab.machines.seed import GUEST, SCRIPTS, UNITS, first_start_archive, restart_archive
+from lab.machines.guest_files import GUEST, SCRIPTS, UNITS, first_start_archive, restart_archive
 
 
 def test_the_lowest_free_address_is_given():

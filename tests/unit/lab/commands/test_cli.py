@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lab.commands import preflight, service, status, up
+from lab.commands import preflight, server_process, status, up
 from lab.commands.cli import configured, main, parser
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
@@ -64,9 +64,9 @@ def test_another_lab_at_the_same_port_is_not_taken_for_ours(monkeypatch):
         def read(self):
             return b'{"name": "theirs", "ready": true}'
 
-    monkeypatch.setattr(service.urllib.request, "urlopen", lambda url, timeout: Answer())
-    assert not service.is_healthy(LabConfig(name="ours"))
-    assert service.is_healthy(LabConfig(name="theirs"))
+    monkeypatch.setattr(server_process.urllib.request, "urlopen", lambda url, timeout: Answer())
+    assert not server_process.is_healthy(LabConfig(name="ours"))
+    assert server_process.is_healthy(LabConfig(name="theirs"))
 
 
 def test_a_failed_preflight_ends_up_with_the_findings(monkeypatch, capsys):

@@ -9,9 +9,9 @@ import sys
 import time
 
 import pytest
+from filelock import FileLock
 
 from lab.core import processes
-from lab.core.locks import only_one
 from lab.engine import dockerd, netfilter
 
 RULES = """\
@@ -121,9 +121,9 @@ def test_children_are_found(sleeper):
 def test_a_lock_is_free_again_when_its_holder_is_gone(tmp_path):
     """Killed runs leave lock files, but no locks."""
     path = tmp_path / "x.lock"
-    code = f"from lab.core.locks import only_one; from pathlib import Path; import os\n\
-with only_one(Path({str(path)!r})): os.kill(os.getpid(), 9)"
+    code = f"from filelock import FileLock; from pathlib import Path; import os\n\
+with FileLock(Path({str(path)!r})): os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code], check=False)
     assert path.exists()
-    with only_one(path):
+    with FileLock(path):
         pass

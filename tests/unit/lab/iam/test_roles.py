@@ -1,5 +1,5 @@
 """
-Whom a bucket's policy means, and which role or profile an IAM request is about.
+The principals of a bucket's policy, and the role or profile that an IAM request is about.
 """
 
 import json
@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab.iam.iam_access import associated_instance, iam_asks, pass_role_asks
-from lab.iam.roles import RoleKeys, bucket_statements
+from lab.aws.role_keys import RoleKeys
+from lab.iam.bucket_policy import bucket_statements
+from lab.iam.iam_permissions import associated_instance, iam_permissions, pass_role_permissions
 from tests.fakes.aws import account
 
 ACCOUNT = "arn:aws:iam::123456789012"
@@ -72,16 +73,16 @@ def test_a_bucket_without_a_policy_says_nothing(cloud, resource):
 def test_a_request_is_about_the_role_or_the_profile_that_it_names(cloud, action, form, expected):
     """The path of what exists is known; what does not is taken to have the one that is given."""
     assert [(f"iam:{action}", expected)] == [
-        (ask.action, ask.resource) for ask in iam_asks(action, form, {})
+        (needed.action, needed.resource) for needed in iam_permissions(action, form, {})
     ]
 
 
 def test_whoever_gives_a_profile_passes_its_role(cloud):
-    (ask,) = pass_role_asks("reader")
+    (needed,) = pass_role_permissions("reader")
 
-    assert ("iam:PassRole", f"{ACCOUNT}:role/team/reader") == (ask.action, ask.resource)
-    assert {"iam:PassedToService": "ec2.amazonaws.com"} == ask.context
-    assert [] == pass_role_asks("")
+    assert ("iam:PassRole", f"{ACCOUNT}:role/team/reader") == (needed.action, needed.resource)
+    assert {"iam:PassedToService": "ec2.amazonaws.com"} == needed.context
+    assert [] == pass_role_permissions("")
 
 
 def test_an_association_is_of_an_instance():

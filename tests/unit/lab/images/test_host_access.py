@@ -31,7 +31,7 @@ def test_settings_that_point_into_the_host_stay_there(bare_host):
 def test_proxies_become_environment_except_those_on_the_loopback():
     """They are for builds (ENV) and for sessions (/etc/environment)."""
     environ = {"https_proxy": "http://proxy.example:3128", "http_proxy": "http://127.0.0.1:3128"}
-    made = host_access.read_passport(environ)
+    made = host_access.read_host_access(environ)
     assert {"https_proxy": "http://proxy.example:3128"} == dict(made.environment)
     assert made.files["etc/environment"] == "https_proxy=http://proxy.example:3128\n"
 
@@ -39,7 +39,7 @@ def test_proxies_become_environment_except_those_on_the_loopback():
 def test_the_hosts_certificates_survive_an_update_of_the_images(monkeypatch, tmp_path):
     """`update-ca-certificates` would write the bundle anew: a hook puts ours back."""
     monkeypatch.setattr(host_access, "ca_bundle", lambda environ: "PEM\n")
-    made = host_access.read_passport({})
+    made = host_access.read_host_access({})
     made.write(tmp_path)
     hook = tmp_path / "etc/ca-certificates/update.d/95host"
     assert (tmp_path / "etc/ssl/certs/ca-certificates.crt").read_text() == "PEM\n"
@@ -49,6 +49,6 @@ def test_the_hosts_certificates_survive_an_update_of_the_images(monkeypatch, tmp
 
 def test_what_an_image_gets_decides_whether_it_is_made_again():
     """Same files and environment, same digest."""
-    one = host_access.Passport({"a": "1"}, {})
-    assert one.digest == host_access.Passport({"a": "1"}, {}).digest
-    assert one.digest != host_access.Passport({"a": "2"}, {}).digest
+    one = host_access.HostAccess({"a": "1"}, {})
+    assert one.digest == host_access.HostAccess({"a": "1"}, {}).digest
+    assert one.digest != host_access.HostAccess({"a": "2"}, {}).digest

@@ -10,7 +10,7 @@ import pytest
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
 from lab.machines.enforcer import Enforcer
-from lab.machines.firewall import Port
+from lab.machines.firewall import NetworkInterface
 
 
 @dataclass
@@ -20,8 +20,8 @@ class Instance:
     public: str = ""
     reachable: bool = True
 
-    def port(self) -> Port:
-        return Port(self.address, public_address=self.public)
+    def network_interface(self) -> NetworkInterface:
+        return NetworkInterface(self.address, public_address=self.public)
 
 
 class Machines:
@@ -36,7 +36,7 @@ class Machines:
 
 
 @pytest.fixture
-def world():
+def instances():
     return [Instance("i-1", "172.31.0.4"), Instance("i-2", "172.31.0.5")]
 
 
@@ -46,32 +46,32 @@ def machines():
 
 
 @pytest.fixture
-def enforcer(world, machines):
-    made = Enforcer(LabConfig(), machines, lambda: world, threading.RLock())
+def enforcer(instances, machines):
+    made = Enforcer(LabConfig(), machines, lambda: instances, threading.RLock())
     yield made
     made.close()
 
 
-def test_only_what_changed_is_applied(world, machines, enforcer):
+def test_only_what_changed_is_applied(instances, machines, enforcer):
     """Both at first, nothing when nothing changed, then the one that did."""
     enforcer.sync()
     assert sorted(machines.applied) == ["i-1", "i-2"]
     enforcer.sync()
-    world[1].public = "172.31.128.1"
+    instances[1].public = "172.31.128.1"
     enforcer.sync()
     assert machines.applied[2:] == ["i-2"]
 
 
-def test_an_instance_started_with_its_rules_needs_no_others(world, machines, enforcer):
+def test_an_instance_started_with_its_rules_needs_no_others(instances, machines, enforcer):
     """They were in force before anything listened."""
-    enforcer.started("i-1", enforcer.script(world[0]))
+    enforcer.started("i-1", enforcer.script(instances[0]))
     enforcer.sync()
     assert machines.applied == ["i-2"]
 
 
-def test_an_instance_that_boots_is_left_alone(world, machines, enforcer):
+def test_an_instance_that_boots_is_left_alone(instances, machines, enforcer):
     """Its entry point is at work on the same file."""
-    world[0].reachable = False
+    instances[0].reachable = False
     enforcer.sync()
     assert machines.applied == ["i-2"]
 

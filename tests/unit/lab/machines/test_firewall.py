@@ -4,22 +4,24 @@ Security groups as nftables rules.
 
 import pytest
 
-from lab.machines.firewall import Port, Rule, port_script
+from lab.machines.firewall import NetworkInterface, Rule, interface_script
 
 SELF = "172.31.0.4"
 
 
-def lines_of(chain: str, port: Port) -> list[str]:
-    script = port_script(port, public_pool="172.31.128.0/17", metadata_server="172.31.0.1:5566")
+def lines_of(chain: str, interface: NetworkInterface) -> list[str]:
+    script = interface_script(
+        interface, public_pool="172.31.128.0/17", metadata_server="172.31.0.1:5566"
+    )
     _, found, rest = script.partition(f"chain {chain} {{\n")
     return [line.strip() for line in rest.partition("  }")[0].splitlines()] if found else []
 
 
 def test_without_rules_nothing_comes_in():
     """Default deny for what is forwarded, and no rule that lets anything pass."""
-    port = Port(SELF)
-    assert lines_of("ingress", port) == []
-    assert "type filter hook forward priority 0; policy drop;" in lines_of("groups", port)
+    interface = NetworkInterface(SELF)
+    assert lines_of("ingress", interface) == []
+    assert "type filter hook forward priority 0; policy drop;" in lines_of("groups", interface)
 
 
 @pytest.mark.parametrize(
@@ -40,13 +42,13 @@ def test_without_rules_nothing_comes_in():
 )
 def test_a_permission_becomes_one_line(rule, expected):
     """Protocols, port ranges, ICMP's type and code, and the members of a group."""
-    assert [expected] == lines_of("ingress", Port(SELF, ingress=(rule,)))
+    assert [expected] == lines_of("ingress", NetworkInterface(SELF, ingress=(rule,)))
 
 
 def test_egress_is_by_destination():
     """And metadata is always reachable, as AWS's groups do not cover it."""
-    port = Port(SELF, egress=(Rule("-1", None, None, ("0.0.0.0/0",)),))
-    assert lines_of("egress", port) == [
+    interface = NetworkInterface(SELF, egress=(Rule("-1", None, None, ("0.0.0.0/0",)),))
+    assert lines_of("egress", interface) == [
         "ct original ip daddr 169.254.169.254 accept",
         "ip daddr 0.0.0.0/0 accept",
     ]
@@ -54,39 +56,41 @@ def test_egress_is_by_destination():
 
 def test_a_group_without_members_lets_nobody_in():
     """No line at all: an empty set would be a syntax error."""
-    assert lines_of("ingress", Port(SELF, ingress=(Rule("-1", None, None, ()),))) == []
+    assert lines_of("ingress", NetworkInterface(SELF, ingress=(Rule("-1", None, None, ()),))) == []
 
 
 def test_the_same_permissions_give_the_same_text():
     """Whatever their order, and when two groups grant the same: so nothing is applied twice."""
     one, two = Rule("tcp", 1, 1, ("1.1.1.1",)), Rule("tcp", 2, 2, ("2.2.2.2",))
-    assert lines_of("ingress", Port(SELF, ingress=(one, two, one))) == lines_of(
-        "ingress", Port(SELF, ingress=(two, one))
+    assert lines_of("ingress", NetworkInterface(SELF, ingress=(one, two, one))) == lines_of(
+        "ingress", NetworkInterface(SELF, ingress=(two, one))
     )
 
 
 def test_a_public_address_is_translated_both_ways():
     """From anywhere to the private address; to public addresses from the public one."""
-    port = Port(SELF, public_address="172.31.128.1")
-    assert lines_of("public_in", port)[1].endswith("ip daddr 172.31.128.1 dnat ip to 172.31.0.4")
-    assert lines_of("public_out", port)[1].endswith(
+    interface = NetworkInterface(SELF, public_address="172.31.128.1")
+    assert lines_of("public_in", interface)[1].endswith(
+        "ip daddr 172.31.128.1 dnat ip to 172.31.0.4"
+    )
+    assert lines_of("public_out", interface)[1].endswith(
         "ip daddr 172.31.128.0/17 snat ip to 172.31.128.1"
     )
-    assert lines_of("public_in", Port(SELF)) == []
+    assert lines_of("public_in", NetworkInterface(SELF)) == []
 
 
 def test_metadata_and_the_source_check_can_be_switched_off():
     """As the instance's attributes say."""
-    port = Port(SELF, metadata=False, source_check=False)
-    assert lines_of("metadata", port) == []
-    assert not any("!=" in line for line in lines_of("groups", port))
-    assert 'iifname "vg" ip saddr != 172.31.0.4 drop' in lines_of("groups", Port(SELF))
-    assert lines_of("metadata", Port(SELF))[1].endswith("dnat ip to 172.31.0.1:5566")
+    interface = NetworkInterface(SELF, metadata=False, source_check=False)
+    assert lines_of("metadata", interface) == []
+    assert not any("!=" in line for line in lines_of("groups", interface))
+    assert 'iifname "vg" ip saddr != 172.31.0.4 drop' in lines_of("groups", NetworkInterface(SELF))
+    assert lines_of("metadata", NetworkInterface(SELF))[1].endswith("dnat ip to 172.31.0.1:5566")
 
 
 def test_answers_of_the_metadata_service_get_no_further_than_they_may():
     """One hop: the guest, and no container in it; AWS limits the answer that has the token."""
     answer = 'oifname "vg" ct original ip daddr 169.254.169.254 ip ttl set'
 
-    assert f"{answer} 1" in lines_of("groups", Port(SELF))
-    assert f"{answer} 2" in lines_of("groups", Port(SELF, metadata_hops=2))
+    assert f"{answer} 1" in lines_of("groups", NetworkInterface(SELF))
+    assert f"{answer} 2" in lines_of("groups", NetworkInterface(SELF, metadata_hops=2))

@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from lab.core.mounts import find_mounts
 from lab.images import rootfs
 from lab.sample import data_set, imagery
 
@@ -153,5 +154,5 @@ def test_work_of_a_killed_run_in_which_something_is_mounted_is_not_removed(tmp_p
     monkeypatch.setattr(rootfs.Path, "read_text", lambda self, encoding: table)
     rootfs.clear_abandoned(tmp_path)
 
-    assert [f"{work}/root/proc", f"{work}/root"] == rootfs.mounts_below(work)
+    assert [f"{work}/root/proc", f"{work}/root"] == find_mounts(work)
     assert (work / "root/proc").is_dir()

@@ -1,6 +1,7 @@
 """
-Every place where the lab takes the place of something in moto. The contract test
-(tests/lab/test_ec2_contract.py) is the gate for another version of moto.
+Every part of moto that the lab replaces.
+
+The contract test (tests/lab/test_ec2_contract.py) is the gate for another version of moto.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from moto.ec2.models import ec2_backends
 from moto.iam.access_control import IAMRequestBase
 from moto.s3.models import FakeBucket
 
+from lab.aws.addresses import free_address
 from lab.aws.authorization import authorize_s3, bucket_permission, check_action_permitted
 from lab.aws.ec2 import LabBackend
+from lab.aws.instances import LabInstance
 from lab.core.config import LabConfig
-from lab.machines.addresses import free_address
-from lab.machines.instances import LabInstance
 
 
 def install(config: LabConfig) -> None:
     """
-    Hook in. The backends must be given their cloud (`LabBackend.cloud`) before they are used.
+    Replace them. Set `LabBackend.hypervisor` before the backends are used.
     """
     moto_instances.Instance = LabInstance  # type: ignore[misc] # run_instances looks here
     ec2_backends.backend = LabBackend
-    # Where pickle finds them again: both claim to be of moto's modules.
+    # pickle looks for both in moto's modules, which they name as their own
     moto_instances.LabInstance = LabInstance  # type: ignore[attr-defined] # new there
     moto.ec2.models.LabBackend = LabBackend  # type: ignore[attr-defined] # new there
 

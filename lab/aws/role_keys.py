@@ -1,7 +1,7 @@
 """
-What an instance may do by itself: the role of its profile, and short-lived keys for it.
+The keys of an instance's role, which its metadata service hands out.
 
-moto keeps roles, profiles and the keys of sessions; it hands none of them to an instance.
+moto keeps roles, profiles and the keys of sessions, but gives none of them to an instance.
 """
 
 from __future__ import annotations
@@ -11,14 +11,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.iam.models import iam_backends
-from moto.s3.models import s3_backends
 from moto.sts.models import AssumedRole, sts_backends
 
-from lab.iam.policy import Statement, statements_of
-
 if TYPE_CHECKING:
-    from lab.machines.instances import LabInstance
+    from lab.aws.instances import LabInstance
 
 LIFETIME = timedelta(hours=6)  # as long as EC2's
 RENEWED_BEFORE = timedelta(hours=1)
@@ -27,7 +23,7 @@ FOLDER = "meta-data/iam"
 
 class RoleKeys:
     """
-    The keys that the metadata service gives out, renewed in time; gone with the association.
+    The keys of every instance, renewed before they expire; gone with the association.
     """
 
     def __init__(self) -> None:
@@ -35,7 +31,7 @@ class RoleKeys:
 
     def metadata_of(self, instance: LabInstance) -> dict[str, str]:
         """
-        What an instance reads below meta-data/iam; nothing where it has no profile.
+        What an instance reads below meta-data/iam; empty without a profile.
         """
         profile = find_profile(instance)
         if profile is None or not profile.roles:
@@ -84,34 +80,5 @@ def find_profile(instance: LabInstance) -> Any:  # noqa: ANN401 (moto's Instance
     The instance profile that is associated with an instance, or None.
     """
     associations = instance.ec2_backend.iam_instance_profile_associations
-    found = associations.get(instance.id)
-    return None if found is None else found.iam_instance_profile
-
-
-def bucket_statements(caller_arn: str, resource: str) -> list[Statement]:
-    """
-    What a bucket's own policy says of this caller; `resource` is the ARN of bucket or object.
-    """
-    name = resource.removeprefix("arn:aws:s3:::").partition("/")[0]
-    bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.get(name)
-    if bucket is None or bucket.policy is None:
-        return []
-    names = {"*", _principal(caller_arn)}
-    return [s for s in statements_of(json.loads(bucket.policy)) if names & _principals(s)]
-
-
-def _principal(caller_arn: str) -> str:
-    """
-    Who a policy means: the role itself for a session of it (.../assumed-role/NAME/SESSION).
-    """
-    kind, _, rest = caller_arn.rpartition(":")[2].partition("/")
-    if kind != "assumed-role":
-        return caller_arn
-    roles = iam_backends[DEFAULT_ACCOUNT_ID]["aws"].roles.values()
-    return next((role.arn for role in roles if role.name == rest.partition("/")[0]), caller_arn)
-
-
-def _principals(statement: Statement) -> set[str]:
-    said = statement.get("Principal", {})
-    named = said.get("AWS", []) if isinstance(said, dict) else said
-    return set(named if isinstance(named, list) else [named])
+    association = associations.get(instance.id)
+    return None if association is None else association.iam_instance_profile

@@ -1,5 +1,5 @@
 """
-Two services that moto lacks, answered from a table: list prices, and the vCPU quota.
+Two services that moto lacks, answered from tables: list prices, and the vCPU quota.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def get_service_quota(request: dict[str, Any]) -> Answer:
     return 200, {"Quota": quota}
 
 
-# X-Amz-Target of the request: (IAM action, its answer)
-CANNED: dict[str, tuple[str, Callable[[dict[str, Any]], Answer]]] = {
+# X-Amz-Target of a request: (IAM action, function that answers)
+STATIC_ANSWERS: dict[str, tuple[str, Callable[[dict[str, Any]], Answer]]] = {
     "AWSPriceListService.GetProducts": ("pricing:GetProducts", get_products),
     "ServiceQuotasV20190624.GetServiceQuota": ("servicequotas:GetServiceQuota", get_service_quota),
 }

@@ -1,17 +1,17 @@
 """
-The two users of a lab, and the file with their keys.
+The two IAM users of a lab, and the file with their keys.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
 from lab.core.config import LabConfig
+from lab.core.files import replace_file
 
 EVERYTHING = json.dumps(
     {
@@ -23,9 +23,9 @@ EVERYTHING = json.dumps(
 
 def ensure_users(config: LabConfig) -> None:
     """
-    Make the operator, with the policy of the configuration, and an administrator.
+    Create the operator, with the configured policy, and an administrator.
 
-    Keys stay what they are over restarts of the lab.
+    Their keys survive restarts of the lab.
     """
     policy = EVERYTHING
     if config.operator_policy:
@@ -38,12 +38,7 @@ def ensure_users(config: LabConfig) -> None:
         f"[{profile}]\naws_access_key_id = {key_id}\naws_secret_access_key = {secret}\n"
         for profile, (key_id, secret) in profiles.items()
     )
-    temporary = config.credentials_file.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(config.credentials_file)
+    replace_file(config.credentials_file, text.encode(), mode=0o600)
 
 
 def _ensure_user(config: LabConfig, name: str, policy: str) -> tuple[str, str]:

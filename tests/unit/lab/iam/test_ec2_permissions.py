@@ -2,13 +2,13 @@
 EC2 requests as the permissions that they need.
 """
 
-from lab.iam.access import Ask, ec2_asks
+from lab.iam.ec2_permissions import Permission, ec2_permissions
 
 EVERYWHERE = {"aws:RequestedRegion": "us-east-1", "ec2:Region": "us-east-1"}
 
 
-def asks(action, form=None, tags=None) -> list[Ask]:
-    return ec2_asks(
+def needed(action, form=None, tags=None) -> list[Permission]:
+    return ec2_permissions(
         action,
         form or {},
         region="us-east-1",
@@ -17,14 +17,14 @@ def asks(action, form=None, tags=None) -> list[Ask]:
     )
 
 
-def arns(found: list[Ask]) -> set[str]:
-    return {f"{ask.action} {ask.resource.removeprefix('arn:aws:ec2:us-east-1:')}" for ask in found}
+def arns(found: list[Permission]) -> set[str]:
+    return {f"{one.action} {one.resource.removeprefix('arn:aws:ec2:us-east-1:')}" for one in found}
 
 
 def test_describing_needs_no_resource():
     """AWS's Describe actions know none."""
-    expected = [Ask("ec2:DescribeInstances", "*", EVERYWHERE)]
-    assert expected == asks("DescribeInstances", {"InstanceId.1": "i-1"})
+    expected = [Permission("ec2:DescribeInstances", "*", EVERYWHERE)]
+    assert expected == needed("DescribeInstances", {"InstanceId.1": "i-1"})
 
 
 def test_running_an_instance_needs_all_that_it_is_made_of():
@@ -38,7 +38,7 @@ def test_running_an_instance_needs_all_that_it_is_made_of():
         "TagSpecification.1.Tag.1.Key": "project",
         "TagSpecification.1.Tag.1.Value": "tiles",
     }
-    found = asks("RunInstances", form)
+    found = needed("RunInstances", form)
     expected = {
         "ec2:RunInstances :image/ami-1",
         "ec2:RunInstances 1:key-pair/k",
@@ -49,18 +49,18 @@ def test_running_an_instance_needs_all_that_it_is_made_of():
         "ec2:CreateTags 1:instance/*",
     }
     assert expected == arns(found)
-    running = [ask for ask in found if ask.action == "ec2:RunInstances"]
-    (instance,) = [ask for ask in running if ask.resource.endswith(":instance/*")]
+    running = [one for one in found if one.action == "ec2:RunInstances"]
+    (instance,) = [one for one in running if one.resource.endswith(":instance/*")]
     assert instance.context["ec2:InstanceType"] == "t2.micro"
     assert instance.context["aws:RequestTag/project"] == "tiles"
-    (tagging,) = [ask for ask in found if ask.action == "ec2:CreateTags"]
+    (tagging,) = [one for one in found if one.action == "ec2:CreateTags"]
     assert tagging.context["ec2:CreateAction"] == "RunInstances"
 
 
 def test_acting_on_what_exists_carries_its_tags():
-    """One ask for each, so that one foreign instance refuses the whole call."""
+    """One one for each, so that one foreign instance refuses the whole call."""
     form = {"InstanceId.1": "i-1", "InstanceId.2": "i-2"}
-    mine, other = asks("StopInstances", form, tags={"i-1": {"project": "tiles"}})
+    mine, other = needed("StopInstances", form, tags={"i-1": {"project": "tiles"}})
     assert mine.context["ec2:ResourceTag/project"] == "tiles"
     assert "ec2:ResourceTag/project" not in other.context
 
@@ -68,7 +68,7 @@ def test_acting_on_what_exists_carries_its_tags():
 def test_tagging_later_tells_the_new_tags():
     """The resource's kind is read from its id."""
     form = {"ResourceId.1": "sg-1", "Tag.1.Key": "project", "Tag.1.Value": "tiles"}
-    (found,) = asks("CreateTags", form)
+    (found,) = needed("CreateTags", form)
     assert found.resource.endswith(":security-group/sg-1")
     assert found.context["aws:RequestTag/project"] == "tiles"
     assert found.context["aws:TagKeys"] == ["project"]
@@ -76,9 +76,9 @@ def test_tagging_later_tells_the_new_tags():
 
 def test_a_new_key_pair_is_judged_by_its_name_once():
     """It does not exist yet, so it has no tags of its own."""
-    assert {"ec2:ImportKeyPair 1:key-pair/k"} == arns(asks("ImportKeyPair", {"KeyName": "k"}))
+    assert {"ec2:ImportKeyPair 1:key-pair/k"} == arns(needed("ImportKeyPair", {"KeyName": "k"}))
 
 
 def test_an_action_without_a_known_resource_asks_for_everything():
     """A statement with a narrower resource does not allow it."""
-    assert [Ask("ec2:ModifyEverything", "*", EVERYWHERE)] == asks("ModifyEverything")
+    assert [Permission("ec2:ModifyEverything", "*", EVERYWHERE)] == needed("ModifyEverything")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from lab.core.errors import LabError
-from lab.engine import dockerd, host, packages
+from lab.engine import docker_engine, dockerd, packages
 
 GOOD = {
     "OSType": "linux",
@@ -37,30 +37,30 @@ def daemon(tmp_path):
     ],
 )
 def test_an_engine_must_be_able_to_run_instances(differs, problem):
-    """Each reason against an engine is told."""
-    found = host.engine_problems({**GOOD, **differs}, "6.1")
+    """Each reason against an engine is reported."""
+    found = docker_engine.engine_problems({**GOOD, **differs}, "6.1")
     assert (problem is None) == (found == [])
     assert all(problem in text for text in found)
 
 
 def test_the_users_engine_comes_before_our_own(daemon):
-    """DOCKER_HOST, the default socket, the private one; each asked once."""
+    """DOCKER_HOST, the default socket, the private one; each tried once."""
     environ = {"DOCKER_HOST": daemon.host}
-    assert [daemon.host, host.DEFAULT_HOST] == host.candidates(daemon, environ)
-    assert [host.DEFAULT_HOST, daemon.host] == host.candidates(daemon, {})
+    assert [daemon.host, docker_engine.DEFAULT_HOST] == docker_engine.candidates(daemon, environ)
+    assert [docker_engine.DEFAULT_HOST, daemon.host] == docker_engine.candidates(daemon, {})
 
 
-def test_a_socket_that_nobody_listens_on_is_not_an_engine(daemon, monkeypatch):
+def test_a_socket_without_a_listener_is_not_an_engine(daemon, monkeypatch):
     """A killed daemon leaves its socket; the reason says so."""
-    monkeypatch.setattr(host, "DEFAULT_HOST", "unix:///nowhere/docker.sock")
+    monkeypatch.setattr(docker_engine, "DEFAULT_HOST", "unix:///nowhere/docker.sock")
     daemon.run_dir.mkdir()
     bind = f"import socket; socket.socket(socket.AF_UNIX).bind({str(daemon.socket)!r})"
     subprocess.run([sys.executable, "-c", bind], check=True)
-    search = host.find_engine(daemon, {})
+    search = docker_engine.find_engine(daemon, {})
     assert search.engine is None
     assert search.reasons == {
-        "unix:///nowhere/docker.sock": "there is no such socket",
-        daemon.host: "nobody listens on the socket",
+        "unix:///nowhere/docker.sock": "the socket does not exist",
+        daemon.host: "nothing listens on the socket",
     }
 
 
@@ -68,15 +68,17 @@ def test_a_socket_that_nobody_listens_on_is_not_an_engine(daemon, monkeypatch):
     ("reason", "debian", "step"),
     [
         ("you have no right to use the socket", True, "usermod -aG docker"),
-        ("there is no such socket", True, "apt-get install docker.io"),
-        ("there is no such socket", False, "install Docker Engine"),
+        ("the socket does not exist", True, "apt-get install docker.io"),
+        ("the socket does not exist", False, "install Docker Engine"),
     ],
 )
 def test_without_an_engine_the_next_step_is_named(monkeypatch, reason, debian, step):
     """What to install, or which right is missing."""
-    monkeypatch.setattr(host.os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(host, "_is_debian", lambda: debian)
-    problem = host.why_no_private_engine(host.Search(reasons={"unix:///x": reason}))
+    monkeypatch.setattr(docker_engine.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(docker_engine, "_is_debian", lambda: debian)
+    problem = docker_engine.private_engine_problem(
+        docker_engine.Search(reasons={"unix:///x": reason})
+    )
     assert problem is not None
     assert step in problem.next_step
     assert reason in problem.evidence

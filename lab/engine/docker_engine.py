@@ -1,5 +1,5 @@
 """
-The Docker engine of the lab: the one that answers and suffices, or a private one that we start.
+Choose the Docker engine of the lab: one that answers and suffices, or a private one, started here.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 import docker
 from docker.errors import DockerException
+from filelock import FileLock
 
 from lab.core.errors import LabError
-from lab.core.locks import only_one
 from lab.engine import dockerd, packages
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -26,7 +26,7 @@ DISTRIBUTIONS = ("debian", "ubuntu")
 @dataclass(frozen=True)
 class Engine:
     """
-    An engine that answers: its address, its version, and whether it is the private one.
+    An engine that answers; `private` when it is the one that the lab started.
     """
 
     host: str
@@ -40,7 +40,7 @@ class Engine:
 @dataclass
 class Search:
     """
-    The outcome of looking for an engine: one, or the reason against each candidate.
+    The outcome of a search: an engine, or the reason against each candidate.
     """
 
     engine: Engine | None = None
@@ -49,25 +49,25 @@ class Search:
 
 def engine_problems(info: Mapping[str, Any], kernel: str) -> list[str]:
     """
-    Why an engine, as its /info describes it, cannot run instances; empty when it can.
+    Why an engine with this /info cannot run instances; empty when it can.
     """
     problems = []
     if info.get("OSType") != "linux":
         problems.append(f"it runs {info.get('OSType')} containers")
     if info.get("KernelVersion") != kernel:
-        problems.append("it runs on another machine, where its addresses cannot be reached")
+        problems.append("it runs on another machine, so this host cannot reach its addresses")
     if info.get("Driver") == "vfs":
         problems.append("its storage driver vfs copies every layer")
     if any("rootless" in option for option in info.get("SecurityOptions") or []):
         problems.append("it is rootless: instances need mounts and devices of their own")
     if not info.get("MemoryLimit") or not (info.get("CpuCfsQuota") or info.get("CPUCfsQuota")):
-        problems.append("it cannot limit memory and CPU, so instance types would mean nothing")
+        problems.append("it cannot limit memory and CPU, so it cannot enforce instance types")
     return problems
 
 
 def candidates(daemon: dockerd.Daemon, environ: Mapping[str, str]) -> list[str]:
     """
-    Where an engine may answer, in the order of preference, each once.
+    The addresses where an engine may answer, in order of preference, each once.
     """
     hosts = [environ.get("DOCKER_HOST", ""), DEFAULT_HOST, daemon.host]
     return list(dict.fromkeys(host for host in hosts if host))
@@ -75,7 +75,7 @@ def candidates(daemon: dockerd.Daemon, environ: Mapping[str, str]) -> list[str]:
 
 def find_engine(daemon: dockerd.Daemon, environ: Mapping[str, str] = os.environ) -> Search:
     """
-    The first candidate that answers and suffices; starts and changes nothing.
+    The first candidate that answers and suffices. Starts and changes nothing.
     """
     search = Search()
     for host in candidates(daemon, environ):
@@ -83,7 +83,7 @@ def find_engine(daemon: dockerd.Daemon, environ: Mapping[str, str] = os.environ)
             client = docker.DockerClient(base_url=host, timeout=10)
             info = client.info()
         except (DockerException, OSError, ValueError) as exc:
-            search.reasons[host] = _why_silent(host, exc)
+            search.reasons[host] = _connection_problem(host, exc)
             continue
         problems = engine_problems(info, platform.release())
         if not problems:
@@ -95,33 +95,33 @@ def find_engine(daemon: dockerd.Daemon, environ: Mapping[str, str] = os.environ)
 
 def ensure_engine(daemon: dockerd.Daemon, environ: Mapping[str, str] = os.environ) -> Engine:
     """
-    An engine that answers: found, or else installed and started under our own paths.
+    Find an engine, or else install and start one under our own paths.
     """
-    with only_one(daemon.data_root.parent / "engine.lock"):
+    with FileLock(daemon.data_root.parent / "engine.lock"):
         search = find_engine(daemon, environ)
         if search.engine is None:
-            if problem := why_no_private_engine(search):
+            if problem := private_engine_problem(search):
                 raise problem
             packages.ensure_programs(["dockerd", "iptables"])
             dockerd.start_daemon(daemon)
             search = find_engine(daemon, {"DOCKER_HOST": daemon.host})
         if search.engine is None:
             raise LabError(
-                "the private Docker daemon should be able to run instances, but is not",
+                "expected the private Docker daemon to be able to run instances, but it is not",
                 evidence=search.reasons.get(daemon.host, "it does not answer"),
                 next_step=f"read {daemon.log_file}",
             )
         return search.engine
 
 
-def why_no_private_engine(search: Search) -> LabError | None:
+def private_engine_problem(search: Search) -> LabError | None:
     """
-    Why we may not install and start an engine here; None where we may.
+    The error when an engine cannot be installed and started here; None when it can.
     """
-    seen = "; ".join(f"{host}: {reason}" for host, reason in search.reasons.items())
+    reasons = "; ".join(f"{host}: {reason}" for host, reason in search.reasons.items())
     if os.geteuid() == 0 and (not packages.missing_programs(["dockerd"]) or _is_debian()):
         return None
-    if "no right" in seen:
+    if "no right" in reasons:
         step = "sudo usermod -aG docker $USER, then log in again; or run the lab as root"
     elif _is_debian():
         step = "run the lab as root (it then starts an engine of its own), or: "
@@ -129,7 +129,9 @@ def why_no_private_engine(search: Search) -> LabError | None:
     else:
         step = "install Docker Engine for your distribution and start it"
     return LabError(
-        "the lab needs a Docker engine, but none will do", evidence=seen, next_step=step
+        "expected a Docker engine that can run instances, but there is none",
+        evidence=reasons,
+        next_step=step,
     )
 
 
@@ -142,12 +144,12 @@ def _is_debian(os_release: Path = Path("/etc/os-release")) -> bool:
     return False
 
 
-def _why_silent(host: str, error: Exception) -> str:
+def _connection_problem(host: str, error: Exception) -> str:
     path = Path(host.removeprefix("unix://"))
     if not host.startswith("unix://"):
         return "it does not answer"
     if not path.exists():
-        return "there is no such socket"
+        return "the socket does not exist"
     if not os.access(path, os.R_OK | os.W_OK):
         return "you have no right to use the socket"
-    return "nobody listens on the socket" if "refused" in str(error) else f"{error}"
+    return "nothing listens on the socket" if "refused" in str(error) else f"{error}"

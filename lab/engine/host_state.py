@@ -1,5 +1,5 @@
 """
-What a Docker daemon leaves on a host outside its own paths: recorded before, removed after.
+The state of the host outside the daemon's own paths: recorded before it starts, restored after.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lab.core.files import replace_file
 from lab.engine import netfilter
 
-# files and folders that dockerd and its containerd make whatever paths they are given
-TRACES = (
+# files and folders that dockerd and its containerd make, whatever paths they are given
+DOCKER_PATHS = (
     Path("/etc/docker/key.json"),
     Path("/etc/docker"),
     Path("/opt/containerd/bin"),
@@ -27,30 +28,28 @@ TRACES = (
 
 def record(path: Path) -> None:
     """
-    Write down, once, what the host is like without the daemon.
+    Write down, once, the state of the host without the daemon.
     """
     if not path.exists():
-        absent = [str(trace) for trace in TRACES if not trace.exists()]
+        absent = [str(one) for one in DOCKER_PATHS if not one.exists()]
         state = {"absent": absent, "forwarding": netfilter.forward_policies()}
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(state, indent=2) + "\n", encoding="ascii")
-        temporary.replace(path)
+        replace_file(path, f"{json.dumps(state, indent=2)}\n".encode())
 
 
-def remove(path: Path) -> None:
+def restore(path: Path) -> None:
     """
-    Take away what the record did not have. Folders that hold anything else stay.
+    Remove what was absent before. Folders that contain anything else stay.
     """
     state: dict[str, Any] = {}
     with suppress(OSError, ValueError):
         state = json.loads(path.read_text(encoding="ascii"))
     netfilter.remove_docker_rules(state.get("forwarding", {}))
     netfilter.remove_bridge("docker0")
-    for trace in TRACES:
-        if str(trace) in state.get("absent", []):
+    for made in DOCKER_PATHS:
+        if str(made) in state.get("absent", []):
             with suppress(OSError):
-                if trace.is_dir():
-                    trace.rmdir()
+                if made.is_dir():
+                    made.rmdir()
                 else:
-                    trace.unlink()
+                    made.unlink()
     path.unlink(missing_ok=True)

@@ -1,5 +1,5 @@
 """
-What an EC2 request asks to do: the actions, on which resources, under which circumstances.
+The permissions that an EC2 request needs: actions, on which resources, in which context.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from lab.iam.policy import ContextValue
 
-# Parameters that name a resource, with its type; None: the id's prefix tells.
+# Parameters that name a resource, with its type; None: the id's prefix has it.
 NAMED = {
     "AllocationId": "elastic-ip",
     "GroupId": "security-group",
@@ -38,14 +38,14 @@ PREFIXES = {
     "vol": "volume",
     "vpc": "vpc",
 }
-# Actions that make resources, with the types that are judged before they have an id.
-MADE = {
+# Actions that create resources, with the types that are checked before they have an id.
+CREATED_BY = {
     "AllocateAddress": ("elastic-ip",),
     "CreateSecurityGroup": ("security-group",),
     "CreateVolume": ("volume",),
     "RunInstances": ("instance", "volume", "network-interface"),
 }
-KEY_PAIR_MAKERS = ("CreateKeyPair", "ImportKeyPair")
+KEY_PAIR_ACTIONS = ("CreateKeyPair", "ImportKeyPair")
 TAG = re.compile(r"TagSpecification\.(\d+)\.Tag\.(\d+)\.Key")
 PLAIN_TAG = re.compile(r"Tag\.(\d+)\.Key")
 ROOT_DISK = "BlockDeviceMapping.1.Ebs."
@@ -54,9 +54,9 @@ Context = dict[str, ContextValue]
 
 
 @dataclass(frozen=True)
-class Ask:
+class Permission:
     """
-    One thing that must be allowed: an action on a resource in a context.
+    An action on a resource in a context, which the caller needs.
     """
 
     action: str
@@ -64,69 +64,69 @@ class Ask:
     context: Context = field(default_factory=dict)
 
 
-def ec2_asks(
+def ec2_permissions(
     action: str,
     form: Mapping[str, str],
     *,
     region: str,
     account: str,
     tags_of: Callable[[str, str], Mapping[str, str]],
-) -> list[Ask]:
+) -> list[Permission]:
     """
-    List all that a request asks for; it is allowed when every one of them is.
+    List the permissions that a request needs; it is allowed when all of them are.
 
     `action` is without "ec2:". `form` is the request's flat parameters. `tags_of(type, id)` gives
-    the tags of what exists.
+    the tags of an existing resource.
     """
     everywhere: Context = {"aws:RequestedRegion": region, "ec2:Region": region}
-    if action.startswith("Describe"):  # these know no resources
-        return [Ask(f"ec2:{action}", "*", everywhere)]
+    if action.startswith("Describe"):  # these take no resources
+        return [Permission(f"ec2:{action}", "*", everywhere)]
 
     def arn(kind: str, name: str) -> str:
         owner = "" if kind == "image" else account  # images are public
         return f"arn:aws:ec2:{region}:{owner}:{kind}/{name}"
 
     new_tags = _tags_on_create(form)
-    asks = []
+    needed = []
 
-    def ask(kind: str, name: str, context: Context) -> None:
-        asks.append(Ask(f"ec2:{action}", arn(kind, name), everywhere | context))
+    def need(kind: str, name: str, context: Context) -> None:
+        needed.append(Permission(f"ec2:{action}", arn(kind, name), everywhere | context))
 
     plain = _request_tags(
         {form[k]: form.get(k[:-3] + "Value", "") for k in form if PLAIN_TAG.fullmatch(k)}
     )
     for parameter, value in form.items():
         base = re.sub(r"^NetworkInterface\.\d+\.|\.\d+$", "", parameter)
-        if base not in NAMED or (base == "KeyName" and action in KEY_PAIR_MAKERS):
+        if base not in NAMED or (base == "KeyName" and action in KEY_PAIR_ACTIONS):
             continue
         kind = NAMED[base] or PREFIXES.get(value.partition("-")[0], "*")
         existing: Context = {}
         for key, tag in tags_of(kind, value).items():
             existing |= {f"aws:ResourceTag/{key}": tag, f"ec2:ResourceTag/{key}": tag}
-        ask(kind, value, existing | plain)
-    for kind in MADE.get(action, ()):
-        ask(kind, "*", _request_tags(new_tags.get(kind, {})) | _shape(action, kind, form))
-    if action in KEY_PAIR_MAKERS:
-        ask("key-pair", form.get("KeyName", ""), _request_tags(new_tags.get("key-pair", {})))
-    if not asks:
-        asks.append(Ask(f"ec2:{action}", "*", everywhere))
-    for kind, tags in new_tags.items():  # tags on create are an act of their own
+        need(kind, value, existing | plain)
+    for kind in CREATED_BY.get(action, ()):
+        need(kind, "*", _request_tags(new_tags.get(kind, {})) | _shape(action, kind, form))
+    if action in KEY_PAIR_ACTIONS:
+        need("key-pair", form.get("KeyName", ""), _request_tags(new_tags.get("key-pair", {})))
+    if not needed:
+        needed.append(Permission(f"ec2:{action}", "*", everywhere))
+    for kind, tags in new_tags.items():  # tagging on creation is an action of its own
         context = everywhere | _request_tags(tags) | {"ec2:CreateAction": action}
-        asks.append(Ask("ec2:CreateTags", arn(kind, "*"), context))
-    return asks
+        needed.append(Permission("ec2:CreateTags", arn(kind, "*"), context))
+    return needed
 
 
 def _tags_on_create(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """
     TagSpecification.N of a request: type of resource, then key and value.
     """
-    found: dict[str, dict[str, str]] = {}
+    tags: dict[str, dict[str, str]] = {}
     for parameter, key in form.items():
         if match := TAG.fullmatch(parameter):
             kind = form[f"TagSpecification.{match[1]}.ResourceType"]
             value = form.get(f"TagSpecification.{match[1]}.Tag.{match[2]}.Value", "")
-            found.setdefault(kind, {})[key] = value
-    return found
+            tags.setdefault(kind, {})[key] = value
+    return tags
 
 
 def _request_tags(tags: Mapping[str, str]) -> Context:

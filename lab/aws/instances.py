@@ -1,5 +1,5 @@
 """
-moto's instance, with a machine behind it.
+moto's record of an instance, with a machine behind it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import moto.ec2.models.instances as moto_instances
 from moto.ec2.exceptions import EC2ClientError
 
-from lab.machines.containers import Machine
-from lab.machines.firewall import Port, Rule
+from lab.machines.containers import Hardware
+from lab.machines.firewall import NetworkInterface, Rule
 
 if TYPE_CHECKING:
-    from lab.machines.cloud import Cloud
+    from lab.machines.hypervisor import Hypervisor
 
 PENDING, RUNNING, SHUTTING_DOWN, TERMINATED, STOPPING, STOPPED = 0, 16, 32, 48, 64, 80
 STATES = {
@@ -32,9 +32,9 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 class LabInstance(moto_instances.Instance):
     """
-    Adds to moto's records: real states, a place in the default VPC, and the machine.
+    Add to moto's record: real states, a place in the default VPC, and a machine.
 
-    Everything that is kept here is pickled; the cloud that acts on it is found at the backend.
+    Its attributes are pickled; the hypervisor is not, and belongs to the backend.
     """
 
     __module__ = moto_instances.Instance.__module__  # moto derives a service's name from it
@@ -51,7 +51,7 @@ class LabInstance(moto_instances.Instance):
         placed = kwargs.get("subnet_id") or any(
             "SubnetId" in card or "NetworkInterfaceId" in card for card in cards
         )
-        if not placed:  # moto would take the road of EC2-Classic, to a random 10.x.y.z
+        if not placed:  # else moto would act as EC2-Classic and choose a random 10.x.y.z
             kwargs["subnet_id"] = _default_subnet(ec2_backend, kwargs.get("placement"))
         if not security_groups and not any(card.get("Groups") for card in cards):
             security_groups = [ec2_backend.get_default_security_group()]
@@ -67,12 +67,12 @@ class LabInstance(moto_instances.Instance):
         self.booted_before = False
         self.status_checks = "initializing"
         self._enter(PENDING)
-        self.cloud.boot(self)
+        self._hypervisor.boot(self)
 
     @property
-    def cloud(self) -> Cloud:
-        found: Cloud = self.ec2_backend.cloud
-        return found
+    def _hypervisor(self) -> Hypervisor:
+        hypervisor: Hypervisor = self.ec2_backend.hypervisor
+        return hypervisor
 
     # ---- orders of the API
 
@@ -83,7 +83,7 @@ class LabInstance(moto_instances.Instance):
         previous = super().start()
         self.status_checks = "initializing"
         self._enter(PENDING)
-        self.cloud.boot(self)
+        self._hypervisor.boot(self)
         return previous
 
     def stop(self) -> moto_instances.InstanceState:
@@ -92,7 +92,7 @@ class LabInstance(moto_instances.Instance):
         self._refuse_unless("stopped", "running")
         previous = super().stop()
         self._enter(STOPPING)
-        self.cloud.halt(self)
+        self._hypervisor.halt(self)
         return previous
 
     def terminate(self) -> moto_instances.InstanceState:
@@ -100,16 +100,16 @@ class LabInstance(moto_instances.Instance):
             return copy.copy(self._state)
         previous = super().terminate()
         self._enter(SHUTTING_DOWN)
-        self.cloud.destroy(self)
+        self._hypervisor.destroy(self)
         return previous
 
     def reboot(self) -> None:
         self._refuse_unless("rebooted", "running")
         super().reboot()
         self.on_rebooting()
-        self.cloud.restart(self)
+        self._hypervisor.restart(self)
 
-    # ---- reports of the cloud
+    # ---- reports of the hypervisor
 
     def on_started(self) -> None:
         if self.state == "pending":
@@ -136,7 +136,7 @@ class LabInstance(moto_instances.Instance):
 
     def on_failed(self, failure: str) -> None:
         """
-        The order failed, the machine is kept: its status checks tell.
+        The order failed and the machine is kept: its status checks show the failure.
         """
         self.status_checks = "impaired"
         self.state_reason = _internal_error(failure)
@@ -150,12 +150,12 @@ class LabInstance(moto_instances.Instance):
         if failure:
             self.state_reason = _internal_error(failure)
         self._enter(TERMINATED)
-        for card in self.nics.values():  # only now is the address free for another machine
+        for card in self.nics.values():  # only now may another machine get the address
             if card.id in self.ec2_backend.enis:
                 card.delete()
         self.security_groups = []
 
-    # ---- what the cloud asks
+    # ---- what the hypervisor reads
 
     @property
     def reachable(self) -> bool:
@@ -169,9 +169,9 @@ class LabInstance(moto_instances.Instance):
     def groups(self) -> dict[str, Any]:
         return {group.id: group for group in self.security_groups}
 
-    def machine(self) -> Machine:
+    def hardware(self) -> Hardware:
         (kind,) = self.ec2_backend.describe_instance_types([self.instance_type])
-        return Machine(
+        return Hardware(
             instance_id=self.id,
             address=str(self.private_ip),
             dns_name=self.private_dns_name,
@@ -179,9 +179,9 @@ class LabInstance(moto_instances.Instance):
             vcpus=kind["VCpuInfo"]["DefaultVCpus"],
         )
 
-    def port(self) -> Port:
+    def network_interface(self) -> NetworkInterface:
         groups = self.groups.values()
-        return Port(
+        return NetworkInterface(
             private_address=str(self.private_ip),
             public_address=self.public_ip or "",
             metadata=self.metadata_options.http_endpoint == "enabled",
@@ -198,16 +198,18 @@ class LabInstance(moto_instances.Instance):
             peers = tuple(filter(None, [rule.cidr_ipv4]))  # there is no IPv6 in the lab
         return Rule(rule.ip_protocol, rule.from_port, rule.to_port, peers)
 
-    # ---- what Describe shows. The setters do nothing: moto's constructor of another version
-    # may assign what is computed here.
+    # ---- what Describe shows. The setters do nothing: the constructor of another moto version may
+    # assign what is computed here.
 
     def _check(self) -> dict[str, Any]:
         if self.state_code != RUNNING:
             return {"Status": "not-applicable"}
-        reached = {"ok": "passed", "impaired": "failed"}.get(self.status_checks, "initializing")
+        reachability = {"ok": "passed", "impaired": "failed"}.get(
+            self.status_checks, "initializing"
+        )
         return {
             "Status": self.status_checks,
-            "Details": [{"Name": "reachability", "Status": reached}],
+            "Details": [{"Name": "reachability", "Status": reachability}],
         }
 
     instance_status = property(_check, lambda self, value: None)
@@ -215,7 +217,7 @@ class LabInstance(moto_instances.Instance):
     # An address instead of a name: it resolves without a DNS server.
     public_dns_name = property(lambda self: self.public_ip, lambda self, value: None)
 
-    # DescribeInstanceStatus looks for this name, and moto answers without the id where it is not
+    # DescribeInstanceStatus reads this name, and moto's response lacks the id without it
     instance_id = property(lambda self: self.id)
 
     # ----
@@ -223,17 +225,17 @@ class LabInstance(moto_instances.Instance):
     def _enter(self, code: int) -> None:
         self._state.code, self._state.name = code, STATES[code]
 
-    def _refuse_unless(self, deed: str, *states: str) -> None:
+    def _refuse_unless(self, participle: str, *states: str) -> None:
         if self.state not in states:
             raise EC2ClientError(
                 "IncorrectInstanceState",
-                f"The instance '{self.id}' is not in a state from which it can be {deed}.",
+                f"The instance '{self.id}' is not in a state from which it can be {participle}.",
             )
 
 
 def _internal_error(failure: str) -> moto_instances.StateReason:
     """
-    What a machine's console says has colours and other control characters; XML has no room for any.
+    The failure without colours and control characters, which a console prints and XML forbids.
     """
     plain = "".join(c for c in _COLOURS.sub("", failure) if c.isprintable() or c == "\n")
     return moto_instances.StateReason(f"Server.InternalError: {plain}", "Server.InternalError")

@@ -1,5 +1,5 @@
 """
-The lab's server as a process: started detached, found by what it runs, asked whether it is well.
+The lab's server as a process: started detached, found by its command line, health checked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COMMAND = "-m lab serve --name"
 
 def server_pids(name: str) -> list[int]:
     """
-    The processes that serve a lab, whether or not they came as far as their pid file.
+    The processes that serve a lab, including those that have not written their pid file yet.
     """
     return [
         pid for pid in find_processes(COMMAND) if command_line(pid).endswith(f"{COMMAND} {name}")
@@ -28,7 +28,7 @@ def server_pids(name: str) -> list[int]:
 
 def is_healthy(config: LabConfig) -> bool:
     """
-    Whether the endpoint answers, and as this lab.
+    Whether the endpoint answers, with the name of this lab.
     """
     try:
         with urllib.request.urlopen(f"{config.endpoint_url}/lab/health", timeout=5) as response:
@@ -39,9 +39,9 @@ def is_healthy(config: LabConfig) -> bool:
 
 def ensure_server(config: LabConfig, *, timeout_s: float = 90) -> bool:
     """
-    Start the server detached and wait until it answers; whether it had to be started.
+    Start the server detached and wait until it answers; False if it was running.
 
-    A process that runs but does not answer is replaced; the instances stay.
+    Replaces a process that does not answer. The instances stay.
     """
     if server_pids(config.name) and is_healthy(config):
         return False
@@ -61,7 +61,7 @@ def ensure_server(config: LabConfig, *, timeout_s: float = 90) -> bool:
         if process.poll() is not None or time.monotonic() > deadline:
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
             raise LabError(
-                f"the lab should answer at {config.endpoint_url}, but does not",
+                f"expected the lab to answer at {config.endpoint_url}, but it does not",
                 evidence="; ".join(line.strip() for line in last) or "its log is empty",
                 next_step=f"read {log}",
             )
@@ -71,7 +71,7 @@ def ensure_server(config: LabConfig, *, timeout_s: float = 90) -> bool:
 
 def stop_server(config: LabConfig) -> bool:
     """
-    End the server, which saves its state first; whether there was one.
+    Stop the server, which saves its state first; whether there was one.
     """
     pids = server_pids(config.name)
     for pid in pids:

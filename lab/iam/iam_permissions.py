@@ -1,6 +1,5 @@
 """
-What an IAM request asks to do, and on which role or profile; and what EC2 asks IAM when an instance
-is given a profile.
+The permissions that an IAM request needs, and those to give an instance a profile.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 """
@@ -13,39 +12,39 @@ from typing import Any
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
-from lab.iam.access import Ask, Context
+from lab.iam.ec2_permissions import Context, Permission
 
 EVERYTHING = "*"
 
 
-def iam_asks(action: str, form: Mapping[str, str], context: Context) -> list[Ask]:
+def iam_permissions(action: str, form: Mapping[str, str], context: Context) -> list[Permission]:
     """
-    The action on the role and on the profile that a request names; on everything where on neither.
+    The action on the profile or role that a request names; on everything if it names neither.
     """
     path = form.get("Path", "/")
-    asks = []
+    arns = []
     if "InstanceProfileName" in form:
-        asks.append(_profile_arn(form["InstanceProfileName"], path))
+        arns.append(_profile_arn(form["InstanceProfileName"], path))
     elif "RoleName" in form:  # a profile's role is no resource of these actions
-        asks.append(_role_arn(form["RoleName"], path))
-    return [Ask(f"iam:{action}", arn, context) for arn in asks or [EVERYTHING]]
+        arns.append(_role_arn(form["RoleName"], path))
+    return [Permission(f"iam:{action}", arn, context) for arn in arns or [EVERYTHING]]
 
 
-def pass_role_asks(profile_name: str) -> list[Ask]:
+def pass_role_permissions(profile_name: str) -> list[Permission]:
     """
-    Whoever gives an instance a profile passes on its role, and needs the right to.
+    Giving an instance a profile passes its role to EC2, which needs a permission of its own.
     """
     context: Context = {"iam:PassedToService": "ec2.amazonaws.com"}
-    found = [p for p in _backend().instance_profiles.values() if p.name == profile_name]
-    return [Ask("iam:PassRole", role.arn, context) for one in found for role in one.roles]
+    profiles = [p for p in _backend().instance_profiles.values() if p.name == profile_name]
+    return [Permission("iam:PassRole", role.arn, context) for one in profiles for role in one.roles]
 
 
 def associated_instance(backend: Any, association_id: str) -> dict[str, str]:  # noqa: ANN401 (moto's EC2Backend)
     """
-    The instance that an association is of, as the parameter that would name it.
+    The instance of an association, as the request parameter that names an instance.
     """
-    for instance_id, found in backend.iam_instance_profile_associations.items():
-        if found.association_id == association_id:
+    for instance_id, association in backend.iam_instance_profile_associations.items():
+        if association.association_id == association_id:
             return {"InstanceId": instance_id}
     return {}
 

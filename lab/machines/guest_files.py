@@ -1,5 +1,5 @@
 """
-What the cloud puts into an instance before its first start: the files of `guest/`, as a tar.
+The files that an instance gets before it starts, as a tar: `guest/`, keys, user data, rules.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 GUEST = Path(__file__).with_name("guest")
 UNITS = ("lab-init.service", "lab-ready.service", "lab-final.service")
 SCRIPTS = {
-    "port": "etc/lab/port",
+    "network": "etc/lab/network",
     "init": "etc/lab/init",
     "final": "etc/lab/final",
     "cloud-init": "usr/bin/cloud-init",
 }
-PORT_SCRIPT = "etc/lab/net.sh"
+RULES_SCRIPT = "etc/lab/net.sh"
 UBUNTU = 1000  # the user of the image, as on Canonical's
 
 
@@ -55,7 +55,7 @@ def first_start_archive(
     *, authorized_key: str, user_data: bytes, mirror_url: str, script: str
 ) -> bytes:
     """
-    Everything that a new instance needs, and the rules that guard it from its first moment on.
+    Everything that a new instance needs, with the firewall rules for its first boot.
     """
     archive = _Archive()
     for source, target in SCRIPTS.items():
@@ -63,7 +63,7 @@ def first_start_archive(
     for unit in UNITS:
         archive.file(f"etc/systemd/system/{unit}", (GUEST / unit).read_bytes())
         archive.link(f"etc/systemd/system/multi-user.target.wants/{unit}", f"../{unit}")
-    # A drop-in, as daemon.json belongs to whoever installs Docker.
+    # A drop-in, as daemon.json belongs to the person who installs Docker.
     mirror = f'[Service]\nEnvironment="DOCKER_OPTS=--registry-mirror={mirror_url}"\n'
     archive.folder("etc/systemd/system/docker.service.d")
     archive.file("etc/systemd/system/docker.service.d/lab-mirror.conf", mirror.encode())
@@ -72,7 +72,7 @@ def first_start_archive(
         archive.folder("home/ubuntu/.ssh", 0o700, UBUNTU)
         keys = (authorized_key.strip() + "\n").encode()
         archive.file("home/ubuntu/.ssh/authorized_keys", keys, 0o600, UBUNTU)
-    archive.file(PORT_SCRIPT, script.encode(), 0o700)
+    archive.file(RULES_SCRIPT, script.encode(), 0o700)
     return archive.done()
 
 
@@ -81,5 +81,5 @@ def restart_archive(script: str) -> bytes:
     The rules only: they may have changed while the instance was stopped.
     """
     archive = _Archive()
-    archive.file(PORT_SCRIPT, script.encode(), 0o700)
+    archive.file(RULES_SCRIPT, script.encode(), 0o700)
     return archive.done()
