@@ -18,9 +18,9 @@ SERVICES = {
     "worker": "geodiff.worker",
     "updater": "geodiff.updater",
     "admin-worker": "geodiff.admin_worker",
-    "carry": "geodiff.carry",  # ends by itself
+    "carry": "geodiff.carry",  # ends when everything is carried over
 }
-SERVERS = {"tile-server": "geodiff.tile_server"}  # they bring a main loop of their own
+SERVERS = {"tile-server": "geodiff.tile_server"}  # with a main loop of their own
 EX_USAGE, EX_CONFIG = 64, 78
 
 
@@ -41,7 +41,7 @@ def main() -> int:
         print(f"expected one of {', '.join(known)}; got {arguments}", file=sys.stderr)
         return EX_USAGE
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it says, our own lines say shorter
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # this package logs the same, shorter
     # each service imports only what it needs: OpenCV is 50 MB that only the worker pays for
     service = import_module(known[arguments[0]])
     try:

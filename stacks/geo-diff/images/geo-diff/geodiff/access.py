@@ -1,5 +1,5 @@
 """
-Who may ask: the API's token, and the one origin whose pages may read the answers.
+Access to the API: its token, and the one origin whose pages may read the responses.
 """
 
 import hmac
@@ -14,7 +14,7 @@ PREFLIGHT = {
 
 class Token:
     """
-    The token of the API, compared in a time that says nothing of it.
+    The token of the API, compared in constant time.
     """
 
     def __init__(self, secret: str) -> None:
@@ -22,7 +22,7 @@ class Token:
 
     def allows(self, authorization: str) -> bool:
         """
-        Judge an `Authorization` header as WSGI gives it, whatever bytes the client put in it.
+        Check an `Authorization` header as WSGI passes it, whatever bytes the client sent.
         """
         given = authorization.encode("latin-1", "replace")
         scheme, credentials = given[: len(SCHEME)], given[len(SCHEME) :].strip()
@@ -31,6 +31,6 @@ class Token:
 
 def cors_headers(origin: str, allowed: str) -> dict[str, str]:
     """
-    Return the CORS headers of an answer to a page of `origin` ("" where it came from none).
+    The CORS headers of a response to a page of `origin` ("" if the request has none).
     """
     return {"Access-Control-Allow-Origin": allowed} if origin == allowed else {}

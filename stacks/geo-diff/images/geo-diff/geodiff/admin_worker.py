@@ -1,5 +1,5 @@
 """
-The admin-worker: scales the worker service by the policy, and replaces workers that fell silent.
+The admin-worker: scales the worker service by the policy, and replaces silent workers.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 def decision_line(decision: Decision, running: int, messages: int, now: datetime) -> str:
     """
-    Say a decision in the form of the authors' later logs, with what they lack behind it.
+    A decision in the form of the authors' later logs, with the fields they lack at the end.
     """
     return (
         f" [+] Workers State - Work Load: {decision.load:.2f}"
@@ -35,7 +35,7 @@ def decision_line(decision: Decision, running: int, messages: int, now: datetime
 
 def decision_record(decision: Decision, seen: Seen, now: datetime) -> str:
     """
-    Say a decision once more as one line of JSON, for whoever records a load.
+    The same decision as one line of JSON, for recordings of a load.
     """
     return json.dumps(
         {
@@ -53,7 +53,7 @@ def decision_record(decision: Decision, seen: Seen, now: datetime) -> str:
 
 def worker_record(sign: Mapping[str, object]) -> str:
     """
-    Say what a worker's KEEP_ALIVE told, as one line of JSON.
+    The content of a worker's KEEP_ALIVE, as one line of JSON.
     """
     return json.dumps(
         {
@@ -93,7 +93,7 @@ class AdminWorker:
             while not stop.is_set():
                 try:
                     await self._refresh(link, signs)
-                except OSError as exc:  # the broker's API, Docker, or a proxy: next time
+                except OSError as exc:  # the broker's API, Docker, or a proxy: retry next time
                     link.check()
                     log.warning(" [!] nothing decided: %s", exc)
                 await _sleep(stop, self._settings.refresh_s)
@@ -133,7 +133,7 @@ class AdminWorker:
                 decision.replicas,
             )
         self._batch, self._greys = decision.batch, decision.greys
-        # said at each refresh: a dealer that restarted hears it within one
+        # sent at each refresh, so that a restarted dealer has it within one
         order = json.dumps({"batch": self._batch}).encode()
         await link.publish("", topology.CONTROL_QUEUE, order)
 
@@ -171,7 +171,7 @@ def _hear(link: Link, sign: Delivery, signs: SignsOfLife) -> None:
         signs.heard(str(said["task_id"]), time.time())
         log.info(worker_record(said))
     except (ValueError, TypeError, KeyError) as exc:
-        log.warning(" [!] a KEEP_ALIVE is not readable: %r", exc)
+        log.warning(" [!] unreadable KEEP_ALIVE: %r", exc)
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

@@ -1,8 +1,8 @@
 """
-What became of each tile, one JSON line an event: the books that a drill is checked against.
+The history of each tile, one line of JSON for each event: a drill's accounting reads it.
 
-In a file for each process, and not in the log: what is said while an engine is being stopped, its
-log lacks. Off by default.
+In one file for each process, not in the log, which loses lines while an engine is being stopped.
+Off by default.
 """
 
 import json
@@ -16,7 +16,7 @@ from geodiff.tiles import Tile
 
 class Audit:
     """
-    Appends to a file in a folder, line by line; without a folder it keeps no books.
+    Append events to a file in a folder; without a folder, record nothing.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -27,7 +27,8 @@ class Audit:
 
     def note(self, event: str, tile: Tile | str, **facts: object) -> None:
         """
-        Written when it returns, whatever happens to the process then.
+        Record an event. The line is in the file when this returns, even if the process is killed
+        next.
         """
         if self._file is not None:
             time = datetime.now(UTC).isoformat(timespec="microseconds")

@@ -23,7 +23,7 @@ PERSISTENT = 2
 
 class LinkLostError(ConnectionError):
     """
-    The connection is gone. Nothing is lost: what was not acknowledged comes again.
+    The connection is lost. No message is: everything unacknowledged is redelivered.
     """
 
 
@@ -38,7 +38,7 @@ class Delivery:
 
 def _plain(reason: object) -> str:
     """
-    Say the cause that pika wraps in the story of its attempts.
+    The cause of a failure, without the list of attempts that pika wraps around it.
     """
     if causes := getattr(reason, "exceptions", None):
         return _plain(causes[-1])
@@ -50,10 +50,10 @@ def _plain(reason: object) -> str:
 
 class Link:
     """
-    One connection with one channel with publisher confirms. What breaks it breaks it for good.
+    One connection with one channel with publisher confirms. After a failure it stays broken.
 
-    A message that the broker refuses, or cannot route, breaks it too: the topology is gone, and
-    the way back is to declare it again and to get everything unacknowledged again.
+    A message that the broker refuses or cannot route breaks it too: the topology is gone. A new
+    link declares it again and gets everything unacknowledged again.
     """
 
     def __init__(self, connection: AsyncioConnection, channel: Channel) -> None:
@@ -72,7 +72,7 @@ class Link:
     @classmethod
     async def open(cls, settings: BrokerSettings) -> "Link":
         """
-        Connect, switch confirms on and declare the topology; LinkLostError if any of it fails.
+        Connect, enable confirms and declare the topology; LinkLostError if any of it fails.
         """
         opened: asyncio.Future[AsyncioConnection] = asyncio.get_running_loop().create_future()
         closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -131,7 +131,7 @@ class Link:
 
     async def _call(self, method: Callable[..., object], **arguments: object) -> Method:
         """
-        Call a method of the channel that answers by callback, and wait for its answer.
+        Call a method of the channel that answers by callback, and wait for the answer.
         """
         self.check()
         answer: asyncio.Future[Method] = asyncio.get_running_loop().create_future()
@@ -155,7 +155,7 @@ class Link:
         for future in (self.lost, *self._unconfirmed.values()):
             if not future.done():
                 future.set_exception(error)
-                future.exception()  # seen: asyncio need not warn when nobody else waits for it
+                future.exception()  # retrieved, so that asyncio does not warn if nothing awaits it
         self._unconfirmed.clear()
 
     def _on_confirm(self, frame: Method) -> None:
@@ -180,7 +180,7 @@ class Link:
         mandatory: bool = True,
     ) -> asyncio.Future[None]:
         """
-        Send a persistent message; the future is done once the broker has made it its own.
+        Send a persistent message; the future is done once the broker has confirmed it.
         """
         self.check()
         properties = BasicProperties(
@@ -196,7 +196,7 @@ class Link:
         self, queue: str, prefetch: int, handler: Callable[[Delivery], None]
     ) -> Callable[[], Awaitable[object]]:
         """
-        Hand each delivery to `handler`; return the function that stops it.
+        Pass each delivery to `handler`; return the function that stops it.
         """
 
         def receive(
@@ -226,7 +226,7 @@ class Link:
 
     async def ready(self, queue: str) -> int:
         """
-        Return how many messages wait in a queue (those that a consumer holds are not counted).
+        Return how many messages are ready in a queue, unacknowledged ones not counted.
         """
         frame = await self._call(self._channel.queue_declare, queue=queue, passive=True)
         return int(frame.method.message_count)

@@ -1,8 +1,8 @@
 """
-Carries work from one broker to the one in use: for a change of brokers while work goes on.
+Carries messages from one broker to the one in use, while the services work.
 
-A message is acknowledged there once it is confirmed here. Who kills this, whenever, finds every
-message in one of the two places (the last few perhaps in both) and starts it again.
+A message is acknowledged at the source once the target has confirmed it. If this is killed, every
+message is at one of the two brokers (the last few perhaps at both): start it again.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from geodiff.settings import BrokerSettings, Reader
 
 log = logging.getLogger(__name__)
 
-# a sign of life or an order to the dealer is worth nothing by then
+# signs of life and orders to the dealer are out of date by then
 QUEUES = (topology.DEAD_LETTER_QUEUE, topology.RESULT_QUEUE, topology.TASK_QUEUE)
 WINDOW = 32
 LOOK_S = 0.2
@@ -25,7 +25,7 @@ LOOK_S = 0.2
 
 class Carrier:
     """
-    Counts by queue in `carried`.
+    Counts the messages of each queue in `carried`.
     """
 
     def __init__(self, source: BrokerSettings, target: BrokerSettings) -> None:
@@ -58,7 +58,7 @@ class Carrier:
         async def look() -> None:
             while await source.ready(queue):
                 await asyncio.sleep(LOOK_S)
-            done.set()  # what is in hand is still finished
+            done.set()  # unacknowledged messages are still carried over
 
         await serving.work_off(source, queue, WINDOW, hand_over, done, look())
 

@@ -1,8 +1,8 @@
 """
-Which dates there are, with how many tiles of each filter and how much of the ground is surface.
+The available dates, with the tiles of each filter and the share of the ground that is surface.
 
-Looked at again when somebody asks, at most once a second, in the background: an answer waits a
-moment for it, and then tells what is known. What has not changed is not read again.
+A request refreshes it, at most once a second, in the background. The response waits a moment for
+the refresh and then shows what is known. Unchanged folders are not read again.
 """
 
 import threading
@@ -18,7 +18,7 @@ from geodiff.tiles import RAW
 
 MIN_AGE_S = 1.0
 WAIT_S = 0.5
-MAX_ROWS = 500_000  # remembered, 14 MB: more than a hundred million tiles in practice
+MAX_ROWS = 500_000  # in memory, 14 MB: more than a hundred million tiles in practice
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Layer:
 @dataclass(frozen=True)
 class Day:
     """
-    One date: its zooms, and what there is of each filter.
+    One date: its zooms, and the layer of each filter.
     """
 
     date: str
@@ -46,7 +46,7 @@ class Day:
 @dataclass(frozen=True)
 class Listing:
     """
-    All dates in order. Not `complete` while the first look at all the tiles has not ended.
+    All dates in order. `complete` is False until all tiles have been counted once.
     """
 
     days: tuple[Day, ...] = ()
@@ -56,7 +56,7 @@ class Listing:
 @dataclass
 class Pace:
     """
-    Full speed for the first moments, a fifth of the time afterwards: tiles are served meanwhile.
+    Full speed for the first moments, a fifth of the time afterwards, as tiles are served meanwhile.
     """
 
     burst_s: float = 0.3
@@ -74,7 +74,7 @@ class Pace:
 
 class Catalogue:
     """
-    The dates under `root`, refreshed by whoever asks.
+    The dates under `root`, refreshed by requests.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Catalogue:
 
     def listing(self, wait_s: float = WAIT_S) -> Listing:
         """
-        Return the dates, as of now if looking takes less than `wait_s`.
+        Return the dates, up to date if a refresh takes less than `wait_s`.
         """
         with self._lock:
             if self._done.is_set() and time.monotonic() >= self._next_s:
@@ -131,7 +131,7 @@ class Catalogue:
     def _look_at(self, day: str, pace: Callable[[], None]) -> Day | None:
         found: dict[str, dict[int, Rows]] = {}
         whole = -1
-        for layer in FILTERS:  # RAW is the first: it tells which zoom covers the world
+        for layer in FILTERS:  # RAW first: it determines which zoom covers the world
             found[layer] = {}
             for z in zooms(self._root / layer / day):
                 wanted = layer != RAW and z == whole

@@ -1,9 +1,9 @@
 """
-What is remembered of the tiles of one zoom: for each row, when its folder last changed, how many
-tiles it has, and how much of them is surface.
+The cached counts of one zoom: for each row, when its folder last changed, how many tiles it has,
+and the share of them that is surface.
 
-A folder's time changes with every tile that is put into it, so a row that has not changed costs
-one look at its folder, however many tiles it has. 28 bytes a row.
+A folder's time changes with every tile that is added, so an unchanged row costs one stat of its
+folder, however many tiles it has. 28 bytes a row.
 """
 
 import math
@@ -18,10 +18,10 @@ from geodiff import png
 from geodiff.tiles import SHARE_KEYWORD
 
 NOT_READ, UNREADABLE = math.nan, -1.0
-# The kernel's clock for files ticks every few milliseconds: what changed just now may change
-# again without showing it.
+# The kernel's clock for files ticks every few milliseconds: a folder that has just changed may
+# change again with the same time.
 SETTLED_NS = 2_000_000_000
-HEAD_BYTES = 1024  # the text stands before the pixels
+HEAD_BYTES = 1024  # the text precedes the pixels
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,7}")
 _TILE = re.compile(r"(0|[1-9][0-9]{0,7})\.png")
@@ -47,10 +47,10 @@ class Rows:
         self, folder: Path, z: int, *, with_share: bool, room: int, pace: Callable[[], None]
     ) -> "Rows":
         """
-        Look at the folder of the zoom; read again only the rows that changed.
+        Check the folder of the zoom, and read again only the rows that changed.
 
-        At most `room` rows are remembered, so that memory is bounded; the others are counted each
-        time. `pace` is called now and then.
+        At most `room` rows are cached, to bound memory; the others are counted each time. `pace` is
+        called now and then.
         """
         fresh, side = Rows(), 1 << z
         known = {y: index for index, y in enumerate(self._y)}
@@ -99,7 +99,7 @@ def zooms(folder: Path) -> list[int]:
 
 def _row_folders(folder: Path, limit: int) -> Iterator[tuple[int, int]]:
     """
-    Yield number and time of every folder that is named by a number under `limit`.
+    Yield number and time of every folder whose name is a number below `limit`.
     """
     try:
         with os.scandir(folder) as entries:
@@ -110,7 +110,7 @@ def _row_folders(folder: Path, limit: int) -> Iterator[tuple[int, int]]:
                     and entry.is_dir(follow_symlinks=False)
                 ):
                     yield int(entry.name), entry.stat(follow_symlinks=False).st_mtime_ns
-    except OSError:  # not there, gone in the meantime, or not ours to read: nothing to count
+    except OSError:  # missing, removed meanwhile, or not readable: nothing to count
         return
 
 
@@ -128,7 +128,7 @@ def _count(folder: Path, side: int) -> int:
 
 def _share_of_row(folder: Path, side: int, pace: Callable[[], None]) -> float:
     """
-    Return the mean share of a row's tiles, or UNREADABLE where one of them does not tell.
+    Return the mean share of a row's tiles, or UNREADABLE if one of them has none.
     """
     total = 0.0
     for x in range(side):

@@ -1,5 +1,5 @@
 """
-What can never be done goes to a queue of its own, as it came, with the reason in its headers.
+Messages that can never be processed go to a queue of their own, with the reason in a header.
 """
 
 import logging
@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 async def bury(link: Link, delivery: Delivery, reason: str, task_id: str = "") -> None:
     """
-    Publish the delivery to DEAD_LETTER_QUEUE; `task_id` tells which worker gave it up.
+    Publish the delivery to DEAD_LETTER_QUEUE; `task_id` is the worker that gave up on it.
 
-    The name comes from the message, so that it is shortened to what AMQP and a log line bear.
+    The name comes from the message, so it is shortened to what AMQP and a log line can take.
     """
     log.warning("%s: %s", delivery.message_id[:80], reason)
     giver = {"task-id": task_id} if task_id else {}

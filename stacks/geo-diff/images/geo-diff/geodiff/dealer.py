@@ -26,9 +26,9 @@ IDLE_SHARE = 10
 
 class Dealt:
     """
-    The tiles dealt of late: each is left alone for the time of its lease.
+    The tiles dealt recently: none is dealt again before its lease has expired.
 
-    Bounded, so that memory is: the oldest is forgotten first, and a tile dealt twice is only
+    Bounded, to bound memory: the oldest is forgotten first, and a tile dealt twice is only
     segmented twice.
     """
 
@@ -57,12 +57,13 @@ class Dealt:
 
 class Dealer:
     """
-    BATCH tasks, WAIT seconds, and so on through the tree; a new walk once the queues are empty.
+    Deal BATCH tasks, wait WAIT seconds, and so on through the tree; walk again once the queues are
+    empty.
     """
 
     def __init__(self, settings: DealerSettings) -> None:
         self._settings = settings
-        self._audit = Audit(settings.books_dir)
+        self._audit = Audit(settings.audit_dir)
         self._batch = settings.batch
         self._dealt = Dealt(settings.lease_s)
 
@@ -85,13 +86,13 @@ class Dealer:
 
     def _obey(self, link: Link, told: Delivery) -> None:
         """
-        Take over the BATCH that the autoscaler asks for, within our own bounds.
+        Adopt the BATCH that the autoscaler sends, within this service's own bounds.
         """
         link.ack(told)
         try:
             wanted = int(json.loads(told.body)["batch"])
         except (ValueError, TypeError, KeyError) as exc:
-            log.warning("control message %r is not usable: %r", told.body[:80], exc)
+            log.warning("unusable control message %r: %r", told.body[:80], exc)
             return
         batch = max(self._settings.min_batch, min(self._settings.batch, wanted))
         if batch != self._batch:
@@ -105,7 +106,7 @@ class Dealer:
             if count:
                 log.info("dealt %d tiles in %.1f s", count, time.monotonic() - began)
             await self._drained(link)
-            # at most a tenth of the time goes into looking at a tree that has nothing new
+            # spend at most a tenth of the time on walks that find nothing new
             looked_s = 0.0 if count else time.monotonic() - began
             await asyncio.sleep(max(self._settings.wait_s, looked_s * IDLE_SHARE, 0.1))
 
@@ -131,7 +132,7 @@ class Dealer:
         try:
             mtime_ns = path.stat().st_mtime_ns
             with path.open("rb") as file:
-                body = file.read(MAX_BYTES + 1)  # one more than a tile can have: it is rejected
+                body = file.read(MAX_BYTES + 1)  # one byte more than allowed: the worker rejects it
         except OSError as exc:
             log.warning("%s cannot be read: %s", path, exc)
             return
@@ -149,7 +150,7 @@ class Dealer:
         """
         Wait while the queue is so long that the broker's disk would fill.
 
-        A full disk holds back all publishers, the workers too, and then nothing moves at all.
+        A full disk blocks all publishers, the workers too, and then everything stops.
         """
         limit = max(self._settings.max_queued, wanted)
         while await link.ready(topology.TASK_QUEUE) + wanted > limit:

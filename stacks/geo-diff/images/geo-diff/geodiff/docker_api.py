@@ -1,5 +1,5 @@
 """
-As much of the Docker API as the autoscaler needs, through the proxy that allows no more.
+The part of the Docker API that the autoscaler needs, through the proxy that allows no more.
 """
 
 import json
@@ -16,7 +16,7 @@ BUSY_UPDATES = {"updating", "rollback_started", "paused", "rollback_paused"}
 
 class DockerError(ConnectionError):
     """
-    Docker, or the proxy before it, did not do what was asked.
+    Docker, or the proxy in front of it, refused or failed.
     """
 
 
@@ -34,7 +34,8 @@ class Service:
     @property
     def is_busy(self) -> bool:
         """
-        Say that a deployment is under way, or stopped half-way: nobody else may change it now.
+        Whether a deployment is under way or paused half-way, so that the service must not be
+        changed.
         """
         return self.update_state in BUSY_UPDATES
 
@@ -52,12 +53,12 @@ class Task:
 def _call(base: str, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
-        f"http://{base}{path}",  # no version: the engine answers in its own
+        f"http://{base}{path}",  # no version in the path: the engine uses its own
         data=data,
         method=method,
         headers={"Content-Type": "application/json"},
     )
-    # ProxyHandler({}): a proxy of the environment is never meant for the overlay network
+    # ProxyHandler({}): proxies of the environment are not for the overlay network
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=10) as answer:
@@ -84,7 +85,7 @@ def scale(base: str, name: str, service: Service, replicas: int) -> None:
     """
     Set the number of replicas of the service as it was read.
 
-    Docker refuses if anybody changed it since: the reader looks again, and nothing is undone.
+    Docker refuses if the service has changed since: read it again, and undo nothing.
     """
     spec = {**service.spec, "Mode": {"Replicated": {"Replicas": replicas}}}
     _call(base, "POST", f"/services/{name}/update?version={service.version}", spec)
@@ -92,7 +93,7 @@ def scale(base: str, name: str, service: Service, replicas: int) -> None:
 
 def find_tasks(base: str, service: str) -> list[Task]:
     """
-    Return the tasks of a service that are meant to run.
+    Return the tasks of a service that should be running.
     """
     filters = json.dumps({"service": [service], "desired-state": ["running"]})
     found = _call(base, "GET", f"/tasks?{urllib.parse.urlencode({'filters': filters})}")
@@ -126,7 +127,7 @@ def _time(text: str) -> datetime:
 
 def kill_container_of(base: str, task: Task) -> None:
     """
-    Send SIGKILL to the container, after a look that it is this task's.
+    Send SIGKILL to the container, after checking that it is this task's.
     """
     found = _call(base, "GET", f"/containers/{task.container_id}/json")
     owner = found["Config"]["Labels"].get("com.docker.swarm.task.id")

@@ -1,7 +1,7 @@
 """
-Signs of life for the container's health check: two files whose age says it all.
+Signs of life for the container's health check: two files, of which only the age counts.
 
-A check that started Python every few seconds would cost more than some of the services do.
+A check that starts Python every few seconds would cost more than some of the services.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ BEAT_S = 5.0
 
 def ready() -> None:
     """
-    Say that the service has reached the broker once.
+    Record that the service has reached the broker once.
     """
     READY.touch()
 
 
 async def beat() -> None:
     """
-    Say every few seconds that the event loop still turns.
+    Record every few seconds that the event loop is running.
     """
     while True:
         ALIVE.touch()

@@ -1,5 +1,5 @@
 """
-As much of the PNG format as is needed: a look before decoding, and a comparison.
+The part of the PNG format that is needed: reading the header, and comparing pictures.
 """
 
 import struct
@@ -12,13 +12,13 @@ MAX_INFLATED = 4 * 1024 * 1024
 
 class PngError(ValueError):
     """
-    The bytes are not a PNG file that we can use; the message is the reason.
+    The bytes are not a usable PNG file; the message is the reason.
     """
 
 
 def size(data: bytes) -> tuple[int, int]:
     """
-    Read width and height from the header, without decoding: a decoder would allocate first.
+    Read width and height from the header, without decoding: a decoder would allocate memory first.
     """
     if not data:
         raise PngError("the file is empty")
@@ -55,9 +55,10 @@ def texts(data: bytes) -> dict[str, str]:
 
 def same_picture(one: bytes, other: bytes) -> bool:
     """
-    Say whether two PNG files differ in nothing but how their pixels were deflated.
+    Whether two PNG files differ at most in how their pixels were deflated.
 
-    ISA-L picks its code by the processor, so another node may deflate the same pixels otherwise.
+    ISA-L chooses its code by the processor, so another node may deflate the same pixels
+    differently.
     """
     return one == other or _inflated(one) == _inflated(other) is not None
 

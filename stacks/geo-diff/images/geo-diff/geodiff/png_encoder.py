@@ -1,8 +1,8 @@
 """
-A PNG encoder for results: OpenCV's spends its time in zlib.
+A PNG encoder for results, as OpenCV's spends its time in zlib.
 
-ISA-L deflates instead, and every row has the filter SUB (the difference to the pixel on the left):
-three times as many tiles a second, and files two per cent smaller than OpenCV's default
+ISA-L deflates instead, and every row has the filter SUB (the difference from the pixel on the
+left): three times as many tiles a second, in files two per cent smaller than OpenCV's default
 (`tests/bench`).
 """
 

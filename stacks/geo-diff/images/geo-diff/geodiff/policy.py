@@ -1,9 +1,8 @@
 """
-The autoscaler's policy as one pure function: no I/O, no clock, so that a simulator can use it too.
+The autoscaler's policy as a pure function: no I/O and no clock, so that a simulator can use it.
 
-Section "admin-worker" of the guide (G12): LOAD is tasks published a second over what the running
-workers are reckoned to do (replicas x QTY_TASK); a light for each range of it, a step for each
-light.
+Section "admin-worker" of the guide (G12): LOAD is the tasks published a second over the capacity
+of the running workers (replicas x QTY_TASK). Each range of LOAD has a light, each light a step.
 """
 
 import math
@@ -25,7 +24,7 @@ GREYS_BEFORE_FEWER = 3
 @dataclass(frozen=True)
 class Rules:
     """
-    The parameters. A light is the first whose bound lies above LOAD; RED has none.
+    The parameters. The light is the first whose bound is above LOAD; RED has none.
     """
 
     qty_task: float
@@ -42,7 +41,7 @@ class Rules:
 @dataclass(frozen=True)
 class Seen:
     """
-    What was measured since the last decision, and what that decision left behind.
+    The measurements since the last decision, and the state that decision left.
     """
 
     published_per_s: float
@@ -63,7 +62,7 @@ class Decision:
 
 def load_of(published_per_s: float, running: int, qty_task: float) -> float:
     """
-    Return LOAD; infinite where tasks come and nobody works.
+    Return LOAD; infinite if tasks arrive and no worker runs.
     """
     if running <= 0:
         return math.inf if published_per_s > 0 else 0.0
@@ -79,9 +78,9 @@ def decide(rules: Rules, seen: Seen) -> Decision:
     """
     Return how many replicas and which BATCH there should be now.
 
-    The third GREY in a row and each one after it takes a worker away, as the authors' logs show.
-    YELLOW or RED with MAX_SCALE reached already lowers BATCH by a step. The guide says nothing of
-    the way back; without one the dealer would stay slow for ever, so each GREY raises it again.
+    The third GREY in a row and each one after it removes a worker, as the authors' logs show.
+    YELLOW or RED at MAX_SCALE lowers BATCH by a step. The guide does not say how BATCH rises again;
+    without that the dealer would stay slow for ever, so each GREY raises it.
     """
     load = load_of(seen.published_per_s, seen.running, rules.qty_task)
     light = light_of(load, rules)

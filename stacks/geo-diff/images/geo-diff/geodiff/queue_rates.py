@@ -33,8 +33,8 @@ def read_published(settings: BrokerSettings, queue: str) -> int:
 @dataclass
 class SlidingRate:
     """
-    A rate over a sliding window: RabbitMQ samples its counters every five seconds, so a shorter
-    look sees nothing and then a spike, and the autoscaler would dance to that.
+    A rate over a sliding window. RabbitMQ samples its counters every five seconds, so a shorter
+    window shows zero and then a spike, and the autoscaler would oscillate.
     """
 
     window_s: float = WINDOW_S
@@ -42,10 +42,10 @@ class SlidingRate:
 
     def add(self, count: int, now_s: float) -> float | None:
         """
-        Take in a count; return the rate a second, or None while it is too early to tell.
+        Add a count; return the rate a second, or None while there is too little data.
         """
         if self._counts and count < self._counts[-1][1]:
-            self._counts.clear()  # the broker restarted and counts anew
+            self._counts.clear()  # the broker restarted, and its counter with it
         self._counts.append((now_s, count))
         while len(self._counts) > 2 and now_s - self._counts[1][0] >= self.window_s:
             self._counts.popleft()

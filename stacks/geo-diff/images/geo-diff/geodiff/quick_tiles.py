@@ -1,9 +1,9 @@
 """
-The short way to a tile: the plain case is answered before Flask is asked.
+A fast path to a tile: the plain case is answered without Flask.
 
 Flask's routing, contexts and header objects cost four times what reading the tile does
-(`tests/bench`). Whatever is not plain is left to it: no token, no such tile, a condition, another
-method.
+(`tests/bench`). Flask still handles everything else: a missing token, a missing tile, a conditional
+request, another method.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ def keep(layer: str) -> str:
 
 def headers_for(origin: str, ui_origin: str, kept: str) -> dict[str, str]:
     """
-    Return the headers that every answer has.
+    Return the headers that every response has.
     """
     always = {"X-Content-Type-Options": "nosniff", "Vary": "Origin", "Cache-Control": kept}
     return always | cors_headers(origin, ui_origin)
@@ -36,14 +36,14 @@ def headers_for(origin: str, ui_origin: str, kept: str) -> dict[str, str]:
 
 def with_quick_tiles(app: Application, root: Path, token: Token, ui_origin: str) -> Application:
     """
-    Put the short way before a WSGI application.
+    Put the fast path in front of a WSGI application.
     """
 
     def answer(environ: Environ, start_response: Callable[..., object]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         plain = (
             environ["REQUEST_METHOD"] == "GET"
-            and environ.get("RAW_URI") == path  # nothing escaped, and no query
+            and environ.get("RAW_URI") == path  # no escapes and no query
             and "HTTP_IF_NONE_MATCH" not in environ
             and token.allows(environ.get("HTTP_AUTHORIZATION", ""))
         )

@@ -22,7 +22,7 @@ cv2.setNumThreads(1)
 
 class BadTileError(ValueError):
     """
-    The tile cannot be segmented, now or ever; the message is the reason.
+    The tile can never be segmented; the message is the reason.
     """
 
 
@@ -42,7 +42,7 @@ def decode(data: bytes) -> np.ndarray:
     Return the BGR pixels of a RAW tile; BadTileError if it is no PNG of 256 x 256.
     """
     if len(data) > MAX_BYTES:
-        raise BadTileError(f"{len(data)} bytes are more than the {MAX_BYTES} that a tile can have")
+        raise BadTileError(f"{len(data)} bytes, expected at most {MAX_BYTES}")
     try:
         width, height = png.size(data)
     except png.PngError as exc:
@@ -90,5 +90,5 @@ def segment(data: bytes) -> list[Surface]:
     return surfaces
 
 
-# A surface that a tile does not have is always the same picture: one in three, so encode it once.
+# An absent surface is always the same picture, and one in three is: encode it once.
 NOTHING = _encode(np.zeros((TILE_PX, TILE_PX, 4), np.uint8), 0.0)

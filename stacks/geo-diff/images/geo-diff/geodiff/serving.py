@@ -1,5 +1,5 @@
 """
-What services do with a link: keep one open until told to stop, and work off a queue.
+What services do with a link: keep one open until they are stopped, and work off a queue.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ async def serve(settings: BrokerSettings, session: Session, stop: asyncio.Event)
         except (OSError, AMQPError) as exc:
             if time.monotonic() - began > LASTED_S:
                 backoff = FIRST_BACKOFF_S
-            log.warning("broker: %s; again in %.2f s", exc, backoff)
+            log.warning("broker: %s; next try in %.2f s", exc, backoff)
         else:
             return
         finally:
@@ -71,10 +71,10 @@ async def work_off(
     *background: Coroutine[None, None, None],
 ) -> None:
     """
-    Run `handle` on each delivery, `prefetch` of them at a time, and `background` beside it.
+    Run `handle` on each delivery, `prefetch` of them at a time, with `background` beside it.
 
-    The first exception of any of them ends the session. On `stop` no more is taken and what is in
-    hand is finished, so that a graceful end causes no second delivery.
+    The first exception of any of them ends the session. On `stop` it takes no more and finishes the
+    unacknowledged ones, so that a graceful end causes no redelivery.
     """
     in_hand: set[asyncio.Task[None]] = set()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()

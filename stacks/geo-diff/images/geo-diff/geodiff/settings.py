@@ -1,5 +1,5 @@
 """
-What a service is told from outside: environment variables and Docker secrets, checked at once.
+The settings of a service: environment variables and Docker secrets, all checked at once.
 """
 
 import os
@@ -38,7 +38,7 @@ class DealerSettings:
     wait_s: float
     lease_s: float
     max_queued: int
-    books_dir: Path | None
+    audit_dir: Path | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class UpdaterSettings:
     broker: BrokerSettings
     tiles_dir: Path
     prefetch: int
-    books_dir: Path | None
+    audit_dir: Path | None
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class AdminSettings:
 
 class Reader:
     """
-    Read variables one by one, remember what is wrong, and tell all of it in the end.
+    Read variables one by one, collect what is wrong, and report all of it at the end.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -128,9 +128,9 @@ class Reader:
             self.problems.append(f"{name}={path} must be a directory {kind} by uid {os.getuid()}")
         return path
 
-    def books(self) -> Path | None:
+    def audit(self) -> Path | None:
         """
-        The folder for the books of a drill; None where none are kept.
+        The folder for the audit of a drill; None if there is none.
         """
         if self.text("AUDIT", "no", r"no|/.+") == "no":
             return None
@@ -138,7 +138,7 @@ class Reader:
 
     def secret(self, name: str, default_file: str) -> str:
         """
-        Read the secret that lies in the file named by the variable; its value is never shown.
+        Read the secret in the file that the variable names; its value is never shown.
         """
         path = Path(self.text(name, default_file))
         try:
@@ -192,7 +192,7 @@ def dealer_settings(environ: Mapping[str, str]) -> DealerSettings:
         wait_s=read.real("WAIT", 2, 0, 3600),
         lease_s=read.real("LEASE", 60, 1, 86_400),
         max_queued=read.whole("MAX_QUEUED", 20_000, 1, 10_000_000),
-        books_dir=read.books(),
+        audit_dir=read.audit(),
     )
     read.done()
     return settings
@@ -217,7 +217,7 @@ def updater_settings(environ: Mapping[str, str]) -> UpdaterSettings:
         broker=read.broker(),
         tiles_dir=read.directory("TILES_DIR", "/tiles", writable=True),
         prefetch=read.whole("PREFETCH", 32, 1, 1000),
-        books_dir=read.books(),
+        audit_dir=read.audit(),
     )
     read.done()
     return settings

@@ -36,7 +36,7 @@ def create_app(settings: TileServerSettings) -> Flask:
     Build the application; nothing is read from the tiles before the first request.
     """
     app = Flask("geodiff", static_folder=None)
-    app.url_map.merge_slashes = False  # `//` is malformed, not a redirection
+    app.url_map.merge_slashes = False  # `//` is malformed, not a reason to redirect
     root = settings.tiles_dir.resolve()
     token, catalogue = Token(settings.token), Catalogue(root)
 
@@ -98,13 +98,13 @@ def create_app(settings: TileServerSettings) -> Flask:
             return error(400, f"expected one of {', '.join(FILTERS)} as filter")
         listing = catalogue.listing()
         found = [_day(day, only) for day in listing.days if not only or day.layers[only].tiles]
-        # `complete` is false only while the tiles are looked at for the first time
+        # `complete` is false only until all tiles have been counted once
         return answer_list({"dates": found, "complete": listing.complete})
 
     @app.get("/<layer>/<path:name>")
     def tile(layer: str, name: str) -> Response:
         if "%" in request.environ.get("RAW_URI", "").partition("?")[0]:
-            raise MalformedNameError("the name of a tile has nothing to escape")
+            raise MalformedNameError("the name of a tile needs no escapes")
         file = read_tile(root, layer, parse_address(layer, name))
         return answer_tagged(file.data, "image/png", keep(layer), file.etag)
 

@@ -1,6 +1,6 @@
 """
-From a URL to the bytes of a tile: a name that is no tile never becomes a path, and a path that
-leads elsewhere is never read.
+From a URL to the bytes of a tile: only the name of a tile becomes a path, and a path that leads
+elsewhere is never read.
 """
 
 import errno
@@ -13,7 +13,7 @@ from geodiff.tiles import MAX_BYTES, RAW, SURFACES, Tile, parse_tile
 
 FILTERS = (RAW, *SURFACES)
 
-# No link as the last step, and no waiting for the other end of a pipe.
+# Do not follow a link as the last step, and do not wait for the other end of a pipe.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Nothing; a file where a folder should be; a link; a socket.
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
@@ -28,14 +28,14 @@ class NoSuchTileError(LookupError):
 
 class MalformedNameError(ValueError):
     """
-    What was asked for cannot be the name of a tile; the message says why.
+    The request does not contain the name of a tile; the message is the reason.
     """
 
 
 @dataclass(frozen=True)
 class TileFile:
     """
-    One tile as it was when it was opened; `etag` is strong: a tile is replaced as a whole.
+    One tile as it was when it was opened. `etag` is strong: a tile is replaced as a whole.
     """
 
     data: bytes
@@ -58,8 +58,8 @@ def read_tile(root: Path, layer: str, tile: Tile) -> TileFile:
     """
     Read a tile under `root`, whose own path must be real (no links in it).
 
-    Links below the root are not followed, whatever they lead to. The kernel says where the file
-    that was opened lies: looking at the folders beforehand would leave a moment for changing them.
+    Links below the root are not followed, wherever they lead. The kernel reports the path of the
+    opened file: checking the folders beforehand would leave time to change them.
     """
     path = f"{root}/{layer}/{tile}.png"
     try:
@@ -70,7 +70,7 @@ def read_tile(root: Path, layer: str, tile: Tile) -> TileFile:
         raise
     try:
         status = os.fstat(descriptor)
-        # `deleted` where it was replaced since it was opened
+        # `(deleted)` if it was replaced after it was opened
         found = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - a Path costs more
         found = found.removesuffix(_DELETED)
         regular = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES

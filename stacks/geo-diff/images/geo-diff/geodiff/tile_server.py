@@ -18,7 +18,7 @@ from geodiff.tile_settings import TileServerSettings, tile_server_settings
 
 log = logging.getLogger(__name__)
 
-# A client that neither sends nor takes for so long loses its connection: it holds a thread.
+# A client that neither sends nor receives for so long is disconnected: it blocks a thread.
 STALLED_S = 10
 # The kernel takes a whole tile at once, so that no thread waits for a slow reader.
 SEND_BUFFER_BYTES = 256 * 1024
@@ -32,8 +32,8 @@ REFUSAL = (
 
 class Worker(ThreadWorker):
     """
-    gunicorn's threads, but what is no HTTP is answered in JSON as well, and not logged: anybody
-    could fill the disk.
+    gunicorn's threads. Requests that are not HTTP also get JSON, and are not logged: anybody could
+    fill the disk.
     """
 
     def init_process(self) -> None:
@@ -97,7 +97,7 @@ def options(settings: TileServerSettings) -> dict[str, object]:
         "worker_tmp_dir": SCRATCH,
         "control_socket_disable": True,
         "limit_request_line": 2048,
-        # no proxy stands before it: nobody may set the path or the scheme by a header
+        # there is no proxy in front: a header must not set the path or the scheme
         "forwarder_headers": "",
         "forwarded_allow_ips": "",
         "loglevel": "error",

@@ -1,5 +1,5 @@
 """
-What the tile server is told from outside.
+The settings of the tile server.
 """
 
 from collections.abc import Mapping

@@ -18,7 +18,7 @@ RAW = "RAW"
 REJECTED = "REJECTED"
 SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
 TEMPORARY = ".writing"
-SHARE_KEYWORD = "surface-share"  # the tEXt chunk of a result that says how much of it is surface
+SHARE_KEYWORD = "surface-share"  # the tEXt chunk of a result with the share of it that is surface
 MAX_ZOOM = 24
 MAX_BYTES = 2 * 1024 * 1024
 
@@ -42,7 +42,7 @@ class Tile:
 
     def headers(self) -> dict[str, object]:
         """
-        Return the headers that tell a reader of a message which tile it is about.
+        Return the message headers that name this tile.
         """
         return {"date": self.date, "z": self.z, "y": self.y, "x": self.x}
 
@@ -72,12 +72,12 @@ def write_atomic(
     same: Callable[[bytes, bytes], bool] = operator.eq,
 ) -> bool:
     """
-    Make `path` hold `data`, durably, all or nothing. Return False if it did already.
+    Make `path` contain `data`, durably, all or nothing. Return False if it did already.
 
-    The temporary file is locked until it has its name, so that `remove_strays` can tell a crash's
-    remains from another updater's work in hand. It is closed before it is renamed: on S3, close()
-    is the PUT and rename the COPY, and of a file that is still open a rename is put off and its
-    failure is told to nobody. The lock outlives the close by a second descriptor.
+    The temporary file stays locked until it is renamed, so that `remove_strays` can tell a crash's
+    remains from the current work of another updater. It is closed before the rename: on S3, close()
+    is the PUT and rename the COPY, and the rename of an open file is postponed and its failure
+    lost. A second descriptor holds the lock after the close.
     """
     with suppress(FileNotFoundError):
         if same(path.read_bytes(), data) and mtime_ns in (None, path.stat().st_mtime_ns):
@@ -136,7 +136,7 @@ def _is_abandoned(path: Path) -> bool:
 
 def pending(root: Path) -> Iterator[Tile]:
     """
-    Walk the RAW tiles that have neither their three results nor a rejection that still holds.
+    Walk the RAW tiles that have neither their three results nor a valid rejection.
 
     One row of tiles (`<date>/<z>/<y>`) is in memory at a time, whatever the number of tiles.
     """
@@ -160,9 +160,9 @@ def _pending_in_row(root: Path, row: str) -> Iterator[Tile]:
 
 def rejection_holds(root: Path, tile: Tile) -> bool:
     """
-    Say whether the rejection on disk is about the RAW file that is there now.
+    Whether the rejection on disk is about the current RAW file.
 
-    A rejection carries the modification time of the RAW file that it speaks of.
+    A rejection contains the modification time of its RAW file.
     """
     try:
         raw = tile.path(root, RAW).stat()

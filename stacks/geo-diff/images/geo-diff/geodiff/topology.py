@@ -1,5 +1,5 @@
 """
-Exchanges and queues, declared in one place, by every service before it does anything else.
+Exchanges and queues, declared in one place, by every service before anything else.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ class Queue:
 QUEUES = (
     Queue(TASK_QUEUE),
     Queue(RESULT_QUEUE),
-    # a sign of life is worth nothing when it is old
+    # an old sign of life is worth nothing
     Queue(KEEP_ALIVE_QUEUE, {"x-message-ttl": 10_000}),
-    # evidence, not work: the RAW file stays on disk, so the oldest may go when nobody looks
+    # evidence, not work: the RAW file stays on disk, so the oldest may be dropped
     Queue(DEAD_LETTER_QUEUE, {"x-max-length": 10_000}),
-    # the last word counts
+    # only the last order counts
     Queue(CONTROL_QUEUE, {"x-max-length": 1, "x-message-ttl": 60_000}),
 )

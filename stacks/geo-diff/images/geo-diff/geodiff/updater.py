@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 class BadResultError(ValueError):
     """
-    The message is not a result that we could write; the message is the reason.
+    The message is not a result that can be written; the message is the reason.
     """
 
 
 def store(root: Path, delivery: Delivery) -> bool:
     """
-    Write what the message carries; return False if the disk has it already.
+    Write the content of the message; return False if it is on disk already.
     """
     kind = delivery.headers.get("kind")
     try:
@@ -41,18 +41,18 @@ def store(root: Path, delivery: Delivery) -> bool:
     except (ValueError, KeyError, TypeError) as exc:
         raise BadResultError(f"{exc.__class__.__name__}: {exc}") from exc
     written = write_atomic(tile.path(root, surface), delivery.body, same=png.same_picture)
-    tile.path(root, REJECTED).unlink(missing_ok=True)  # it was mended
+    tile.path(root, REJECTED).unlink(missing_ok=True)  # the RAW tile has been repaired
     return written
 
 
 class Updater:
     """
-    Files are written by a few threads, so that the disk's waits (fsync) overlap.
+    A few threads write files, so that the waits for the disk (fsync) overlap.
     """
 
     def __init__(self, settings: UpdaterSettings) -> None:
         self._settings = settings
-        self._audit = Audit(settings.books_dir)
+        self._audit = Audit(settings.audit_dir)
         self._disk = ThreadPoolExecutor(8, thread_name_prefix="disk")
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -63,7 +63,7 @@ class Updater:
 
         loop = asyncio.get_running_loop()
         removed = await loop.run_in_executor(self._disk, remove_strays, self._settings.tiles_dir)
-        log.info("%d temporary files of a crash removed", removed)
+        log.info("removed %d temporary files of a crash", removed)
         await serving.serve(self._settings.broker, session, stop)
 
     async def _handle(self, link: Link, delivery: Delivery) -> None:

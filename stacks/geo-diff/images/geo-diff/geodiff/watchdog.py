@@ -1,5 +1,5 @@
 """
-Which workers have been silent for too long (G19): a pure account of signs of life.
+Which workers have been silent for too long (G19), from their signs of life alone.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,8 +11,8 @@ class SignsOfLife:
     """
     Times are seconds of one clock, the caller's.
 
-    Nobody can be heard while we are not listening: `listening_since` is when the connection to the
-    broker was made, and silence counts from then at the earliest.
+    Without a connection to the broker no sign arrives: `listening_since` is when it was made, and
+    silence counts from then at the earliest.
     """
 
     listening_since: float
@@ -28,7 +28,7 @@ class SignsOfLife:
         self, started: Mapping[str, float], now: float, max_timeout_s: float
     ) -> dict[str, float]:
         """
-        Return the running tasks that were last heard of, or else started, too long ago, with the
+        Return the running tasks whose last sign of life, or else start, is too long ago, with the
         seconds of their silence.
         """
         silence = {

@@ -19,7 +19,7 @@ from geodiff.tiles import Tile, parse_tile
 
 class Worker:
     """
-    The event loop talks to the broker while one thread computes: OpenCV lets go of the GIL.
+    The event loop talks to the broker while one thread computes: OpenCV releases the GIL.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -77,7 +77,7 @@ class Worker:
 
     async def _reject(self, link: Link, delivery: Delivery, tile: Tile, reason: str) -> None:
         """
-        Keep the tile as evidence, and let the updater write down that it is not to be dealt again.
+        Keep the tile as evidence, and have the updater record that it must not be dealt again.
         """
         raw_mtime_ns = int(delivery.headers.get("raw-mtime-ns", 0))
         record = {"tile": str(tile), "reason": reason, "raw_mtime_ns": raw_mtime_ns}
@@ -94,7 +94,7 @@ class Worker:
 
     async def _keep_alive(self, link: Link) -> None:
         """
-        Publish a sign of life that has been through the computing thread: a hang there shows.
+        Publish a sign of life that has passed through the computing thread, so that a hang shows.
         """
         loop = asyncio.get_running_loop()
         while True:
