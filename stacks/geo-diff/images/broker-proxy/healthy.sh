@@ -1,5 +1,5 @@
 #!/bin/bash
-# Healthy is: the proxy itself answers. That no broker does is not cured by a new proxy.
+# Healthy: the proxy itself answers. Replacing it would not help if no broker answers.
 exec 3<>/dev/tcp/127.0.0.1/8404 || exit 1
 printf 'GET /healthy HTTP/1.0\r\n\r\n' >&3
 [[ $(timeout 2 head -n 1 <&3) == HTTP/* ]]

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Tell page and browser where the tiles are, then become nginx.
+# Write the address of the tiles into the page's settings and headers, then become nginx.
 set -eu
 
-# goes into JSON and into a header, so nothing but an origin may pass
+# it goes into JSON and into a header, so accept nothing but an origin
 if ! printf '%s' "${TILES_URL:-}" | grep -Eqx 'https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?'; then
-  echo "TILES_URL should be an origin such as http://192.0.2.10:5000, but is '${TILES_URL:-}'" >&2
+  echo "expected TILES_URL to be an origin such as http://192.0.2.10:5000, got '${TILES_URL:-}'" >&2
   exit 78
 fi
 

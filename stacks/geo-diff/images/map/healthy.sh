@@ -1,5 +1,5 @@
 #!/bin/bash
-# Healthy is: nginx answers.
+# Healthy: nginx answers.
 exec 3<>/dev/tcp/127.0.0.1/8080 || exit 1
 printf 'GET /health HTTP/1.0\r\n\r\n' >&3
 [[ $(timeout 2 head -n 1 <&3) == *" 200 "* ]]

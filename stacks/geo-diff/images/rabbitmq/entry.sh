@@ -1,5 +1,5 @@
 #!/bin/sh
-# Turn the two Docker secrets into the files that RabbitMQ reads, then become RabbitMQ.
+# Write the two Docker secrets to the files that RabbitMQ reads, then become RabbitMQ.
 # The password is only ever in files and pipes (printf is a builtin), never in argv, env or log.
 set -eu
 umask 077
@@ -11,12 +11,12 @@ for file in "$password_file" "$cookie_file"; do
   [ -s "$file" ] && [ -r "$file" ] || missing="$missing $file"
 done
 if [ -n "$missing" ]; then
-  echo "a password and an Erlang cookie were expected as secrets; missing or empty:$missing" >&2
+  echo "expected a password and an Erlang cookie as secrets; missing or empty:$missing" >&2
   exit 78
 fi
 
-# One broker at a time on these data: in a change of brokers the next one may be there too early.
-# Whoever follows inherits the lock, to the last of its processes.
+# One broker at a time on this data: while brokers are exchanged, the next one may start too early.
+# All processes of the broker inherit the lock.
 exec 9> "$HOME/.in-use"
 flock 9
 
@@ -25,7 +25,8 @@ printf '%s' "$(cat "$cookie_file")" > "$HOME/.erlang.cookie"
 chmod 400 "$HOME/.erlang.cookie"
 
 # rabbit_password_hashing_sha256: base64(salt + sha256(salt + password)), salt of four bytes.
-# The policy: a quorum queue of RabbitMQ 4 drops what came back twenty times, silently.
+# The policy: by default, a quorum queue of RabbitMQ 4 silently drops a message after twenty
+# redeliveries.
 work=$(mktemp -d)
 head -c 4 /dev/urandom > "$work/salt"
 { cat "$work/salt"; printf '%s' "$(cat "$password_file")"; } | openssl dgst -sha256 -binary > "$work/digest"

@@ -20,7 +20,7 @@ export function openAtlas(url) {
   /** @type {ReturnType<typeof createMap> | undefined} */
   let map;
 
-  /** Run a request, and let the page know what its failure means. */
+  /** Run a request, and show its failure on the page. */
   async function noticing(request) {
     const token = session.token;
     try {
@@ -68,7 +68,7 @@ export function openAtlas(url) {
 
   return {
     /**
-     * Try a token; keep it if the server takes it.
+     * Try a token; keep it if the server accepts it.
      * @param {string} token
      * @returns {Promise<"accepted" | "refused" | "unreachable">}
      */

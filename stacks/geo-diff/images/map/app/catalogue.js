@@ -22,7 +22,7 @@ export function completeness(date, surface) {
   return filters?.[RAW]?.tiles ? (filters[surface]?.tiles ?? 0) / filters[RAW].tiles : 0;
 }
 
-/** Nothing more is to come: not from the server's count, nor from the segmentation. */
+/** The server has counted everything, and the segmentation is complete. */
 export const isComplete = computed(() =>
   catalogue.complete && days.value.length > 0 && days.value.every((date) => SURFACES.every(({ name }) => completeness(date, name) >= 1)),
 );

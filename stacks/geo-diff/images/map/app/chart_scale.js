@@ -1,9 +1,9 @@
-/** From shares and dates to places on paper. Pure. */
+/** From shares and dates to coordinates of the chart. Pure. */
 
 /**
  * @param {string[]} dates in order
  * @param {number} width
- * @returns {number[]} where each date stands, by its time
+ * @returns {number[]} the position of each date, by its time
  */
 export function placesOf(dates, width) {
   const times = dates.map((date) => Date.parse(date));
@@ -12,7 +12,7 @@ export function placesOf(dates, width) {
 }
 
 /**
- * The band in which the shares move: what changes is what matters here, so it does not begin at 0.
+ * The range of the shares. The chart is about change, so it does not start at 0.
  * @param {(number | null)[]} shares
  * @returns {{low: number, high: number} | null}
  */
@@ -25,7 +25,7 @@ export function bandOf(shares) {
 }
 
 /**
- * A path that leaves out what is not known.
+ * A path with gaps where the share is unknown.
  * @param {number[]} places
  * @param {(number | null)[]} heights
  */

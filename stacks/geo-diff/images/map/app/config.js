@@ -1,5 +1,5 @@
 /**
- * Read where the tile server is.
+ * Read the address of the tile server.
  * @returns {Promise<string>} its origin
  */
 export async function readTilesUrl() {

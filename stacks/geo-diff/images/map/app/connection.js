@@ -1,4 +1,4 @@
-/** Whether the tile server answers; while it does not, ask again, ever less often. */
+/** Whether the tile server answers; while it does not, retry with growing pauses. */
 import { reactive } from "./vue.js";
 
 const FIRST_PAUSE_S = 1;
@@ -15,8 +15,8 @@ let ask = async () => true;
 let onReturn = () => {};
 
 /**
- * @param {() => Promise<boolean>} alive how to ask
- * @param {() => void} whenBack what to do when it answers again
+ * @param {() => Promise<boolean>} alive checks whether it answers
+ * @param {() => void} whenBack called when it answers again
  */
 export function watchConnection(alive, whenBack) {
   ask = alive;
@@ -24,7 +24,7 @@ export function watchConnection(alive, whenBack) {
   window.addEventListener("online", () => connection.down && retryNow());
 }
 
-/** A request found nobody. */
+/** A request got no answer. */
 export function connectionLost() {
   if (connection.down) return;
   connection.down = true;
@@ -32,7 +32,7 @@ export function connectionLost() {
   wait();
 }
 
-/** Ask at once. */
+/** Retry at once. */
 export async function retryNow() {
   clearTimeout(timer);
   connection.waitS = 0;

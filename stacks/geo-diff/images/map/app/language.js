@@ -29,7 +29,7 @@ export function t(key, values = {}) {
   return words.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
-/** The region that the browser names for this language: a Briton reads "15 July". */
+/** The browser's region for this language: in Britain dates read "15 July". */
 const locale = () =>
   navigator.languages.find((tag) => tag.startsWith(language.value)) ?? language.value;
 

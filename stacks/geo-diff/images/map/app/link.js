@@ -16,7 +16,7 @@ export function toFragment(view) {
 }
 
 /**
- * Take over what a fragment says; what it does not say, or says wrongly, stays.
+ * Apply a fragment to the view; values that are missing or invalid stay.
  * @param {string} fragment
  * @param {import("./state.js").State} view
  */
@@ -47,13 +47,13 @@ function within(text, low, high, otherwise) {
   return Number.isFinite(value) ? Math.min(Math.max(value, low), high) : otherwise;
 }
 
-/** Only the place or the divider moved: no step that "back" should undo one by one. */
+/** Only the position or the divider moved: "back" should not undo such steps one by one. */
 function isSameChoice(fragment) {
   const choice = (text) => text.replace(/&?(at|split)=[^&]*/g, "");
   return choice(fragment) === choice(location.hash);
 }
 
-/** @param {boolean} [passing] whether this view is on its way to another, as while dates play */
+/** @param {boolean} [passing] whether this view is intermediate, as while dates play */
 export function writeAddress(passing = false) {
   const fragment = toFragment(state);
   if (fragment === location.hash) return;

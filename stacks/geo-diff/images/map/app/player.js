@@ -1,4 +1,4 @@
-/** Step through the dates, as fast as the tiles come. */
+/** Step through the dates, as fast as the tiles load. */
 import { reactive } from "./vue.js";
 import { days } from "./catalogue.js";
 import { mapStatus } from "./map/map_view.js";
@@ -13,7 +13,7 @@ export const player = reactive({ playing: false });
 let timer = 0;
 let waited = 0;
 
-/** The date that moves: in a comparison the later one. */
+/** The date that changes: in a comparison the later one. */
 export const movingSide = () => (state.mode === "single" ? "date" : "other");
 
 /** @param {number} steps @param {"date" | "other"} [side] */

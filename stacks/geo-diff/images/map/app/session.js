@@ -6,7 +6,7 @@ const KEY = "geo-diff-token";
 /** @type {{token: string, refused: boolean}} */
 export const session = reactive({ token: "", refused: false });
 
-/** Take the token out of the address (`#token=...`) or out of this tab's storage. */
+/** Read the token from the address (`#token=...`) or from this tab's storage. */
 export function openSession() {
   const parameters = new URLSearchParams(location.hash.slice(1));
   const given = parameters.get("token");
@@ -14,7 +14,7 @@ export function openSession() {
     session.token = sessionStorage.getItem(KEY) ?? "";
     return;
   }
-  // neither the address bar nor the history keeps it
+  // remove it from the address bar and the history
   parameters.delete("token");
   history.replaceState(null, "", parameters.size ? `#${parameters}` : location.pathname);
   keepToken(given);
@@ -27,7 +27,7 @@ export function keepToken(token) {
   sessionStorage.setItem(KEY, session.token);
 }
 
-/** Forget a token that the server refused; the dialog comes back and says so. */
+/** Forget a token that the server refused; the dialog reopens and reports it. */
 export function refuseToken() {
   session.refused = session.token !== "";
   session.token = "";

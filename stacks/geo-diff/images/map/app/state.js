@@ -1,4 +1,4 @@
-/** What the person looks at. All of it is in the address, so that a link shares the view. */
+/** The current view. All of it is in the address, so that a link shares it. */
 import { reactive } from "./vue.js";
 import { RAW, SURFACES } from "./surfaces.js";
 
@@ -12,7 +12,7 @@ export const MODES = ["single", "swipe", "difference"];
  * @property {string} mode one of MODES
  * @property {Record<string, Look>} looks of RAW and of each surface
  * @property {string} subject the surface whose change is shown
- * @property {number} split where the divider stands in the part of the map beside the panel, 0 to 1
+ * @property {number} split position of the divider in the part of the map beside the panel, 0 to 1
  * @property {number} zoom
  * @property {number} lon
  * @property {number} lat
@@ -35,7 +35,7 @@ export const state = reactive({
 });
 
 /**
- * Choose dates that exist, where the address names none or others.
+ * Choose existing dates, if the address has none or others.
  * @param {string[]} days
  */
 export function settleDates(days) {

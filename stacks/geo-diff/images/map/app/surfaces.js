@@ -1,4 +1,4 @@
-/** What the segmentation finds, and the colour that each surface has in map, legend and chart. */
+/** The surfaces of the segmentation, and their colours in map, legend and chart. */
 
 export const RAW = "RAW";
 
@@ -9,7 +9,7 @@ export const SURFACES = [
   { name: "DESERT", colour: "#e0a33a" },
 ];
 
-/** Told apart by people who do not tell red from green. */
+/** Distinguishable with red-green colour blindness. */
 export const GAINED = "#12d6c5";
 export const LOST = "#ff6a3d";
 

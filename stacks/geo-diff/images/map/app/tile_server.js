@@ -32,7 +32,7 @@ export function tileServer(url) {
     return response;
   }
 
-  /** A body may still break off after its header came. */
+  /** The body may still fail after the header has arrived. */
   async function read(response, kind) {
     try {
       return await response[kind]();

@@ -1,8 +1,8 @@
 /**
- * Decoded tiles, and the memory of those that do not exist.
+ * Decoded tiles, and a cache of those that do not exist.
  *
- * The deepest zoom need not cover the whole world. Where a tile is missing, the part of its parent
- * that lies there stands in, so every place shows the best that there is.
+ * The deepest zoom may not cover the whole world. A missing tile is replaced by its part of the parent
+ * tile, so every place shows the best available picture.
  */
 import { Missing } from "./tile_server.js";
 import { RAW } from "./surfaces.js";
@@ -32,7 +32,7 @@ export function tileStore(fetchTile) {
   function isMissing(tile) {
     const since = missing.get(pathOf(tile));
     if (since !== undefined && (tile.layer === RAW || performance.now() - since < ASK_AGAIN_MS)) return true;
-    // results come from RAW tiles: where all of them are there, no RAW tile means no result
+    // results come from RAW tiles: if their list is complete, no RAW tile means no result
     const complete = tile.layer !== RAW && completeness(tile.date, tile.layer) >= 1;
     return complete && missing.has(pathOf({ ...tile, layer: RAW }));
   }
@@ -60,7 +60,7 @@ export function tileStore(fetchTile) {
   }
 
   /**
-   * The picture of a tile, or the part of an ancestor's; null where there is neither.
+   * The picture of a tile, or its part of an ancestor's; null if there is neither.
    * @param {Tile} tile
    * @returns {Promise<Piece | null>}
    */

@@ -47,7 +47,7 @@ export function changeTiles(store) {
   }
 
   /**
-   * Shares of the ground in view; null while tiles are on their way.
+   * Shares of the ground in view; null while tiles are loading.
    * @param {Question} question
    * @param {number} z
    * @param {[number, number, number, number]} view left, top, right, bottom in pixels of zoom z

@@ -41,7 +41,7 @@ function datedLayer(store, name, side, maxZoom) {
     show(wanted) {
       if (wanted === date) return;
       date = wanted;
-      // under a new key the old tiles stay in sight until the new ones are there
+      // with a new key, the old tiles stay visible until the new ones have loaded
       olLayer.getSource().setKey(date);
     },
   };

@@ -66,7 +66,7 @@ export function createMap(target, state, store, zooms) {
     });
   }
 
-  /** What cards cover is not in view: neither for the centre nor for the shares. */
+  /** The area under cards is not in view: it counts neither for the centre nor for the shares. */
   function makeRoom() {
     const frame = target.getBoundingClientRect();
     const panel = document.querySelector(".panel").getBoundingClientRect();
@@ -112,13 +112,13 @@ export function createMap(target, state, store, zooms) {
   watch(() => [state.mode, state.date, state.other, state.subject, state.split, state.looks], obey, { deep: true, immediate: true });
 
   return {
-    /** Go where the state says, as after "back". */
+    /** Move to the position in the state, as after "back". */
     moveToState() {
       view.setCenter(ol.proj.fromLonLat([state.lon, state.lat]));
       view.setZoom(state.zoom);
     },
     zoomBy: (levels) => view.animate({ zoom: view.getZoom() + levels, duration: calm() ? 0 : 200 }),
-    /** Ask again for every tile: the server is back, or has more. */
+    /** Request every tile again: the server is back, or has more. */
     reload: () => layers.forEach((olLayer) => olLayer.getSource().refresh()),
   };
 }

@@ -10,7 +10,7 @@ export function blankTile() {
 
 /**
  * @param {import("../tile_store.js").Piece | null} piece
- * @param {boolean} smooth whether a piece that has to be enlarged may blur
+ * @param {boolean} smooth whether an enlarged piece may be blurred
  */
 export function drawPiece(piece, smooth) {
   const canvas = blankTile();

@@ -1,4 +1,4 @@
-/** Says that the tile server is gone, and when it is asked again. */
+/** Shows that the tile server does not answer, and when the next try is. */
 import { h } from "../vue.js";
 import { connection, retryNow } from "../connection.js";
 import { t } from "../language.js";

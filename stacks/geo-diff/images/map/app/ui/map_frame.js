@@ -7,7 +7,7 @@ export const MapFrame = {
   setup(props) {
     const place = ref(null);
     let map;
-    // the cards that cover a part of it have to be there before it is drawn
+    // the cards that cover part of it must exist before it is drawn
     onMounted(() => nextTick(() => { map = props.atlas.drawMap(place.value); }));
     const button = (sign, words, levels) =>
       h("button", { type: "button", "aria-label": t(words), title: t(words), onClick: () => map.zoomBy(levels) }, sign);

@@ -1,4 +1,4 @@
-/** The page: map, panel, timeline, and what lies over them. */
+/** The page: map, panel, timeline, and the dialogs above them. */
 import { h, onMounted, ref } from "../vue.js";
 import { catalogue, days } from "../catalogue.js";
 import { t } from "../language.js";

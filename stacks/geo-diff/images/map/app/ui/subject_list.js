@@ -1,4 +1,4 @@
-/** Which surface's change is shown: one, or what one gained would hide what another lost. */
+/** The surface whose change is shown: only one, or one's gain would hide another's loss. */
 import { h } from "../vue.js";
 import { t } from "../language.js";
 import { state } from "../state.js";

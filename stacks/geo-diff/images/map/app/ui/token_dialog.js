@@ -11,7 +11,7 @@ export const TokenDialog = {
     const trouble = ref(session.refused ? "token_refused" : "");
     const trying = ref(false);
     onMounted(() => dialog.value.showModal());
-    // or the next Tab would begin at the page's end, where the dialog was
+    // else the next Tab would start at the end of the page, where the dialog was
     onUnmounted(() => nextTick(() => document.getElementById("map")?.focus()));
     async function submit(event) {
       event.preventDefault();
