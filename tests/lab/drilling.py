@@ -1,5 +1,5 @@
 """
-A drill seen from outside: what the cluster is before and after, and an interrupt in between.
+A drill from outside: the cluster's state before and after, and an interrupt in between.
 """
 
 import json
@@ -8,11 +8,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from runbook_lib.availability.drills import ground, scorecard, snapshot
-from runbook_lib.availability.drills.ground import DrillCluster
-from runbook_lib.availability.drills.record import JOURNAL
+from runbook_lib.availability.drills.ground import DrillCluster, get_drill_cluster
+from runbook_lib.availability.drills.scorecard import DRILLS_FOLDER, JOURNAL
+from runbook_lib.availability.drills.snapshot import Snapshot, take_snapshot
 from runbook_lib.availability.standby.failover import Stacks
 from runbook_lib.core.activity import LEDGER
 from runbook_lib.core.errors import ConflictError
@@ -22,19 +20,19 @@ from runbook_lib.load.experiment.load_tiles import FOLDER
 from tests.lab.harness import Runbook, seen
 
 
-def enter(runbook: Runbook) -> DrillCluster:
+def get_cluster(runbook: Runbook) -> DrillCluster:
     """
-    The cluster as a drill enters it: healthy, and with nothing to put right.
+    The cluster as a drill gets it: healthy, and with nothing to restore.
     """
     given = runbook.given
-    ec2 = runbook.place.client("ec2")
     data = DataSet(str(given["tiles_url"]), "/srv/tiles")
     LEDGER.changes.clear()
-    for patience in (True, True, True, False):  # an instance may still be on its way up
+    for is_last in (False, False, False, True):  # an instance may still be starting
         try:
-            here = ground.enter(ec2, str(given["cluster"]), str(given["key_file"]), data, Stacks())
+            name, key_file = str(given["cluster"]), str(given["key_file"])
+            here = get_drill_cluster(name, key_file, runbook.place, data, Stacks())
         except ConflictError:
-            if not patience:
+            if is_last:
                 raise
         else:
             # in all tries; the folder of links is removed in the background
@@ -43,36 +41,36 @@ def enter(runbook: Runbook) -> DrillCluster:
     raise AssertionError
 
 
-def picture(runbook: Runbook) -> pd.DataFrame:
+def snapshot(runbook: Runbook) -> Snapshot:
     """
-    What a drill must leave as it was; its own tiles are gone.
+    What a drill must restore; its own tiles are gone.
     """
-    here = enter(runbook)
+    here = get_cluster(runbook)
     assert "" == run(here.disk, f"ls -d {FOLDER}* 2>/dev/null || true", sudo=True)
-    return snapshot.picture(here)
+    return take_snapshot(here)
 
 
 def interrupt(runbook: Runbook, number: str, phase: str, broke: str = "", **given: object) -> None:
     """
-    Interrupt a drill in a phase, of its first break or of the one that `broke` names; all must be
-    as it was then.
+    Interrupt a drill in a phase of its first fault, or of the one that `broke` names; everything
+    must be restored.
     """
-    before = picture(runbook)
+    before = snapshot(runbook)
     known = set(runbook.runs.glob("2*"))
     running = runbook.start("--only", number, **given)
     (folder,) = seen(lambda: set(runbook.runs.glob("2*")) - known)
-    records = folder / scorecard.FOLDER
+    records = folder / DRILLS_FOLDER
     seen(lambda: _reached(records, phase, broke) or running.poll() is not None, 420)
     os.kill(running.pid, signal.SIGINT)
     output, _ = running.communicate(timeout=360)
 
     assert running.returncode == 130, output
-    assert [] == snapshot.differences(before, picture(runbook))
+    assert [] == before.differences(snapshot(runbook))
 
 
 def journal(folder: Path) -> list[dict[str, Any]]:
     """
-    What the drills of a run noted.
+    The journal of a run's drills.
     """
     path = folder / JOURNAL
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

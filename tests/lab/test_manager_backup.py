@@ -11,7 +11,7 @@ import time
 import pytest
 import requests
 
-from runbook_lib.availability.drills.record import BREAKING, BROKEN, RESTORING
+from runbook_lib.availability.drills.scorecard import BREAKING, BROKEN, RESTORING
 from runbook_lib.availability.standby import failover, tiles_backup
 from runbook_lib.availability.standby.master_label import find_master, wait_for_new_leader
 from runbook_lib.cloud import instances

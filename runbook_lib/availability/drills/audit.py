@@ -1,8 +1,8 @@
 """
-The books of a drill: what became of every task, told by its tile, from the dealer to the disk.
+The audit trail of a drill: what became of every tile, from the dealer to the disk.
 
-Dealer and updater write down each tile that they publish and store, in files beside the tiles
-(AUDIT): they are there whatever became of process, container and engine.
+Dealer and updater log each tile that they publish and store to files beside the tiles (AUDIT),
+which survive the process, its container and its engine.
 """
 
 import json
@@ -19,17 +19,17 @@ _STORED = ["time", "tile", "layer", "is_new", "worker", "task_redelivered", "res
 
 
 @dataclass(frozen=True)
-class Books:
+class AuditTrail:
     """
     One row an event, by time (UTC).
 
     Parameters
     ----------
     published
-        Columns time, tile: every confirmed publication of a task.
+        Columns time, tile: every task whose publication the broker confirmed.
     stored
-        Columns time, tile, layer, is_new (whether the disk changed), worker (the Swarm task that
-        made it), task_redelivered and result_redelivered (whether the broker gave it out before).
+        Columns time, tile, layer, is_new (whether the disk changed), worker (its Swarm task),
+        task_redelivered and result_redelivered (whether the broker had delivered it before).
     """
 
     published: pd.DataFrame
@@ -37,17 +37,17 @@ class Books:
 
 
 @dataclass(frozen=True)
-class Account:
+class Reconciliation:
     """
-    The balance: every task is in exactly one of done, rejected and lost.
+    The audit trail compared with the disk: every task is either done, rejected or lost.
 
     Parameters
     ----------
     fates
         One row a tile; columns: tile, fate (done, rejected, lost or unexplained), published and
-        stored (how many entries the books have of it).
+        stored (the number of its entries in the trail).
     unexplained
-        On the disk, and in no book: somebody else made it, or a book is missing.
+        Tiles on the disk without any entry: another process made them, or a file is missing.
     """
 
     published: int
@@ -69,44 +69,56 @@ class Account:
         )
 
     @property
-    def balances(self) -> bool:
+    def mismatches(self) -> list[str]:
         """
-        Whether books and disk tell of the same tiles.
+        The tiles that the audit trail and the disk disagree about.
         """
-        return self.published == self.done + self.rejected and not self.unexplained
+        return [*self.lost, *self.unexplained]
 
 
-def parse_books(text: str, since: datetime) -> Books:
+def parse_trail(text: str, since: datetime) -> AuditTrail:
     """
-    The entries from then on, of the files that lie beside the tiles, one after the other.
+    Read the entries since a time from the audit files, concatenated.
     """
     entries = [json.loads(line) for line in text.splitlines()]
-    fresh = [entry for entry in entries if datetime.fromisoformat(entry["time"]) >= since]
-    return Books(
-        _frame([e for e in fresh if e["audit"] == "published"], _PUBLISHED),
-        _frame([e for e in fresh if e["audit"] == "stored"], _STORED),
+    recent = [entry for entry in entries if datetime.fromisoformat(entry["time"]) >= since]
+    return AuditTrail(
+        _frame([e for e in recent if e["audit"] == "published"], _PUBLISHED),
+        _frame([e for e in recent if e["audit"] == "stored"], _STORED),
     )
 
 
-def settle(
-    books: Books,
+def parse_listing(listing: str) -> dict[str, set[str]]:
+    """
+    The tiles of each layer, from lines of `<layer>/<date>/<z>/<y>/<x>` and a suffix.
+    """
+    tiles: dict[str, set[str]] = {layer: set() for layer in (*SURFACES, REJECTED)}
+    for line in listing.splitlines():
+        layer, _, name = line.partition("/")
+        if layer in tiles:
+            tiles[layer].add(name.rpartition(".")[0])
+    return tiles
+
+
+def reconcile(
+    trail: AuditTrail,
     on_disk: Mapping[str, Collection[str]],
     before: Mapping[str, Collection[str]] | None = None,
-) -> Account:
+) -> Reconciliation:
     """
-    Compare the books with the disk.
+    Compare the audit trail with the disk.
 
-    A task that a dealer published and died before it could note so is known by the updater's book.
+    A task whose dealer died between publishing and logging it is known from the updater's entries.
 
     Parameters
     ----------
     on_disk
-        The tiles of each layer (the surfaces, and REJECTED), as they lie on the disk.
+        The tiles of each layer (the surfaces, and REJECTED) on the disk.
     before
-        The same, as it lay there when the books were opened.
+        The same, when the trail began.
     """
-    stored = books.stored
-    names = set(books.published["tile"]) | set(stored["tile"])
+    stored = trail.stored
+    names = set(trail.published["tile"]) | set(stored["tile"])
     done = names.intersection(*(on_disk.get(surface, ()) for surface in SURFACES))
     rejected = (names & set(on_disk.get(REJECTED, ()))) - done
     old = {tile for layer in (before or {}).values() for tile in layer}
@@ -119,42 +131,41 @@ def settle(
         "lost": names - done - rejected,
         "unexplained": unexplained,
     }
-    return Account(
+    return Reconciliation(
         published=len(names),
         done=len(done),
         rejected=len(rejected),
         lost=tuple(sorted(kinds["lost"])),
         unexplained=tuple(sorted(unexplained)),
-        published_twice=int(books.published["tile"].duplicated().sum()),
+        published_twice=int(trail.published["tile"].duplicated().sum()),
         delivered_twice=stored.loc[again | redelivered, "tile"].nunique(),
         done_twice=stored.loc[again, "tile"].nunique(),
-        fates=_fates(books, kinds),
+        fates=_fates(trail, kinds),
     )
 
 
-def _fates(books: Books, kinds: Mapping[str, Collection[str]]) -> pd.DataFrame:
+def _fates(trail: AuditTrail, kinds: Mapping[str, Collection[str]]) -> pd.DataFrame:
     fates = pd.Series({t: kind for kind, tiles in kinds.items() for t in tiles}, dtype=object)
     table = fates.rename_axis("tile").rename("fate").reset_index()
-    for name, book in (("published", books.published), ("stored", books.stored)):
-        table[name] = table["tile"].map(book["tile"].value_counts()).fillna(0).astype(int)
+    for name, events in (("published", trail.published), ("stored", trail.stored)):
+        table[name] = table["tile"].map(events["tile"].value_counts()).fillna(0).astype(int)
     return table.sort_values("tile", ignore_index=True)
 
 
-def throughput(books: Books, bin_s: float = 1.0) -> pd.DataFrame:
+def finished_per_second(trail: AuditTrail) -> pd.DataFrame:
     """
-    Tiles finished by time; columns: time (start of the bin), tiles_per_s.
+    Tiles finished in each second; columns: time (start of the second), tiles_per_s.
 
-    A tile is finished when the last of its layers is on the disk for the first time; on another
-    disk, after a failover, that is so again.
+    A tile is finished when its last layer is new on the disk; after a failover it may be finished
+    again, on another disk.
     """
-    fresh = books.stored[books.stored["is_new"]]
-    turn = fresh.groupby(["tile", "layer"]).cumcount()
-    finished = fresh.groupby(["tile", turn])["time"].max()
+    new = trail.stored[trail.stored["is_new"]]
+    copy = new.groupby(["tile", "layer"]).cumcount()
+    finished = new.groupby(["tile", copy])["time"].max()
     if finished.empty:
         return pd.DataFrame({"time": pd.Series(dtype="datetime64[us, UTC]"), "tiles_per_s": []})
-    counts = finished.to_frame("time").set_index("time").assign(tiles=1)["tiles"]
-    rates = counts.resample(pd.Timedelta(seconds=bin_s)).sum() / bin_s
-    return rates.rename("tiles_per_s").reset_index()
+    counts = finished.to_frame("time").set_index("time").assign(tiles=1.0)["tiles"]
+    return counts.resample("1s").sum().rename("tiles_per_s").reset_index()
 
 
 def _frame(entries: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:

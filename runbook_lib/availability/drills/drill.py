@@ -1,8 +1,7 @@
 """
-A drill: steady work, one break, what follows measured, everything put back, the books settled.
+A drill: steady state, one fault, its effects measured, everything restored, every tile audited.
 
-The work runs on tiles of its own (links of RAW), so that the guide's are untouched; every tile that
-is published is accounted for by its name, from the dealer to the disk.
+The work runs on tiles of its own (links of RAW), so that the guide's tiles are untouched.
 """
 
 import time
@@ -14,32 +13,27 @@ from typing import Any
 
 import pandas as pd
 
-from runbook_lib.availability.drills import record
-from runbook_lib.availability.drills.audit import settle, throughput
+from runbook_lib.availability.drills import scorecard
+from runbook_lib.availability.drills.audit import finished_per_second, reconcile
 from runbook_lib.availability.drills.evidence import (
-    Events,
-    Outcome,
-    judge,
-    silent_workers,
-    tiles_on_disk,
+    DrillOutcome,
+    Evidence,
+    evaluate,
+    parse_silent_workers,
 )
-from runbook_lib.availability.drills.failures import Failure
+from runbook_lib.availability.drills.faults import Fault
 from runbook_lib.availability.drills.ground import DrillCluster
-from runbook_lib.availability.drills.pace import Load, Pace
-from runbook_lib.availability.drills.settlement import (
-    BOOKS,
-    listing,
-    open_books,
-    read,
-    stop_dealing,
-    work_off,
+from runbook_lib.availability.drills.monitors import SwarmMonitor, WebMonitor, polling
+from runbook_lib.availability.drills.times import find_replacement
+from runbook_lib.availability.drills.workload import (
+    AUDIT_FOLDER,
+    ThroughputMonitor,
+    Workload,
+    make_audit_folder,
 )
-from runbook_lib.availability.drills.swarm_watch import watching
-from runbook_lib.availability.drills.times import replacement
-from runbook_lib.availability.drills.web_probe import asking
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.web import Token, read_token
+from runbook_lib.geodiff.web import read_token
 from runbook_lib.geodiff.web_client import fetch
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks import specs
@@ -47,191 +41,191 @@ from runbook_lib.stacks.containers import find_containers
 from runbook_lib.stacks.deploy import wait_for_stack
 
 _WAIT_S = 0.25
-"""Between two batches: short, so that a second in which little was dealt is no failure."""
+"""Between two batches: short, so that a second with few published tasks is no failure."""
 _SHUT_DOWN_S = 30.0
-"""A manager that is shut down deals on for a while: its successor must get as far, to settle."""
+"""A manager that shuts down still publishes for a while: its successor must get as far."""
 _DEALT_S = 320.0
-"""There are tiles for so long: work is steady after half a minute, and has 240 s to recover."""
+"""The tiles last this long: work is steady after half a minute, and has 240 s to recover."""
 
 
 @contextmanager
 def under_load(
-    here: DrillCluster, *, tiles_per_s: int, least_tiles: int, breaks: int = 1, max_timeout_s: int
-) -> Iterator[Load]:
+    here: DrillCluster, *, tiles_per_s: int, least_tiles: int, faults: int = 1, max_timeout_s: int
+) -> Iterator[Workload]:
     """
-    Switch the work stack to tiles of a drill, dealt evenly; in the end everything is put back.
+    Switch the work stack to the tiles of a drill, at an even rate; in the end restore everything.
 
-    The autoscaler only looks on: what changes is then the break's doing. It still replaces a worker
-    that is silent for `max_timeout_s`. There is a worker on each node that takes them.
+    The autoscaler does not scale, so that every change is an effect of the fault. It still replaces
+    a worker that is silent for `max_timeout_s`. Every node that may run workers has one.
 
     Parameters
     ----------
     least_tiles
-        How many each of the `breaks` takes at least; there are enough to be dealt until the old
-        throughput is back.
+        The least number of tiles of each of the `faults`; there are enough to publish until
+        throughput has recovered.
     """
-    most_tiles = breaks * (least_tiles + round(tiles_per_s * _DEALT_S))
+    most_tiles = faults * (least_tiles + round(tiles_per_s * _DEALT_S))
     room = load_tiles.get_room(here.disk, here.data, most_tiles)
     variables = {
         "BATCH": max(1, round(tiles_per_s * _WAIT_S)),
         "MIN_BATCH": 1,
         "WAIT": _WAIT_S,
-        "AUDIT": BOOKS,
+        "AUDIT": AUDIT_FOLDER,
         "HOLD": "yes",
         "MAX_TIMEOUT": max_timeout_s,
     }
     work = here.stacks.work
     with ExitStack() as stack:
-        for disk in here.disks:  # of the manager, and of who would take its place
+        for disk in here.disks:
             folder = stack.enter_context(load_tiles.linked(disk, here.data, room))
-            open_books(disk, folder)
+            make_audit_folder(disk, folder)
         stack.enter_context(load_stack.switched(here.manager, here.broker, work, variables, folder))
         _spread_workers(here)
-        yield Load(here, folder, tiles_per_s)
+        yield Workload(here, folder, tiles_per_s)
 
 
 def _spread_workers(here: DrillCluster) -> None:
     """
-    Start the workers anew, as many as there are or one for each node: Swarm spreads them evenly.
+    Restart the workers, at least one for each node: Swarm spreads them evenly.
 
-    It moves nothing onto a node that came back, so the one to be broken might have none.
+    Swarm moves no task to a node that came back, so the node that is to fail might have none.
     """
-    work, service = here.stacks.work, f"{here.stacks.work}_worker"
-    spec = specs.find_specs(here.manager, work)["worker"]
-    replicas = max(spec["Mode"]["Replicated"]["Replicas"], len(here.nodes))
+    worker = here.service("worker")
+    spec = specs.find_specs(here.manager, here.stacks.work)["worker"]
+    replicas = max(spec["Mode"]["Replicated"]["Replicas"], len(here.instances))
 
-    def none_left() -> bool | Pending:
-        left = specs.running(here.manager, service)
+    def probe() -> bool | Pending:
+        left = specs.running(here.manager, worker)
         return not left or Pending(f"{left} workers run")
 
-    specs.scale(here.manager, service, 0)
-    wait_for("The workers have ended", none_left, timeout_s=60)
-    specs.scale(here.manager, service, replicas)
-    wait_for_stack(here.manager, work)
+    specs.scale(here.manager, worker, 0)
+    wait_for("Workers stopped", probe, timeout_s=60)
+    specs.scale(here.manager, worker, replicas)
+    wait_for_stack(here.manager, here.stacks.work)
 
 
-def perform(
-    load: Load,
-    aim: Callable[[], Failure],
+def run_drill(
+    load: Workload,
+    prepare: Callable[[], Fault],
     *,
     drill: str,
     least_tiles: int,
     limit_s: float = 240,
-) -> Outcome:
+) -> DrillOutcome:
     """
-    Let work be steady, break, watch, restore, and settle the books; leaves a record of it.
+    Wait for the steady state, inject one fault, measure, restore and audit; writes the result.
 
-    The restore runs whatever happens, after an interrupt too, and a second interrupt waits for it.
+    The restore runs in any case, after an interrupt too, and delays a second interrupt.
 
     Parameters
     ----------
-    aim
-        Makes the failure once the work is steady: what runs then is what it hits.
+    prepare
+        Makes the fault in the steady state: its targets are what runs then.
     least_tiles
-        How many are published at least, half of them before the break.
+        The least number of tiles to publish, half of them before the fault.
     limit_s
-        How long steadiness, recovery and working off may take, each.
+        The time limit of the steady state, of the recovery and of the drain, each.
     """
     here = load.here
-    stop_dealing(here)
-    work_off(load, limit_s)
+    load.stop_dealer()
+    load.drain(limit_s)
     offset = _clock_offset(here)
-    began_at, there_before = datetime.now(UTC) + offset, tiles_on_disk(listing(load))
+    trail_from, tiles_before = datetime.now(UTC) + offset, load.find_tiles()
     solutions = here.solutions
-    token = read_token(here.manager, f"{here.stacks.web}_tile-server")
-    asked = asking(here.addresses, _some_tile(here, token), token)
-    with asked as probe, watching(here.managers, here.nodes) as watch:
-        pace = Pace(load)
-        record.note(drill, record.DEALING)
-        specs.scale(here.manager, f"{here.stacks.work}_dealer", 1)
-        steady_from = pace.wait_until_steady(least_tiles / 2, limit_s)
-        failure, before, disk = aim(), here.tasks(), here.disk
-
-        note = partial(record.note, drill, broke=failure.name)
+    web, swarm = _web_monitor(here), SwarmMonitor(here.managers, here.instances)
+    with polling(swarm, web):
+        throughput = ThroughputMonitor(load)
+        scorecard.write_journal(drill, scorecard.DEALING)
+        specs.scale(here.manager, here.service("dealer"), 1)
+        steady_from = throughput.wait_until_steady(least_tiles / 2, limit_s)
+        fault, before, disk = prepare(), here.tasks(), here.disk
+        journal = partial(scorecard.write_journal, drill, broke=fault.name)
 
         def follow() -> tuple[datetime, list[dict[str, Any]]]:
-            probe.move(here.addresses)
-            _wait_until_replaced(here, before, failure, limit_s)
-            again = pace.done + round(load.tiles_per_s * _SHUT_DOWN_S) if here.disk != disk else 0
-            pace.wait_until_done(max(least_tiles, again), limit_s)
+            web.move(here.addresses)
+            _wait_until_replaced(here, before, fault, limit_s)
+            moved = round(load.tiles_per_s * _SHUT_DOWN_S) if here.disk != disk else 0
+            least = max(least_tiles, throughput.done + moved if moved else 0)
+            throughput.wait_until_done(least, limit_s)
             ended, tasks = datetime.now(UTC), here.tasks()
-            stop_dealing(here)
-            work_off(load, limit_s)
+            load.stop_dealer()
+            load.drain(limit_s)
             return ended, tasks
 
-        watch.spare(failure.node)
-        note(record.BREAKING)
+        swarm.skip(fault.node)
+        journal(scorecard.BREAKING)
         broke = datetime.now(UTC)
         try:
-            failure.break_it()
-            note(record.BROKEN)
-            time.sleep(failure.outage_s)
-            followed = follow() if failure.heals else None
+            fault.inject()
+            journal(scorecard.BROKEN)
+            time.sleep(fault.outage_s)
+            followed = follow() if fault.recovers else None
         finally:
             with load_stack.uninterrupted():
-                note(record.RESTORING)
-                failure.restore()
-                note(record.RESTORED)
+                journal(scorecard.RESTORING)
+                fault.restore()
+                journal(scorecard.RESTORED)
         restored = datetime.now(UTC)
-        failure.reach()
-        probe.move(here.addresses)
+        fault.reconnect()
+        web.move(here.addresses)
         for stack in (here.stacks.web, here.stacks.work):
             wait_for_stack(here.manager, stack, timeout_s=limit_s)
         ended, tasks = followed or follow()
-    events = Events(
+    evidence = Evidence(
         steady_from + offset,
         broke + offset,
         restored + offset,
         ended + offset,
         list({str(task["ID"]): task for task in [*before, *tasks]}.values()),
-        _shifted(watch.changes, offset),
-        _shifted(probe.answers, offset),
-        silent_workers(_log_of_admin(here, broke + offset)),
+        _shifted(swarm.changes, offset),
+        _shifted(web.answers, offset),
+        parse_silent_workers(_log_of_autoscaler(here, broke + offset)),
     )
-    books = read(load, began_at)
-    account = settle(books, tiles_on_disk(listing(load)), there_before)
-    outcome = judge(drill, failure, solutions, events, account, throughput(books))
-    record.keep(outcome)
-    note(record.SETTLED)
+    trail = load.read_trail(trail_from)
+    tiles = reconcile(trail, load.find_tiles(), tiles_before)
+    outcome = evaluate(drill, fault, solutions, evidence, tiles, finished_per_second(trail))
+    scorecard.write_result(outcome.result, tiles.fates)
+    journal(scorecard.SETTLED)
     return outcome
 
 
 def _wait_until_replaced(
-    here: DrillCluster, before: list[dict[str, object]], failure: Failure, limit_s: float
+    here: DrillCluster, before: list[dict[str, object]], fault: Fault, limit_s: float
 ) -> None:
     def probe() -> bool | Pending:
         known = {str(task["ID"]): task for task in [*before, *here.tasks()]}
-        back = replacement(known.values(), failure.hit).running
-        return bool(back) or Pending("what failed does not run again yet")
+        running = find_replacement(known.values(), fault.tasks).running
+        return bool(running) or Pending("not every replacement runs")
 
-    wait_for(f"{failure.name}: replaced", probe, timeout_s=limit_s)
+    wait_for(f"{fault.name}: replaced", probe, timeout_s=limit_s)
 
 
-def _log_of_admin(here: DrillCluster, since: datetime) -> str:
-    found = find_containers(here.manager, f"{here.stacks.work}_admin-worker", stopped=True)
-    logs = [c.logs(timestamps=True, since=since.timestamp()) for c in found]
+def _log_of_autoscaler(here: DrillCluster, since: datetime) -> str:
+    containers = find_containers(here.manager, here.service("admin-worker"), stopped=True)
+    logs = [c.logs(timestamps=True, since=since.timestamp()) for c in containers]
     return "\n".join(bytes(log).decode(errors="replace") for log in logs)
 
 
 def _clock_offset(here: DrillCluster) -> timedelta:
     """
-    How much the manager's clock is ahead of ours, to the length of a request.
+    How far the manager's clock is ahead of this one, to the length of a request.
     """
-    asked = datetime.now(UTC)
-    told = pd.Timestamp(here.manager.info()["SystemTime"]).floor("us").to_pydatetime()
-    return told - (asked + (datetime.now(UTC) - asked) / 2)
+    sent = datetime.now(UTC)
+    remote = pd.Timestamp(here.manager.info()["SystemTime"]).floor("us").to_pydatetime()
+    return remote - (sent + (datetime.now(UTC) - sent) / 2)
 
 
 def _shifted(table: pd.DataFrame, offset: timedelta) -> pd.DataFrame:
     return table.assign(time=table["time"] + pd.Timedelta(offset))
 
 
-def _some_tile(here: DrillCluster, token: Token) -> str:
+def _web_monitor(here: DrillCluster) -> WebMonitor:
+    token = read_token(here.manager, f"{here.stacks.web}_tile-server")
     answer = fetch(f"{here.addresses.tiles}/dates", token.header)
     dates = [day["date"] for day in answer.content.get("dates", [])]
     if not dates:
         raise NotFoundError(
-            f"expected the tile server to have tiles, it says {answer.kind}",
+            f"expected the tile server to have tiles, it answered {answer.kind}",
             next_step="run 06_work_stack, then 07_web_stack",
         )
-    return f"RAW/{dates[0]}/0/0/0"
+    return WebMonitor(here.addresses, f"RAW/{dates[0]}/0/0/0", token)

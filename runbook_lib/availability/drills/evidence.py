@@ -1,5 +1,5 @@
 """
-What a drill has to show: who noticed, when what happened, what became of every tile; as a record.
+What the evidence of a drill shows: who noticed the fault, when, and what became of every tile.
 """
 
 import re
@@ -10,36 +10,41 @@ from typing import Any
 
 import pandas as pd
 
-from runbook_lib.availability.drills import scorecard
-from runbook_lib.availability.drills.audit import REJECTED, SURFACES, Account
-from runbook_lib.availability.drills.failures import Failure
-from runbook_lib.availability.drills.scorecard import Result
-from runbook_lib.availability.drills.swarm_watch import LED_BY, NO_LEADER, SWARM
-from runbook_lib.availability.drills.times import Pace, Replacement, fill, pace, replacement
+from runbook_lib.availability.drills.audit import Reconciliation
+from runbook_lib.availability.drills.faults import Fault
+from runbook_lib.availability.drills.monitors import LED_BY, NO_LEADER, SWARM
+from runbook_lib.availability.drills.scorecard import DrillResult, result_table
+from runbook_lib.availability.drills.times import (
+    Replacement,
+    ThroughputRecovery,
+    fill_seconds,
+    find_replacement,
+    measure_recovery,
+)
 from runbook_lib.core.tables import frame_html
 
-KEEP_ALIVE = "admin-worker, by KEEP_ALIVE"
-HEARTBEAT = "the managers, by heartbeat"
-ENGINE = "the node's engine"
-OPERATOR = "nobody but the operator"
+BY_KEEP_ALIVE = "admin-worker, by KEEP_ALIVE"
+BY_HEARTBEAT = "the managers, by heartbeat"
+BY_ENGINE = "the node's engine"
+BY_OPERATOR = "only the operator"
 _SILENT = re.compile(r"^(\S+) .*Worker (\w+) silent for \d+ s: killed", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Events:
+class Evidence:
     """
-    All that was seen while something failed; every time is by the manager's clock.
+    Everything recorded around a fault; every time is by the manager's clock.
 
     Parameters
     ----------
     tasks
-        Swarm's task history, from before the break and from after it.
+        Swarm's task history, from before the fault and from after it.
     swarm
         Columns time, role, state.
     web
         Columns time, door, ok, seen.
-    replaced
-        What admin-worker's log tells: when it killed a silent worker, by the worker's task.
+    killed
+        When admin-worker killed a silent worker, by the worker's task.
     """
 
     began: datetime
@@ -49,13 +54,19 @@ class Events:
     tasks: list[dict[str, Any]]
     swarm: pd.DataFrame
     web: pd.DataFrame
-    replaced: Mapping[str, datetime]
+    killed: Mapping[str, datetime]
+
+    def seconds_until(self, moment: datetime | None) -> float | None:
+        """
+        Seconds from the fault.
+        """
+        return None if moment is None else round((moment - self.broke).total_seconds(), 1)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DrillOutcome:
     """
-    What one break did: the figures, and the events that they come from.
+    The figures of one fault, and the events that they come from.
 
     Parameters
     ----------
@@ -65,160 +76,156 @@ class Outcome:
         Columns time, tiles_per_s: a row a second.
     """
 
-    result: Result
-    account: Account
+    result: DrillResult
+    tiles: Reconciliation
     moments: pd.DataFrame
     rates: pd.DataFrame
     web: pd.DataFrame
     swarm: pd.DataFrame
 
+    @property
+    def broke(self) -> pd.Timestamp:
+        """
+        When the fault was injected.
+        """
+        times: pd.Series[pd.Timestamp] = self.moments.loc[self.moments["what"] == "broke", "time"]
+        return times.iloc[0]
+
     def _repr_html_(self) -> str:
-        shown = frame_html(scorecard.table([self.result]).T, header=False)
-        return f"{shown}<p>{self.account!r}</p>"
+        shown = frame_html(result_table([self.result]).T, header=False)
+        return f"{shown}<p>{self.tiles!r}</p>"
 
 
-def silent_workers(log: str) -> dict[str, datetime]:
+def parse_silent_workers(log: str) -> dict[str, datetime]:
     """
-    Which workers' tasks admin-worker killed for their silence, and when; from its log with times.
+    When admin-worker killed a silent worker, by the worker's task; from its log with timestamps.
     """
-    found = _SILENT.findall(log)
-    return {task: pd.Timestamp(time).floor("us").to_pydatetime() for time, task in reversed(found)}
+    lines = _SILENT.findall(log)
+    return {task: pd.Timestamp(time).floor("us").to_pydatetime() for time, task in reversed(lines)}
 
 
-def noticed(events: Events, failure: Failure, found: Replacement) -> tuple[str, datetime | None]:
+def find_first_notice(
+    evidence: Evidence, fault: Fault, replacement: Replacement
+) -> tuple[str, datetime | None]:
     """
-    Who saw the failure first, and when, by the evidence of each who could.
+    Who noticed the fault first, and when.
     """
-    seen = events.swarm[events.swarm["time"] >= pd.Timestamp(events.broke)]
+    changes = evidence.swarm[evidence.swarm["time"] >= pd.Timestamp(evidence.broke)]
 
     def first(role: str, state: str) -> datetime | None:
-        times = seen.loc[(seen["role"] == role) & (seen["state"] == state), "time"]
-        return times.iloc[0].to_pydatetime() if len(times) else None
+        return _first_time(changes, (changes["role"] == role) & (changes["state"] == state))
 
-    if not failure.heals:  # a leader that has lost the others says first that they are down
-        return OPERATOR, _first_of(first(SWARM, NO_LEADER), first(failure.node, "down"))
-    evidence = {
-        KEEP_ALIVE: min(
-            (events.replaced[t] for t in failure.hit if t in events.replaced), default=None
-        ),
-        # looked for twice a second; its tasks may have been made anew in between
-        HEARTBEAT: _earlier(first(failure.node, "down"), found.rescheduled),
-        ENGINE: found.ended if found.ended and found.ended >= events.broke else None,
+    down = first(fault.node, "down")
+    if not fault.recovers:  # a leader without a majority first reports the others as down
+        no_leader = first(SWARM, NO_LEADER)
+        return BY_OPERATOR, min((t for t in (no_leader, down) if t), default=None)
+    if down and replacement.rescheduled:  # polled twice a second: tasks may be rescheduled before
+        down = min(down, replacement.rescheduled)
+    ended = replacement.ended
+    killed = [evidence.killed[task] for task in fault.tasks if task in evidence.killed]
+    notices = {
+        BY_KEEP_ALIVE: min(killed, default=None),
+        BY_HEARTBEAT: down,
+        BY_ENGINE: ended if ended and ended >= evidence.broke else None,
     }
-    told = {who: when for who, when in evidence.items() if when}
-    who = min(told, key=lambda name: told[name], default=OPERATOR)
-    return who, told.get(who)
+    times = {who: when for who, when in notices.items() if when}
+    who = min(times, key=lambda name: times[name], default=BY_OPERATOR)
+    return who, times.get(who)
 
 
-def led_again(events: Events, failure: Failure) -> datetime | None:
+def find_new_leader(evidence: Evidence, fault: Fault) -> datetime | None:
     """
-    When another one led, if need be because the operator saw to it; None where none did.
+    When another manager led, elected or forced by the operator; None where none did.
     """
-    seen = events.swarm[events.swarm["role"] == SWARM]
-    seen = seen[seen["time"].between(pd.Timestamp(events.broke), pd.Timestamp(events.restored))]
-    others = seen["state"].str.startswith(LED_BY) & (seen["state"] != f"{LED_BY}{failure.node}")
-    times = seen.loc[others, "time"]
-    return times.iloc[0].to_pydatetime() if len(times) else None
+    changes = evidence.swarm[evidence.swarm["role"] == SWARM]
+    limits = pd.Timestamp(evidence.broke), pd.Timestamp(evidence.restored)
+    others = changes["state"].str.startswith(LED_BY) & (changes["state"] != LED_BY + fault.node)
+    return _first_time(changes, changes["time"].between(*limits) & others)
 
 
-def judge(
+def evaluate(
     drill: str,
-    failure: Failure,
+    fault: Fault,
     solutions: tuple[str, ...],
-    events: Events,
-    account: Account,
+    evidence: Evidence,
+    tiles: Reconciliation,
     rates: pd.DataFrame,
-) -> Outcome:
+) -> DrillOutcome:
     """
-    Bring everything together; `rates` as `books.throughput` gives them.
+    Derive the figures from the evidence; `rates` as `audit.finished_per_second` returns them.
     """
-    found = replacement(events.tasks, failure.hit)
-    who, when = noticed(events, failure, found)
-    led = led_again(events, failure)
-    back = found.running
-    seen = pace(rates, events.began, events.broke, back or events.ended, events.ended)
-    web = events.web
-    result = Result(
+    replacement = find_replacement(evidence.tasks, fault.tasks)
+    who, when = find_first_notice(evidence, fault, replacement)
+    led = find_new_leader(evidence, fault)
+    back = replacement.running
+    recovery = measure_recovery(
+        rates, evidence.began, evidence.broke, back or evidence.ended, evidence.ended
+    )
+    recovered = recovery.recovered_s
+    web, since = evidence.web, evidence.seconds_until
+    result = DrillResult(
         drill=drill,
-        broke=failure.name,
+        broke=fault.name,
         solutions=solutions,
-        broke_at=events.broke.isoformat(timespec="seconds"),
+        broke_at=evidence.broke.isoformat(timespec="seconds"),
         noticed_by=who,
-        noticed_s=_since(events, when),
-        leader_s=_since(events, led),
-        rescheduled_s=_since(events, found.rescheduled),
-        back_s=_since(events, back),
-        recovered_s=None if seen.recovered_s is None else round(seen.recovered_s, 1),
-        steady_per_s=round(seen.steady_per_s, 1),
-        pause_s=seen.pause_s,
-        published=account.published,
-        done=account.done,
-        rejected=account.rejected,
-        lost=len(account.lost),
-        unexplained=len(account.unexplained),
-        published_twice=account.published_twice,
-        delivered_twice=account.delivered_twice,
-        done_twice=account.done_twice,
+        noticed_s=since(when),
+        leader_s=since(led),
+        rescheduled_s=since(replacement.rescheduled),
+        back_s=since(back),
+        recovered_s=None if recovered is None else round(recovered, 1),
+        steady_per_s=round(recovery.steady_per_s, 1),
+        pause_s=recovery.pause_s,
+        published=tiles.published,
+        done=tiles.done,
+        rejected=tiles.rejected,
+        lost=len(tiles.lost),
+        unexplained=len(tiles.unexplained),
+        published_twice=tiles.published_twice,
+        delivered_twice=tiles.delivered_twice,
+        done_twice=tiles.done_twice,
         web_asked=len(web),
         web_failed={str(door): int((~rows["ok"]).sum()) for door, rows in web.groupby("door")},
     )
-    moments = _moments(events, {"noticed": when, "led": led}, found, seen)
-    filled = fill(rates, events.began, events.ended)
-    shown = filled.rename("tiles_per_s").rename_axis("time").reset_index()
-    return Outcome(result, account, moments, shown, web, events.swarm)
+    moments = _moments(evidence, {"noticed": when, "led": led}, replacement, recovery)
+    filled = fill_seconds(rates, evidence.began, evidence.ended)
+    seconds = filled.rename("tiles_per_s").rename_axis("time").reset_index()
+    return DrillOutcome(result, tiles, moments, seconds, web, evidence.swarm)
 
 
-def swarm_table(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+def swarm_table(outcomes: Mapping[str, DrillOutcome]) -> pd.DataFrame:
     """
-    Each change of a node's state; columns: failure, seconds (since the break), role, state.
+    Each change of a node's state; columns: fault, seconds (since it), role, state.
     """
     tables = []
     for name, outcome in outcomes.items():
-        broke = outcome.moments.loc[outcome.moments["what"] == "broke", "time"].iloc[0]
-        seconds = (outcome.swarm["time"] - broke).dt.total_seconds().round(1)
-        table = outcome.swarm.assign(failure=name, seconds=seconds)
-        tables.append(table[["failure", "seconds", "role", "state"]])
+        seconds = (outcome.swarm["time"] - outcome.broke).dt.total_seconds().round(1)
+        table = outcome.swarm.assign(fault=name, seconds=seconds)
+        tables.append(table[["fault", "seconds", "role", "state"]])
     return pd.concat(tables, ignore_index=True)
 
 
-def tiles_on_disk(listing: str) -> dict[str, set[str]]:
-    """
-    The tiles of each layer, from a listing of `<layer>/<date>/<z>/<y>/<x>` and a suffix.
-    """
-    found: dict[str, set[str]] = {layer: set() for layer in (*SURFACES, REJECTED)}
-    for line in listing.splitlines():
-        layer, _, name = line.partition("/")
-        if layer in found:
-            found[layer].add(name.rpartition(".")[0])
-    return found
-
-
 def _moments(
-    events: Events, told: Mapping[str, datetime | None], found: Replacement, seen: Pace
+    evidence: Evidence,
+    named: Mapping[str, datetime | None],
+    replacement: Replacement,
+    recovery: ThroughputRecovery,
 ) -> pd.DataFrame:
-    recovered = seen.recovered_s or None
-    rows = [
-        (events.broke, "broke"),
-        *((when, what) for what, when in told.items()),
-        (found.rescheduled, "rescheduled"),
-        (found.running, "back"),
-        (recovered and events.broke + timedelta(seconds=recovered), "recovered"),
-        (events.restored, "restored"),
-    ]
-    table = pd.DataFrame(
-        [row for row in rows if row[0] and row[0] <= events.ended], columns=["time", "what"]
-    )
+    recovered = recovery.recovered_s
+    rows = {
+        "broke": evidence.broke,
+        **named,
+        "rescheduled": replacement.rescheduled,
+        "back": replacement.running,
+        "recovered": evidence.broke + timedelta(seconds=recovered) if recovered else None,
+        "restored": evidence.restored,
+    }
+    moments = [(when, what) for what, when in rows.items() if when and when <= evidence.ended]
+    table = pd.DataFrame(moments, columns=["time", "what"])
     table["time"] = pd.to_datetime(table["time"], utc=True)
     return table.sort_values("time", ignore_index=True)
 
 
-def _earlier(seen: datetime | None, limit: datetime | None) -> datetime | None:
-    return min(seen, limit) if seen and limit else seen
-
-
-def _first_of(*moments: datetime | None) -> datetime | None:
-    return min((moment for moment in moments if moment), default=None)
-
-
-def _since(events: Events, moment: datetime | None) -> float | None:
-    return None if moment is None else round((moment - events.broke).total_seconds(), 1)
+def _first_time(table: pd.DataFrame, rows: "pd.Series[bool]") -> datetime | None:
+    times = table.loc[rows, "time"]
+    return times.iloc[0].to_pydatetime() if len(times) else None

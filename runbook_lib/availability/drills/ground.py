@@ -1,29 +1,30 @@
 """
-The cluster that a drill works on: put right first, refused where it is not healthy, left as found.
+The cluster that a drill works on: restored from killed drills, healthy, or refused.
 
-What a killed drill left is found on the live cluster: an instance that is stopped or in no group of
-its role, a process that is stopped, a stack on other tiles. Nothing about it is kept elsewhere.
+What a killed drill left is found on the live cluster: an instance that is stopped or not in the
+groups of its role, a stopped process, a stack on other tiles. No other record of it exists.
 """
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import docker
 import fabric
 
-from runbook_lib.availability.drills.process_signals import wake_up
+from runbook_lib.availability.drills.process_signals import resume_all
 from runbook_lib.availability.standby.failover import Pair, Stacks, ensure_returned
 from runbook_lib.cloud import power
-from runbook_lib.cloud.instances import Instance, find_instances, get_instances
+from runbook_lib.cloud.aws import Place
+from runbook_lib.cloud.instances import find_instances
 from runbook_lib.cloud.roles import BACKUP, MANAGER, MANAGERS, WEB
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import ConflictError, WaitTimeoutError
-from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.wait import wait_until_none
 from runbook_lib.geodiff import web
 from runbook_lib.geodiff.broker import ManagementApi, open_management_api
 from runbook_lib.geodiff.tiles import DataSet
 from runbook_lib.hosts import ssh
-from runbook_lib.hosts.docker_ssh import docker_clients
+from runbook_lib.hosts.clusters import Cluster, get_cluster
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks.containers import find_services
 from runbook_lib.stacks.convergence import convergence
@@ -33,189 +34,181 @@ from runbook_lib.swarm import membership
 from runbook_lib.swarm.managers import count_managers
 from runbook_lib.swarm.recovery import ensure_rejoined
 
-if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
-
 _SETTLE_S = 150.0
 
 
-@dataclass
-class DrillCluster:
+@dataclass(kw_only=True)
+class DrillCluster(Cluster):
     """
-    A healthy cluster with every connection open; they outlive a stop and start of an instance.
+    A healthy cluster with every connection open; they survive a stop and start of an instance.
+
+    Parameters
+    ----------
+    repairs
+        What was restored after a killed drill.
+    master
+        The role of the node with the manager's services, and with the tiles in use.
     """
 
-    ec2: "EC2Client"
-    cluster: str
-    key_file: str
     data: DataSet
     stacks: Stacks
-    nodes: dict[str, Instance] = field(default_factory=dict)
-    connections: dict[str, fabric.Connection] = field(default_factory=dict)
-    engines: dict[str, docker.DockerClient] = field(default_factory=dict)
-    righted: Changes = field(default_factory=Changes)
+    repairs: Changes
     master: str = MANAGER
 
     @property
     def manager(self) -> docker.DockerClient:
         """
-        The client of the engine that has the manager's services.
+        The Docker client of the master.
         """
         return self.engines[self.master]
 
     @property
     def disk(self) -> fabric.Connection:
         """
-        The connection to the node that has the tiles in use.
+        The connection to the master.
         """
         return self.connections[self.master]
 
     @property
     def disks(self) -> list[fabric.Connection]:
         """
-        The connections to all nodes that have, or may have, the tiles in use.
+        The connections to the nodes that have the tiles in use, or may have them after a failover.
         """
         return [self.connections[r] for r in (MANAGER, BACKUP) if r in self.connections]
 
     @property
     def pair(self) -> Pair:
         """
-        The two managers that stand in for each other, those that live.
+        The two managers of a failover, those that live.
         """
-        return Pair(self.nodes, self.connections, self.engines, self.stacks)
+        return Pair(self.instances, self.connections, self.engines, self.stacks)
 
     @property
     def managers(self) -> dict[str, fabric.Connection]:
         """
-        The connections to those who can be asked about the Swarm.
+        The connections to the managers of the Swarm.
         """
-        roles = MANAGERS
-        return {role: self.connections[role] for role in roles if role in self.connections}
+        return {role: self.connections[role] for role in MANAGERS if role in self.connections}
 
     @property
     def broker(self) -> ManagementApi:
         """
-        The management API of the broker that runs now.
+        The management API of the running broker.
         """
-        service = f"{self.stacks.work}_rabbitmq"
-        return open_management_api(self.disk, self.manager, service)
+        return open_management_api(self.disk, self.manager, self.service("rabbitmq"))
 
     @property
     def addresses(self) -> web.Addresses:
         """
         Where the page and the tiles are.
         """
-        return web.addresses({**self.nodes, MANAGER: self.nodes[self.master]})
+        return web.addresses({**self.instances, MANAGER: self.instances[self.master]})
 
     @property
     def solutions(self) -> tuple[str, ...]:
         """
-        What is switched on, as it is found: a third manager, and what is laid over the stack.
+        The guide's solutions that are deployed: overlays of the stack, and a third manager.
         """
         overlays = find_overlays(self.manager, self.stacks.work)
         names = [path.rpartition("/")[2].removesuffix(".yml") for path in overlays]
-        third = BACKUP in self.nodes and count_managers(self.manager).managers > 2
+        third = BACKUP in self.instances and count_managers(self.manager).managers > 2
         return tuple(sorted([*names, *([BACKUP] if third else [])]))
 
-    def reopen(self, role: str) -> None:
+    def service(self, name: str) -> str:
         """
-        Find an instance again after it was started, and open its connection.
+        The full name of a service of the work stack.
         """
-        self.nodes[role] = power.get_instance(self.ec2, self.cluster, role)
-        ssh.reopen(self.connections[role], self.nodes[role], self.key_file, timeout_s=120)
+        return f"{self.stacks.work}_{name}"
 
     def tasks(self) -> list[dict[str, Any]]:
         """
-        Every task of the Swarm's history that it still has.
+        Swarm's task history, as far as it is kept.
         """
         return list(self.manager.api.tasks())
 
+    def reopen(self, role: str) -> None:
+        """
+        Open the connection to an instance that was started, maybe at another address.
+        """
+        self.instances[role] = power.get_instance(self.ec2, self.name, role)
+        ssh.reopen(self.connections[role], self.instances[role], self.key_file, timeout_s=120)
 
-def enter(
-    ec2: "EC2Client", cluster: str, key_file: str, data: DataSet, stacks: Stacks
+
+def get_drill_cluster(
+    name: str, key_file: str, place: Place, data: DataSet, stacks: Stacks
 ) -> DrillCluster:
     """
-    Put right what a killed drill left, open every connection, and refuse what is not healthy.
+    Restore what a killed drill left, open every connection, and require a healthy cluster.
 
     Raises
     ------
     ConflictError
-        Naming all that is wrong; nothing was broken.
+        Naming every problem; nothing was broken.
     """
-    here = DrillCluster(ec2, cluster, key_file, data, stacks)
-    righted = here.righted
-    for instance in find_instances(ec2, cluster):
+    repairs, ec2 = Changes(), place.client("ec2")
+    for instance in find_instances(ec2, name):
         if instance.state != "running":
-            righted.extend(power.start(ec2, cluster, instance.role))
-    righted.extend(power.let_in(ec2, cluster))
-    here.nodes = get_instances(ec2, cluster)
-    here.connections = ssh.connect_all(list(here.nodes.values()), key_file, timeout_s=120)
-    here.engines = docker_clients(here.connections)
+            repairs.extend(power.start(ec2, name, instance.role))
+    repairs.extend(power.let_in(ec2, name))
+    cluster = get_cluster(name, key_file, place)
+    here = DrillCluster(**vars(cluster), data=data, stacks=stacks, repairs=repairs)
+    # an instance that was just started needs longer than usual
+    here.connections = ssh.connect_all(list(here.instances.values()), key_file, timeout_s=120)
     membership.get_manager(here.engines)
     if stacks.web in find_stacks(here.manager):
-        righted.extend(ensure_rejoined(here.engines, here.nodes, WEB))
-    if BACKUP in here.nodes:
-        righted.extend(ensure_returned(here.pair))
-    righted.extend(wake_up(here.engines, stacks.work))
-    _wait_until_healthy(here, _SETTLE_S if righted else _SETTLE_S / 5)
-    righted.extend(load_stack.ensure_put_back(here.manager, here.broker, stacks.work))
+        repairs.extend(ensure_rejoined(here.engines, here.instances, WEB))
+    if BACKUP in here.instances:
+        repairs.extend(ensure_returned(here.pair))
+    repairs.extend(resume_all(here.engines, stacks.work))
+    _require_health(here, _SETTLE_S if repairs else _SETTLE_S / 5)
+    repairs.extend(load_stack.ensure_put_back(here.manager, here.broker, stacks.work))
     for disk in here.disks:
-        righted.extend(load_tiles.remove_load_tiles(disk))
-    _wait_until_healthy(here, _SETTLE_S)
+        repairs.extend(load_tiles.remove_load_tiles(disk))
+    _require_health(here, _SETTLE_S)
     return here
 
 
-def _unhealthy(here: DrillCluster) -> list[str]:
+def _find_problems(here: DrillCluster) -> list[str]:
     """
-    What is wrong with the cluster, in words: nodes, the managers' majority, services.
+    Problems of nodes, quorum and services, in words.
     """
-    wrong = []
-    table = membership.node_table(here.manager, here.nodes)
-    for role in (r for r in here.nodes if r not in set(table["role"])):
-        wrong.append(f"{role} is no node of the Swarm")
+    table = membership.node_table(here.manager, here.instances)
+    missing = here.instances.keys() - set(table["role"])
+    problems = [f"{role} is no node of the Swarm" for role in here.instances if role in missing]
     for node in table.itertuples():
         drained = node.availability != "active" and node.role != BACKUP
         if node.state != "ready" or drained:
-            wrong.append(f"node {node.role} is {node.state} and {node.availability}")
-    # what a killed drill left at rest, or on tiles that are gone, is put back once the rest is well
-    kept = load_stack.find_kept(here.manager, here.stacks.work)
-    awaited = {f"{here.stacks.work}_{name}" for name in load_stack.SWITCHED if kept}
+            problems.append(f"node {node.role} is {node.state} and {node.availability}")
     quorum = count_managers(here.manager)
     if quorum.unreachable:
-        wrong.append(f"managers: {quorum!r}")
+        problems.append(f"managers: {quorum!r}")
+    # services that a killed drill scaled to 0, or left on tiles that are gone, are restored later
+    kept = load_stack.find_kept(here.manager, here.stacks.work)
+    skipped = [here.service(name) for name in load_stack.SWITCHED if kept]
     for stack, notebook in ((here.stacks.work, "06_work_stack"), (here.stacks.web, "07_web_stack")):
-        services = find_services(here.manager, stack)
-        states = [convergence(here.manager, service) for service in services]
-        wrong += [] if states else [f"no stack {stack}: run {notebook}"]
-        wrong += [
+        states = [convergence(here.manager, s) for s in find_services(here.manager, stack)]
+        problems += [] if states else [f"no stack {stack}: run {notebook}"]
+        problems += [
             f"{s.service}: {s.running} of {s.wanted} run {s.failure or s.reason}".strip()
             for s in states
-            if s.service not in awaited and not (s.done and s.wanted)
+            if s.service not in skipped and not (s.done and s.wanted)
         ]
-    return wrong
+    return problems
 
 
 def wait_until_healthy(here: DrillCluster, timeout_s: float = _SETTLE_S) -> list[str]:
     """
-    Wait until nothing is wrong; what still is after that, for a check to judge.
+    Wait until there is no problem; returns those that remain, for a check.
     """
-    try:
-        _wait_until_healthy(here, timeout_s)
-    except ConflictError:
-        return _unhealthy(here)
-    return []
+    return wait_until_none(
+        "A healthy cluster", lambda: _find_problems(here), timeout_s=timeout_s, poll_s=1
+    )
 
 
-def _wait_until_healthy(here: DrillCluster, timeout_s: float) -> None:
-    def probe() -> bool | Pending:
-        wrong = _unhealthy(here)
-        return Pending("; ".join(wrong)) if wrong else True
-
-    try:
-        wait_for("The cluster is healthy", probe, timeout_s=timeout_s, poll_s=1)
-    except WaitTimeoutError as error:
+def _require_health(here: DrillCluster, timeout_s: float) -> None:
+    if problems := wait_until_healthy(here, timeout_s):
         raise ConflictError(
-            "expected a healthy cluster before anything is broken; it is not",
-            evidence="\n".join(_unhealthy(here)),
-            next_step="run the notebooks 01 to 07: each puts its part right",
-        ) from error
+            "expected a healthy cluster before the drill; it is not",
+            evidence="\n".join(problems),
+            next_step="run the notebooks 01 to 07: each restores its part",
+        )

@@ -1,5 +1,5 @@
 """
-Signals to a service's processes, sent by their node's engine: killed, hung, woken up.
+A service's process on a node: the one that a drill kills or stops, and how it goes on.
 """
 
 from collections.abc import Mapping
@@ -12,71 +12,53 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.stacks.containers import SERVICE, find_containers, in_stack
 
-_TASK = "com.docker.swarm.task.id"
 _STOPPED = "T"
 
 
-def find_victim(engine: docker.DockerClient, service: str, role: str) -> Container:
+def get_oldest_container(engine: docker.DockerClient, service: str, role: str) -> Container:
     """
-    A running container of a service on a node: the one that has run longest.
+    The container of a service on a node that has run longest.
 
     Raises
     ------
     NotFoundError
-        Where there is none; nothing was broken.
+        Where none runs.
     """
-    found = find_containers(engine, service)
-    if not found:
+    running = find_containers(engine, service)
+    if not running:
         raise NotFoundError(
             f"expected a running container of {service} on {role}, found none",
-            next_step="choose a node on which it runs:  docker service ps  tells",
+            next_step=f"choose a node that runs one:  docker service ps {service}",
         )
-    return min(found, key=lambda c: str(c.attrs["State"]["StartedAt"]))
+    return min(running, key=lambda c: str(c.attrs["State"]["StartedAt"]))
 
 
-def task_of(container: Container) -> str:
+def resume(container: Container) -> bool:
     """
-    The id of the Swarm task that a container is.
-    """
-    return str(container.labels[_TASK])
-
-
-def send(container: Container, signal: str) -> None:
-    """
-    Send a signal to the container's first process.
-    """
-    container.kill(signal)
-
-
-def wake(container: Container) -> bool:
-    """
-    Let a process that was stopped go on; says whether it was there, and stopped.
+    Send SIGCONT where the process was stopped (SIGSTOP); returns whether it was.
     """
     try:
         if not _is_stopped(container):
             return False
         container.kill("SIGCONT")
-    except APIError:  # it was killed meanwhile, which is what we waited for
+    except APIError:  # it was killed meanwhile, as the drill expects
         return False
     return True
 
 
 def _is_stopped(container: Container) -> bool:
-    """
-    Whether the container's first process stands still (SIGSTOP).
-    """
     top = container.top(ps_args="-o pid,stat")
     return any(str(row[1]).startswith(_STOPPED) for row in top.get("Processes") or [])
 
 
-def wake_up(engines: Mapping[str, docker.DockerClient], stack: str) -> Changes:
+def resume_all(engines: Mapping[str, docker.DockerClient], stack: str) -> Changes:
     """
-    Let every process of a stack that stands still go on; a killed drill may have left one.
+    Resume every stopped process of a stack: a killed drill may have left one.
     """
     changes = Changes()
-    filters = in_stack(stack) | {"status": "running"}
+    filters = {**in_stack(stack), "status": "running"}
     for role, engine in engines.items():
         for container in engine.containers.list(filters=filters, ignore_removed=True):
-            if wake(container):
-                changes.add("process", f"{container.labels[SERVICE]} on {role}", "goes on")
+            if resume(container):
+                changes.add("process", f"{container.labels[SERVICE]} on {role}", "resumed")
     return changes

@@ -1,28 +1,33 @@
 """
-The scorecard: what each drill measured, before and after each solution, as one table.
+What the drills of a run leave in its folder: a journal, a result for each fault, all as one table.
 
-A drill leaves one JSON file in the folder of its run. The newest of each drill, break and set of
-solutions counts, whichever run made it.
+The newest result of each drill, fault and set of solutions counts, whichever run measured it.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
+from runbook_lib.core import project
 from runbook_lib.core.tables import frame_html
 
-FOLDER = "drills"
-PLAIN = "as the guide has it"
-_MADE_ANEW = "rescheduled, s"
+DRILLS_FOLDER = "drills"
+JOURNAL = "journal.jsonl"
+DEALING, BREAKING, BROKEN = "dealing", "breaking", "broken"
+RESTORING, RESTORED, SETTLED = "restoring", "restored", "settled"
+GUIDE_ALONE = "as in the guide"
+_RESCHEDULED = "rescheduled, s"
 
 
 @dataclass(frozen=True)
-class Result:
+class DrillResult:
     """
-    What one break did; seconds count from the break, and None is never.
+    The figures of one fault; seconds count from it, and None is never.
 
     Parameters
     ----------
@@ -31,20 +36,20 @@ class Result:
     broke
         What failed, in words.
     solutions
-        What was switched on, as found on the live cluster.
+        The guide's solutions that were deployed, as found on the live cluster.
     leader_s
-        Until another manager led, or one did again that the operator had to make lead; None where
-        the leader did not change.
+        Until another manager led, or the same one after the operator's recovery; None where the
+        leader did not change.
     back_s
-        Until what had failed, or another in its place, ran again.
+        Until what failed, or its replacement, ran.
     recovered_s
-        Until the old throughput was back.
+        Until the throughput of the steady state was back.
     pause_s
-        The longest time in which no tile was finished.
+        The longest time without a finished tile.
     unexplained
-        Tiles on the disk of which no book tells.
+        Tiles on the disk that the audit trail does not mention.
     web_failed
-        Failed requests of each of the two doors, the page and the tiles.
+        Failed requests of the page and of the tiles.
     """
 
     drill: str
@@ -71,34 +76,65 @@ class Result:
     web_failed: dict[str, int]
 
     @property
-    def key(self) -> tuple[str, str, tuple[str, ...]]:
+    def key(self) -> tuple[str, str, int, tuple[str, ...]]:
         """
-        Results of the same key tell of the same thing; the newest counts.
+        What was measured; sorts the fewer solutions first.
         """
-        return self.drill, self.broke, self.solutions
+        return self.drill, self.broke, len(self.solutions), self.solutions
 
 
-def write(result: Result, run_folder: Path) -> Path:
+def write_journal(drill: str, phase: str, broke: str = "") -> None:
     """
-    Leave a result in the folder of a run.
+    Add a line to the journal: it shows how far a drill came that was killed.
     """
-    folder = run_folder / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = json.dumps({"time": now, "drill": drill, "phase": phase, "broke": broke})
+    with (_folder() / JOURNAL).open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+
+
+def write_result(result: DrillResult, fates: pd.DataFrame) -> Path:
+    """
+    Write the result, and beside it, under the same name, the fate of every tile as CSV.
+    """
     words = "_".join(result.broke.split())
-    path = folder / f"{result.drill[:2]}_{words}.json"
+    path = _folder() / f"{result.drill[:2]}_{words}.json"
     path.write_text(json.dumps(asdict(result), indent=1), encoding="utf-8")
+    fates.to_csv(path.with_suffix(".csv"), index=False)
     return path
 
 
-def find_results(runs: Path) -> list[Result]:
+def _folder() -> Path:
+    """
+    The drills' folder in that of the headless run; a notebook in hand makes its own once.
+    """
+    run = project.run_folder()
+    os.environ[project.FOLDER_VARIABLE] = str(run)
+    folder = run / DRILLS_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def find_results(runs: Path) -> list[DrillResult]:
     """
     The newest result of every key in all runs of a folder, in the order of the drills.
     """
-    newest: dict[tuple[str, str, tuple[str, ...]], Result] = {}
-    found = (_read(path) for path in runs.glob(f"*/{FOLDER}/*.json"))
-    for result in sorted((r for r in found if r), key=lambda r: r.broke_at):
-        newest[result.key] = result
-    return [newest[key] for key in sorted(newest, key=lambda k: (k[0], k[1], len(k[2]), k[2]))]
+    results = filter(None, map(_read, runs.glob(f"*/{DRILLS_FOLDER}/*.json")))
+    newest = {result.key: result for result in sorted(results, key=lambda r: r.broke_at)}
+    return [newest[key] for key in sorted(newest)]
+
+
+def _read(path: Path) -> DrillResult | None:
+    """
+    A file that another version wrote with other fields is skipped.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(data, dict) or data.keys() != {field.name for field in fields(DrillResult)}:
+        return None
+    return DrillResult(**data | {"solutions": tuple(data["solutions"])})
 
 
 @dataclass(frozen=True)
@@ -107,36 +143,43 @@ class Scorecard:
     Results as one table under a sentence that says what they show.
     """
 
-    results: Sequence[Result]
+    results: Sequence[DrillResult]
 
     @property
     def finding(self) -> str:
         """
-        What was lost, and where work stood still longest.
+        What was lost, and the longest pause.
         """
         if not self.results:
             return "no drill yet"
         worst = max(self.results, key=lambda r: r.pause_s)
         lost, published = (sum(getattr(r, n) for r in self.results) for n in ("lost", "published"))
         return (
-            f"{len(self.results)} break{'s' * (len(self.results) != 1)}, "
-            f"{lost} of {published:,} tiles lost; work stood still "
-            f"longest, {worst.pause_s:.0f} s, with {worst.broke} ({_solutions(worst)})"
+            f"{len(self.results)} fault{'s' * (len(self.results) != 1)}, "
+            f"{lost} of {published:,} tiles lost; longest pause {worst.pause_s:.0f} s: "
+            f"{worst.broke} ({_solutions(worst)})"
         )
 
     def _repr_html_(self) -> str:
-        shown = table(self.results).drop(columns=_MADE_ANEW, errors="ignore")  # for the width
+        shown = result_table(self.results).drop(columns=_RESCHEDULED, errors="ignore")  # for width
         return f"<p><b>{self.finding}</b></p>{frame_html(shown)}"
 
 
-def table(results: Sequence[Result]) -> pd.DataFrame:
+def newest_results() -> Scorecard:
+    """
+    The scorecard of this run and of all earlier ones beside it.
+    """
+    return Scorecard(find_results(_folder().parents[1]))
+
+
+def result_table(results: Sequence[DrillResult]) -> pd.DataFrame:
     """
     One row a result, in words; "never" for what did not happen, "" for what could not.
     """
     rows = [
         {
             "drill": r.drill[:2],
-            "failure": r.broke,
+            "fault": r.broke,
             "with": _solutions(r),
             "tiles": r.published,
             "lost": r.lost,
@@ -144,34 +187,21 @@ def table(results: Sequence[Result]) -> pd.DataFrame:
             "done twice": r.done_twice,
             "noticed by": r.noticed_by,
             "noticed, s": _seconds(r.noticed_s),
-            _MADE_ANEW: _seconds(r.rescheduled_s),
+            _RESCHEDULED: _seconds(r.rescheduled_s),
             "new leader, s": "" if r.leader_s is None else _seconds(r.leader_s),
-            "runs again, s": _seconds(r.back_s),
-            "old throughput, s": _seconds(r.recovered_s),
+            "replaced, s": _seconds(r.back_s),
+            "throughput recovered, s": _seconds(r.recovered_s),
             "longest pause, s": _seconds(r.pause_s),
-            "web requests failed": f"{sum(r.web_failed.values())} of {r.web_asked}",
+            "failed web requests": f"{sum(r.web_failed.values())} of {r.web_asked}",
         }
         for r in results
     ]
     return pd.DataFrame(rows)
 
 
-def _solutions(result: Result) -> str:
-    return ", ".join(result.solutions) or PLAIN
+def _solutions(result: DrillResult) -> str:
+    return ", ".join(result.solutions) or GUIDE_ALONE
 
 
 def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.1f}"
-
-
-def _read(path: Path) -> Result | None:
-    """
-    A file that another version wrote differently is no result of ours.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(found, dict) or found.keys() != {field.name for field in fields(Result)}:
-        return None
-    return Result(**found | {"solutions": tuple(found["solutions"])})

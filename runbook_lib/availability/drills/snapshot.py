@@ -1,40 +1,89 @@
 """
-A cluster as a drill must leave it: its instances, nodes, labels and services, to be compared.
+The state that a drill must restore: instances, nodes, labels, services and the guide's tiles.
 """
+
+from dataclasses import dataclass
 
 import pandas as pd
 
-from runbook_lib.availability.drills.ground import DrillCluster
+from runbook_lib.availability.drills.ground import DrillCluster, wait_until_healthy
 from runbook_lib.cloud.instances import find_instances
+from runbook_lib.core import checks
+from runbook_lib.geodiff import tiles
+from runbook_lib.load.experiment import load_tiles
 from runbook_lib.stacks import specs
 from runbook_lib.swarm import membership
 
 
-def picture(here: DrillCluster) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Snapshot:
     """
-    What must be the same before and after: one row a thing; columns: what, name, state.
+    The state of a cluster at one time.
 
-    Services by their whole specification, save the number of replicas, which is the autoscaler's.
+    Parameters
+    ----------
+    parts
+        Columns what, name, state: a row for each instance, node and service.
+    tiles
+        As `tiles.count_tiles` returns them.
+    """
+
+    parts: pd.DataFrame
+    tiles: pd.DataFrame
+
+    @property
+    def machines(self) -> pd.DataFrame:
+        """
+        The rows of instances and nodes; a service's state is its whole specification.
+        """
+        return self.parts[self.parts["what"] != "service"]
+
+    def differences(self, later: "Snapshot") -> list[str]:
+        """
+        The names of the parts that have another state in a later snapshot.
+        """
+        first, then = (
+            dict(zip(p["what"] + " " + p["name"], p["state"], strict=True))
+            for p in (self.parts, later.parts)
+        )
+        return sorted(n for n in first.keys() | then.keys() if first.get(n) != then.get(n))
+
+
+def take_snapshot(here: DrillCluster) -> Snapshot:
+    """
+    Read the cluster's state; without the numbers of replicas, which the autoscaler may change.
     """
     rows: list[tuple[str, str, str]] = []
-    for instance in find_instances(here.ec2, here.cluster):
+    for instance in find_instances(here.ec2, here.name):
         state = f"{instance.state} in {', '.join(instance.group_ids)}"
         rows.append(("instance", instance.role, state))
-    for node in membership.node_table(here.manager, here.nodes).itertuples():
-        said = f"{node.state}, {node.availability}, {node.labels}, manager {bool(node.manager)}"
-        rows.append(("node", str(node.role), said))
+    for node in membership.node_table(here.manager, here.instances).itertuples():
+        state = f"{node.state}, {node.availability}, {node.labels}, manager {bool(node.manager)}"
+        rows.append(("node", str(node.role), state))
     for stack in (here.stacks.work, here.stacks.web):
         for name, spec in sorted(specs.find_specs(here.manager, stack).items()):
             fixed = {key: value for key, value in spec.items() if key != "Mode"}
             rows.append(("service", f"{stack}_{name}", repr(sorted(fixed.items()))))
-    return pd.DataFrame(rows, columns=["what", "name", "state"])
+    parts = pd.DataFrame(rows, columns=["what", "name", "state"])
+    return Snapshot(parts, tiles.count_tiles(here.disk, here.data))
 
 
-def differences(before: pd.DataFrame, now: pd.DataFrame) -> list[str]:
+def check_restored(here: DrillCluster, before: Snapshot) -> checks.Verdicts:
     """
-    The things whose state differs between two pictures, by name.
+    Check that the cluster is healthy and as it was before; removes the drill's links of tiles.
+
+    Raises
+    ------
+    CheckFailedError
+        Naming what differs.
     """
-    first, then = (
-        dict(zip(p["what"] + " " + p["name"], p["state"], strict=True)) for p in (before, now)
-    )
-    return sorted(name for name in first.keys() | then.keys() if first.get(name) != then.get(name))
+    problems = wait_until_healthy(here)
+    lines = [checks.none("problems left in the cluster", problems)]
+    load_tiles.remove_load_tiles(here.disk)
+    after = take_snapshot(here)
+    changed, is_same = before.differences(after), after.tiles.equals(before.tiles)
+    lines += [
+        checks.none("differences from before the drill", changed),
+        checks.true("the guide's tiles are untouched", is_same),
+    ]
+    return checks.Verdicts(lines)

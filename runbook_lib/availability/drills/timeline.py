@@ -1,94 +1,87 @@
 """
-The timeline of a drill, drawn from real events: throughput, what happened when, whom it hit.
+The timeline of a drill: throughput, the moments of fault and recovery, failed web requests.
 """
 
 import pandas as pd
 
-from runbook_lib.availability.drills.evidence import Outcome
+from runbook_lib.availability.drills.evidence import DrillOutcome
+from runbook_lib.availability.drills.monitors import PAGE, TILES
 from runbook_lib.availability.drills.times import WINDOW_S
 from runbook_lib.core.charts import alt
 
 _WORDS = {
-    "broke": "broke",
+    "broke": "fault",
     "noticed": "noticed",
     "led": "new leader",
     "rescheduled": "rescheduled",
-    "back": "runs again",
-    "recovered": "old throughput",
+    "back": "replaced",
+    "recovered": "throughput recovered",
     "restored": "restored",
 }
 _COLOURS = ["#c92a2a", "#e8590c", "#862e9c", "#f08c00", "#2b8a3e", "#1864ab", "#868e96"]
 
 
-def plot_timeline(outcome: Outcome) -> alt.VConcatChart:
+def plot_timeline(outcome: DrillOutcome) -> alt.VConcatChart:
     """
     Throughput as an area, its mean over five seconds as a line, a rule for each moment.
 
-    Below, a tick for each web request that failed. Seconds count from the break.
+    Below, a tick for each web request that failed. Seconds count from the fault.
     """
-    broke = outcome.moments.loc[outcome.moments["what"] == "broke", "time"].iloc[0]
-    rates = _seconds(outcome.rates, broke)
+    rates = _seconds(outcome.rates, outcome.broke)
     rates["mean"] = rates["tiles_per_s"].rolling(WINDOW_S, center=True, min_periods=1).mean()
     ends = [float(rates["seconds"].min()), float(rates["seconds"].max())]
-    x = alt.X(
-        "seconds:Q",
-        title="seconds since the break",
-        scale=alt.Scale(domain=ends, nice=False),
-    )
+    scale = alt.Scale(domain=ends, nice=False)
+    x = alt.X("seconds:Q", title="seconds since the fault", scale=scale)
     base = alt.Chart(rates).encode(x=x.title(None))
     area = base.mark_area(interpolate="step-after", color="#d0ebff").encode(
         y=alt.Y("tiles_per_s:Q", title="tiles finished, per second")
     )
     mean = base.mark_line(color="#1864ab").encode(y="mean:Q")
-    work = alt.layer(area, mean, *_rules(_seconds(outcome.moments, broke), _top(rates)))
-    failed = _seconds(outcome.web[~outcome.web["ok"]], broke)
+    work = alt.layer(area, mean, *_rules(_seconds(outcome.moments, outcome.broke), _top(rates)))
+    failed = _seconds(outcome.web[~outcome.web["ok"]], outcome.broke)
     failed = failed[failed["seconds"].between(ends[0], ends[1])]
     ticks = (
         alt.Chart(failed)
         .mark_tick(color="#c92a2a", thickness=2, clip=True)
         .encode(
             x=x,
-            y=alt.Y(
-                "door:N",
-                title="failed requests",
-                scale=alt.Scale(domain=["page", "tiles"]),
-            ),
+            y=alt.Y("door:N", title="failed requests").scale(domain=[PAGE, TILES]),
         )
         .properties(width=680, height=50)
     )
     return alt.vconcat(work.properties(width=680, height=230), ticks, spacing=6).properties(
-        title=alt.Title(finding(outcome), anchor="start")
+        title=alt.Title(timeline_title(outcome), anchor="start")
     )
 
 
-def plot_timelines(outcomes: list[Outcome]) -> alt.VConcatChart:
+def plot_timelines(outcomes: list[DrillOutcome]) -> alt.VConcatChart:
     """
-    The timelines of several breaks, one below the other.
+    The timelines of several faults, one below the other.
     """
-    drawn = [plot_timeline(outcome) for outcome in outcomes]
-    chart: alt.VConcatChart = alt.vconcat(*drawn).resolve_scale(color="independent")
+    charts = [plot_timeline(outcome) for outcome in outcomes]
+    chart: alt.VConcatChart = alt.vconcat(*charts).resolve_scale(color="independent")
     return chart
 
 
-def finding(outcome: Outcome) -> str:
+def timeline_title(outcome: DrillOutcome) -> str:
     """
-    What the chart shows, as a sentence.
+    The finding, as a sentence.
     """
     r = outcome.result
     lost = f"{r.lost} of {r.published:,} tiles lost"
-    missed = "not noticed" if r.noticed_s is None else f"noticed after {r.noticed_s:.0f} s"
+    noticed = "not noticed" if r.noticed_s is None else f"noticed after {r.noticed_s:.0f} s"
     if r.recovered_s is None:
-        return f"{r.broke}: {missed}, the old throughput did not come back, {lost}"
+        return f"{r.broke}: {noticed}, throughput did not recover, {lost}"
     if r.recovered_s == 0:
-        return f"{r.broke}: {missed}, throughput never fell below 90 %, {lost}"
-    return f"{r.broke}: {missed}, old throughput after {r.recovered_s:.0f} s, {lost}"
+        return f"{r.broke}: {noticed}, throughput never fell below 90 %, {lost}"
+    return f"{r.broke}: {noticed}, throughput recovered after {r.recovered_s:.0f} s, {lost}"
 
 
 def _rules(moments: pd.DataFrame, top: float) -> list[alt.Chart]:
     """
-    Labels above the throughput, each a line lower than the last one: moments may be close.
+    Labels above the throughput, each one line below the last: moments may be close together.
 
-    A white edge keeps them readable where a rule runs through them.
+    A white edge keeps them readable where a rule crosses them.
     """
     shown = moments.assign(
         what=moments["what"].map(_WORDS),

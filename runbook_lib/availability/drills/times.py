@@ -1,7 +1,7 @@
 """
-From what happened to seconds: who was hit, when it was seen, when work was as before.
+From events to seconds: when a failed task was replaced, and when throughput had recovered.
 
-Pure. Times of tasks are Swarm's own (CreatedAt, Status.Timestamp), those of tiles are their books'.
+Tasks have Swarm's own times (CreatedAt, Status.Timestamp), tiles those of the audit trail.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,22 +12,22 @@ from typing import Any
 import pandas as pd
 
 WINDOW_S = 5
-"""A batch comes once a second, and a slow one is no failure."""
-ENOUGH = 0.9
+"""Batches come once a second: one slow batch is no failure."""
+RECOVERED_SHARE = 0.9
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 
 
 @dataclass(frozen=True)
 class Replacement:
     """
-    What Swarm's task history tells of tasks that were hit; None where it tells nothing (yet).
+    How Swarm replaced the tasks that failed, by its task history; None for what has not happened.
 
     Parameters
     ----------
     ended
-        When the first of them was seen to have ended.
+        When Swarm recorded the end of the first of them.
     rescheduled
-        When the last of their successors was made.
+        When the last of their successors was created.
     running
         When the last of their successors ran.
     """
@@ -38,17 +38,17 @@ class Replacement:
 
 
 @dataclass(frozen=True)
-class Pace:
+class ThroughputRecovery:
     """
-    Throughput before and after a break.
+    Throughput before and after a fault.
 
     Parameters
     ----------
     recovered_s
-        Seconds until five seconds together were at 90 % of the steady mean for good; 0 where they
-        never fell below, None where they never came back.
+        Seconds until the mean of five seconds stayed at 90 % of the steady mean; 0 where it never
+        fell below, None where it did not recover.
     pause_s
-        The longest time in which no tile was finished.
+        The longest time without a finished tile.
     """
 
     steady_per_s: float
@@ -56,55 +56,61 @@ class Pace:
     pause_s: float
 
 
-def replacement(tasks: Iterable[Mapping[str, Any]], hit: Collection[str]) -> Replacement:
+def find_replacement(tasks: Iterable[Mapping[str, Any]], failed: Collection[str]) -> Replacement:
     """
-    Find when the tasks `hit` (ids) ended, and their successors: later tasks of the same slot.
+    Find when the `failed` tasks (ids) ended, and their successors: later tasks of the same slot.
     """
     known = {str(task["ID"]): task for task in tasks}
-    victims = [known[task] for task in hit if task in known]
+    victims = [known[task] for task in failed if task in known]
     ended = [_time(v["Status"]["Timestamp"]) for v in victims if v["Status"]["State"] in _ENDED]
-    made, ran = [], []
+    created, ran = [], []
     for victim in victims:
         later = sorted(
             (task for task in known.values() if _succeeds(task, victim)),
             key=lambda task: str(task["CreatedAt"]),
         )
-        made += [_time(task["CreatedAt"]) for task in later[:1]]
+        created += [_time(task["CreatedAt"]) for task in later[:1]]
         runs = [t for t in later if t["Status"]["State"] == t["DesiredState"] == "running"]
         ran += [_time(task["Status"]["Timestamp"]) for task in runs[-1:]]
     return Replacement(
         min(ended, default=None),
-        max(made) if made and len(made) == len(hit) else None,
-        max(ran) if ran and len(ran) == len(hit) else None,
+        max(created) if created and len(created) == len(failed) else None,
+        max(ran) if ran and len(ran) == len(failed) else None,
     )
 
 
-def pace(
-    rates: pd.DataFrame, began: datetime, broke: datetime, mended: datetime, ended: datetime
-) -> Pace:
+def measure_recovery(
+    rates: pd.DataFrame, began: datetime, broke: datetime, replaced: datetime, ended: datetime
+) -> ThroughputRecovery:
     """
-    Measure throughput before `broke`, and how it came back.
+    Measure throughput before `broke`, and when it recovered.
 
     Parameters
     ----------
     rates
-        As `books.throughput` gives them, a bin a second; what lies outside is silence.
+        As `audit.finished_per_second` returns them; a second without a row is a second of 0.
     began
-        When it was steady.
-    mended
-        When what had failed ran again; a dip that begins later has another cause.
+        Start of the steady state.
+    replaced
+        When the replacement ran; a dip that begins later has another cause.
     ended
         When dealing was stopped, and throughput with it.
     """
-    filled = fill(rates, began, ended)
+    filled = fill_seconds(rates, began, ended)
     steady = float(filled[filled.index <= _floor(broke) - pd.Timedelta(seconds=1)].mean())
     after = filled[filled.index >= _floor(broke)]
-    return Pace(steady, _recovered_s(after, steady, broke, mended), _pause_s(after))
+    idle = after.eq(0)
+    pauses = idle.groupby((~idle).cumsum()).sum()
+    return ThroughputRecovery(
+        steady,
+        _recovered_s(after, steady, broke, replaced),
+        float(pauses.max()) if len(pauses) else 0.0,
+    )
 
 
-def fill(rates: pd.DataFrame, began: datetime, ended: datetime) -> "pd.Series[float]":
+def fill_seconds(rates: pd.DataFrame, began: datetime, ended: datetime) -> "pd.Series[float]":
     """
-    Tiles finished in each whole second between two times; 0 where there were none.
+    Tiles finished in each whole second between two times.
     """
     seconds = pd.date_range(
         pd.Timestamp(began).ceil("s"), _floor(ended) - pd.Timedelta(seconds=1), freq="s"
@@ -113,24 +119,18 @@ def fill(rates: pd.DataFrame, began: datetime, ended: datetime) -> "pd.Series[fl
 
 
 def _recovered_s(
-    after: "pd.Series[float]", steady: float, broke: datetime, mended: datetime
+    after: "pd.Series[float]", steady: float, broke: datetime, replaced: datetime
 ) -> float | None:
+    enough = RECOVERED_SHARE * steady
     window = after[::-1].rolling(WINDOW_S).mean()[::-1].dropna()  # of the seconds that follow
-    low = window[window < ENOUGH * steady]
-    low = low[low.index <= pd.Timestamp(mended) + pd.Timedelta(seconds=WINDOW_S)]
+    low = window[window < enough]
+    low = low[low.index <= pd.Timestamp(replaced) + pd.Timedelta(seconds=WINDOW_S)]
     if low.empty:
         return 0.0
-    fine = window >= ENOUGH * steady
-    # a window that is fine, and those that begin within it
-    lasting = fine[::-1].rolling(WINDOW_S, min_periods=1).min()[::-1].astype(bool)
+    # a window at the old throughput, and so are those that begin within it
+    lasting = (window >= enough)[::-1].rolling(WINDOW_S, min_periods=1).min()[::-1].astype(bool)
     back = lasting[lasting & (lasting.index > low.index[-1])]
     return max(0.0, (back.index[0] - pd.Timestamp(broke)).total_seconds()) if len(back) else None
-
-
-def _pause_s(after: "pd.Series[float]") -> float:
-    silent = after.eq(0)
-    runs = silent.groupby((~silent).cumsum()).sum()
-    return float(runs.max()) if len(runs) else 0.0
 
 
 def _succeeds(task: Mapping[str, Any], victim: Mapping[str, Any]) -> bool:

@@ -1,5 +1,5 @@
 """
-What is predicted of a failure before it happens, and the verdict on it: a check for each line.
+The prediction, written before a fault, and the verdict on it: a check for each bound.
 """
 
 import math
@@ -8,23 +8,23 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from runbook_lib.availability.drills.scorecard import Result
+from runbook_lib.availability.drills.scorecard import DrillResult
 from runbook_lib.core import checks
 
 
 @dataclass(frozen=True)
 class Prediction:
     """
-    The bounds; seconds count from the break.
+    The bounds; seconds count from the fault.
 
     Parameters
     ----------
     back_s
-        Until what failed, or another in its place, runs again.
+        Until what failed, or its replacement, runs.
     recovered_s
-        Until the old throughput is back.
+        Until the throughput of the steady state is back.
     web_failed
-        Requests of the map and its tiles that fail.
+        Failed requests of the map and its tiles.
     leader_s
         Until another manager leads; None where the leader does not fail.
     """
@@ -40,47 +40,39 @@ class Prediction:
 
 def prediction_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """
-    One row a failure; the columns are the bounds that there are.
+    One row a fault; a column for each bound that any of them has.
     """
     table = pd.DataFrame([asdict(p) for p in predictions.values()], index=list(predictions))
     return table.dropna(axis="columns", how="all")
 
 
-def verdict(prediction: Prediction, result: Result, least_tiles: int) -> checks.Verdicts:
+def verdict(prediction: Prediction, result: DrillResult, least_tiles: int) -> checks.Verdicts:
     """
     Check every bound, and that the measurement was long enough to mean something.
 
     Raises
     ------
     CheckFailedError
-        At the first one that does not hold.
+        At the first bound that was exceeded.
     """
-    what = result.broke
-    leader = prediction.leader_s
-    seconds = {
-        "until somebody noticed": (prediction.noticed_s, result.noticed_s),
-        **({} if leader is None else {"until another one led": (leader, result.leader_s)}),
-        "until it ran again": (prediction.back_s, result.back_s),
-        "until the old throughput was back": (prediction.recovered_s, result.recovered_s),
+    what, p = result.broke, prediction
+    limits = {
+        "seconds until it was noticed": (p.noticed_s, _or_never(result.noticed_s)),
+        "seconds until another manager led": (p.leader_s, _or_never(result.leader_s)),
+        "seconds until it was replaced": (p.back_s, _or_never(result.back_s)),
+        "seconds until throughput recovered": (p.recovered_s, _or_never(result.recovered_s)),
+        "failed web requests": (p.web_failed, sum(result.web_failed.values())),
     }
     lines = [
-        checks.check(f"{what}: tiles lost", expected=prediction.lost, actual=result.lost),
-        checks.check(
-            f"{what}: at least {least_tiles} tiles published",
-            expected=True,
-            actual=result.published >= least_tiles,
+        checks.check(f"{what}: tiles lost", expected=p.lost, actual=result.lost),
+        checks.true(
+            f"{what}: at least {least_tiles} tiles published", result.published >= least_tiles
         ),
-        checks.check(
-            f"{what}: noticed by", expected=prediction.noticed_by, actual=result.noticed_by
-        ),
+        checks.check(f"{what}: noticed by", expected=p.noticed_by, actual=result.noticed_by),
         *(
-            checks.check_at_most(f"{what}: seconds {words}", limit=limit, actual=_or_never(seen))
-            for words, (limit, seen) in seconds.items()
-        ),
-        checks.check_at_most(
-            f"{what}: web requests that failed",
-            limit=prediction.web_failed,
-            actual=sum(result.web_failed.values()),
+            checks.check_at_most(f"{what}: {words}", limit=limit, actual=actual)
+            for words, (limit, actual) in limits.items()
+            if limit is not None
         ),
     ]
     return checks.Verdicts(lines)

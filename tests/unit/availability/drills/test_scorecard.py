@@ -1,19 +1,23 @@
 """
-The scorecard: one row a drill, break and set of solutions; the newest counts.
+The scorecard: one row a drill, fault and set of solutions; the newest counts.
 """
 
 from dataclasses import replace
 
+import pandas as pd
+import pytest
+
 from runbook_lib.availability.drills.scorecard import (
-    PLAIN,
-    Result,
+    GUIDE_ALONE,
+    DrillResult,
     Scorecard,
     find_results,
-    table,
-    write,
+    result_table,
+    write_result,
 )
+from runbook_lib.core.project import FOLDER_VARIABLE
 
-RESULT = Result(
+RESULT = DrillResult(
     drill="24_broker_fails",
     broke="rabbitmq killed",
     solutions=(),
@@ -39,13 +43,27 @@ RESULT = Result(
 )
 
 
-def test_a_result_is_read_as_it_was_written(tmp_path):
+FATES = pd.DataFrame({"tile": ["3000-01-01/0/0/0"], "fate": ["done"]})
+
+
+@pytest.fixture
+def write(monkeypatch):
+    """Writes a result as a drill in the run of that folder."""
+
+    def into(result, run):
+        monkeypatch.setenv(FOLDER_VARIABLE, str(run))
+        return write_result(result, FATES)
+
+    return into
+
+
+def test_a_result_is_read_as_it_was_written(write, tmp_path):
     write(RESULT, tmp_path / "run")
 
     assert [RESULT] == find_results(tmp_path)
 
 
-def test_the_newest_of_all_runs_counts(tmp_path):
+def test_the_newest_of_all_runs_counts(write, tmp_path):
     newer = replace(RESULT, broke_at="2026-01-02T04:04:05+00:00", lost=1)
     write(newer, tmp_path / "a")
     write(RESULT, tmp_path / "b")
@@ -53,33 +71,38 @@ def test_the_newest_of_all_runs_counts(tmp_path):
     assert [newer] == find_results(tmp_path)
 
 
-def test_before_and_after_a_solution_stand_below_each_other(tmp_path):
+def test_before_and_after_a_solution_are_two_rows(write, tmp_path):
     after = replace(RESULT, solutions=("rabbitmq-cluster",), pause_s=1.0)
     write(after, tmp_path / "a")
     write(RESULT, tmp_path / "b")
 
-    shown = table(find_results(tmp_path))
+    shown = result_table(find_results(tmp_path))
 
-    assert [PLAIN, "rabbitmq-cluster"] == list(shown["with"])
+    assert [GUIDE_ALONE, "rabbitmq-cluster"] == list(shown["with"])
     assert ["15.0", "1.0"] == list(shown["longest pause, s"])
 
 
-def test_two_breaks_of_one_drill_are_two_rows(tmp_path):
+def test_two_faults_of_one_drill_are_two_rows(write, tmp_path):
     write(RESULT, tmp_path / "a")
     write(replace(RESULT, broke="rabbitmq hung"), tmp_path / "a")
 
-    assert ["rabbitmq hung", "rabbitmq killed"] == list(table(find_results(tmp_path))["failure"])
+    assert ["rabbitmq hung", "rabbitmq killed"] == list(
+        result_table(find_results(tmp_path))["fault"]
+    )
 
 
-def test_what_never_came_is_said_in_words():
-    assert "never" == table([replace(RESULT, recovered_s=None)])["old throughput, s"].iloc[0]
+def test_what_never_happened_is_shown_in_words():
+    assert (
+        "never"
+        == result_table([replace(RESULT, recovered_s=None)])["throughput recovered, s"].iloc[0]
+    )
 
 
-def test_failed_requests_of_both_doors_are_summed():
-    assert "2 of 300" == table([RESULT])["web requests failed"].iloc[0]
+def test_failed_requests_of_page_and_tiles_are_summed():
+    assert "2 of 300" == result_table([RESULT])["failed web requests"].iloc[0]
 
 
-def test_a_file_of_another_form_is_no_result(tmp_path):
+def test_a_file_of_another_form_is_no_result(write, tmp_path):
     folder = write(RESULT, tmp_path / "a").parent
     (folder / "20_other.json").write_text('{"drill": "20_other"}')
     (folder / "20_broken.json").write_text("{")
@@ -91,13 +114,12 @@ def test_the_scorecard_says_what_it_shows():
     after = replace(RESULT, solutions=("rabbitmq-cluster",), pause_s=1.0, lost=2)
 
     assert (
-        "2 breaks, 2 of 5,200 tiles lost; work stood still longest, 15 s, "
-        "with rabbitmq killed (as the guide has it)"
+        "2 faults, 2 of 5,200 tiles lost; longest pause 15 s: rabbitmq killed (as in the guide)"
     ) == Scorecard([RESULT, after]).finding
     assert "no drill yet" == Scorecard([]).finding
 
 
-def test_only_who_lost_a_leader_has_a_new_one():
-    shown = table([RESULT, replace(RESULT, leader_s=12.34)])
+def test_only_a_fault_of_the_leader_has_a_new_leader():
+    shown = result_table([RESULT, replace(RESULT, leader_s=12.34)])
 
     assert ["", "12.3"] == list(shown["new leader, s"])

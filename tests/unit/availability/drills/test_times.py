@@ -6,7 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from runbook_lib.availability.drills.times import Replacement, pace, replacement
+from runbook_lib.availability.drills.times import (
+    Replacement,
+    find_replacement,
+    measure_recovery,
+)
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 0, tzinfo=UTC)
 
@@ -32,52 +36,54 @@ def rates(*tiles_per_s):
     return pd.DataFrame({"time": times, "tiles_per_s": [float(r) for r in tiles_per_s]})
 
 
-def measured(*tiles_per_s, broke=10, mended=14):
-    return pace(rates(*tiles_per_s), at(0), at(broke), at(mended), at(len(tiles_per_s)))
+def measured(*tiles_per_s, broke=10, replaced=14):
+    return measure_recovery(
+        rates(*tiles_per_s), at(0), at(broke), at(replaced), at(len(tiles_per_s))
+    )
 
 
 def test_a_task_that_failed_has_its_end_and_its_successor():
     tasks = [task("a", 0, "failed", 30), task("b", 31, "running", 35)]
 
-    assert Replacement(at(30), at(31), at(35)) == replacement(tasks, ["a"])
+    assert Replacement(at(30), at(31), at(35)) == find_replacement(tasks, ["a"])
 
 
 def test_a_task_on_a_dead_node_never_ends_and_is_replaced_all_the_same():
     tasks = [task("a", 0, "running", 5, desired="shutdown"), task("b", 31, "running", 35)]
-    found = replacement(tasks, ["a"])
+    replacement = find_replacement(tasks, ["a"])
 
-    assert (None, at(35)) == (found.ended, found.running)
+    assert (None, at(35)) == (replacement.ended, replacement.running)
 
 
-def test_of_several_that_were_hit_the_last_one_counts():
+def test_of_several_failed_tasks_the_last_one_counts():
     tasks = [
         task("a", 0, "failed", 30),
         task("b", 0, "failed", 31, slot=2),
         task("c", 32, "running", 36),
         task("d", 33, "running", 44, slot=2),
     ]
-    found = replacement(tasks, ["a", "b"])
+    replacement = find_replacement(tasks, ["a", "b"])
 
-    assert (at(30), at(44)) == (found.ended, found.running)
+    assert (at(30), at(44)) == (replacement.ended, replacement.running)
 
 
-def test_as_long_as_one_is_not_replaced_none_is():
+def test_while_one_is_not_replaced_none_is():
     tasks = [task("a", 0, "failed", 30), task("b", 0, "failed", 31, slot=2)]
-    found = replacement([*tasks, task("c", 32, "running", 36)], ["a", "b"])
+    replacement = find_replacement([*tasks, task("c", 32, "running", 36)], ["a", "b"])
 
-    assert (None, None) == (found.rescheduled, found.running)
+    assert (None, None) == (replacement.rescheduled, replacement.running)
 
 
 def test_a_successor_that_failed_too_is_no_replacement_until_the_next_one_runs():
     tasks = [task("a", 0, "failed", 30), task("b", 31, "failed", 33), task("c", 36, "running", 40)]
 
-    assert at(40) == replacement(tasks, ["a"]).running
+    assert at(40) == find_replacement(tasks, ["a"]).running
 
 
 def test_a_task_of_another_slot_is_no_successor():
     tasks = [task("a", 0, "failed", 30), task("b", 31, "running", 35, slot=2)]
 
-    assert replacement(tasks, ["a"]).running is None
+    assert find_replacement(tasks, ["a"]).running is None
 
 
 def test_throughput_that_never_fell_recovered_at_once():
@@ -93,27 +99,27 @@ def test_a_pause_is_measured_and_recovery_is_when_five_good_seconds_follow():
 
 
 def test_a_moment_at_the_old_throughput_is_no_recovery():
-    seen = measured(*[40] * 10, *[0] * 3, *[200], *[0] * 6, *[40] * 20, mended=18)
+    seen = measured(*[40] * 10, *[0] * 3, *[200], *[0] * 6, *[40] * 20, replaced=18)
 
     assert 10.0 == seen.recovered_s
 
 
 def test_of_two_dips_before_the_replacement_runs_the_last_one_counts():
-    seen = measured(*[40] * 10, *[0] * 2, *[40] * 12, *[0] * 6, *[40] * 20, mended=31)
+    seen = measured(*[40] * 10, *[0] * 2, *[40] * 12, *[0] * 6, *[40] * 20, replaced=31)
 
     assert 20.0 == seen.recovered_s
 
 
-def test_what_never_came_back_has_no_recovery():
+def test_throughput_that_stays_low_has_no_recovery():
     assert measured(*[40] * 10, *[20] * 20).recovered_s is None
 
 
 def test_a_dip_long_after_the_replacement_has_another_cause():
-    assert 0.0 == measured(*[40] * 40, *[0] * 5, *[40] * 10, mended=12).recovered_s
+    assert 0.0 == measured(*[40] * 40, *[0] * 5, *[40] * 10, replaced=12).recovered_s
 
 
 def test_seconds_without_a_row_are_seconds_without_tiles():
     whole = rates(*[40] * 10, *[0] * 6, *[40] * 20)
     gaps = whole[whole["tiles_per_s"] > 0]
 
-    assert 6.0 == pace(gaps, at(0), at(10), at(14), at(36)).pause_s
+    assert 6.0 == measure_recovery(gaps, at(0), at(10), at(14), at(36)).pause_s

@@ -40,10 +40,10 @@ def test_the_prediction_is_a_table_of_bounds():
     assert 40 == prediction_table({"killed": PREDICTED}).loc["killed", "back_s"]
 
 
-def test_a_leader_is_asked_for_only_where_one_fails():
-    asked = replace(PREDICTED, leader_s=15.0)
+def test_a_leader_is_checked_only_where_one_fails():
+    predicted = replace(PREDICTED, leader_s=15.0)
 
     assert "leader_s" not in prediction_table({"killed": PREDICTED})
-    assert 8 == len(verdict(asked, replace(RESULT, leader_s=14.9), 2600))
-    with pytest.raises(CheckFailedError, match="until another one led"):
-        verdict(asked, RESULT, 2600)
+    assert 8 == len(verdict(predicted, replace(RESULT, leader_s=14.9), 2600))
+    with pytest.raises(CheckFailedError, match="until another manager led"):
+        verdict(predicted, RESULT, 2600)

@@ -1,0 +1,140 @@
+"""
+The faults of the managers: the one with the services fails, or the other one.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from runbook_lib.availability.drills.faults import Fault, find_tasks, reconnect, restore_instance
+from runbook_lib.availability.drills.ground import DrillCluster
+from runbook_lib.availability.standby.failover import fail_back, fail_over
+from runbook_lib.cloud import power
+from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB
+from runbook_lib.core.changes import Changes
+from runbook_lib.swarm.managers import ensure_leader
+from runbook_lib.swarm.membership import get_manager
+from runbook_lib.swarm.raft_log import forget_past
+from runbook_lib.swarm.recovery import ensure_rejoined, force_new_cluster, has_majority
+
+_OUTAGE_S = 20.0
+"""Long enough to see that nothing recovers by itself."""
+
+
+def manager_faults(here: DrillCluster) -> dict[str, Callable[[], Fault]]:
+    """
+    The faults of the managers that exist: two as in the guide, or three with `manager-backup`.
+    """
+    if BACKUP in here.solutions:
+        return {"the manager, replaced": partial(_manager_replaced, here)}
+    return {
+        "the other manager": partial(_majority_lost, here),
+        "the manager": partial(_manager_lost, here),
+    }
+
+
+def _majority_lost(here: DrillCluster) -> Fault:
+    """
+    `admin-web` is stopped: one of two managers, so that the other one loses its majority.
+
+    Recovery is --force-new-cluster on the manager; admin-web then joins as a new node.
+    """
+
+    def inject() -> None:
+        power.stop(here.ec2, here.name, WEB)
+        here.connections[WEB].close()
+
+    def restore() -> Changes:
+        changes = Changes()
+        if not has_majority(here.manager):
+            changes.extend(force_new_cluster(here.manager, here.instances[MANAGER]))
+        changes.extend(power.start(here.ec2, here.name, WEB))
+        here.reopen(WEB)
+        changes.extend(ensure_rejoined(here.engines, here.instances, WEB))
+        return changes
+
+    return Fault(
+        f"{WEB} stopped",
+        find_tasks(here, WEB, [f"{here.stacks.web}_map"]),
+        inject,
+        restore,
+        node=WEB,
+        recovers=False,
+        outage_s=_OUTAGE_S,
+    )
+
+
+def _manager_lost(here: DrillCluster) -> Fault:
+    """
+    The manager's instance is stopped, and later started: the guide's architecture has no other way.
+    """
+
+    def take_back() -> Changes:
+        get_manager(here.engines)  # once it has a leader, the stack can be restored
+        return Changes()
+
+    return _manager_stopped(here, lambda: None, take_back, recovers=False, outage_s=_OUTAGE_S)
+
+
+def _manager_replaced(here: DrillCluster) -> Fault:
+    """
+    The manager's instance is stopped, and its services move to `manager-backup`.
+
+    It leads when it stops, which is the harder case. The previous leader must know the whole log
+    when the lead is transferred, and it may have just joined again as a manager.
+    """
+    forget_past(here.manager)
+    ensure_leader(here.engines, here.instances, MANAGER)
+
+    def move() -> None:
+        here.master = BACKUP
+        fail_over(here.pair)
+
+    def move_back() -> Changes:
+        changes = fail_back(here.pair)
+        here.master = MANAGER
+        return changes
+
+    return _manager_stopped(here, move, move_back, recovers=True)
+
+
+def _manager_stopped(
+    here: DrillCluster,
+    replace: Callable[[], None],
+    take_back: Callable[[], Changes],
+    *,
+    recovers: bool,
+    outage_s: float = 0.0,
+) -> Fault:
+    """
+    The manager's instance is stopped, with everything on it.
+
+    Parameters
+    ----------
+    replace
+        What the operator does after it has stopped.
+    take_back
+        What the operator does after it has started.
+    """
+    names = {str(s.name) for s in here.manager.services.list()}
+
+    def inject() -> None:
+        power.stop(here.ec2, here.name, MANAGER)
+        here.connections[MANAGER].close()
+        replace()
+
+    def restore() -> Changes:
+        changes = restore_instance(here, MANAGER)
+        here.reopen(MANAGER)
+        changes.extend(take_back())
+        return changes
+
+    return Fault(
+        f"{MANAGER} stopped",
+        find_tasks(here, MANAGER, names),
+        inject,
+        restore,
+        partial(reconnect, here, MANAGER),
+        node=MANAGER,
+        recovers=recovers,
+        outage_s=outage_s,
+    )

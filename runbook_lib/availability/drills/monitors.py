@@ -1,0 +1,144 @@
+"""
+The Swarm and the web, polled twice a second while something fails: what changed, and when.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import fabric
+import pandas as pd
+from docker.errors import APIError
+from paramiko import SSHException
+from requests import RequestException
+
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.geodiff.web import Addresses, Token
+from runbook_lib.geodiff.web_client import fetch
+from runbook_lib.hosts.docker_ssh import docker_client
+from runbook_lib.swarm.membership import address
+
+SWARM = "the Swarm"
+NO_LEADER, LED_BY = "no leader", "led by "
+PAGE, TILES = "page", "tiles"
+_PERIOD_S = 0.5
+_SWARM_TIMEOUT_S = 5
+"""A leader that has lost its peers lets a request wait until they give up."""
+_WEB_TIMEOUT_S = 3.0
+
+
+class SwarmMonitor:
+    """
+    Records each change of a node's state, and of the leader; none where no manager answers in time.
+    """
+
+    def __init__(
+        self, managers: Mapping[str, fabric.Connection], instances: Mapping[str, Instance]
+    ) -> None:
+        self._managers = {role: docker_client(c, _SWARM_TIMEOUT_S) for role, c in managers.items()}
+        self._roles = {i.private_ip: role for role, i in instances.items()}
+        self._skipped: frozenset[str] = frozenset()
+        self._last: dict[str, str] = {}
+        self._rows: list[tuple[datetime, str, str]] = []
+
+    @property
+    def changes(self) -> pd.DataFrame:
+        """
+        One row a change after the first poll; columns: time, role, state.
+        """
+        table = pd.DataFrame(list(self._rows), columns=["time", "role", "state"])
+        table["time"] = pd.to_datetime(table["time"], utc=True)
+        return table
+
+    def skip(self, role: str) -> None:
+        """
+        Stop polling there: a request to an instance that stops would hold up all others.
+        """
+        self._skipped |= {role}
+
+    def poll_until(self, over: threading.Event) -> None:
+        """
+        What a thread runs.
+        """
+        while not over.wait(_PERIOD_S):
+            states = self._poll()
+            now = datetime.now(UTC)  # of the answer, or of the time-out
+            for role, state in states.items():
+                if role in self._last and self._last[role] != state:
+                    self._rows.append((now, role, state))
+                self._last[role] = state
+
+    def _poll(self) -> dict[str, str]:
+        for client in (c for role, c in self._managers.items() if role not in self._skipped):
+            try:
+                nodes = client.nodes.list()
+            except (APIError, RequestException, SSHException, OSError, EOFError):
+                continue  # it is down, or has no majority: the next one may answer
+            by_role = [(self._roles.get(address(n.attrs), "?"), n.attrs) for n in nodes]
+            leaders = [r for r, n in by_role if n.get("ManagerStatus", {}).get("Leader")]
+            states = {role: str(node["Status"]["State"]) for role, node in by_role}
+            return {SWARM: f"{LED_BY}{leaders[0]}" if leaders else NO_LEADER, **states}
+        return {SWARM: NO_LEADER}
+
+
+class WebMonitor:
+    """
+    Requests the page and a tile as a browser would, in a thread each: one that does not answer must
+    not hold up the other.
+    """
+
+    def __init__(self, where: Addresses, tile: str, token: Token) -> None:
+        self._tile = tile
+        self._headers: dict[str, Mapping[str, str]] = {PAGE: {}, TILES: token.header}
+        self._rows: list[tuple[datetime, str, bool, str]] = []
+        self._urls: dict[str, str] = {}
+        self.move(where)
+
+    def move(self, where: Addresses) -> None:
+        """
+        Send requests there from now on: on AWS an instance that was stopped has another address.
+        """
+        self._urls = {PAGE: f"{where.page}/", TILES: f"{where.tiles}/{self._tile}"}
+
+    @property
+    def answers(self) -> pd.DataFrame:
+        """
+        One row a request; columns: time (when it was sent), door (page or tiles), ok, seen.
+        """
+        table = pd.DataFrame(list(self._rows), columns=["time", "door", "ok", "seen"])
+        table["time"] = pd.to_datetime(table["time"], utc=True)
+        return table.astype({"ok": bool}).sort_values("time", ignore_index=True)
+
+    def poll_until(self, over: threading.Event, door: str) -> None:
+        """
+        What a thread runs.
+        """
+        while not over.is_set():
+            began, sent = time.monotonic(), datetime.now(UTC)
+            answer = fetch(self._urls[door], self._headers[door], timeout_s=_WEB_TIMEOUT_S)
+            self._rows.append((sent, door, answer.status == HTTPStatus.OK, answer.kind))
+            over.wait(max(0.0, began + _PERIOD_S - time.monotonic()))
+
+
+@contextmanager
+def polling(swarm: SwarmMonitor, web: WebMonitor) -> Iterator[None]:
+    """
+    Poll until the block ends.
+    """
+    over = threading.Event()
+    threads = [
+        threading.Thread(target=swarm.poll_until, args=(over,), daemon=True),
+        threading.Thread(target=web.poll_until, args=(over, PAGE), daemon=True),
+        threading.Thread(target=web.poll_until, args=(over, TILES), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(_WEB_TIMEOUT_S + 1)  # one that waits for a dead instance ends by itself

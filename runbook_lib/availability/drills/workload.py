@@ -1,0 +1,170 @@
+"""
+The work stack under the load of a drill: its throughput followed, then drained and audited.
+
+Throughput is counted by the results on the disk, which survive any other failure.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import fabric
+
+from runbook_lib.availability.drills.audit import (
+    REJECTED,
+    SURFACES,
+    AuditTrail,
+    parse_listing,
+    parse_trail,
+)
+from runbook_lib.availability.drills.ground import DrillCluster
+from runbook_lib.availability.drills.times import RECOVERED_SHARE
+from runbook_lib.core.errors import CommandError, NotFoundError
+from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.hosts.ssh import run
+from runbook_lib.load.experiment import load_stack
+from runbook_lib.stacks import specs
+
+AUDIT_FOLDER = "/audit"
+"""In the containers of dealer and updater, and below the tiles on the host."""
+_EMPTY_POLLS = 3
+"""In a row: the broker counts once a second."""
+_STEADY_S = 25.0
+_RISING_S = 5.0
+_TAIL_S = 15.0
+
+
+@dataclass(frozen=True)
+class Workload:
+    """
+    The work stack, working on the tiles of a drill in `folder`.
+    """
+
+    here: DrillCluster
+    folder: str
+    tiles_per_s: int
+
+    def stop_dealer(self) -> None:
+        """
+        Publish no more tasks.
+        """
+        specs.scale(self.here.manager, self.here.service("dealer"), 0)
+
+    def drain(self, limit_s: float) -> None:
+        """
+        Wait until every task is done: no message is ready or unacknowledged, and no dealer runs.
+        """
+        here, broker, empty = self.here, self.here.broker, 0
+
+        def probe() -> bool | Pending:
+            nonlocal empty
+            try:
+                left = load_stack.waiting(broker)
+                left += specs.running(here.manager, here.service("dealer"))
+            except (CommandError, NotFoundError) as error:
+                return Pending(str(error).splitlines()[0])
+            empty = 0 if left else empty + 1
+            return empty >= _EMPTY_POLLS or Pending(f"{left} messages left")
+
+        wait_for("Queues drained", probe, timeout_s=limit_s, poll_s=1)
+
+    def read_trail(self, since: datetime) -> AuditTrail:
+        """
+        Read the audit trail on all disks.
+        """
+        script = f"cat {self.folder}{AUDIT_FOLDER}/*.jsonl 2>/dev/null || true"
+        return parse_trail(self._on_each_disk(script), since)
+
+    def find_tiles(self) -> dict[str, set[str]]:
+        """
+        The results on all disks, by layer.
+        """
+        layers = " ".join((*SURFACES, REJECTED))
+        names = "-name '[!.]*.png' -o -name '[!.]*.json'"
+        script = f"cd {self.folder} && find {layers} {names} 2>/dev/null || true"
+        return parse_listing(self._on_each_disk(script))
+
+    def count_done(self) -> int:
+        """
+        Count the tiles that are done, on the disk in use.
+        """
+        folder = f"{self.folder}/{SURFACES[-1]}"
+        script = f"find {folder} -name '[!.]*.png' 2>/dev/null | wc -l || true"
+        return int(run(self.here.disk, script, sudo=True))
+
+    def _on_each_disk(self, script: str) -> str:
+        return "".join(run(disk, script, sudo=True) for disk in self.here.disks)
+
+
+def make_audit_folder(disk: fabric.Connection, folder: str) -> None:
+    """
+    Make the folder of the audit trail below the tiles, with the owner of the tiles.
+    """
+    run(disk, f"install -d -o $(stat -c %u {folder}) {folder}{AUDIT_FOLDER}", sudo=True)
+
+
+class ThroughputMonitor:
+    """
+    Counts the tiles done once a second, in the main thread while it waits.
+    """
+
+    def __init__(self, load: Workload) -> None:
+        self._load = load
+        self._first = load.count_done()
+        self._counts: list[tuple[float, int]] = []
+        self._steady = 0.0
+
+    def wait_until_steady(self, tiles: float, limit_s: float) -> datetime:
+        """
+        Wait until enough tiles are done in a long enough time; returns the steady state's start.
+        """
+        began: datetime | None = None
+
+        def probe() -> bool | Pending:
+            nonlocal began
+            done = self._count()
+            if began is None and self._counts[-1][0] - self._counts[0][0] > _RISING_S and done:
+                began = datetime.now(UTC)
+                self._counts = self._counts[-1:]
+            lasted = self._counts[-1][0] - self._counts[0][0] if began else 0.0
+            ready = began and done >= tiles and lasted >= _STEADY_S
+            return bool(ready) or Pending(f"{done} tiles done", done, int(tiles))
+
+        wait_for("Steady throughput", probe, timeout_s=limit_s, poll_s=1)
+        self._steady = self._rate(_STEADY_S)
+        assert began is not None
+        return began
+
+    @property
+    def done(self) -> int:
+        """
+        The tiles done at the last count.
+        """
+        return self._counts[-1][1] if self._counts else 0
+
+    def wait_until_done(self, tiles: int, limit_s: float) -> None:
+        """
+        Wait until enough tiles are done and throughput has recovered.
+
+        After `limit_s` it returns in any case: the verdict says whether throughput recovered.
+        """
+        began = time.monotonic()
+
+        def probe() -> bool | Pending:
+            done, rate = self._count(), self._rate(_TAIL_S)
+            lasted = time.monotonic() - began
+            ready = done >= tiles and rate >= RECOVERED_SHARE * self._steady
+            over = (ready and lasted >= _TAIL_S) or lasted >= limit_s
+            return over or Pending(f"{done} tiles done, {rate:.0f} a second", done, tiles)
+
+        wait_for("Throughput recovered", probe, timeout_s=limit_s + 60, poll_s=1)
+
+    def _count(self) -> int:
+        done = self._load.count_done() - self._first
+        self._counts.append((time.monotonic(), done))
+        return done
+
+    def _rate(self, last_s: float) -> float:
+        recent = [count for count in self._counts if count[0] >= self._counts[-1][0] - last_s]
+        (first_s, first), (then_s, then) = recent[0], recent[-1]
+        return (then - first) / (then_s - first_s) if then_s > first_s else 0.0
