@@ -1,10 +1,10 @@
 """
-A manager that is shut down hands the lead over first, and is made a manager again when it is back.
+A leader that is shut down hands the lead over first, and is made a manager again when it is back.
 
-Docker's Raft waits for 10 to 19 ticks of a second without a leader before it elects another one,
-and neither flag nor file nor API of the engine changes that. A leader that is demoted hands over
-at once. So a unit of systemd demotes it before its engine stops: the two that are left go on
-as they would have, without the wait. A leader that vanishes without a word is waited for.
+Docker's Raft waits 10 to 19 seconds without a leader before it elects another one, and no setting
+of the engine changes that. A leader that is demoted hands over at once. So a systemd unit demotes
+it before its engine stops, and the two others go on without the wait. After a sudden failure of
+the leader, the wait remains.
 Source: https://github.com/moby/swarmkit/issues/1622
 """
 
@@ -23,20 +23,20 @@ _UNIT = "swarm-hand-over"
 _PROGRAM = f"/usr/local/sbin/{_UNIT}"
 
 SCRIPT = f"""#!/bin/bash
-# keep: look all the time; once: make those managers again that gave the lead away, and are back;
-# go: give it away
+# keep: call `once` every five seconds; once: promote those that handed the lead over and are back;
+# go: hand the lead over
 set -u
 
 leads() {{
   [ "$(timeout 5 docker node inspect self --format '{{{{.ManagerStatus.Leader}}}}' 2>&1)" = true ]
 }}
 
-# the Swarm may have written the node since the command read it
+# fails where the Swarm has written the node since the command read it
 update() {{
   for _ in 1 2 3 4 5; do docker node update "$@" && return; done
 }}
 
-# not itself: who has just given the lead away has it for a moment longer
+# not itself: after the hand-over it is still the leader for a moment
 once() {{
   me=$(docker info --format '{{{{.Swarm.NodeID}}}}')
   docker node inspect $(docker node ls --quiet) --format \\
@@ -48,12 +48,12 @@ once() {{
 }}
 
 go() {{
-  said=$(docker node ls --filter role=manager --format '{{{{.ManagerStatus}}}}')
-  others=$(grep -cx Reachable <<<"$said")
-  [ "$others" -ge 2 ] || return 0  # of two managers none can be spared
+  status=$(docker node ls --filter role=manager --format '{{{{.ManagerStatus}}}}')
+  others=$(grep -cx Reachable <<<"$status")
+  [ "$others" -ge 2 ] || return 0  # of two managers, neither may go
   update --role worker --label-add {LABEL}=yes \\
     "$(docker info --format '{{{{.Swarm.NodeID}}}}')"
-  for _ in $(seq 80); do  # it hears of it, and hands over
+  for _ in $(seq 80); do  # until it knows, and has handed over
     [ "$(docker info --format '{{{{.Swarm.ControlAvailable}}}}')" = true ] || break
     sleep 0.1
   done
@@ -89,7 +89,7 @@ _FILES = [
 
 def ensure_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
     """
-    Let each of these managers hand the lead over before it is shut down.
+    Install the hand-over on these managers.
     """
     changes = Changes()
 
@@ -98,7 +98,7 @@ def ensure_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
         written = ensure_files(connection, _FILES)
         for path in written:
             changes.add("file", role, f"{path} written")
-        # not restarted: to stop it is to hand over, and it runs what the program says now
+        # not restarted: stopping it hands the lead over, and `keep` runs the new program anyway
         if start_unit(connection, f"{_UNIT}.service", changed=bool(written), verb="start"):
             changes.add("hand-over", role, "starts with the engine")
 
@@ -107,9 +107,6 @@ def ensure_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
 
 
 def remove_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
-    """
-    Take it away again; nothing is handed over meanwhile.
-    """
     changes = Changes()
 
     def one(item: tuple[str, fabric.Connection]) -> None:
@@ -126,17 +123,17 @@ def remove_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
 
 def find_active(connections: Mapping[str, fabric.Connection]) -> list[str]:
     """
-    The managers on which it waits for the engine to stop, now and after the next boot.
+    The managers on which the unit runs, and is enabled for the next boot.
     """
-    look = f"systemctl -q is-active {_UNIT} && systemctl -q is-enabled {_UNIT} && echo yes || true"
-    found = for_each("Hand-over looked for", dict(connections), lambda c: run(c, look, sudo=True))
-    return sorted(role for role, said in found.items() if said.strip())
+    query = f"systemctl -q is-active {_UNIT} && systemctl -q is-enabled {_UNIT} && echo yes || true"
+    answers = for_each("Hand-over queried", dict(connections), lambda c: run(c, query, sudo=True))
+    return sorted(role for role, answer in answers.items() if answer.strip())
 
 
 def find_hand_over_paths(connections: Mapping[str, fabric.Connection]) -> list[str]:
     """
-    What there is of it, as `role: path`.
+    The installed files, as `role: path`.
     """
-    paths = [file.path for file in _FILES]
-    found = for_each("Hand-over looked for", dict(connections), lambda c: find_installed(c, paths))
-    return [f"{role}: {path}" for role, there in found.items() for path in there]
+    files = [file.path for file in _FILES]
+    installed = for_each("Files listed", dict(connections), lambda c: find_installed(c, files))
+    return [f"{role}: {path}" for role, paths in installed.items() for path in paths]

@@ -1,8 +1,8 @@
 """
-An engine that joins a Swarm, however long that takes.
+An engine that joins a Swarm.
 
-The engine answers after twenty seconds, ready or not; one whose instance has just booted, or whose
-machine is busy, joins a moment later.
+The engine's API answers after twenty seconds, joined or not: right after the boot, or on a busy
+machine, an engine joins later.
 """
 
 import docker
@@ -23,7 +23,7 @@ def join(
     timeout_s: float = 90,
 ) -> None:
     """
-    Join by way of one of its managers; the token says as what.
+    Join through one of the managers; the token decides whether as a manager or as a worker.
     """
     try:
         engine.swarm.join(

@@ -1,5 +1,5 @@
 """
-The Swarm's managers: one more, one less, the quorum counted before each change.
+The Swarm's managers: added, removed, and the quorum counted before each change.
 
 Source: section "Configurando el Swarm" of the guide, where `admin-web` joins as a manager.
 """
@@ -11,18 +11,23 @@ from docker.errors import APIError
 from docker.models.nodes import Node
 
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.swarm.join import join
-from runbook_lib.swarm.membership import Clients, address, find_manager, is_member, node_id
+from runbook_lib.swarm.membership import (
+    Clients,
+    address,
+    find_manager,
+    find_nodes_at,
+    is_member,
+    node_id,
+)
 from runbook_lib.swarm.node_specs import change_spec
 from runbook_lib.swarm.quorum import Quorum, check_quorum_after
 
 
 def count_managers(manager: docker.DockerClient) -> Quorum:
-    """
-    Count the managers, and those that do not answer.
-    """
     nodes = manager.nodes.list(filters={"role": "manager"})
     return Quorum(len(nodes), sum(not _answers(node) for node in nodes))
 
@@ -32,7 +37,7 @@ def ensure_manager(
     instances: Mapping[str, Instance],
     role: str,
     *,
-    manager: str = "manager",
+    manager: str = MANAGER,
     timeout_s: float = 90,
 ) -> Changes:
     """
@@ -62,7 +67,7 @@ def ensure_manager(
 
     def probe() -> bool | Pending:
         node = leader.nodes.get(node_id(engine))
-        return _answers(node) or Pending(f"the Swarm sees no manager on {role} yet")
+        return _answers(node) or Pending(f"no manager on {role} answers yet")
 
     wait_for(
         f"{role} answers as a manager",
@@ -77,11 +82,8 @@ def find_leader(manager: docker.DockerClient, instances: Mapping[str, Instance])
     """
     The role of the manager that leads; "" where none of the instances does.
     """
-    leading = [
-        address(node.attrs)
-        for node in manager.nodes.list(filters={"role": "manager"})
-        if node.attrs.get("ManagerStatus", {}).get("Leader")
-    ]
+    nodes = manager.nodes.list(filters={"role": "manager"})
+    leading = [address(n.attrs) for n in nodes if n.attrs.get("ManagerStatus", {}).get("Leader")]
     return next((role for role, i in instances.items() if i.private_ip in leading), "")
 
 
@@ -89,9 +91,9 @@ def ensure_leader(
     clients: Clients, instances: Mapping[str, Instance], role: str, timeout_s: float = 90
 ) -> Changes:
     """
-    Let the manager of `role` lead: who leads instead is a worker for a moment, and hands over.
+    Let the manager of `role` lead: demote the leader, so that it hands over, and promote it again.
 
-    The Swarm chooses whom it hands over to, so that several may have to.
+    The Swarm chooses the next leader, so this may take several rounds.
 
     Raises
     ------
@@ -104,31 +106,26 @@ def ensure_leader(
     def probe() -> bool | Pending:
         leading = find_leader(manager, instances)
         if leading in (role, ""):
-            return leading == role or Pending("nobody leads yet")
+            return leading == role or Pending("no leader yet")
         check_quorum_after(count_managers(manager), managers=-1)
-        for node in _nodes_at(manager, instances[leading].private_ip):
+        for node in find_nodes_at(manager, instances[leading].private_ip):
             _set_role(node, "worker")
             _wait_until_demoted(manager, str(node.id), leading, timeout_s)
         ensure_manager(clients, instances, leading, manager=role, timeout_s=timeout_s)
-        changes.add("node", leading, "does not lead any more")
+        changes.add("node", leading, "handed the lead over")
         return Pending(f"{leading} led")
 
-    wait_for(f"{role} leads", while_they_agree(probe), timeout_s=timeout_s)
+    wait_for(f"{role} leads", retry_api_errors(probe), timeout_s=timeout_s)
     return changes
 
 
 def remove_manager(
-    clients: Clients,
-    instances: Mapping[str, Instance],
-    role: str,
-    *,
-    manager: str = "manager",
-    timeout_s: float = 90,
+    clients: Clients, instances: Mapping[str, Instance], role: str, timeout_s: float = 90
 ) -> Changes:
     """
-    Demote the node of `role`, let it leave, and forget it; happy if it is gone already.
+    Demote the node of `role`, let it leave, and remove it; nothing to do where it is gone.
 
-    Demoted first: a manager that just leaves still counts, and takes the majority with it.
+    A manager that leaves without being demoted still counts, and may cost the majority.
 
     Raises
     ------
@@ -136,10 +133,10 @@ def remove_manager(
         Where no majority would be left.
     """
     changes = Changes()
-    leader, engine = find_manager(clients, manager), clients.get(role)
+    leader, engine = find_manager(clients), clients.get(role)
     if leader is None or role not in instances:
         return changes
-    for node in _nodes_at(leader, instances[role].private_ip):
+    for node in find_nodes_at(leader, instances[role].private_ip):
         if _is_manager(node):
             gone = 0 if _answers(node) else -1
             check_quorum_after(count_managers(leader), managers=-1, unreachable=gone)
@@ -149,8 +146,8 @@ def remove_manager(
         if engine and node_id(engine) == node.id:
             _leave(engine, role, timeout_s)
             changes.add("node", role, "left the Swarm")
-        _forget(leader, str(node.id), role, timeout_s)
-        changes.add("node", role, "forgotten")
+        _remove(leader, str(node.id), role, timeout_s)
+        changes.add("node", role, "removed")
     return changes
 
 
@@ -166,55 +163,51 @@ def _set_role(node: Node, role: str) -> None:
     change_spec(node, {"Role": role})
 
 
-def _nodes_at(leader: docker.DockerClient, private_ip: str) -> list[Node]:
-    return [node for node in leader.nodes.list() if address(node.attrs) == private_ip]
-
-
 def _wait_until_demoted(
     leader: docker.DockerClient, node_id: str, role: str, timeout_s: float
 ) -> None:
     """
-    The majority is counted anew only once the managers have agreed on it.
+    The Swarm counts its majority without the node only after the managers have agreed on it.
     """
 
     def probe() -> bool | Pending:
         demoted = not leader.nodes.get(node_id).attrs.get("ManagerStatus")
         return demoted or Pending(f"{role} still counts as a manager")
 
-    wait_for(f"{role} is a worker", while_they_agree(probe), timeout_s=timeout_s)
+    wait_for(f"{role} is a worker", retry_api_errors(probe), timeout_s=timeout_s)
 
 
-def while_they_agree(probe: Callable[[], bool | Pending]) -> Callable[[], bool | Pending]:
+def retry_api_errors(probe: Callable[[], bool | Pending]) -> Callable[[], bool | Pending]:
     """
-    A probe that waits where nobody can be asked: the lead goes from one manager to another.
+    Let a probe wait where the Swarm refuses a request: while another manager becomes the leader.
     """
 
-    def patient() -> bool | Pending:
+    def retrying() -> bool | Pending:
         try:
             return probe()
         except APIError as error:
             return Pending(str(error.explanation))
 
-    return patient
+    return retrying
 
 
 def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
     def probe() -> bool | Pending:
         state = engine.info()["Swarm"]
         if state.get("ControlAvailable") or state["LocalNodeState"] != "active":
-            return Pending(f"the engine of {role} has not heard that it is a worker")
+            return Pending(f"the engine of {role} does not know yet that it is a worker")
         engine.swarm.leave()
         return True
 
     wait_for(f"{role} leaves", probe, timeout_s=timeout_s)
 
 
-def _forget(leader: docker.DockerClient, node_id: str, role: str, timeout_s: float) -> None:
+def _remove(leader: docker.DockerClient, node_id: str, role: str, timeout_s: float) -> None:
     def probe() -> bool | Pending:
         node = leader.nodes.get(node_id)
         if node.attrs["Status"]["State"] != "down":
-            return Pending(f"the manager has not noticed that {role} is gone")
+            return Pending(f"the Swarm still takes {role} for ready")
         node.remove()
         return True
 
-    wait_for(f"{role} is forgotten", probe, timeout_s=timeout_s)
+    wait_for(f"{role} is removed", probe, timeout_s=timeout_s)

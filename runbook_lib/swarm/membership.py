@@ -1,8 +1,8 @@
 """
 The Swarm: initialised on the manager, joined by the others, labelled.
 
-Source: section "Configurando el Swarm" of the guide. Join tokens are asked for when needed and
-go straight from one engine to the other; they are never printed or kept.
+Source: section "Configurando el Swarm" of the guide. Join tokens go straight from one engine to
+the other; they are never printed or kept.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,10 @@ from typing import Any
 
 import docker
 import pandas as pd
+from docker.models.nodes import Node
 
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.parallel import for_each
@@ -20,14 +22,11 @@ from runbook_lib.swarm.join import join
 from runbook_lib.swarm.node_specs import change_spec
 
 Clients = Mapping[str, docker.DockerClient]
-"""Who joins later than the rest, as a manager: in 07_web_stack and in 30_manager_backup."""
 
 
-def ensure_swarm(
-    clients: Clients, instances: Mapping[str, Instance], *, manager: str = "manager"
-) -> Changes:
+def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes:
     """
-    Initialise the Swarm on `manager` and join every other client's engine as a worker.
+    Initialise the Swarm on the manager, and let every other engine join as a worker.
 
     Raises
     ------
@@ -35,24 +34,22 @@ def ensure_swarm(
         Where an engine belongs to another Swarm, or is locked.
     """
     changes = Changes()
-    leader = clients[manager]
-    if _state(leader, manager) == "inactive":
-        address = instances[manager].private_ip
-        leader.swarm.init(advertise_addr=address, listen_addr="0.0.0.0:2377")
-        changes.add("swarm", manager, "initialised")
+    leader, manager_ip = clients[MANAGER], instances[MANAGER].private_ip
+    if _state(leader, MANAGER) == "inactive":
+        leader.swarm.init(advertise_addr=manager_ip, listen_addr="0.0.0.0:2377")
+        changes.add("swarm", MANAGER, "initialised")
     _wait_for_leader(leader)
     leader.swarm.reload()
     token = leader.swarm.attrs["JoinTokens"]["Worker"]
 
     def one(role: str) -> None:
-        if is_member(leader, clients[role], role):
-            return
-        ip = instances[role].private_ip
-        join(clients[role], manager_ip=instances[manager].private_ip, token=token, advertise_ip=ip)
-        changes.add("node", role, "joined as a worker")
+        if not is_member(leader, clients[role], role):
+            ip = instances[role].private_ip
+            join(clients[role], manager_ip=manager_ip, token=token, advertise_ip=ip)
+            changes.add("node", role, "joined as a worker")
 
-    for_each("Nodes joined", {r: r for r in clients if r != manager}, one)
-    _forget_dead_nodes(leader, clients, changes)
+    for_each("Nodes joined", {r: r for r in clients if r != MANAGER}, one)
+    _remove_dead_nodes(leader, clients, changes)
     return changes
 
 
@@ -78,7 +75,7 @@ def is_member(manager: docker.DockerClient, client: docker.DockerClient, role: s
 
 def wait_for_nodes(manager: docker.DockerClient, clients: Clients, timeout_s: float = 60) -> None:
     """
-    Wait until the node of every client is ready.
+    Wait until the node of every engine is ready.
     """
     ours = {node_id(client) for client in clients.values()}
 
@@ -105,7 +102,7 @@ def ensure_label(manager: docker.DockerClient, node_id: str, name: str, value: s
 
 def node_id(client: docker.DockerClient) -> str:
     """
-    The Swarm's id of the node that this client speaks to; "" outside any Swarm.
+    The id of this engine's node in its Swarm; "" where it is in none.
     """
     return str(client.info()["Swarm"].get("NodeID", ""))
 
@@ -132,63 +129,61 @@ def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) 
     return pd.DataFrame(rows)
 
 
-def get_manager(clients: Clients, manager: str = "manager") -> docker.DockerClient:
+def get_manager(clients: Clients) -> docker.DockerClient:
     """
-    The client of the manager, if it is one.
+    The client of the manager.
 
     Raises
     ------
     NotFoundError, WaitTimeoutError
         Where it does not manage a Swarm, or too few managers answer to change anything.
     """
-    found = wait_for_manager(clients, manager)
-    if found is None:
+    manager = wait_for_manager(clients)
+    if manager is None:
         raise NotFoundError(
-            f"expected {manager} to manage a Swarm; it does not", next_step="run 05_swarm"
+            "expected the manager to manage a Swarm; it does not", next_step="run 05_swarm"
         )
-    _wait_for_leader(found)
-    return found
+    _wait_for_leader(manager)
+    return manager
 
 
-def wait_for_manager(
-    clients: Clients, manager: str = "manager", timeout_s: float = 90
-) -> docker.DockerClient | None:
+def wait_for_manager(clients: Clients, timeout_s: float = 90) -> docker.DockerClient | None:
     """
-    Like `find_manager`, for one that may have handed the lead over as it was shut down.
+    Like `find_manager`, but wait for one that handed the lead over when it was shut down.
 
-    The others make it a manager again. None only where it has no engine, or is in no Swarm at all.
+    The other managers promote it again. None only where it has no engine, or is in no Swarm.
 
     Raises
     ------
     WaitTimeoutError
         Where it is in a Swarm, and does not manage it.
     """
-    client = clients.get(manager)
+    client = clients.get(MANAGER)
     if client is None or client.info()["Swarm"]["LocalNodeState"] == "inactive":
         return None
 
     def probe() -> docker.DockerClient | Pending:
-        return find_manager(clients, manager) or Pending("it is a worker of a Swarm")
+        return find_manager(clients) or Pending("it is a worker of a Swarm")
 
-    return find_manager(clients, manager) or wait_for(
-        "The manager is one again",
+    return find_manager(clients) or wait_for(
+        "The manager manages the Swarm again",
         probe,
         timeout_s=timeout_s,
         next_step="docker node ls  on another manager; there  docker node promote  makes it one",
     )
 
 
-def find_manager(clients: Clients, manager: str = "manager") -> docker.DockerClient | None:
+def find_manager(clients: Clients, role: str = MANAGER) -> docker.DockerClient | None:
     """
-    The client of the manager; None where it has no engine, or manages no Swarm.
+    The client of a manager; None where it has no engine, or manages no Swarm.
     """
-    client = clients.get(manager)
+    client = clients.get(role)
     return client if client and client.info()["Swarm"].get("ControlAvailable") else None
 
 
-def remove_swarm(clients: Clients, *, manager: str = "manager") -> Changes:
+def remove_swarm(clients: Clients) -> Changes:
     """
-    Let every node leave, the manager last: with it, services, networks and secrets are gone.
+    Let every node leave, the manager last; services, networks and secrets go with it.
     """
     changes = Changes()
 
@@ -197,8 +192,8 @@ def remove_swarm(clients: Clients, *, manager: str = "manager") -> Changes:
             clients[role].swarm.leave(force=True)
             changes.add("node", role, "left the Swarm")
 
-    for_each("Nodes left", {r: r for r in clients if r != manager}, leave)
-    for_each("Manager left", {r: r for r in clients if r == manager}, leave)
+    for_each("Nodes left", {r: r for r in clients if r != MANAGER}, leave)
+    for_each("Manager left", {r: r for r in clients if r == MANAGER}, leave)
     return changes
 
 
@@ -216,7 +211,7 @@ def _state(client: docker.DockerClient, role: str) -> str:
 
 def _wait_for_leader(manager: docker.DockerClient, timeout_s: float = 60) -> None:
     """
-    A manager that started a moment ago may wait for the others; without a majority, for ever.
+    A manager that has just started waits for the others; without a majority, for ever.
     """
 
     def probe() -> bool | Pending:
@@ -233,20 +228,27 @@ def _wait_for_leader(manager: docker.DockerClient, timeout_s: float = 60) -> Non
         )
 
 
-def _forget_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: Changes) -> None:
+def _remove_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: Changes) -> None:
     """
-    Remove the records of workers that are down and that none of our engines is.
+    Remove the workers that are down, and that are none of our engines.
     """
     ours = {node_id(client) for client in clients.values()}
     for node in manager.nodes.list(filters={"role": "worker"}):
         if node.id not in ours and node.attrs["Status"]["State"] == "down":
             node.remove(force=True)
-            changes.add("node", node.attrs["Description"]["Hostname"], "forgotten: it is gone")
+            changes.add("node", node.attrs["Description"]["Hostname"], "removed: it is gone")
+
+
+def find_nodes_at(manager: docker.DockerClient, private_ip: str) -> list[Node]:
+    """
+    The nodes with this address; more than one where an instance has joined again.
+    """
+    return [node for node in manager.nodes.list() if address(node.attrs) == private_ip]
 
 
 def address(node: dict[str, Any]) -> str:
     """
-    A manager reports 0.0.0.0 of itself; its address is then in the manager's status.
+    A node's address; a manager reports 0.0.0.0 as its own, and the address in its status.
     """
     address = str(node["Status"].get("Addr", ""))
     if address in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound

@@ -1,5 +1,5 @@
 """
-A node's specification, changed while the Swarm writes about the node, too.
+A node's specification, which the Swarm may write at the same time.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _STALE = "out of sequence"
 
 def change_spec(node: Node, changes: Mapping[str, Any], timeout_s: float = 15) -> None:
     """
-    Change some fields; asked anew where the node was written since it was read.
+    Change some fields; read and written again where the node has changed since it was read.
     """
 
     def probe() -> bool | Pending:
@@ -25,7 +25,7 @@ def change_spec(node: Node, changes: Mapping[str, Any], timeout_s: float = 15) -
             if _STALE not in str(error.explanation):
                 raise
             node.reload()
-            return Pending("the Swarm wrote it meanwhile")
+            return Pending("the Swarm changed it in between")
         return True
 
     wait_for("The node is changed", probe, timeout_s=timeout_s)

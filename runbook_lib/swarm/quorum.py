@@ -1,7 +1,6 @@
 """
 The arithmetic of a Swarm's managers: how many must agree, how many may fail, what that costs.
 
-Pure: the managers are counted and changed in `managers`.
 Source: https://docs.docker.com/engine/swarm/raft/
 """
 
@@ -20,7 +19,7 @@ class Quorum:
     """
     How many managers there are, and how many of them do not answer.
 
-    Raft needs a majority: 1 bears 0 failures, 2 bear 0 (and double the odds of one), 3 bear 1.
+    Raft needs a majority: of 1 or 2 managers none may fail, of 3 one may.
     """
 
     managers: int
@@ -28,16 +27,10 @@ class Quorum:
 
     @property
     def needed(self) -> int:
-        """
-        The majority.
-        """
         return self.managers // 2 + 1
 
     @property
     def reachable(self) -> int:
-        """
-        The managers that answer.
-        """
         return self.managers - self.unreachable
 
     @property
@@ -49,14 +42,11 @@ class Quorum:
 
     @property
     def holds(self) -> bool:
-        """
-        Whether a majority answers.
-        """
         return self.reachable >= self.needed
 
     def after(self, *, managers: int = 0, unreachable: int = 0) -> "Quorum":
         """
-        What a change would leave: one that joins is `managers=1`, one that fails `unreachable=1`.
+        The quorum after a change: one that joins is `managers=1`, one that fails `unreachable=1`.
         """
         return Quorum(self.managers + managers, self.unreachable + unreachable)
 
@@ -69,12 +59,12 @@ class Quorum:
 
 def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) -> Quorum:
     """
-    The quorum that a change of managers would leave; asked before every such change.
+    The quorum that a change of managers would leave; called before every such change.
 
     Raises
     ------
     ConflictError
-        Where no majority would be left: a Swarm without one runs on, and cannot be changed.
+        Where no majority would be left: without one, a Swarm cannot be changed.
     """
     then = now.after(managers=managers, unreachable=unreachable)
     if then.holds:
@@ -83,9 +73,9 @@ def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) 
         f"expected a majority of the managers after this change; of {then.managers} then "
         f"{then.reachable} would answer, and {then.needed} must agree",
         evidence=f"now: {now!r}",
-        next_step="docker node ls  on the manager shows who does not answer: bring it back first"
+        next_step="docker node ls  on the manager shows which one is silent: bring it back first"
         if now.unreachable
-        else "give the Swarm another manager first, or dissolve it with 95_leave_swarm",
+        else "add another manager first, or dissolve the Swarm with 95_leave_swarm",
     )
 
 
@@ -93,8 +83,8 @@ def quorum_table(most: int = 3, each_down: float = 0.01) -> pd.DataFrame:
     """
     One row a number of managers; columns: managers, must_agree, may_fail, hours_a_year_without.
 
-    Without means: the Swarm cannot be changed, where each manager is down for the share
-    `each_down` of the time, on its own.
+    The last one is the time without a majority, where each manager is down for the share
+    `each_down` of the time, independently.
     """
     rows = []
     for managers in range(1, most + 1):

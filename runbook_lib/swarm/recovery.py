@@ -1,62 +1,88 @@
 """
-A Swarm that has lost its majority, made to be led again by the manager that is left.
+Recovery of a Swarm that has lost its majority, by the manager that is left.
 
-Services run on without a majority, but nothing can be changed and nothing that fails is replaced.
+Without a majority services run on, but nothing can be changed, and nothing that fails is replaced.
 Source: https://docs.docker.com/engine/swarm/admin_guide/#recover-from-losing-the-quorum
 """
 
+import time
 from collections.abc import Mapping
 
 import docker
 from docker.errors import APIError
+from docker.models.nodes import Node
 
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.roles import ROLES, TYPE_NODE, WEB
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.swarm.hand_over import LABEL
-from runbook_lib.swarm.managers import ensure_manager
-from runbook_lib.swarm.membership import Clients, address, ensure_label, find_manager, node_id
-from runbook_lib.swarm.raft_log import forget_past
+from runbook_lib.swarm.managers import ensure_manager, retry_api_errors
+from runbook_lib.swarm.membership import (
+    Clients,
+    ensure_label,
+    find_manager,
+    find_nodes_at,
+    node_id,
+)
+from runbook_lib.swarm.node_specs import change_spec
 
 _NO_LEADER, _NOT_YET = "leader", "context deadline exceeded"
+_SNAPSHOT_S = 1.0
 
 
 def has_majority(manager: docker.DockerClient, timeout_s: float = 60) -> bool:
     """
     Whether this manager's Swarm can be changed.
 
-    Waits for an answer: until a leader gives up that has lost the others (or they give it up) a
-    request runs into its time limit, which tells neither.
+    A leader that has lost the others, or that they have given up, needs a while to notice; until
+    then a request runs into its time limit, and is sent again.
     """
 
     def probe() -> bool | Pending:
         try:
             manager.nodes.list()
         except APIError as error:
-            said = str(error.explanation)
-            if _NOT_YET in said:
-                return Pending(said)
-            if _NO_LEADER in said:
+            message = str(error.explanation)
+            if _NOT_YET in message:
+                return Pending(message)
+            if _NO_LEADER in message:
                 return False
             raise
         return True
 
-    return wait_for("The managers know if they are enough", probe, timeout_s=timeout_s)
+    return wait_for("The managers know whether they have a majority", probe, timeout_s=timeout_s)
+
+
+def compact_raft_log(manager: docker.DockerClient) -> None:
+    """
+    Let the manager write a snapshot of its state, and drop the log that led to it.
+
+    A node that joins replays that log, with every manager that joined and was forced out, itself
+    among them. Seen: half a minute and longer, in which a Swarm of two managers answers no request,
+    and the leader gives up in the end. The snapshot takes a tenth of a second. The engine compacts
+    as entries come: these settings cause that, and are put back.
+    """
+    usual = manager.api.inspect_swarm()["Spec"]["Raft"]
+    for raft in ({**usual, "SnapshotInterval": 1, "LogEntriesForSlowFollowers": 1}, usual):
+        swarm = manager.api.inspect_swarm()
+        spec = {**swarm["Spec"], "Raft": raft}
+        manager.api.update_swarm(version=swarm["Version"]["Index"], swarm_spec=spec)
+        time.sleep(_SNAPSHOT_S)
 
 
 def force_new_cluster(
     manager: docker.DockerClient, instance: Instance, timeout_s: float = 60
 ) -> Changes:
     """
-    Let this manager lead alone, with all that it knows of services, secrets and nodes.
+    Let this manager lead alone, with the services, secrets and nodes that it knows.
 
-    Nothing to do where the majority is there: then this would throw managers out.
+    Nothing to do where there is a majority: then this would throw managers out.
     """
     changes = Changes()
     if has_majority(manager):
         return changes
-    # not `manager.swarm`, which asks about the Swarm first: nobody answers that
+    # not `manager.swarm`, which reads the Swarm first: that fails without a majority
     manager.api.init_swarm(
         advertise_addr=instance.private_ip, listen_addr="0.0.0.0:2377", force_new_cluster=True
     )
@@ -66,7 +92,7 @@ def force_new_cluster(
         return has_majority(manager) or Pending("no leader yet")
 
     wait_for(f"{instance.role} leads", probe, timeout_s=timeout_s)
-    forget_past(manager)
+    compact_raft_log(manager)
     return changes
 
 
@@ -74,9 +100,9 @@ def ensure_rejoined(
     clients: Clients, instances: Mapping[str, Instance], role: str, timeout_s: float = 60
 ) -> Changes:
     """
-    Let a former manager that its Swarm goes on without leave the old one, and join as a new node.
+    Let a manager that was forced out leave its old Swarm, and join as a new node.
 
-    Nothing to do where the Swarm has it as a manager.
+    Nothing to do where it is a manager of the Swarm.
     """
     changes = Changes()
     leader = find_manager(clients)
@@ -86,7 +112,7 @@ def ensure_rejoined(
     if not (_is_manager(leader, engine) or _is_made_one_again(leader, engine, role)):
         if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
             _leave(engine, role, 3 * timeout_s)
-            changes.add("node", role, "left the Swarm that is no more")
+            changes.add("node", role, "left its old Swarm")
         _forget(leader, instances[role], changes, timeout_s)
         changes.extend(ensure_manager(clients, instances, role))
     if role == WEB:  # a node that joins again has lost its label
@@ -94,64 +120,54 @@ def ensure_rejoined(
     return changes
 
 
-def _is_manager(leader: docker.DockerClient, engine: docker.DockerClient) -> bool:
+def _find_node(leader: docker.DockerClient, engine: docker.DockerClient) -> Node | None:
     ours = node_id(engine)
-    found = [node for node in leader.nodes.list() if node.id == ours]
-    return bool(found and found[0].attrs.get("ManagerStatus"))
+    return next((node for node in leader.nodes.list() if node.id == ours), None)
 
 
-def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
-    """
-    A manager whose Swarm is no more gives up asking its peers only after a while: asked anew.
-    """
-
-    def probe() -> bool | Pending:
-        if engine.info()["Swarm"]["LocalNodeState"] == "inactive":
-            return True
-        try:
-            engine.api.leave_swarm(force=True)
-        except APIError as error:
-            return Pending(str(error.explanation))
-        return True
-
-    wait_for(f"{role} leaves the Swarm that is no more", probe, timeout_s=timeout_s)
+def _is_manager(leader: docker.DockerClient, engine: docker.DockerClient) -> bool:
+    node = _find_node(leader, engine)
+    return bool(node and node.attrs.get("ManagerStatus"))
 
 
 def _is_made_one_again(leader: docker.DockerClient, engine: docker.DockerClient, role: str) -> bool:
     """
-    Whether it is one that handed the lead over: the others make it a manager, and it is waited for.
+    Whether it handed the lead over; then the others promote it, and this waits for that.
     """
-    ours = node_id(engine)
-    found = [node for node in leader.nodes.list() if node.id == ours]
-    if not found or LABEL not in found[0].attrs["Spec"]["Labels"]:
+    node = _find_node(leader, engine)
+    if node is None or LABEL not in node.attrs["Spec"]["Labels"]:
         return False
 
     def probe() -> bool | Pending:
-        return _is_manager(leader, engine) or Pending("it is a worker yet")
+        return _is_manager(leader, engine) or Pending("it is still a worker")
 
     return wait_for(f"{role} is a manager again", probe, timeout_s=90)
+
+
+def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
+    def probe() -> bool | Pending:
+        if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
+            engine.api.leave_swarm(force=True)
+        return True
+
+    wait_for(f"{role} leaves its old Swarm", retry_api_errors(probe), timeout_s=timeout_s)
 
 
 def _forget(
     leader: docker.DockerClient, instance: Instance, changes: Changes, timeout_s: float
 ) -> None:
     """
-    Remove the records of the node that the instance was.
+    Remove the nodes that the instance was.
     """
 
     def probe() -> bool | Pending:
-        for node in leader.nodes.list():
-            if address(node.attrs) != instance.private_ip:
-                continue
-            try:
-                # one that was forced out is to be a manager, and is none: it can go as it is
-                if node.attrs.get("ManagerStatus"):
-                    node.update({**node.attrs["Spec"], "Role": "worker"})
-                    return Pending("its record is to be that of a worker")
-                node.remove(force=True)
-            except APIError as error:
-                return Pending(str(error.explanation))
-            changes.add("node", instance.role, "forgotten")
+        for node in find_nodes_at(leader, instance.private_ip):
+            # a manager is demoted first; one that was forced out is none, though its role says so
+            if node.attrs.get("ManagerStatus"):
+                change_spec(node, {"Role": "worker"})
+                return Pending("it still counts as a manager")
+            node.remove(force=True)
+            changes.add("node", instance.role, "removed")
         return True
 
-    wait_for(f"{instance.role} is forgotten", probe, timeout_s=timeout_s)
+    wait_for(f"{instance.role} is removed", retry_api_errors(probe), timeout_s=timeout_s)

@@ -28,7 +28,7 @@ def test_the_web_stack_is_taken_back_and_the_work_stack_runs_on(runbook):
     second = runbook.run("--only", "97")["97"]
 
     done = [change["action"] for change in first["changes"] if change["name"] == "admin-web"]
-    assert ["demoted to worker", "left the Swarm", "forgotten"] == done
+    assert ["demoted to worker", "left the Swarm", "removed"] == done
     assert "registry_registry" not in {change["name"] for change in first["changes"]}
     assert [] == second["changes"]
     assert [] == runbook.run("--only", "06")["06"]["changes"]

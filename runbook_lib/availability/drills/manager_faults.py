@@ -13,8 +13,12 @@ from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB
 from runbook_lib.core.changes import Changes
 from runbook_lib.swarm.managers import ensure_leader
 from runbook_lib.swarm.membership import get_manager
-from runbook_lib.swarm.raft_log import forget_past
-from runbook_lib.swarm.recovery import ensure_rejoined, force_new_cluster, has_majority
+from runbook_lib.swarm.recovery import (
+    compact_raft_log,
+    ensure_rejoined,
+    force_new_cluster,
+    has_majority,
+)
 
 _OUTAGE_S = 20.0
 """Long enough to see that nothing recovers by itself."""
@@ -82,7 +86,7 @@ def _manager_replaced(here: DrillCluster) -> Fault:
     It leads when it stops, which is the harder case. The previous leader must know the whole log
     when the lead is transferred, and it may have just joined again as a manager.
     """
-    forget_past(here.manager)
+    compact_raft_log(here.manager)
     ensure_leader(here.engines, here.instances, MANAGER)
 
     def move() -> None:

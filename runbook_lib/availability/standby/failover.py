@@ -38,7 +38,7 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
 from runbook_lib.stacks.containers import SERVICE, find_services
 from runbook_lib.stacks.convergence import convergence
-from runbook_lib.swarm.managers import while_they_agree
+from runbook_lib.swarm.managers import retry_api_errors
 from runbook_lib.swarm.membership import find_manager
 
 REGISTRY = "registry"
@@ -212,7 +212,7 @@ def _wait_until_missed(pair: Pair) -> None:
 
     wait_for(
         "The manager is missed",
-        while_they_agree(probe),
+        retry_api_errors(probe),
         timeout_s=45,
         next_step="nothing was moved: the manager answers. To move on purpose, stop it first",
     )
@@ -231,7 +231,7 @@ def _wait_until_back(leader: docker.DockerClient, manager: Instance, timeout_s: 
         state = str(node["Status"]["State"])
         return (reached and state == "ready") or Pending(f"its node is {state}")
 
-    wait_for("The manager is back in the Swarm", while_they_agree(probe), timeout_s=timeout_s)
+    wait_for("The manager is back in the Swarm", retry_api_errors(probe), timeout_s=timeout_s)
 
 
 def _wait_until_idle(

@@ -58,7 +58,7 @@ def test_it_is_demoted_before_it_leaves_and_then_forgotten():
     swarm = swarm_of(manager="manager", admin_web="manager")
 
     first = remove_manager(swarm.engines, NODES, "admin-web")
-    assert ["demoted to worker", "left the Swarm", "forgotten"] == actions(first)
+    assert ["demoted to worker", "left the Swarm", "removed"] == actions(first)
     order = ["admin-web is to be a worker", "admin-web leaves", "admin-web is removed"]
     assert order == swarm.history
     assert [] == remove_manager(swarm.engines, NODES, "admin-web")
@@ -80,7 +80,7 @@ def test_the_one_that_does_not_answer_may_go():
     del swarm.engines["manager-backup"]
 
     gone = remove_manager(swarm.engines, NODES, "manager-backup")
-    assert ["demoted to worker", "forgotten"] == actions(gone)
+    assert ["demoted to worker", "removed"] == actions(gone)
     assert Quorum(2) == count_managers(swarm.engines["manager"])
 
 

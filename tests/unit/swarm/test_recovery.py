@@ -6,7 +6,7 @@ import pytest
 from docker.errors import APIError
 
 from runbook_lib.core.errors import WaitTimeoutError
-from runbook_lib.swarm import raft_log
+from runbook_lib.swarm import recovery
 from runbook_lib.swarm.recovery import force_new_cluster, has_majority
 from tests.fakes.docker import Engine, in_turn
 from tests.fakes.ec2 import instance
@@ -64,7 +64,7 @@ class Api:
 
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "with a majority"])
 def test_only_who_is_alone_is_forced_and_its_settings_are_as_before(alone, monkeypatch):
-    monkeypatch.setattr(raft_log, "_SNAPSHOT_S", 0)
+    monkeypatch.setattr(recovery, "_SNAPSHOT_S", 0)
     engine = Engine()
     api = engine.api = Api(alone)
     engine.nodes.list = api.nodes
