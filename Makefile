@@ -6,7 +6,7 @@ BIN := .venv/bin
 PARAMS ?= params/lab.yml
 UV_VERSION := 0.13.9
 
-.PHONY: help setup run drills test test-availability check walkthrough bench lab-up lab-status lab-down down lock map
+.PHONY: help setup run drills test test-availability check lint walkthrough bench lab-up lab-status lab-down down lock map
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -33,18 +33,20 @@ drills: lab-up ## break each part of the cluster of make run, then again with 30
 	@$(BIN)/runbook run $(PARAMS) --only 30 23 35
 	@$(BIN)/runbook run $(PARAMS) --only 32 24 37
 
-test: check ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
-	@$(BIN)/pytest -n 2 --dist worksteal -m slow tests/unit tests/notebooks
+test: lint ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
+	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/notebooks
 	@$(BIN)/pytest tests/browser tests/lab -m "not availability"
 
 test-availability: setup ## managers, brokers and workers that fail on purpose, on the lab
 	@$(BIN)/pytest tests/lab -m availability
 
-check: setup ## the gate: lint, types, unit tests, notebook rules
+check: lint ## the gate: lint, types, unit tests, notebook rules
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow" tests/unit tests/notebooks
+
+lint: setup ## the first part of the gate: style and types
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow" tests/unit tests/notebooks
 
 walkthrough: lab-up ## JupyterLab on prepared copies of the notebooks
 	@$(BIN)/runbook walkthrough $(PARAMS)
@@ -68,6 +70,6 @@ down: setup ## remove the cluster, its key and the lab
 map: setup ## write the map of the notebooks into the README
 	@$(BIN)/runbook map --write README.md
 
-lock: setup ## resolve the dependencies anew
+lock: setup ## update every dependency
 	@$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --no-emit-index-url \
 	  --universal --python-version 3.11 --upgrade pyproject.toml -o requirements.lock
