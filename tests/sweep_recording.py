@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from runbook_lib.load.analysis.scalability_law import curve
+from runbook_lib.load.analysis.usl import curve
 from runbook_lib.load.recordings.schema import SCHEMAS
 
 LAMBDA_PER_S, SIGMA, KAPPA = 40.0, 0.03, 0.018

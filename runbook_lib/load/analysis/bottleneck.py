@@ -1,5 +1,5 @@
 """
-What holds a run back: each resource against its limit in the steady state, and who falls behind.
+What limits a run: each resource against its limit in the steady state, and the queues that grow.
 """
 
 from dataclasses import dataclass
@@ -8,28 +8,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runbook_lib.core.charts import alt
 from runbook_lib.core.errors import NotFoundError
+from runbook_lib.core.findings import Finding
 from runbook_lib.load.analysis.utilisation import queue_growth, steady, utilisation
 from runbook_lib.load.recordings.schema import Recording
 
 NEARLY_ALL = 0.85
-"""Of a limit: a container that is held back by its limit shows little less than all of it."""
+"""Of a limit: a container that is throttled at its limit shows little less than all of it."""
 
 QUEUES = {"TASK_QUEUE": "workers", "RESULT_QUEUE": "updater"}
-"""Who takes from it."""
+"""The consumers of each queue."""
 
 SIDES = {
     "workers": {"worker", "rabbitmq"},
     "updater": {"updater", "rabbitmq"},
     "dealer": {"dealer", "rabbitmq"},
 }
-"""Who can be the reason when one side falls behind; the broker carries all."""
+"""The services that can be the reason when one side falls behind; all use the broker."""
 
 
 @dataclass(frozen=True)
 class Bottleneck:
     """
-    `resource` is "" where none that was recorded is used up; `words` say what and how surely.
+    `resource` is "" where no recorded resource is used up; `words` say what limits, how surely.
 
     `utilisation`: resource, of, kind, used, limit, utilisation, low, high (95 %), samples; the
     highest first. `queues`: queue, ready (median), empty (share of samples), growth_per_s, low,
@@ -51,10 +53,9 @@ def find_bottleneck(
     *,
     vcpus: float = 1.0,
     memory_bytes: float = 2**30,
-    window: tuple[pd.Timestamp, pd.Timestamp] | None = None,
 ) -> Bottleneck:
     """
-    Name the resource that holds a run back, with the evidence.
+    Name the resource that limits a run in its steady state, with the evidence.
 
     Parameters
     ----------
@@ -62,15 +63,13 @@ def find_bottleneck(
         CPUs of a container by service, as `cpu_limits_of` reads them.
     vcpus, memory_bytes
         Of a node.
-    window
-        The steady state; None: the steps' own, else the time in which the containers were at work.
 
     Raises
     ------
     NotFoundError
         No container was sampled in it.
     """
-    stats, queues = steady(recording.stats, recording, window), recording.queues
+    stats = steady(recording.stats, recording)
     if stats.empty:
         raise NotFoundError(
             f"expected samples of containers in the steady state of {recording.source}; "
@@ -79,54 +78,64 @@ def find_bottleneck(
             next_step="name a recording with stats.parquet, or run 10_load_test for longer",
         )
     table = utilisation(stats, cpu_limits, vcpus=vcpus, memory_bytes=memory_bytes)
-    growth = queue_growth(steady(queues, recording, window))
-    return _verdict(table, growth)
-
-
-def _verdict(table: pd.DataFrame, queues: pd.DataFrame) -> Bottleneck:
+    queues = queue_growth(steady(recording.queues, recording))
     side, why = _side(queues)
-    asked = table
+    return Bottleneck(*_verdict(table, side, why), table, queues)
+
+
+def show_bottleneck(bottleneck: Bottleneck | None, *, limits_known: bool, most: int = 8) -> Finding:
+    """
+    The resources that are nearest to their limits.
+    """
+    if bottleneck is None:
+        return Finding("a container at work")
+    table = bottleneck.utilisation.head(most)
+    top = max(1.0, float(table[["utilisation", "high"]].max().max()))
+    y = alt.Y("resource:N", title=None, sort=table["resource"].tolist())
+    x = alt.X("utilisation:Q", title="of its limit, 95 % interval").axis(format="%")
+    bars = alt.Chart(table).mark_bar(color="#1b7f79").encode(x=x.scale(domain=[0, top]), y=y)
+    spans = alt.Chart(table).mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", y=y)
+    title = f"{table.iloc[0]['resource']} is nearest to its limit"
+    if bottleneck.resource:
+        title = f"{bottleneck.resource} is the bottleneck"
+    chart = alt.layer(bars, spans).properties(width=520, height=26 * len(table), title=title)
+    unknown = "" if limits_known else " The CPU limits of these containers are not known."
+    return Finding(bottleneck.words + unknown, chart)
+
+
+def _verdict(table: pd.DataFrame, side: str, why: str) -> tuple[str, str]:
+    """
+    The resource that is used up, or "", and the words.
+    """
     if side:
-        services = SIDES[side]
         nodes = table["kind"].str.startswith("node")
-        asked = table[nodes | table["of"].isin(services)]
-    asked = asked.dropna(subset="utilisation")
-    top = asked.iloc[0]
+        table = table[nodes | table["of"].isin(SIDES[side])]
+    table = table.dropna(subset="utilisation")
+    top = table.iloc[0]
     span = (
         f"{top['utilisation']:.0%} of its {'memory' if 'memory' in top['kind'] else 'CPU'}"
         f" (95 %: {top['low']:.0%} to {top['high']:.0%})"
         if np.isfinite(top["low"])
         else f"{top['utilisation']:.0%} in {top['samples']} samples, too few for an interval"
     )
-    used_up = top["utilisation"] >= NEARLY_ALL
-    if used_up:
-        rivals = asked.iloc[1:]
-        near = rivals[(rivals["high"] >= top["low"]) & (rivals["utilisation"] >= NEARLY_ALL)]
-        sure = (
-            f"; {', '.join(near['resource'])} are as near, and this cannot tell them apart"
-            if len(near)
-            else "; no other is within its interval"
-        )
-        return Bottleneck(
-            top["resource"],
-            f"{top['resource']} is the bottleneck: {span}{sure}. {why}",
-            table,
-            queues,
-        )
-    pace = " The dealer's BATCH and WAIT set the pace." if side == "dealer" else ""
-    words = (
-        f"No resource that was recorded is used up; the nearest is {top['resource']}: {span}. "
-        f"{why}{pace}"
-    )
-    return Bottleneck("", words, table, queues)
+    if top["utilisation"] < NEARLY_ALL:
+        pace = " The dealer's BATCH and WAIT set the pace." if side == "dealer" else ""
+        nearest = f"the nearest is {top['resource']}: {span}. {why}{pace}"
+        return "", f"No recorded resource is used up; {nearest}"
+    rivals = table.iloc[1:]
+    near = rivals[(rivals["high"] >= top["low"]) & (rivals["utilisation"] >= NEARLY_ALL)]
+    sure = "no other is within its interval"
+    if len(near):
+        sure = f"{', '.join(near['resource'])} are as near, and this cannot tell them apart"
+    return top["resource"], f"{top['resource']} is the bottleneck: {span}; {sure}. {why}"
 
 
 def _side(queues: pd.DataFrame) -> tuple[str, str]:
     """
-    Who falls behind, as the queues have it: "" where they do not tell.
+    Which side falls behind, by the queues: "" where they cannot tell.
     """
     if queues.empty:
-        return "", "No queue was recorded, so nothing tells who falls behind."
+        return "", "No queue was recorded, so it is unknown which side falls behind."
     by_name: dict[str, dict[Any, Any]] = {
         str(row["queue"]): row for row in queues.to_dict("records")
     }
@@ -138,13 +147,13 @@ def _side(queues: pd.DataFrame) -> tuple[str, str]:
                 f"{row['low']:.2g} to {row['high']:.2g}), so the {QUEUES[queue]} cannot keep up."
             )
     if "TASK_QUEUE" not in by_name:
-        return "", "TASK_QUEUE was not recorded, so nothing tells whether tasks waited."
+        return "", "TASK_QUEUE was not recorded, so it is unknown whether tasks waited."
     row = by_name["TASK_QUEUE"]
     if row["empty"] >= 0.5:
         return "dealer", (
             f"TASK_QUEUE is empty in {row['empty']:.0%} of the samples: the workers wait for tasks."
         )
     return "workers", (
-        f"Tasks wait ({row['ready']:.0f} in the middle, none in {row['empty']:.0%} of the "
-        "samples): more would be done if the workers did more."
+        f"Tasks wait (median {row['ready']:.0f}, none in {row['empty']:.0%} of the samples): "
+        "faster workers would do more."
     )

@@ -1,8 +1,8 @@
 """
-CPU credits of T2 instances in standard mode: what a burst may take, and what an hour can hold.
+CPU credits of T2 instances in standard mode: how long a burst lasts, and the rate after it.
 
-One credit is one vCPU-minute. An instance earns them at a fixed rate and spends them with every
-cycle; those of the launch are spent first, and do not count against what may be saved. Source:
+One credit is one vCPU-minute. An instance earns credits at a fixed rate and spends them with every
+cycle; launch credits are spent first, and do not count against the most that can be saved. Source:
 AWS, "Standard mode concepts for burstable performance instances" and "Key concepts for burstable
 performance instances". AWS lowers an instance gradually when its balance runs out; here at once.
 """
@@ -31,7 +31,7 @@ class CreditPlan:
     @property
     def baseline_vcpus(self) -> float:
         """
-        The vCPUs that can be used for ever: what is earned is spent.
+        The vCPUs that can be used indefinitely: they spend what is earned.
         """
         return self.credits_per_h / 60
 
@@ -59,15 +59,15 @@ def get_plan(instance_type: str) -> CreditPlan:
         raise ParameterError(
             f"expected an instance type whose CPU credits are known; {instance_type!r} is not",
             evidence=f"known: {', '.join(PLANS)}",
-            next_step="name one of these; other families have no such limit, or are billed for it",
+            next_step="name one of these; other families have no credits, or bill extra ones",
         )
     return PLANS[instance_type]
 
 
 @dataclass(frozen=True)
-class Balance:
+class CreditBalance:
     """
-    What is left: of the launch, and saved since.
+    The credits left: of the launch, and saved since.
     """
 
     launch: float
@@ -81,29 +81,15 @@ class Balance:
         return self.launch + self.saved
 
 
-def fresh(plan: CreditPlan) -> Balance:
+def fresh(plan: CreditPlan) -> CreditBalance:
     """
-    An instance that was started a moment ago.
+    The balance of an instance at its launch.
     """
-    return Balance(plan.launch_credits, 0.0)
+    return CreditBalance(plan.launch_credits, 0.0)
 
 
-def spend(
-    plan: CreditPlan, balance: Balance, wanted_vcpus: float, minutes: float
-) -> tuple[Balance, float]:
-    """
-    Let an instance want so much CPU for a while; its balance then, and the vCPUs that it got.
-    """
-    earned = plan.credits_per_h / 60 * minutes
-    got = min(wanted_vcpus * minutes, balance.credits + earned)
-    of_launch = min(balance.launch, got)
-    saved = balance.saved + earned - (got - of_launch)
-    left = Balance(balance.launch - of_launch, min(plan.most_saved, max(0.0, saved)))
-    return left, got / minutes
-
-
-def simulate(
-    plan: CreditPlan, wanted_vcpus: "pd.Series[float]", balance: Balance | None = None
+def simulate_credits(
+    plan: CreditPlan, wanted_vcpus: "pd.Series[float]", balance: CreditBalance | None = None
 ) -> pd.DataFrame:
     """
     Follow a CPU use over time; columns: time, wanted_vcpus, used_vcpus, launch_credits,
@@ -114,22 +100,36 @@ def simulate(
     wanted_vcpus
         Indexed by time; each value holds until the next, the last as long as the one before it.
     balance
-        Where it begins; None: a fresh instance.
+        At the start; None: a fresh instance.
 
     Raises
     ------
     ParameterError
         Fewer than two samples, times that do not grow, or more CPU than there is.
     """
-    minutes = _minutes(plan, wanted_vcpus)
     left = balance or fresh(plan)
     rows = []
+    minutes = _minutes(plan, wanted_vcpus)
     for time, wanted, span in zip(wanted_vcpus.index, wanted_vcpus, minutes, strict=True):
-        before, (left, got) = left, spend(plan, left, float(wanted), float(span))
+        before, (left, got) = left, _spend(plan, left, float(wanted), float(span))
         throttled = got < float(wanted) * (1 - 1e-9)
         rows.append((time, wanted, got, before.launch, before.saved, before.credits, throttled))
     columns = ["time", "wanted_vcpus", "used_vcpus", "launch_credits", "saved_credits"]
     return pd.DataFrame(rows, columns=[*columns, "credits", "throttled"])
+
+
+def _spend(
+    plan: CreditPlan, balance: CreditBalance, wanted_vcpus: float, minutes: float
+) -> tuple[CreditBalance, float]:
+    """
+    The balance after some minutes of a CPU use, and the vCPUs that the instance got.
+    """
+    earned = plan.credits_per_h / 60 * minutes
+    got = min(wanted_vcpus * minutes, balance.credits + earned)
+    of_launch = min(balance.launch, got)
+    saved = balance.saved + earned - (got - of_launch)
+    left = CreditBalance(balance.launch - of_launch, min(plan.most_saved, max(0.0, saved)))
+    return left, got / minutes
 
 
 def _minutes(plan: CreditPlan, wanted: "pd.Series[float]") -> npt.NDArray[np.float64]:
@@ -137,7 +137,7 @@ def _minutes(plan: CreditPlan, wanted: "pd.Series[float]") -> npt.NDArray[np.flo
     index = pd.DatetimeIndex(wanted.index)
     spans = np.diff(index.to_numpy()) / np.timedelta64(1, "m")
     if len(wanted) < 2:
-        problems.append(f"{len(wanted)} samples; two are needed to know how long one holds")
+        problems.append(f"{len(wanted)} samples; two are needed to know how long one lasts")
     elif not (spans > 0).all():
         at = index[int(np.argmin(spans)) + 1]
         problems.append(f"the times do not grow at {at:%Y-%m-%d %H:%M:%S}")
@@ -146,16 +146,16 @@ def _minutes(plan: CreditPlan, wanted: "pd.Series[float]") -> npt.NDArray[np.flo
         problems.append(f"CPU use from {values.min():g} to {values.max():g} of {plan.vcpus} vCPU")
     if problems:
         raise ParameterError(
-            f"expected the vCPUs in use over time, 0 to {plan.vcpus}, each with its later time",
+            f"expected the vCPUs in use, 0 to {plan.vcpus}, over growing times",
             evidence="\n".join(problems),
             next_step="give the CPU of one node, in vCPUs (100 % of `docker stats` is 1)",
         )
     return np.append(spans, spans[-1])
 
 
-def burst_hours(plan: CreditPlan, vcpus: float, balance: Balance | None = None) -> float:
+def burst_hours(plan: CreditPlan, vcpus: float, balance: CreditBalance | None = None) -> float:
     """
-    How long a CPU use can last before the instance falls to its baseline; infinite below it.
+    How long a CPU use lasts until the instance falls to its baseline; infinite below it.
     """
     left = balance or fresh(plan)
     per_h = 60 * vcpus
@@ -169,9 +169,9 @@ def burst_hours(plan: CreditPlan, vcpus: float, balance: Balance | None = None) 
 @dataclass(frozen=True)
 class Burst:
     """
-    What a measured rate becomes when its credits are counted.
+    How long a measured rate lasts with CPU credits.
 
-    `slowest` is the node that runs out first; `sustained_share` what is left of the rate then.
+    `slowest` is the node that runs out first; `sustained_share` is the share of the rate after it.
     """
 
     hours: float
@@ -180,14 +180,14 @@ class Burst:
 
     def tiles_in(self, hours: float, tiles_per_s: float) -> float:
         """
-        The tiles done in a time that begins with the burst.
+        The tiles done in the hours from the start of the burst.
         """
         bursting = min(hours, self.hours)
         return 3600 * tiles_per_s * (bursting + self.sustained_share * (hours - bursting))
 
     def hours_for(self, tiles: float, tiles_per_s: float) -> float:
         """
-        The time that so many tiles take.
+        The time that a number of tiles takes.
         """
         first = 3600 * tiles_per_s * self.hours
         if tiles <= first:
@@ -196,28 +196,26 @@ class Burst:
 
     def __repr__(self) -> str:
         if np.isinf(self.hours):
-            return "the CPU use is below the baseline on every node: it lasts"
+            return "the CPU use is below the baseline on every node, so the rate lasts"
         return (
             f"full speed for {self.hours:.1f} h, until {self.slowest} has spent its credits; "
-            f"then {self.sustained_share:.0%} of it"
+            f"then {self.sustained_share:.0%} of the speed"
         )
 
 
-def burst(
-    plan: CreditPlan, vcpus_by_node: Mapping[str, float], balance: Balance | None = None
-) -> Burst:
+def burst(plan: CreditPlan, vcpus_by_node: Mapping[str, float]) -> Burst:
     """
-    How long the nodes can go on as measured, and what is left when the first one cannot.
+    How long fresh nodes keep the measured rate, and the share of it that is left afterwards.
 
-    One slow node is taken to slow all, as the tiles pass through the manager and are spread evenly
-    over the workers; and a node's work to be in proportion to its CPU use. When the first node
-    falls back, the others' use falls with it, and those with a smaller use than their baseline
+    Assumes that one slow node slows all, as the tiles pass through the manager and are spread
+    evenly over the workers, and that a node's work is proportional to its CPU use. When the first
+    node falls back, the others' use falls with it, and those with a smaller use than their baseline
     never run out: so the share that remains is that of the node with the highest use.
 
     Raises
     ------
     ParameterError
-        No node, or a CPU use that cannot be.
+        No node, or an impossible CPU use.
     """
     wrong = {n: u for n, u in vcpus_by_node.items() if not 0 <= u <= plan.vcpus * 1.05}
     if wrong or not vcpus_by_node:
@@ -229,4 +227,4 @@ def burst(
     slowest = max(vcpus_by_node, key=lambda node: vcpus_by_node[node])
     use = vcpus_by_node[slowest]
     share = min(1.0, plan.baseline_vcpus / use) if use else 1.0
-    return Burst(burst_hours(plan, use, balance), slowest, share)
+    return Burst(burst_hours(plan, use), slowest, share)

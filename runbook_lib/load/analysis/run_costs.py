@@ -2,77 +2,93 @@
 What a data set costs in time and money, with the CPU credits counted; what idling costs, and what
 autoscaling saves.
 
-EC2 bills instances by the second and knows no replicas: a worker that is taken away saves CPU
-credits at once, and money only where its node is stopped.
+EC2 bills instances by the second, and not replicas: removing a worker saves CPU credits at once,
+and money only where its node is stopped.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.load.analysis.cpu_credits import Balance, CreditPlan, burst
-from runbook_lib.load.analysis.scalability_law import Throughput
+from runbook_lib.load.analysis.cpu_credits import CreditPlan, burst
+from runbook_lib.load.analysis.machines import CpuUse
+from runbook_lib.load.analysis.sizing import Sizing
+from runbook_lib.load.analysis.usl import NEAR_THE_PEAK, Interval
+
+OTHER_INSTANCES = 2
+"""The manager and admin-web: they are paid for too."""
 
 
 @dataclass(frozen=True)
-class CpuUse:
+class Costs:
     """
-    What a tile costs in vCPU-seconds: on all worker nodes together, and on the manager.
+    Time and money for `tiles`, with the chosen number of workers and others; `table`: see
+    `costs_by_workers`, empty where the CPU of a tile is unknown.
     """
 
-    workers: float
-    manager: float
+    tiles: int
+    usd_per_hour: float
+    chosen: int
+    table: pd.DataFrame
 
-    def by_node(self, tiles_per_s: float, worker_nodes: int) -> dict[str, float]:
+    @property
+    def at_chosen(self) -> "pd.Series[float]":
         """
-        The vCPUs in use on the manager and on each worker node, the tiles spread evenly.
+        The row of the chosen number.
         """
-        return {
-            "manager": self.manager * tiles_per_s,
-            **{
-                f"worker-{n + 1}": self.workers * tiles_per_s / worker_nodes
-                for n in range(worker_nodes)
-            },
-        }
+        return self.table[self.table["workers"] == self.chosen].iloc[0]
+
+    @property
+    def fewest_in_time(self) -> int:
+        """
+        The fewest workers that take no longer, within 5 %: with CPU credits as the limit, these can
+        be fewer than the highest throughput takes. 0: unknown.
+        """
+        if self.table.empty:
+            return 0
+        enough = self.table["hours"] * NEAR_THE_PEAK <= self.at_chosen["hours"]
+        return int(self.table.loc[enough, "workers"].min())
 
 
-def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
+def find_costs(sizing: Sizing, *, tiles: int, usd_per_hour: float) -> Costs:
     """
-    Divide what was measured, `utilisation.node_vcpus`, by the rate at which it was.
+    The costs with each number of workers that was measured, and with the chosen one.
 
-    Raises
-    ------
-    ParameterError
-        Nothing was done, or the manager was not sampled.
+    Parameters
+    ----------
+    usd_per_hour
+        Of one instance with its address and disk.
     """
-    if not (np.isfinite(tiles_per_s) and tiles_per_s > 0) or "manager" not in vcpus_by_node:
-        raise ParameterError(
-            "expected the CPU of manager and workers at a rate of tiles above zero; got "
-            f"{tiles_per_s:g} tiles a second",
-            evidence=f"nodes: {', '.join(vcpus_by_node) or 'none'}",
-            next_step="take both from one recorded run",
+    table = pd.DataFrame()
+    if sizing.fit is not None and sizing.use is not None:
+        measured = sizing.fit.measured["replicas"].tolist() if sizing.is_recommendation else []
+        table = costs_by_workers(
+            sizing.fit.throughput,
+            sorted({*measured, sizing.chosen}),
+            sizing.use,
+            sizing.machines.plan,
+            tiles=tiles,
+            worker_nodes=len(sizing.machines.workers),
+            usd_per_hour=usd_per_hour,
         )
-    workers = sum(u for node, u in vcpus_by_node.items() if node.startswith("worker"))
-    return CpuUse(workers / tiles_per_s, vcpus_by_node["manager"] / tiles_per_s)
+    return Costs(tiles, usd_per_hour, sizing.chosen, table)
 
 
-def cost_table(
-    law: Throughput,
+def costs_by_workers(
+    throughput: Callable[[float], Interval],
     counts: Iterable[int],
     use: CpuUse,
     plan: CreditPlan,
     *,
     tiles: int,
     worker_nodes: int = 4,
-    other_instances: int = 2,
     usd_per_hour: float = 0.0116,
-    balance: Balance | None = None,
 ) -> pd.DataFrame:
     """
-    What so many tiles take with each number of workers.
+    The time and money of a data set with each number of workers.
 
     Columns: workers, tiles_per_s (as measured), burst_hours (until a node has spent its credits),
     runs_out_first, sustained_share, hours_promised (without credits), hours, hours_low, hours_high
@@ -88,32 +104,27 @@ def cost_table(
             f"expected tiles and worker nodes; got {tiles} tiles and {worker_nodes} nodes",
             next_step="give both as numbers above zero",
         )
+    usd_all = (worker_nodes + OTHER_INSTANCES) * usd_per_hour
+    # a law that reaches further than the CPU there is ends at the CPU
+    most = plan.vcpus / max(use.workers / worker_nodes, use.manager)
     rows = []
-    instances = worker_nodes + other_instances
     for count in counts:
-        rate = law.throughput(count)
-        # a law that reaches further than the CPU there is ends at the CPU
-        most = plan.vcpus / max(use.workers / worker_nodes, use.manager)
-        hours = []
-        for tiles_per_s in (rate.value, rate.high, rate.low):
-            found = burst(plan, use.by_node(min(tiles_per_s, most), worker_nodes), balance)
-            hours.append(found.hours_for(tiles, min(tiles_per_s, most)))
-        at = burst(plan, use.by_node(min(rate.value, most), worker_nodes), balance)
-        usd = [instances * usd_per_hour * max(h, 1 / 60) for h in hours]  # a minute at least
+        rate = throughput(count)
+        rates = [min(tiles_per_s, most) for tiles_per_s in (rate.value, rate.high, rate.low)]
+        bursts = [burst(plan, use.by_node(r, worker_nodes)) for r in rates]
+        hours = [b.hours_for(tiles, r) for b, r in zip(bursts, rates, strict=True)]
+        names = ("", "_low", "_high")
         rows.append(
             {
                 "workers": count,
-                "tiles_per_s": min(rate.value, most),
-                "burst_hours": at.hours,
-                "runs_out_first": "" if np.isinf(at.hours) else at.slowest,
-                "sustained_share": at.sustained_share,
-                "hours_promised": tiles / min(rate.value, most) / 3600,
-                "hours": hours[0],
-                "hours_low": hours[1],
-                "hours_high": hours[2],
-                "usd": usd[0],
-                "usd_low": usd[1],
-                "usd_high": usd[2],
+                "tiles_per_s": rates[0],
+                "burst_hours": bursts[0].hours,
+                "runs_out_first": "" if np.isinf(bursts[0].hours) else bursts[0].slowest,
+                "sustained_share": bursts[0].sustained_share,
+                "hours_promised": tiles / rates[0] / 3600,
+                **{f"hours{n}": h for n, h in zip(names, hours, strict=True)},
+                # EC2 bills a minute at least
+                **{f"usd{n}": usd_all * max(h, 1 / 60) for n, h in zip(names, hours, strict=True)},
             }
         )
     return pd.DataFrame(rows)
@@ -122,7 +133,7 @@ def cost_table(
 @dataclass(frozen=True)
 class IdleCost:
     """
-    What workers cost while there is nothing to do, on all nodes together.
+    The cost of idle workers, on all nodes together.
     """
 
     usd_per_hour: float
@@ -131,8 +142,8 @@ class IdleCost:
 
     def __repr__(self) -> str:
         return (
-            f"idle workers cost {self.usd_per_hour:.4f} USD an hour for their instances, which "
-            f"being idle does not change, and {self.credits_per_hour:.2f} CPU credits an hour, "
+            f"idle workers cost {self.usd_per_hour:.4f} USD an hour for their instances, the same "
+            f"as busy ones, and {self.credits_per_hour:.2f} CPU credits an hour, "
             f"{self.share_of_earned:.0%} of what their nodes earn"
         )
 
@@ -141,7 +152,7 @@ def idle_cost(
     idle_vcpus: dict[str, float], plan: CreditPlan, *, usd_per_hour: float = 0.0116
 ) -> IdleCost:
     """
-    From the vCPUs that each worker node uses while it idles.
+    The cost from the vCPUs that each worker node uses while it idles.
 
     Raises
     ------
@@ -161,7 +172,7 @@ def idle_cost(
 @dataclass(frozen=True)
 class Savings:
     """
-    An autoscaled run beside one with a fixed number of workers.
+    An autoscaled run compared with a fixed number of workers.
     """
 
     hours: float
@@ -172,18 +183,12 @@ class Savings:
     credits: float
     usd_if_stopped: float
 
-    @property
-    def share(self) -> float:
-        """
-        Of the replica-hours, how many were saved.
-        """
-        return 1 - self.replica_hours / self.fixed_replica_hours
-
     def __repr__(self) -> str:
         return (
-            f"autoscaling kept {self.replica_hours:.1f} of {self.fixed_replica_hours:.1f} "
-            f"replica-hours in {self.hours:.1f} h ({self.share:.0%} saved): "
-            f"{self.credits:.1f} CPU credits, and 0 USD as long as every node goes on running. "
+            f"autoscaling used {self.replica_hours:.1f} of {self.fixed_replica_hours:.1f} "
+            f"replica-hours in {self.hours:.1f} h "
+            f"({1 - self.replica_hours / self.fixed_replica_hours:.0%} saved): "
+            f"{self.credits:.1f} CPU credits, and 0 USD while every node keeps running. "
             f"Stopping a node that has no worker would save "
             f"{self.fixed_node_hours - self.node_hours:.1f} node-hours, "
             f"{self.usd_if_stopped:.4f} USD"

@@ -14,34 +14,25 @@ from runbook_lib.load.recordings.schema import Recording
 from runbook_lib.stacks.stack_file import StackFile
 
 BATCHES = 10
-"""Samples of one second resemble the next; means of so many stretches hardly do."""
+"""Successive samples are correlated; the means of ten stretches hardly are."""
 
 
-def steady(
-    frame: pd.DataFrame, recording: Recording, window: tuple[pd.Timestamp, pd.Timestamp] | None
-) -> pd.DataFrame:
+def steady(frame: pd.DataFrame, recording: Recording) -> pd.DataFrame:
     """
-    The rows of the steady state.
+    The rows of the steady state: of the steps, without steps of the time at work.
     """
-    if window is not None:
-        within: pd.DataFrame = frame[frame["time"].between(*window)]
-        return within
-    steps = recording.steps.dropna(subset="steady_from")
+    steps, stats = recording.steps.dropna(subset="steady_from"), recording.stats
+    rows = pd.Series(stats.empty, index=frame.index)
     if not steps.empty:
-        inside = pd.Series(False, index=frame.index)
+        rows[:] = False
         for began, ended in zip(steps["steady_from"], steps["ended"], strict=True):
-            inside |= frame["time"].between(began, ended)
-        chosen: pd.DataFrame = frame[inside]
-        return chosen
-    stats = recording.stats
-    if stats.empty:
-        return frame
-    # at work is a minute with more than half of the CPU of the busiest tenth of minutes
-    minute = stats["time"].dt.floor("1min")
-    busy = stats.groupby(minute)["cpu_percent"].sum()
-    at_work = busy.index[busy >= 0.5 * busy.quantile(0.9)]
-    busy_rows: pd.DataFrame = frame[frame["time"].dt.floor("1min").isin(at_work)]
-    return busy_rows
+            rows |= frame["time"].between(began, ended)
+    elif not stats.empty:
+        # at work is a minute with more than half of the CPU of the busiest tenth of minutes
+        busy = stats.groupby(stats["time"].dt.floor("1min"))["cpu_percent"].sum()
+        at_work = busy.index[busy >= 0.5 * busy.quantile(0.9)]
+        rows = frame["time"].dt.floor("1min").isin(at_work)
+    return frame.loc[rows]
 
 
 def cpu_limits_of(stack: StackFile) -> dict[str, float]:
@@ -58,13 +49,13 @@ def cpu_limits_of(stack: StackFile) -> dict[str, float]:
 
 def node_vcpus(stats: pd.DataFrame) -> dict[str, float]:
     """
-    The mean vCPUs that the containers of each node use; the node's own (engine, kernel) come on
-    top and were not sampled.
+    The mean vCPUs that the containers of each node use, without its engine and kernel, which are
+    not sampled.
     """
-    found = {}
-    for node, own in stats.groupby("node"):
-        found[str(node)] = float(_per_moment(own, "cpu_percent").mean()) / 100
-    return found
+    return {
+        str(node): float(_per_moment(own, "cpu_percent").mean()) / 100
+        for node, own in stats.groupby("node")
+    }
 
 
 def utilisation(
@@ -80,7 +71,7 @@ def utilisation(
         rows.append(_row(f"CPU of {node}", str(node), "node cpu", cpu, vcpus))
         rows.append(_row(f"memory of {node}", str(node), "node memory", memory, memory_bytes))
     for service, own in stats.groupby("service"):
-        short = service_name(str(service))
+        short = str(service).removesuffix("-server")  # the authors' broker: rabbitmq-server
         moments = own.groupby(own["time"].dt.floor("1s"))
         if short in cpu_limits:
             cpu = moments["cpu_percent"].mean() / 100
@@ -98,7 +89,7 @@ def utilisation(
 
 def queue_growth(queues: pd.DataFrame) -> pd.DataFrame:
     """
-    How each queue grew, by Theil's slope, which a burst does not move; 95 % interval.
+    The growth of each queue: Theil's slope, which is robust to bursts, with its 95 % interval.
     """
     rows = []
     for queue, own in queues.dropna(subset="ready").groupby("queue"):
@@ -115,16 +106,9 @@ def queue_growth(queues: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def service_name(service: str) -> str:
-    """
-    The name in this project's stack; the authors call the broker `rabbitmq-server`.
-    """
-    return service.removesuffix("-server")
-
-
 def _per_moment(own: pd.DataFrame, column: str) -> "pd.Series[float]":
     """
-    The sum over the containers of a node, whose samples come up to a second apart.
+    The sum over a node's containers, whose samples are up to a second apart.
     """
     moment = own["time"].dt.floor("1s")
     each = own.groupby([moment, "container"])[column].mean()
@@ -143,7 +127,7 @@ def _row(
 
 def _interval(values: npt.NDArray[Any]) -> tuple[float, float]:
     """
-    Of the mean, by the means of stretches; unknown where there are too few samples for them.
+    Of the mean, from the means of stretches; NaN where there are too few samples for them.
     """
     if len(values) < 2 * BATCHES:
         return np.nan, np.nan

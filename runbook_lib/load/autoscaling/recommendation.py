@@ -1,5 +1,5 @@
 """
-The parameter file that a load analysis recommends: what 06_work_stack takes as it is.
+The parameters that a load analysis recommends, and the file that 06_work_stack takes as it is.
 """
 
 import math
@@ -14,16 +14,16 @@ import yaml
 from runbook_lib.core.errors import NotFoundError, ParameterError
 
 PARAMETERS = ("min_scale", "max_scale", "batch", "wait_s", "qty_task", "refresh_rate_s")
-"""Those of 06_work_stack that a load tells."""
+"""Those of 06_work_stack that follow from a load."""
 
 SHARE_AT_WORK = 0.6
-"""LOAD between GREEN and YELLOW: the middle of where the policy asks for more, not for two."""
+"""LOAD in the middle of YELLOW, where the policy adds one worker and not two."""
 
 
 @dataclass(frozen=True)
 class Recommended:
     """
-    A value, and the reason that stands beside it in the file.
+    A value, and the reason for it: a comment in the file.
     """
 
     value: float
@@ -35,7 +35,6 @@ def recommend(
     workers: float,
     sustained_workers: float,
     tiles_per_s: float,
-    per_worker_per_s: float,
     wait_s: float,
     refresh_rate_s: int,
     reason: str,
@@ -48,26 +47,23 @@ def recommend(
     workers
         The fewest that come within 5 % of the best.
     sustained_workers
-        As many as the CPU credits keep at work; fewer where a burst would end.
+        As many as the CPU credits sustain; fewer than `workers` where a burst would end.
     tiles_per_s
         The throughput at `workers`.
-    per_worker_per_s
-        What one worker of them does.
     wait_s, refresh_rate_s
-        Kept, or the best found by search.
+        As recorded, or the best that was tried.
     reason
-        What the number of workers rests on, in a few words.
+        The evidence for the number of workers, in a few words.
 
     Raises
     ------
     ParameterError
-        A number that cannot be.
+        A number that is not above zero.
     """
     numbers = {
         "workers": workers,
         "sustained_workers": sustained_workers,
         "tiles_per_s": tiles_per_s,
-        "per_worker_per_s": per_worker_per_s,
         "wait_s": wait_s,
         "refresh_rate_s": refresh_rate_s,
     }
@@ -80,22 +76,19 @@ def recommend(
         )
     most = math.ceil(workers)
     fewest = max(1, min(most, math.floor(sustained_workers)))
-    # LOAD = published / (replicas x QTY_TASK): at full work it shall be where more are asked for
-    trusted = max(1, round(per_worker_per_s / SHARE_AT_WORK))
-    return {
-        "min_scale": Recommended(fewest, "what the CPU credits keep at work for hours"),
-        "max_scale": Recommended(most, reason),
-        "batch": Recommended(
-            max(1, round(tiles_per_s * wait_s)), f"{tiles_per_s:.0f} tiles a second, each wait_s"
-        ),
-        "wait_s": Recommended(float(wait_s), "seconds between two batches"),
-        "qty_task": Recommended(
-            trusted, f"one worker does {per_worker_per_s:.0f} a second; at that, LOAD is yellow"
-        ),
-        "refresh_rate_s": Recommended(
-            int(refresh_rate_s), "seconds between two decisions of the autoscaler"
-        ),
+    each = tiles_per_s / workers
+    # LOAD = published / (replicas x QTY_TASK): at full work it shall be YELLOW
+    trusted = max(1, round(each / SHARE_AT_WORK))
+    batch = max(1, round(tiles_per_s * wait_s))
+    values = {
+        "min_scale": (fewest, "the workers that the CPU credits sustain for hours"),
+        "max_scale": (most, reason),
+        "batch": (batch, f"{tiles_per_s:.0f} tiles a second, for wait_s seconds"),
+        "wait_s": (float(wait_s), "seconds between two batches"),
+        "qty_task": (trusted, f"one worker does {each:.0f} a second; at that, LOAD is yellow"),
+        "refresh_rate_s": (int(refresh_rate_s), "seconds between two decisions of the autoscaler"),
     }
+    return {name: Recommended(*value) for name, value in values.items()}
 
 
 def write_parameters(
@@ -104,15 +97,15 @@ def write_parameters(
     """
     Write a whole parameter file: the base one, with the recommended values in their places.
 
-    `runbook run <target> --only 06` takes it as it is; a run has one parameter file. It is written
-    beside its place and then moved there, so that nobody reads half of it.
+    A run has one parameter file. It is written to a temporary file and then moved, so that a reader
+    never sees half of it.
 
     Raises
     ------
     NotFoundError
         There is no base file.
     ParameterError
-        A value that no load analysis recommends, or a base that is not flat YAML.
+        A parameter that a load analysis does not recommend, or a base that is not flat YAML.
     """
     base, target = Path(base), Path(target)
     if not base.is_file():
@@ -138,7 +131,7 @@ def write_parameters(
     wanted = {**before, **{name: r.value for name, r in values.items()}}
     if _read(whole) != wanted:
         raise ParameterError(
-            f"expected one line a parameter in {base}; a recommended one is not",
+            f"expected each recommended parameter on one line of {base}; one is not",
             next_step="write it as  name: value  on a line of its own",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -150,10 +143,10 @@ def write_parameters(
 
 def _read(text: str) -> object:
     """
-    What YAML has it for; None where it is none.
+    The YAML value; None where it is invalid.
     """
     try:
-        found: object = yaml.safe_load(text)
+        value: object = yaml.safe_load(text)
     except yaml.YAMLError:
         return None
-    return found
+    return value

@@ -11,10 +11,9 @@ import pandas as pd
 
 from runbook_lib.core.findings import Finding
 from runbook_lib.core.project import FOLDER_VARIABLE, NOTEBOOKS, PROJECT, RUNS, run_folder
-from runbook_lib.load.analysis.cost_findings import find_burst
-from runbook_lib.load.analysis.load_answer import Answer
+from runbook_lib.load.analysis.sizing import Sizing
 from runbook_lib.load.autoscaling.recommendation import recommend, write_parameters
-from runbook_lib.load.autoscaling.setting_trials import Trials
+from runbook_lib.load.autoscaling.trials import Trials
 from runbook_lib.notebook import parameters, values
 from runbook_lib.notebook.templates import find_notebooks
 
@@ -23,19 +22,17 @@ RECORD = "runbook run <parameter file> --only 10 -p replicas=1,2,4,8"
 USUAL_BASE = "params/lab.yml"
 
 
-@dataclass(frozen=True)
-class RecommendedFile:
+@dataclass(frozen=True, repr=False)
+class RecommendedFile(Finding):
     """
-    `path` is None where nothing is recommended; `command` deploys it, or records
-    what it takes.
+    `command` deploys the file; where nothing is recommended, `path` is None and it records more.
     """
 
-    finding: Finding
-    path: Path | None
-    command: str = ""
+    path: Path | None = None
+    command: str = RECORD
 
 
-def write_recommended(answer: Answer, trials: Trials, base: str = "") -> RecommendedFile:
+def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> RecommendedFile:
     """
     Write it into the folder of the headless run, else of the run that was recorded, else a new one.
 
@@ -49,23 +46,23 @@ def write_recommended(answer: Answer, trials: Trials, base: str = "") -> Recomme
     NotFoundError
         There is no such file.
     ParameterError
-        The runner would not take what was written.
+        The runner would refuse the file.
     """
-    found = find_burst(answer)
-    if not answer.is_recommendation or answer.workers is None or answer.rate is None:
-        why = answer.limits[0] if answer.limits else "there is no fit"
-        return RecommendedFile(Finding(f"what a recommendation needs: {why}"), None, RECORD)
-    low, high = answer.workers.low, answer.workers.high
+    if not sizing.is_recommendation or sizing.workers is None or sizing.rate is None:
+        why = sizing.limits[0] if sizing.limits else "there is no fit"
+        return RecommendedFile(f"enough for a recommendation: {why}")
+    low, high = sizing.workers.low, sizing.workers.high
     recommended = recommend(
-        workers=answer.chosen,
-        sustained_workers=max(1.0, answer.chosen * (found.sustained_share if found else 1.0)),
-        tiles_per_s=answer.rate.value,
-        per_worker_per_s=answer.rate.value / answer.chosen,
-        wait_s=float(answer.recording.experiment.get("wait_s", 2.0)),
+        workers=sizing.chosen,
+        sustained_workers=max(
+            1.0, sizing.chosen * (sizing.burst.sustained_share if sizing.burst else 1.0)
+        ),
+        tiles_per_s=sizing.rate.value,
+        wait_s=float(sizing.recording.experiment.get("wait_s", 2.0)),
         refresh_rate_s=trials.refresh_rate_s,
         reason=f"within 5 % of the best that was measured (95 %: {low:.0f} to {high:.0f})",
     )
-    source = PROJECT / answer.recording.source
+    source = PROJECT / sizing.recording.source
     before = PROJECT / (base or _base_of_the_run())
     path = write_parameters(
         _folder(source) / NAME,
@@ -74,23 +71,20 @@ def write_recommended(answer: Answer, trials: Trials, base: str = "") -> Recomme
         header=f"Recommended by 11_load_analysis, from {_relative(source)}.\n"
         f"All else as in {_relative(before)}.",
     )
-    declared = parameters.declared(find_notebooks(NOTEBOOKS))
-    parameters.resolve(values.load(path), declared, {})
+    parameters.resolve(values.load(path), parameters.declared(find_notebooks(NOTEBOOKS)), {})
     was = values.load(before)
-    table = pd.DataFrame(
-        [
-            (name, str(was[name].value) if name in was else "", f"{value.value:g}", value.reason)
-            for name, value in recommended.items()
-        ],
-        columns=["parameter", "before", "recommended", "why"],
-    )
+    rows = [
+        (name, str(was[name].value) if name in was else "", f"{new.value:g}", new.reason)
+        for name, new in recommended.items()
+    ]
+    table = pd.DataFrame(rows, columns=["parameter", "before", "recommended", "why"])
     command = f"runbook run {_relative(path)} --only 06"
-    return RecommendedFile(Finding(f"Written to {_relative(path)}.", table), path, command)
+    return RecommendedFile(f"Written to {_relative(path)}.", table, path, command)
 
 
 def _folder(source: Path) -> Path:
     """
-    Beside what was recorded only in a run of our own: somebody else's logs stay as they are.
+    The folder of the recorded run; logs from elsewhere are left as they are.
     """
     if source.is_relative_to(RUNS):
         return RUNS / source.relative_to(RUNS).parts[0]

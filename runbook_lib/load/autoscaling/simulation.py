@@ -2,8 +2,8 @@
 The autoscaler on paper: the policy that admin-worker runs, against a load, second by second.
 
 The policy, and the sliding rate through which it sees the broker's counter, are the services' own
-code. What is a model: the broker shows its counter every five seconds, a worker takes a while to
-come up, and so many workers do so many tiles a second as was measured, whatever the tile.
+code. The rest is a model: the broker updates its counter every five seconds, a worker takes a while
+to start, and a number of workers has the throughput that was measured, whatever the tile.
 """
 
 from collections import deque
@@ -14,23 +14,16 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.load.autoscaling.policy import service_module
+from runbook_lib.load.autoscaling.policy import deployed_policy, service_module
 from runbook_lib.load.recordings.schema import Recording
 
 LONGEST_S = 12 * 3600
 
 
-def policy() -> Any:  # noqa: ANN401 - a module of the services, loaded from their sources
-    """
-    The services' module `policy`.
-    """
-    return service_module("policy")
-
-
 @dataclass(frozen=True)
-class Setting:
+class AutoscalerSetting:
     """
-    What can be tried: the parameters of 06_work_stack, and the lights.
+    The parameters of 06_work_stack that can be tried, and the lights.
     """
 
     qty_task: float = 50
@@ -47,36 +40,35 @@ class Setting:
 
     def problems(self) -> list[str]:
         """
-        What is wrong with it, all at once.
+        The rules that it breaks.
         """
-        found = [] if 1 <= self.min_scale <= self.max_scale else ["1 <= min_scale <= max_scale"]
-        found += [] if 0 < self.grey < self.green < self.yellow else ["0 < grey < green < yellow"]
-        found += [] if self.qty_task > 0 else ["qty_task > 0"]
-        found += (
-            []
-            if self.refresh_rate_s >= 1 and self.refresh_rate_s % 1 == 0
-            else ["refresh_rate_s a whole number from 1"]
-        )
-        found += [] if self.batch >= 1 and self.wait_s > 0 else ["batch >= 1 and wait_s > 0"]
-        return found
+        rules = {
+            "1 <= min_scale <= max_scale": 1 <= self.min_scale <= self.max_scale,
+            "0 < grey < green < yellow": 0 < self.grey < self.green < self.yellow,
+            "qty_task > 0": self.qty_task > 0,
+            "refresh_rate_s a whole number from 1": (
+                self.refresh_rate_s >= 1 and self.refresh_rate_s % 1 == 0
+            ),
+            "batch >= 1 and wait_s > 0": self.batch >= 1 and self.wait_s > 0,
+        }
+        return [rule for rule, kept in rules.items() if not kept]
 
 
 @dataclass(frozen=True)
-class Load:
+class OfferedLoad:
     """
-    What is published: `tasks` by a dealer with the setting's BATCH and WAIT, or `per_s`, a recorded
-    rate for every second, which no setting changes.
+    The tasks that are published: `tasks` by a dealer with the setting's BATCH and WAIT, or `per_s`,
+    a recorded rate for every second, which no setting changes.
     """
 
     tasks: int = 0
     per_s: tuple[float, ...] = ()
-    name: str = ""
 
 
 @dataclass(frozen=True)
 class Workers:
     """
-    What so many replicas do: `tiles_per_s[n]` of n, from 0 up to the most that can be tried, and
+    The throughput of replicas: `tiles_per_s[n]` of n, from 0 up to the most that can be tried, and
     the seconds until a new one takes tasks.
     """
 
@@ -91,16 +83,15 @@ class Simulation:
     `decisions`: second, published_per_s, load, light, running, wanted.
     """
 
-    setting: Setting
     timeline: pd.DataFrame
     decisions: pd.DataFrame
     finished: bool
 
 
-def recorded_load(recording: Recording) -> Load:
+def recorded_load(recording: Recording) -> OfferedLoad:
     """
-    The rate that the autoscaler saw, held from each decision to the next. It was a mean over some
-    seconds already, so the peaks of a load are lower than they were.
+    The rate that the autoscaler saw, held from each decision to the next. It is a mean over some
+    seconds, so the peaks are lower than those of the load.
 
     Raises
     ------
@@ -111,24 +102,25 @@ def recorded_load(recording: Recording) -> Load:
     if len(rates) < 2:
         raise NotFoundError(
             f"expected the published rate over time in {recording.source}; it has none",
-            next_step="name a recording with autoscaler.parquet, or give Load(tasks=...)",
+            next_step="name a recording with autoscaler.parquet, or give OfferedLoad(tasks=...)",
         )
     each = rates["published_per_s"].sort_index().resample("1s").mean().ffill()
-    return Load(per_s=tuple(each.tolist()), name=recording.source)
+    return OfferedLoad(per_s=tuple(each.tolist()))
 
 
-def simulate(setting: Setting, load: Load, workers: Workers) -> Simulation:
+def simulate_autoscaler(
+    setting: AutoscalerSetting, load: OfferedLoad, workers: Workers
+) -> Simulation:
     """
-    Let the load pass, until all is done, for 12 hours at most.
+    Run the load until all is done, for 12 hours at most.
 
     Raises
     ------
     ParameterError
-        A setting, a load or a rate that cannot be.
+        An impossible setting, load or rate.
     """
     _refuse(setting, load, workers)
-    rules = policy().Rules(**{f.name: getattr(setting, f.name) for f in fields(policy().Rules)})
-    return _Run(setting, load, workers, rules).go()
+    return _Run(setting, load, workers).go()
 
 
 class _Run:
@@ -136,11 +128,14 @@ class _Run:
     The state of one simulation.
     """
 
-    def __init__(self, setting: Setting, load: Load, workers: Workers, rules: Any) -> None:  # noqa: ANN401
+    def __init__(self, setting: AutoscalerSetting, load: OfferedLoad, workers: Workers) -> None:
+        self.policy = deployed_policy()
+        names = [field.name for field in fields(self.policy.Rules)]
+        self.rules = self.policy.Rules(**{name: getattr(setting, name) for name in names})
         rates = service_module("queue_rates")
         self.sampled_s = int(rates.SAMPLED_S)
         self.rate = rates.SlidingRate(max(rates.WINDOW_S, setting.refresh_rate_s))
-        self.setting, self.load, self.workers, self.rules = setting, load, workers, rules
+        self.setting, self.load, self.workers = setting, load, workers
         self.wanted = self.running = setting.min_scale
         self.coming: deque[int] = deque()
         self.batch, self.greys = setting.batch, 0
@@ -169,13 +164,9 @@ class _Run:
             ended = self.left <= 0 if not self.load.per_s else second >= len(self.load.per_s)
             finished = ended and self.waiting <= 0
         columns = ["second", "published", "waiting", "done", "running", "wanted", "batch"]
-        told = ["second", "published_per_s", "load", "light", "running", "wanted"]
-        return Simulation(
-            self.setting,
-            pd.DataFrame(seconds, columns=columns),
-            pd.DataFrame(decisions, columns=told),
-            finished,
-        )
+        timeline = pd.DataFrame(seconds, columns=columns)
+        columns = ["second", "published_per_s", "load", "light", "running", "wanted"]
+        return Simulation(timeline, pd.DataFrame(decisions, columns=columns), finished)
 
     def _arrive(self, second: int) -> float:
         if self.load.per_s:
@@ -194,8 +185,8 @@ class _Run:
         per_s = self.rate.add(self.shown, float(second))
         if per_s is None:
             return []
-        seen = policy().Seen(per_s, self.running, self.wanted, self.batch, self.greys)
-        decision = policy().decide(self.rules, seen)
+        seen = self.policy.Seen(per_s, self.running, self.wanted, self.batch, self.greys)
+        decision = self.policy.decide(self.rules, seen)
         self.batch, self.greys = decision.batch, decision.greys
         self._scale(decision.replicas, second)
         light = str(decision.light)
@@ -206,13 +197,13 @@ class _Run:
         self.wanted = replicas
         self.coming.extend([second + self.workers.start_up_s] * max(0, more))
         for _ in range(-more):
-            if self.coming:  # Swarm gives up first what does not run yet
+            if self.coming:  # Swarm first removes tasks that do not run yet
                 self.coming.pop()
             else:
                 self.running -= 1
 
 
-def _refuse(setting: Setting, load: Load, workers: Workers) -> None:
+def _refuse(setting: AutoscalerSetting, load: OfferedLoad, workers: Workers) -> None:
     problems = [f"the setting breaks {rule}" for rule in setting.problems()]
     if bool(load.tasks > 0) == bool(load.per_s):
         problems.append("a load has either tasks or a rate for every second")
@@ -224,12 +215,12 @@ def _refuse(setting: Setting, load: Load, workers: Workers) -> None:
             f"the throughput is known up to {known} workers, max_scale is {setting.max_scale}"
         )
     elif min(workers.tiles_per_s[1:], default=0) <= 0:
-        problems.append("workers that do nothing never finish")
+        problems.append("workers without throughput never finish")
     if workers.start_up_s < 0:
         problems.append("start_up_s is negative")
     if problems:
         raise ParameterError(
-            "expected a setting, a load and workers that can be",
+            "expected a setting, a load and workers that are possible",
             evidence="\n".join(problems),
             next_step="correct them; the parameters are those of 06_work_stack",
         )

@@ -6,15 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runbook_lib.load.analysis.cpu_credits import PLANS
-from runbook_lib.load.analysis.cpu_credits import simulate as simulate_credits
+from runbook_lib.load.analysis.cpu_credits import PLANS, simulate_credits
 from runbook_lib.load.analysis.credit_charts import plot_credits
-from runbook_lib.load.analysis.scalability import fit
-from runbook_lib.load.analysis.scalability_charts import plot_efficiency, plot_throughput
-from runbook_lib.load.analysis.scalability_law import curve
-from runbook_lib.load.autoscaling.setting_charts import plot_settings
-from runbook_lib.load.autoscaling.setting_search import Objective
-from runbook_lib.load.autoscaling.simulation import Load, Setting, Workers, simulate
+from runbook_lib.load.analysis.usl import curve
+from runbook_lib.load.analysis.usl_charts import plot_efficiency, plot_throughput
+from runbook_lib.load.analysis.usl_fit import fit_usl
+from runbook_lib.load.autoscaling.search import Objective
+from runbook_lib.load.autoscaling.simulation import (
+    AutoscalerSetting,
+    OfferedLoad,
+    Workers,
+    simulate_autoscaler,
+)
+from runbook_lib.load.autoscaling.trial_charts import plot_settings
 
 pytestmark = pytest.mark.slow
 
@@ -26,12 +30,12 @@ def sweep():
     replicas = np.repeat([1.0, 2.0, 4.0, 8.0], 3)
     rates = curve(np.array([1, 0.05, 0.01]) / 60, replicas)
     noise = np.exp(0.04 * random.standard_normal(len(replicas)))
-    return fit(pd.DataFrame({"replicas": replicas, "tiles_per_s": rates * noise}))
+    return fit_usl(pd.DataFrame({"replicas": replicas, "tiles_per_s": rates * noise}))
 
 
 @pytest.fixture(scope="module")
 def one_count():
-    return fit(pd.DataFrame({"replicas": [12, 12], "tiles_per_s": [71.0, 73.0]}))
+    return fit_usl(pd.DataFrame({"replicas": [12, 12], "tiles_per_s": [71.0, 73.0]}))
 
 
 def texts(chart):
@@ -101,7 +105,9 @@ def test_credits_say_who_runs_out_and_when(tmp_path):
 def test_settings_side_by_side_name_the_best(tmp_path):
     workers = Workers(tuple(15.0 * n for n in range(9)))
     runs = {
-        name: simulate(Setting(qty_task=quantity, min_scale=1), Load(tasks=5000), workers)
+        name: simulate_autoscaler(
+            AutoscalerSetting(qty_task=quantity, min_scale=1), OfferedLoad(tasks=5000), workers
+        )
         for name, quantity in {"QTY_TASK 20": 20, "QTY_TASK 200": 200}.items()
     }
     chart = plot_settings(runs, Objective())

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.load.analysis.cpu_credits import (
     PLANS,
-    Balance,
+    CreditBalance,
     burst,
     burst_hours,
     fresh,
     get_plan,
-    simulate,
+    simulate_credits,
 )
 
 MICRO = PLANS["t2.micro"]
@@ -42,7 +42,7 @@ def test_the_guides_figures_of_a_t2_micro():
 def test_a_day_of_idling_saves_the_most_that_can_be_saved(name):
     """AWS: the limit is what is earned in 24 hours; launch credits come on top."""
     plan = PLANS[name]
-    idle = simulate(plan, use(0.0, 30))
+    idle = simulate_credits(plan, use(0.0, 30))
     at = idle.set_index("time")["credits"]
     assert plan.most_saved == 24 * plan.credits_per_h
     assert pytest.approx(plan.most_saved + plan.launch_credits) == at.iloc[-1]
@@ -51,13 +51,13 @@ def test_a_day_of_idling_saves_the_most_that_can_be_saved(name):
 
 def test_launch_credits_are_spent_first_while_others_are_saved():
     """Ten minutes of a whole CPU cost ten launch credits, and earn one."""
-    after = simulate(MICRO, use(1.0, 1)).iloc[10]
+    after = simulate_credits(MICRO, use(1.0, 1)).iloc[10]
     assert pytest.approx((20, 1)) == (after["launch_credits"], after["saved_credits"])
 
 
 def test_a_fresh_instance_bursts_for_33_minutes_and_then_has_a_tenth():
     """30 launch credits and 6 an hour against 60 an hour."""
-    run = simulate(MICRO, use(1.0, 2, step_min=0.5)).set_index("time")
+    run = simulate_credits(MICRO, use(1.0, 2, step_min=0.5)).set_index("time")
     throttled = run.index[run["throttled"]]
     hours = (throttled[0] - run.index[0]) / pd.Timedelta("1h")
     assert pytest.approx(30 / 54, abs=0.02) == hours
@@ -66,18 +66,18 @@ def test_a_fresh_instance_bursts_for_33_minutes_and_then_has_a_tenth():
 
 
 def test_the_baseline_lasts_for_ever():
-    assert np.inf == burst_hours(MICRO, 0.1, Balance(0, 0))
-    assert not simulate(MICRO, use(0.1, 5), Balance(0, 0))["throttled"].any()
+    assert np.inf == burst_hours(MICRO, 0.1, CreditBalance(0, 0))
+    assert not simulate_credits(MICRO, use(0.1, 5), CreditBalance(0, 0))["throttled"].any()
 
 
 @given(st.floats(0.11, 1), st.floats(0, 30), st.floats(0, 144))
 def test_the_burst_lasts_as_the_simulation_says(vcpus, launch, saved):
     """The formula and the minute by minute account agree to the minute."""
-    balance = Balance(launch, saved)
+    balance = CreditBalance(launch, saved)
     hours = burst_hours(MICRO, vcpus, balance)
     if hours > 20:
         return
-    run = simulate(MICRO, use(vcpus, hours + 1), balance)
+    run = simulate_credits(MICRO, use(vcpus, hours + 1), balance)
     minutes = int(run["throttled"].to_numpy().argmax())
     assert abs(hours * 60 - minutes) <= 1.01
 
@@ -85,7 +85,7 @@ def test_the_burst_lasts_as_the_simulation_says(vcpus, launch, saved):
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=200))
 def test_no_credit_is_made_or_lost_but_at_the_limit(vcpus):
     """What began and was earned is what was spent and is left."""
-    run = simulate(MICRO, pd.Series(vcpus, index=use(0, 4).index[: len(vcpus)]))
+    run = simulate_credits(MICRO, pd.Series(vcpus, index=use(0, 4).index[: len(vcpus)]))
     left = run["credits"]
     spent, earned = run["used_vcpus"].iloc[:-1].sum(), 0.1 * (len(run) - 1)
     assert pytest.approx(fresh(MICRO).credits + earned, abs=1e-6) == spent + left.iloc[-1]
@@ -99,8 +99,9 @@ def test_a_burst_does_not_promise_what_an_hour_cannot_hold():
     assert pytest.approx(30 / (36 - 6)) == found.hours
     assert pytest.approx(1 / 6) == found.sustained_share
     promised = 100 * 3600 * 24
-    held = found.tiles_in(24, 100)
+    held = 100 * 3600 * (1 + 23 / 6)
     assert held < 0.25 * promised
+    assert found.hours_for(promised, 100) > 4 * 24
     assert pytest.approx(24) == found.hours_for(held, 100)
 
 
@@ -111,7 +112,7 @@ def test_a_small_data_set_is_done_within_the_burst():
 
 def test_below_the_baseline_nothing_slows():
     found = burst(MICRO, {"worker-1": 0.05})
-    assert pytest.approx(3600 * 24 * 100) == found.tiles_in(24, 100)
+    assert pytest.approx(24) == found.hours_for(3600 * 24 * 100, 100)
     assert "below the baseline" in repr(found)
 
 
@@ -127,7 +128,7 @@ def test_below_the_baseline_nothing_slows():
 )
 def test_a_use_that_cannot_be_is_refused(series):
     with pytest.raises(ParameterError, match="next: give the CPU of one node"):
-        simulate(MICRO, series)
+        simulate_credits(MICRO, series)
 
 
 @pytest.mark.parametrize("nodes", [{}, {"worker-1": 60.0}, {"worker-1": float("nan")}])

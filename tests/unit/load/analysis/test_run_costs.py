@@ -8,25 +8,24 @@ import pytest
 
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.load.analysis.cpu_credits import PLANS
+from runbook_lib.load.analysis.machines import CpuUse, cpu_use
 from runbook_lib.load.analysis.run_costs import (
-    CpuUse,
     autoscaling_savings,
-    cost_table,
-    cpu_use,
+    costs_by_workers,
     idle_cost,
 )
-from runbook_lib.load.analysis.scalability import fit
+from runbook_lib.load.analysis.usl_fit import fit_usl
 
 MICRO = PLANS["t2.micro"]
 
 
 @pytest.fixture(scope="module")
-def law():
+def throughput():
     """Ten tiles a second for each worker, with hardly any noise."""
     random = np.random.default_rng(1)
     replicas = np.repeat([1.0, 2.0, 4.0, 8.0], 3)
     rates = 10 * replicas * np.exp(0.01 * random.standard_normal(len(replicas)))
-    return fit(pd.DataFrame({"replicas": replicas, "tiles_per_s": rates})).law
+    return fit_usl(pd.DataFrame({"replicas": replicas, "tiles_per_s": rates})).throughput
 
 
 def test_cpu_a_tile_is_what_was_used_over_what_was_done():
@@ -36,32 +35,34 @@ def test_cpu_a_tile_is_what_was_used_over_what_was_done():
     assert pytest.approx({"manager": 0.3, "worker-1": 0.15, "worker-2": 0.15}) == use.by_node(30, 2)
 
 
-def test_below_the_baseline_the_promise_holds(law):
+def test_below_the_baseline_the_promise_holds(throughput):
     """80 tiles a second at 0.001 vCPU-seconds each: 8 % of the manager."""
-    row = cost_table(law, [8], CpuUse(0.001, 0.001), MICRO, tiles=288_000).iloc[0]
+    row = costs_by_workers(throughput, [8], CpuUse(0.001, 0.001), MICRO, tiles=288_000).iloc[0]
     assert pytest.approx(1, rel=0.03) == row["hours_promised"] == row["hours"]
     assert pytest.approx(6 * 0.0116, rel=0.03) == row["usd"]
     assert "" == row["runs_out_first"]
 
 
-def test_above_it_an_hour_does_not_hold_what_the_burst_promised(law):
+def test_above_it_an_hour_does_not_hold_what_the_burst_promised(throughput):
     """40 % of the manager: 30 credits last 1.7 h at 80 a second, and then there is a quarter."""
-    row = cost_table(law, [8], CpuUse(0.001, 0.005), MICRO, tiles=80 * 3600 * 10).iloc[0]
+    row = costs_by_workers(throughput, [8], CpuUse(0.001, 0.005), MICRO, tiles=80 * 3600 * 10).iloc[
+        0
+    ]
     assert "manager" == row["runs_out_first"]
     assert pytest.approx(30 / 18, rel=0.05) == row["burst_hours"]
     assert pytest.approx(30 / 18 + (10 - 30 / 18) * 4, rel=0.05) == row["hours"]
     assert pytest.approx(10, rel=0.03) == row["hours_promised"]
 
 
-def test_uncertainty_goes_through_to_the_dollars(law):
-    row = cost_table(law, [4], CpuUse(0.001, 0.001), MICRO, tiles=288_000).iloc[0]
+def test_uncertainty_goes_through_to_the_dollars(throughput):
+    row = costs_by_workers(throughput, [4], CpuUse(0.001, 0.001), MICRO, tiles=288_000).iloc[0]
     assert row["usd_low"] < row["usd"] < row["usd_high"]
     assert row["hours_low"] < row["hours"] < row["hours_high"]
 
 
-def test_a_law_does_not_reach_beyond_the_cpu_there_is(law):
+def test_a_law_does_not_reach_beyond_the_cpu_there_is(throughput):
     """A tile costs the manager 0.05 vCPU-seconds: more than 20 a second it cannot do."""
-    row = cost_table(law, [8], CpuUse(0.001, 0.05), MICRO, tiles=1000).iloc[0]
+    row = costs_by_workers(throughput, [8], CpuUse(0.001, 0.05), MICRO, tiles=1000).iloc[0]
     assert pytest.approx(20) == row["tiles_per_s"]
 
 
@@ -83,15 +84,15 @@ def test_autoscaling_saves_credits_and_money_only_where_nodes_stop():
     assert (4 + 3, 8) == (saved.node_hours, saved.fixed_node_hours)
     assert pytest.approx(0.0116) == saved.usd_if_stopped
     assert pytest.approx(4 * 60 * 0.01) == saved.credits
-    assert "0 USD as long as every node goes on running" in repr(saved)
+    assert "0 USD while every node keeps running" in repr(saved)
 
 
-def test_what_cannot_be_is_refused(law):
+def test_what_cannot_be_is_refused(throughput):
     times = pd.date_range("2026-01-15T10:00Z", periods=2, freq="1h")
     refused = [
         lambda: cpu_use({"manager": 1.0}, 0.0),
         lambda: cpu_use({"worker-1": 1.0}, 10.0),
-        lambda: cost_table(law, [1], CpuUse(0.1, 0.1), MICRO, tiles=0),
+        lambda: costs_by_workers(throughput, [1], CpuUse(0.1, 0.1), MICRO, tiles=0),
         lambda: idle_cost({}, MICRO),
         lambda: autoscaling_savings(pd.Series([1.0, 2.0], index=times[::-1]), 8),
         lambda: autoscaling_savings(pd.Series([1.0], index=times[:1]), 8),

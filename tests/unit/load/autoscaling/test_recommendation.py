@@ -23,7 +23,6 @@ MEASURED = {
     "workers": 6.0,
     "sustained_workers": 2.7,
     "tiles_per_s": 240.0,
-    "per_worker_per_s": 40.0,
     "wait_s": 1.0,
     "refresh_rate_s": 5,
     "reason": "6 workers are within 5 % of the best (95 %: 5 to 7)",
@@ -82,7 +81,7 @@ def test_at_full_work_the_policy_asks_for_more_but_not_for_two():
     assert "YELLOW" == policy.light_of(policy.load_of(4 * 40.0, 4, rules.qty_task), rules)
 
 
-@pytest.mark.parametrize("name", ["workers", "tiles_per_s", "per_worker_per_s"])
+@pytest.mark.parametrize("name", ["workers", "tiles_per_s"])
 @pytest.mark.parametrize("value", [0, float("nan"), float("inf")])
 def test_numbers_that_cannot_be_are_refused(name, value):
     with pytest.raises(ParameterError, match=f"{name}: "):

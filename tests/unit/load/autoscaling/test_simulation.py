@@ -10,25 +10,26 @@ import pandas as pd
 import pytest
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.load.autoscaling.policy import PACKAGE, service_module
-from runbook_lib.load.autoscaling.setting_search import Objective, figures, search, turns
+from runbook_lib.load.autoscaling.policy import PACKAGE, deployed_policy, service_module
+from runbook_lib.load.autoscaling.search import Objective, figures, search_settings, turns
 from runbook_lib.load.autoscaling.simulation import (
-    Load,
-    Setting,
+    AutoscalerSetting,
+    OfferedLoad,
     Workers,
-    policy,
     recorded_load,
-    simulate,
+    simulate_autoscaler,
 )
 from runbook_lib.load.recordings.schema import Recording, empty_frame
 
 TEN_EACH = Workers(tuple(10.0 * n for n in range(21)), start_up_s=10)
-SETTING = Setting(qty_task=15, refresh_rate_s=5, min_scale=2, max_scale=8, batch=100, wait_s=1.0)
+SETTING = AutoscalerSetting(
+    qty_task=15, refresh_rate_s=5, min_scale=2, max_scale=8, batch=100, wait_s=1.0
+)
 
 
 def test_the_policy_is_the_file_that_is_deployed():
     """Not a copy of it."""
-    assert PACKAGE / "policy.py" == type(PACKAGE)(policy().__file__)
+    assert PACKAGE / "policy.py" == type(PACKAGE)(deployed_policy().__file__)
 
 
 def test_a_services_module_that_is_not_there_is_refused(tmp_path):
@@ -38,41 +39,41 @@ def test_a_services_module_that_is_not_there_is_refused(tmp_path):
 
 def test_all_tasks_are_done_and_none_twice():
     """What was published is what was done."""
-    run = simulate(SETTING, Load(tasks=5000), TEN_EACH)
+    run = simulate_autoscaler(SETTING, OfferedLoad(tasks=5000), TEN_EACH)
     assert run.finished
     assert pytest.approx(5000) == run.timeline["published"].sum() == run.timeline["done"].sum()
 
 
 def test_the_queue_is_what_came_less_what_was_done():
-    table = simulate(SETTING, Load(tasks=5000), TEN_EACH).timeline
+    table = simulate_autoscaler(SETTING, OfferedLoad(tasks=5000), TEN_EACH).timeline
     waiting = (table["published"] - table["done"]).cumsum()
     assert np.allclose(waiting, table["waiting"])
 
 
 def test_a_heavy_load_brings_more_workers_and_slows_the_dealer():
     """100 tasks a second are more than 8 workers do; RED at MAX_SCALE lowers BATCH."""
-    table = simulate(SETTING, Load(tasks=20000), TEN_EACH).timeline
+    table = simulate_autoscaler(SETTING, OfferedLoad(tasks=20000), TEN_EACH).timeline
     assert (2, 8) == (table["wanted"].min(), table["wanted"].max())
     assert SETTING.min_batch <= table["batch"].min() < SETTING.batch
 
 
 def test_a_new_worker_takes_its_time():
     """It counts as running ten seconds after it was wanted."""
-    table = simulate(SETTING, Load(tasks=20000), TEN_EACH).timeline
+    table = simulate_autoscaler(SETTING, OfferedLoad(tasks=20000), TEN_EACH).timeline
     wanted = table.loc[table["wanted"] > 2, "second"].iloc[0]
     running = table.loc[table["running"] > 2, "second"].iloc[0]
     assert 10 == running - wanted
 
 
 def test_decisions_come_every_refresh_rate():
-    run = simulate(SETTING, Load(tasks=20000), TEN_EACH)
+    run = simulate_autoscaler(SETTING, OfferedLoad(tasks=20000), TEN_EACH)
     assert {SETTING.refresh_rate_s} == set(run.decisions["second"].diff().dropna())
 
 
 def test_idle_workers_are_taken_away_one_by_one():
     """After the load, GREY takes one at a time down to MIN_SCALE."""
-    load = Load(per_s=(100.0,) * 120 + (0.0,) * 300)
-    table = simulate(SETTING, load, TEN_EACH).timeline
+    load = OfferedLoad(per_s=(100.0,) * 120 + (0.0,) * 300)
+    table = simulate_autoscaler(SETTING, load, TEN_EACH).timeline
     assert 2 == table["wanted"].iloc[-1]
     assert -1 == table["wanted"].diff().min()
 
@@ -80,7 +81,7 @@ def test_idle_workers_are_taken_away_one_by_one():
 def test_a_load_that_nobody_can_do_has_no_good_setting():
     """It ends at the limit, unfinished, and scores infinite."""
     slow = Workers(tuple(0.001 * n for n in range(21)))
-    run = simulate(SETTING, Load(tasks=100_000), slow)
+    run = simulate_autoscaler(SETTING, OfferedLoad(tasks=100_000), slow)
     assert not run.finished
     assert np.inf == figures(run, Objective())["score_usd"]
 
@@ -95,13 +96,13 @@ def test_turns_count_changes_of_direction(wanted, count):
 def test_the_search_finds_the_best_of_what_was_offered():
     """As good as the best single run of the same settings, in order, each of them once."""
     choices = {"min_scale": [2, 8], "max_scale": [4, 8], "qty_task": [15, 30]}
-    table = search(Load(tasks=5000), TEN_EACH, choices, base=SETTING)
+    table = search_settings(OfferedLoad(tasks=5000), TEN_EACH, choices, base=SETTING)
     alone = [
         replace(SETTING, min_scale=low, max_scale=high, qty_task=quantity)
         for low, high, quantity in product((2, 8), (4, 8), (15, 30))
         if low <= high
     ]
-    runs = [simulate(setting, Load(tasks=5000), TEN_EACH) for setting in alone]
+    runs = [simulate_autoscaler(setting, OfferedLoad(tasks=5000), TEN_EACH) for setting in alone]
     scores = [figures(run, Objective())["score_usd"] for run in runs]
     assert pytest.approx(sorted(scores)) == table["score_usd"].tolist()
 
@@ -109,9 +110,9 @@ def test_the_search_finds_the_best_of_what_was_offered():
 def test_a_dearer_wait_asks_for_more_workers():
     """The objective decides, not a habit of the search."""
     choices = {"min_scale": [1, 4, 8]}
-    load = Load(per_s=(30.0,) * 60 + (0.0,) * 600)
+    load = OfferedLoad(per_s=(30.0,) * 60 + (0.0,) * 600)
     cheap, dear = (
-        search(
+        search_settings(
             load, TEN_EACH, choices, base=SETTING,
             objective=Objective(usd_per_waiting_tile_hour=price),
         ).iloc[0]["min_scale"]
@@ -136,19 +137,19 @@ def test_a_recording_without_a_rate_is_no_load():
 @pytest.mark.parametrize(
     ("change", "load", "told"),
     [
-        ({"min_scale": 9}, Load(tasks=1), "min_scale <= max_scale"),
-        ({"grey": 0.6}, Load(tasks=1), "grey < green"),
-        ({"refresh_rate_s": 0.2}, Load(tasks=1), "whole number"),
-        ({"qty_task": 0}, Load(tasks=1), "qty_task > 0"),
-        ({"wait_s": 0}, Load(tasks=1), "wait_s > 0"),
-        ({"max_scale": 40}, Load(tasks=1), "known up to 20 workers"),
-        ({}, Load(), "either tasks or a rate"),
-        ({}, Load(per_s=(1.0, float("nan"))), "not measured"),
+        ({"min_scale": 9}, OfferedLoad(tasks=1), "min_scale <= max_scale"),
+        ({"grey": 0.6}, OfferedLoad(tasks=1), "grey < green"),
+        ({"refresh_rate_s": 0.2}, OfferedLoad(tasks=1), "whole number"),
+        ({"qty_task": 0}, OfferedLoad(tasks=1), "qty_task > 0"),
+        ({"wait_s": 0}, OfferedLoad(tasks=1), "wait_s > 0"),
+        ({"max_scale": 40}, OfferedLoad(tasks=1), "known up to 20 workers"),
+        ({}, OfferedLoad(), "either tasks or a rate"),
+        ({}, OfferedLoad(per_s=(1.0, float("nan"))), "not measured"),
     ],
 )
 def test_what_cannot_be_is_refused(change, load, told):
     with pytest.raises(ParameterError, match=told):
-        simulate(replace(SETTING, **change), load, TEN_EACH)
+        simulate_autoscaler(replace(SETTING, **change), load, TEN_EACH)
 
 
 @pytest.mark.parametrize(
@@ -156,4 +157,4 @@ def test_what_cannot_be_is_refused(change, load, told):
 )
 def test_choices_that_cannot_be_are_refused(choices):
     with pytest.raises(ParameterError, match="1 to 5000 combinations"):
-        search(Load(tasks=10), TEN_EACH, choices)
+        search_settings(OfferedLoad(tasks=10), TEN_EACH, choices)

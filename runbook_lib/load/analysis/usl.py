@@ -1,14 +1,15 @@
 """
-How throughput grows with workers: the Universal Scalability Law, fitted, with honest intervals.
+How throughput grows with workers: the Universal Scalability Law (USL).
 
     X(n) = lambda n / (1 + sigma (n - 1) + kappa n (n - 1))
 
-lambda is one worker alone, sigma what they queue for, kappa what they spend on one another. Source:
-N. Gunther, Guerrilla Capacity Planning (Springer, 2007), chapter 4.
+lambda is the throughput of one worker alone, sigma the share of work that queues (contention),
+kappa the cost of coordination between each two (coherency). Source: N. Gunther, Guerrilla Capacity
+Planning (Springer, 2007), chapter 4.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ NEAR_THE_PEAK = 0.95
 @dataclass(frozen=True)
 class Interval:
     """
-    An estimate and where the truth lies with 95 % confidence; infinite: no bound was found.
+    An estimate and its 95 % confidence interval; infinite: no bound was found.
     """
 
     value: float
@@ -33,21 +34,13 @@ class Interval:
         return f"{self.value:.4g} (95 %: {self.low:.4g} to {self.high:.4g})"
 
 
-class Throughput(Protocol):
-    """
-    Whatever knows the tiles a second of so many workers.
-    """
-
-    def throughput(self, replicas: float) -> Interval: ...
-
-
 @dataclass(frozen=True)
 class Law:
     """
     The fitted law. `terms` are those of n / X(n) = a + b (n - 1) + c n (n - 1), in which it is
     linear, none below zero; `samples` are such rows drawn as the data's noise allows, which may be
-    (an interval cut to what can be still covers the truth, one drawn within the bounds does not);
-    `noises` is the relative noise of one step that goes with each.
+    (an interval cut to what is possible still covers the truth, one drawn within the bounds does
+    not); `noises` is the relative noise of one step that goes with each.
     """
 
     terms: Numbers
@@ -64,29 +57,28 @@ class Law:
         """
         (a, b, c), (one, two, three) = self.terms.tolist(), self.samples.T
         one = np.maximum(one, np.finfo(float).tiny)
+        lambda_per_s, sigma, kappa = (n / a if a > 0 else np.inf for n in (1.0, b, c))
         return {
-            "lambda_per_s": interval(_divided(1.0, a), 1 / one),
-            "sigma": interval(_divided(b, a), np.maximum(two, 0) / one),
-            "kappa": interval(_divided(c, a), np.maximum(three, 0) / one),
+            "lambda_per_s": interval(lambda_per_s, 1 / one),
+            "sigma": interval(sigma, np.maximum(two, 0) / one),
+            "kappa": interval(kappa, np.maximum(three, 0) / one),
         }
 
     def throughput(self, replicas: float) -> Interval:
         """
-        Tiles a second of so many workers, as the law has it.
+        Tiles a second with a number of workers, by the law.
         """
         at = np.array([float(replicas)])
         return interval(float(curve(self.terms, at)[0]), curve(self.samples, at)[:, 0])
 
     def prediction(self, replicas: float, repetitions: int = 1) -> Interval:
         """
-        What the mean of so many further steps would show: the law's interval and the steps' noise.
+        The mean of further steps: the law's interval and the steps' own noise.
         """
         at = np.array([float(replicas)])
         draws = np.random.default_rng(1).standard_normal(len(self.samples))
-        shaken = curve(self.samples, at)[:, 0] * np.exp(
-            self.noises * draws / np.sqrt(max(1, repetitions))
-        )
-        return interval(float(curve(self.terms, at)[0]), shaken)
+        noise = np.exp(self.noises * draws / np.sqrt(max(1, repetitions)))
+        return interval(float(curve(self.terms, at)[0]), curve(self.samples, at)[:, 0] * noise)
 
     @property
     def peak(self) -> Interval:
@@ -100,9 +92,8 @@ class Law:
         The fewest workers, from 1 to `most`, within 5 % of the best that 1 to `most` reach.
         """
         counts = np.arange(1, most + 1, dtype=float)
-        return interval(
-            float(_enough(curve(self.terms[None], counts))[0]), _enough(curve(self.samples, counts))
-        )
+        value, samples = (_enough(curve(t, counts)) for t in (self.terms[None], self.samples))
+        return interval(float(value[0]), samples)
 
 
 def curve(terms: Numbers, replicas: Numbers) -> Numbers:
@@ -112,18 +103,17 @@ def curve(terms: Numbers, replicas: Numbers) -> Numbers:
     """
     per_tile = terms @ design_of(replicas).T
     bounded = per_tile > 0
-    found: Numbers = np.where(bounded, replicas / np.where(bounded, per_tile, 1.0), np.inf)
-    return found
+    throughput: Numbers = np.where(bounded, replicas / np.where(bounded, per_tile, 1.0), np.inf)
+    return throughput
 
 
 def interval(value: float, samples: Numbers) -> Interval:
     """
-    The 95 % of the samples in the middle, widened to the estimate where it lies outside.
+    The middle 95 % of the samples, widened to the estimate where it lies outside.
     """
     # by rank and not interpolated: between a number and infinity there is nothing
-    low, high = np.quantile(
-        samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf"
-    ).tolist()
+    edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(samples, edges, method="inverted_cdf").tolist()
     return Interval(value, min(low, value), max(high, value))
 
 
@@ -138,10 +128,6 @@ def _peak(terms: Numbers) -> Numbers:
     a, b, c = terms.T
     bounded = np.where(c > 0, (a - b) / np.where(c > 0, c, 1.0), np.inf)
     return np.sqrt(np.maximum(np.where(a > b, bounded, 1.0), 1.0))
-
-
-def _divided(above: float, below: float) -> float:
-    return above / below if below > 0 else np.inf
 
 
 def _enough(throughput: Numbers) -> Numbers:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
+from scipy.stats import binom
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.load.analysis.scalability_law import LEVEL, Interval, Law, Numbers, design_of
+from runbook_lib.load.analysis.usl import LEVEL, Interval, Law, Numbers, design_of
 
 COEFFICIENTS = 3
 FEWEST_DEGREES = 2
@@ -22,9 +23,9 @@ MISFIT = 0.01
 
 
 @dataclass(frozen=True)
-class Scalability:
+class UslFit:
     """
-    What a sweep tells; `law` is None where it tells too little, and `limit` says why.
+    The fit of a sweep; `law` is None where the steps are too few for one, and `limit` says why.
 
     `measured` has one row a replica count: replicas, repetitions, tiles_per_s (mean), low, high.
     """
@@ -36,12 +37,12 @@ class Scalability:
 
     def throughput(self, replicas: float) -> Interval:
         """
-        Tiles a second of so many workers: by the law, or without one of those that were measured.
+        Tiles a second with a number of workers: by the law, without one as measured.
 
         Raises
         ------
         ParameterError
-            There is no law, and nobody measured that number.
+            There is no law, and that number was not measured.
         """
         if self.law is not None:
             return self.law.throughput(replicas)
@@ -50,7 +51,7 @@ class Scalability:
             raise ParameterError(
                 f"expected a number of workers that was measured; {replicas:g} was not",
                 evidence=f"measured: {', '.join(str(n) for n in self.measured['replicas'])}",
-                next_step="record a sweep of three replica counts and more, repeated",
+                next_step="record a sweep of three replica counts or more, repeated",
             )
         mean = own["tiles_per_s"].iloc[0]
         low, high = own[["low", "high"]].fillna(mean).iloc[0]
@@ -63,20 +64,20 @@ class Scalability:
         return "\n".join([*lines, f"peak: {self.law.peak!r} workers", *filter(None, [self.limit])])
 
 
-def fit(points: pd.DataFrame, *, samples: int = SAMPLES, seed: int = 0) -> Scalability:
+def fit_usl(points: pd.DataFrame, *, samples: int = SAMPLES, seed: int = 0) -> UslFit:
     """
     Fit the law to steps; columns `replicas` and `tiles_per_s`, one row a repetition.
 
-    Noise is relative, so all is done on logarithms and n / X, in which the law is linear, and
+    Noise is relative, so the fit works on logarithms and on n / X, in which the law is linear, and
     non-negative least squares find the one best fit. Resampling two or three repetitions knows too
-    little of their spread; instead each sample of this bootstrap draws the noise's own size
-    (chi-squared, by the degrees of freedom), then steps, then fits anew: Student's interval, for
-    whatever is asked of the law.
+    little of their spread; instead each sample of this bootstrap draws the size of the noise
+    (chi-squared, by the degrees of freedom), then steps, then fits again: Student's interval, for
+    any figure derived from the law.
 
     Raises
     ------
     ParameterError
-        No steps, or such that cannot be.
+        No steps, or impossible ones.
     """
     checked = _checked(points)
     measured = _measured(checked)
@@ -84,48 +85,46 @@ def fit(points: pd.DataFrame, *, samples: int = SAMPLES, seed: int = 0) -> Scala
     degrees = len(checked) - COEFFICIENTS
     limit = ""
     if len(counts) < COEFFICIENTS:
-        known = ", ".join(f"{n:g}" for n in counts)
         limit = (
-            f"a curve of three coefficients needs three replica counts; measured: {known}. "
-            "What was measured is shown, and says nothing of other counts"
+            "a curve of three coefficients needs three replica counts; measured: "
+            f"{', '.join(f'{n:g}' for n in counts)}. This says nothing about other counts"
         )
     elif degrees < FEWEST_DEGREES:
         limit = (
-            f"{len(checked)} steps leave {degrees} to tell noise from effect, and "
+            f"{len(checked)} steps leave {degrees} degrees of freedom for the noise, and "
             f"{FEWEST_DEGREES} are needed: repeat the sweep"
         )
     if limit:
-        return Scalability(measured, checked, None, limit)
+        return UslFit(measured, checked, None, limit)
     law = _law(checked, measured, samples, np.random.default_rng(seed))
-    return Scalability(measured, checked, law, _remarks(law))
+    return UslFit(measured, checked, law, _remarks(law))
 
 
-def leave_one_out(points: pd.DataFrame) -> pd.DataFrame:
+def leave_one_out(fit: UslFit | None) -> pd.DataFrame:
     """
     Predict each replica count from the others; columns: replicas, measured, predicted, low, high,
-    inside. Empty where the others are too few for a fit.
+    inside. Empty without a law, or where the others are too few for one.
     """
-    checked = _checked(points)
     rows = []
-    for replicas, own in checked.groupby("replicas"):
-        others = checked[checked["replicas"] != replicas]
-        found = None if others.empty else fit(others)
-        if found is None or found.law is None:
+    points = fit.points if fit is not None and fit.law is not None else pd.DataFrame()
+    for replicas in points["replicas"].unique() if len(points) else ():
+        chosen = points["replicas"] == replicas
+        others = fit_usl(points[~chosen])
+        if others.law is None:
             continue
-        mean = float(np.exp(np.log(own["tiles_per_s"]).mean()))
-        guess = found.law.prediction(float(str(replicas)), len(own))
-        rows.append(
-            {
-                "replicas": replicas,
-                "measured": mean,
-                "predicted": guess.value,
-                "low": guess.low,
-                "high": guess.high,
-                "inside": guess.low <= mean <= guess.high,
-            }
-        )
+        mean = float(np.exp(np.log(points["tiles_per_s"][chosen]).mean()))
+        guess = others.law.prediction(float(replicas), int(chosen.sum()))
+        inside = guess.low <= mean <= guess.high
+        rows.append((replicas, mean, guess.value, guess.low, guess.high, inside))
     columns = ["replicas", "measured", "predicted", "low", "high", "inside"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).sort_values("replicas", ignore_index=True)
+
+
+def misses_allowed(predictions: int) -> int:
+    """
+    How many of these 95 % intervals may miss: more happen by chance once in fifty times.
+    """
+    return int(binom.ppf(0.98, predictions, 1 - LEVEL)) if predictions else 0
 
 
 def _checked(points: pd.DataFrame) -> pd.DataFrame:
@@ -139,8 +138,8 @@ def _checked(points: pd.DataFrame) -> pd.DataFrame:
         ]
     if problems or points.empty:
         raise ParameterError(
-            "expected steps of a sweep: whole replica counts, each with what it did; "
-            f"{'these are not' if problems else 'there are none'}",
+            "expected the steps of a sweep: whole replica counts, each with its throughput; "
+            f"{'some are invalid' if problems else 'there are none'}",
             evidence="\n".join(problems),
             next_step="run 10_load_test with replicas: [1, 2, 4, 8], or leave these steps out",
         )
@@ -169,15 +168,15 @@ def _law(
 ) -> Law:
     counts = measured["replicas"].to_numpy(dtype=float)
     repeated = measured["repetitions"].to_numpy(dtype=float)
-    seen = counts / measured["tiles_per_s"].to_numpy(dtype=float)
+    observed = counts / measured["tiles_per_s"].to_numpy(dtype=float)
     design = design_of(counts)
-    scale = np.sqrt(repeated) / seen
+    scale = np.sqrt(repeated) / observed
     for _ in range(3):  # relative errors: the weights follow the fit, and have settled by then
-        terms, _ = nnls(design * scale[:, None], seen * scale)
+        terms, _ = nnls(design * scale[:, None], observed * scale)
         scale = np.sqrt(repeated) / (design @ terms)
-    # without the bounds: around this the noise is drawn, so that a coefficient at its bound is not
+    # without the bounds: the noise is drawn around this, so that a coefficient at its bound is not
     # taken for certain
-    free = np.linalg.lstsq(design * scale[:, None], seen * scale)[0]
+    free = np.linalg.lstsq(design * scale[:, None], observed * scale)[0]
     centre = design @ free if (design @ free > 0).all() else design @ terms
     within, about = _spread(points, counts, centre)
     degrees = len(points) - COEFFICIENTS
@@ -213,6 +212,6 @@ def _remarks(law: Law) -> str:
     if law.misfit_p < MISFIT:
         remarks.append(
             f"the law does not describe these steps (lack of fit, p = {law.misfit_p:.2g}): "
-            "believe the measured means, not the curve"
+            "trust the measured means, not the curve"
         )
     return "; ".join(remarks)

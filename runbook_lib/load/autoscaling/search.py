@@ -1,5 +1,5 @@
 """
-The best setting of the autoscaler under the user's bounds and prices: every one tried on paper.
+The best setting of the autoscaler by the user's bounds and prices: every one is tried on paper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,13 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.load.autoscaling.simulation import Load, Setting, Simulation, Workers, simulate
+from runbook_lib.load.autoscaling.simulation import (
+    AutoscalerSetting,
+    OfferedLoad,
+    Simulation,
+    Workers,
+    simulate_autoscaler,
+)
 
 MOST_SETTINGS = 5000
 
@@ -19,7 +25,7 @@ MOST_SETTINGS = 5000
 @dataclass(frozen=True)
 class Objective:
     """
-    What a good setting is: the least of nodes, tiles that wait, and turns, each with its price.
+    The price of nodes, of tiles that wait, and of turns; the best setting has the lowest sum.
 
     Nodes are counted as if those without a worker were stopped; see `run_costs`.
     """
@@ -65,51 +71,56 @@ def figures(run: Simulation, objective: Objective) -> dict[str, float]:
 
 def turns(wanted: "np.ndarray[Any, Any]") -> int:
     """
-    How often a number of replicas turned from growing to shrinking, or back: flapping.
+    How often the number of replicas turned from growing to shrinking, or back: flapping.
     """
     steps = np.sign(np.diff(wanted.astype(float)))
     moves = steps[steps != 0]
     return int((moves[1:] != moves[:-1]).sum())
 
 
-def search(
-    load: Load,
+def search_settings(
+    load: OfferedLoad,
     workers: Workers,
     choices: Mapping[str, Sequence[float]],
     *,
-    base: Setting | None = None,
+    base: AutoscalerSetting | None = None,
     objective: Objective | None = None,
 ) -> pd.DataFrame:
     """
     Try every combination of the choices; one row a setting, the best first: its parameters and its
     figures.
 
-    All are tried, and none is sought by a heuristic: the parameters are few whole numbers, the
-    score has steps and plateaus, and the table shows how little the runners-up lose.
+    All are tried, without a heuristic: the parameters are few whole numbers, the score has steps
+    and plateaus, and the table shows how little the runners-up lose.
 
     Raises
     ------
     ParameterError
-        A parameter that is none, no combination that can be, or more than 5,000 of them.
+        An unknown parameter, no possible combination, or more than 5,000 of them.
     """
-    base, objective = base or Setting(), objective or Objective()
+    base, objective = base or AutoscalerSetting(), objective or Objective()
     unknown = choices.keys() - asdict(base).keys()
     count = int(np.prod([len(values) for values in choices.values()]))
     if unknown or not 0 < count <= MOST_SETTINGS:
         raise ParameterError(
             f"expected choices for parameters of a setting, 1 to {MOST_SETTINGS} combinations; "
             f"got {count}"
-            + (f", and no parameter is {', '.join(sorted(unknown))}" * bool(unknown)),
+            + (f", and there is no parameter {', '.join(sorted(unknown))}" * bool(unknown)),
             next_step=f"choose among {', '.join(asdict(base))}",
         )
     rows = []
     for values in product(*choices.values()):
         setting = replace(base, **dict(zip(choices, values, strict=True)))  # type: ignore[arg-type]
         if not setting.problems():
-            rows.append({**asdict(setting), **figures(simulate(setting, load, workers), objective)})
+            rows.append(
+                {
+                    **asdict(setting),
+                    **figures(simulate_autoscaler(setting, load, workers), objective),
+                }
+            )
     if not rows:
         raise ParameterError(
-            "expected a combination that can be; every one breaks a rule",
+            "expected a possible combination; every one breaks a rule",
             evidence="; ".join(setting.problems()),
             next_step="widen the choices",
         )

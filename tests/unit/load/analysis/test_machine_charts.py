@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runbook_lib.load.analysis.load_charts import (
+from runbook_lib.load.analysis.machine_charts import (
     MEASURES,
-    compare_recordings,
     plot_load,
     plot_measure,
     plot_queues,
     plot_replicas,
 )
+from runbook_lib.load.analysis.machine_tables import side_by_side
 from runbook_lib.load.recordings.published_logs import read_published_logs
 from runbook_lib.load.recordings.schema import Recording
 from tests.places import LOGS as DATA
@@ -55,11 +55,11 @@ def test_the_load_is_drawn_over_its_lights(third, tmp_path):
     assert picture(chart, tmp_path) > 10_000
 
 
-def test_replicas_wanted_and_seen_are_told_apart(third, tmp_path):
+def test_replicas_requested_and_sampled_are_told_apart(third, tmp_path):
     """The files hold fewer workers than the autoscaler asked for."""
     chart = plot_replicas(third)
-    assert "10.9 replicas wanted" in chart.title
-    assert "seen in the samples" in chart.title
+    assert "10.9 replicas requested" in chart.title
+    assert "in the samples" in chart.title
     assert picture(chart, tmp_path) > 10_000
 
 
@@ -92,8 +92,6 @@ def test_what_was_not_recorded_is_said_so():
 
 def test_experiments_stand_side_by_side(third):
     """The totals of each in its column."""
-    table = compare_recordings(
-        {"experiment 1": read_published_logs(DATA / "experiment_1"), "experiment 3": third}
-    )
-    assert [23.87, 18.32] == table.loc["worker sent (GB)"].tolist()
-    assert ["4 (3)", "1 (1)"] == table.loc["runs (with load)"].tolist()
+    table = side_by_side(third, [str(DATA / "experiment_1")])
+    assert [18.32, 23.87] == table.loc["worker sent (GB)"].tolist()
+    assert ["1 (1)", "4 (3)"] == table.loc["runs (with load)"].tolist()

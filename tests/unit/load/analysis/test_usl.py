@@ -1,5 +1,5 @@
 """
-The scalability law: known coefficients are found, and intervals cover as often as they claim.
+The Universal Scalability Law: known coefficients are found; intervals cover as often as they claim.
 """
 
 import numpy as np
@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binom
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.load.analysis.scalability import fit, leave_one_out
-from runbook_lib.load.analysis.scalability_law import curve
+from runbook_lib.load.analysis.usl import curve
+from runbook_lib.load.analysis.usl_fit import fit_usl, leave_one_out
 
 LAWS = {
     "a_peak_beyond_what_is_measured": (60.0, 0.05, 0.005),
@@ -49,7 +49,7 @@ def test_intervals_cover_the_truth_as_often_as_they_claim(law):
     eight = curve(terms_of(law), np.array([8.0]))[0]
     covered = dict.fromkeys(["lambda_per_s", "sigma", "kappa", "X(8)", "peak", "next step"], 0)
     for _ in range(DATA_SETS):
-        found = fit(steps(law, 0.05, random), samples=400).law
+        found = fit_usl(steps(law, 0.05, random), samples=400).law
         coefficients = found.coefficients
         for name, truth in [("lambda_per_s", one), ("sigma", sigma), ("kappa", kappa)]:
             covered[name] += covers(coefficients[name], truth)
@@ -64,7 +64,7 @@ def test_intervals_cover_the_truth_as_often_as_they_claim(law):
 
 def test_without_noise_the_coefficients_are_found():
     law = LAWS["a_peak_within_what_is_measured"]
-    found = fit(steps(law, 1e-9, np.random.default_rng(1))).law
+    found = fit_usl(steps(law, 1e-9, np.random.default_rng(1))).law
     names = ["lambda_per_s", "sigma", "kappa"]
     assert pytest.approx(law, rel=1e-4) == [found.coefficients[n].value for n in names]
     assert pytest.approx(np.sqrt((1 - 0.02) / 0.04), rel=1e-4) == found.peak.value
@@ -73,7 +73,7 @@ def test_without_noise_the_coefficients_are_found():
 def test_enough_workers_is_the_fewest_near_the_best():
     """X is within 5 % of its best from 4 workers on (the peak is at 4.9)."""
     law = LAWS["a_peak_within_what_is_measured"]
-    found = fit(steps(law, 1e-9, np.random.default_rng(1))).law
+    found = fit_usl(steps(law, 1e-9, np.random.default_rng(1))).law
     rates = curve(terms_of(law), np.arange(1.0, 9.0))
     wanted = int(np.argmax(rates >= 0.95 * rates.max())) + 1
     assert wanted == found.enough(8).value == found.enough(8).low
@@ -83,7 +83,7 @@ def test_enough_workers_is_the_fewest_near_the_best():
 def test_a_peak_beyond_what_was_measured_is_said():
     """An extrapolation is named as one."""
     law = LAWS["a_peak_beyond_what_is_measured"]
-    found = fit(steps(law, 0.01, np.random.default_rng(1)))
+    found = fit_usl(steps(law, 0.01, np.random.default_rng(1)))
     assert "the peak lies beyond the 8 workers that were measured" in found.limit
 
 
@@ -93,7 +93,7 @@ def test_steps_that_follow_no_such_law_are_said():
     points = pd.DataFrame(
         [{"replicas": n, "tiles_per_s": x * (1 + e)} for n, x in rates.items() for e in (-0.01, 0)]
     )
-    found = fit(points)
+    found = fit_usl(points)
     assert "the law does not describe these steps" in found.limit
 
 
@@ -101,7 +101,7 @@ def test_each_count_is_predicted_from_the_others():
     """Twenty data sets of the law itself: the left-out mean is inside about as often as claimed."""
     random = np.random.default_rng(3)
     law = LAWS["a_peak_beyond_what_is_measured"]
-    tables = [leave_one_out(steps(law, 0.05, random, repetitions=3)) for _ in range(20)]
+    tables = [leave_one_out(fit_usl(steps(law, 0.05, random, repetitions=3))) for _ in range(20)]
     assert all([1, 2, 4, 8] == table["replicas"].tolist() for table in tables)
     inside = sum(int(table["inside"].sum()) for table in tables)
     assert binom.ppf(0.0005, 80, 0.95) <= inside
@@ -110,16 +110,16 @@ def test_each_count_is_predicted_from_the_others():
 def test_one_replica_count_is_no_curve():
     """What was measured is kept, and the limit is said."""
     points = pd.DataFrame({"replicas": [8, 8, 8], "tiles_per_s": [70.0, 72.0, 74.0]})
-    found = fit(points)
+    found = fit_usl(points)
     assert found.law is None
     assert "three coefficients needs three replica counts; measured: 8" in repr(found)
     assert pytest.approx(72, rel=0.01) == found.measured["tiles_per_s"].iloc[0]
-    assert leave_one_out(points).empty
+    assert leave_one_out(found).empty
 
 
 def test_a_sweep_without_repetitions_asks_for_them():
     points = pd.DataFrame({"replicas": [1, 2, 4, 8], "tiles_per_s": [50.0, 90.0, 150.0, 190.0]})
-    assert "repeat the sweep" in fit(points).limit
+    assert "repeat the sweep" in fit_usl(points).limit
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_a_sweep_without_repetitions_asks_for_them():
 )
 def test_steps_that_cannot_be_are_refused(points):
     with pytest.raises(ParameterError, match="next: run 10_load_test"):
-        fit(points)
+        fit_usl(points)

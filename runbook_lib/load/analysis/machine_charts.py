@@ -1,0 +1,198 @@
+"""
+Charts of a recorded load; each title states the finding, each axis its unit.
+"""
+
+import pandas as pd
+
+from runbook_lib.core.charts import alt
+from runbook_lib.load.recordings.schema import Recording
+from runbook_lib.load.recordings.series import even_series
+
+LIGHTS = {
+    "GREY": (0.0, "#c9ced6"),
+    "GREEN": (0.2, "#bfe3c6"),
+    "YELLOW": (0.5, "#f6e3a1"),
+    "RED": (0.7, "#f2b8b5"),
+}
+"""Where each light begins, as the guide sets them."""
+MEASURES = {
+    "cpu_percent": ("CPU", "CPU in use (% of one CPU)", 1.0, "% of a CPU"),
+    "memory_bytes": ("memory", "memory in use (MB)", 1e6, "MB"),
+    "net_in_bytes_per_s": ("network in", "received (MB/s)", 1e6, "MB/s"),
+    "net_out_bytes_per_s": ("network out", "sent (MB/s)", 1e6, "MB/s"),
+    "net_in_bytes": ("network in, total", "received in all (GB)", 1e9, "GB"),
+    "net_out_bytes": ("network out, total", "sent in all (GB)", 1e9, "GB"),
+}
+"""Measures of `even_series`: name, axis, divisor, unit."""
+
+
+def show_measure(stats: pd.DataFrame, measure: str) -> alt.HConcatChart:
+    """
+    One measure over time, by service and beside it by node.
+    """
+    pair = (plot_measure(stats, measure, by=by) for by in ("service", "node"))
+    chart = alt.hconcat(*(each.properties(width=330) for each in pair))
+    drawn: alt.HConcatChart = chart.resolve_scale(color="independent")
+    return drawn
+
+
+def show_network(stats: pd.DataFrame, way: str) -> alt.VConcatChart:
+    """
+    The rate received (`in`) or sent (`out`), and below it the total.
+    """
+    return alt.vconcat(*(show_measure(stats, f"net_{way}_bytes{end}") for end in ("_per_s", "")))
+
+
+def plot_measure(stats: pd.DataFrame, measure: str, *, by: str = "service") -> alt.Chart:
+    """
+    One measure over time, a line for each service or node; the title names the highest.
+    """
+    name, axis, divisor, unit = MEASURES[measure]
+    if stats.empty:
+        return _nothing(f"No {name} was recorded")
+    series = even_series(stats, [by], width_s=_width_s(stats))
+    series["value"] = series[measure] / divisor
+    is_total = "total" in name
+    if is_total:
+        series["value"] = series["value"].where(series["containers"] > 0)
+    else:
+        series = _broken_at_gaps(series, by)
+    peaks = series.groupby(by)["value"].max()
+    top = str(peaks.idxmax())
+    mean = series.loc[series[by] == top, "value"].mean()
+    title = f"{top} leads in {name}: {peaks[top]:.3g} {unit}"
+    title += "" if is_total else f" at most, {mean:.3g} on average"
+    order = peaks.sort_values().index.tolist()[::-1]
+    chart = alt.Chart(series[["time", by, "value"]], title=title, width=640, height=160)
+    drawn: alt.Chart = chart.mark_line(
+        interpolate="step-after" if "per_s" in measure else "linear"
+    ).encode(
+        x=_clock(stats),
+        y=alt.Y("value:Q", title=axis),
+        color=alt.Color(f"{by}:N", title=by, sort=order),
+    )
+    return drawn
+
+
+def plot_load(autoscaler: pd.DataFrame) -> alt.LayerChart:
+    """
+    The autoscaler's load over its four lights, and the share of time in each.
+    """
+    known = autoscaler.dropna(subset="load")
+    if known.empty:
+        return alt.LayerChart(layer=(_nothing("No load was recorded"),))
+    title = "The load was " + ", ".join(
+        f"{light} {share:.0%}" if share >= 0.01 else f"{light} under 1%"
+        for light, share in known["light"].value_counts(normalize=True).items()
+    )
+    top = max(1.0, float(known["load"].max()) * 1.05)
+    starts, colours = zip(*LIGHTS.values(), strict=True)
+    bands = pd.DataFrame({"light": LIGHTS.keys(), "low": starts, "high": [*starts[1:], top]})
+    colour = alt.Color("light:N", title="light").scale(domain=list(LIGHTS), range=colours)
+    y = alt.Y("low:Q", title="load (1 = full)").scale(domain=[0, top], nice=False)
+    band = alt.Chart(bands).mark_rect().encode(y=y, y2="high:Q", color=colour)
+    thin = known.iloc[:: max(1, len(known) // 2000)]
+    line = alt.Chart(thin).mark_line(color="#1b2a41", strokeWidth=1)
+    layers = (band, line.encode(x=_clock(known), y="load:Q"))
+    return alt.LayerChart(layer=layers, title=title, width=640, height=180)
+
+
+def plot_replicas(recording: Recording, *, service: str = "worker") -> alt.Chart:
+    """
+    Replicas that the autoscaler requested, those that it counted, and those in the samples.
+    """
+    lines = []
+    if len(recording.autoscaler):
+        known = recording.autoscaler[["time", "running", "wanted"]]
+        known = known.rename(columns={"running": "counted", "wanted": "requested"})
+        lines.append(known.melt("time", var_name="which", value_name="replicas"))
+    stats = recording.stats[recording.stats["service"] == service]
+    if len(stats):
+        series = even_series(stats, width_s=_width_s(recording.stats))
+        series = _broken_at_gaps(series.assign(value=series["containers"]), "service")
+        series = series.rename(columns={"value": "replicas"})[["time", "replicas"]]
+        lines.append(series.assign(which="in the samples"))
+    if not lines:
+        return _nothing("No replicas were recorded")
+    table = pd.concat(lines, ignore_index=True)
+    means = table.groupby("which")["replicas"].mean()
+    title = "; ".join(f"{mean:.1f} replicas {which}" for which, mean in means.items())
+    chart = alt.Chart(table, title=f"On average {title}", width=640, height=160)
+    drawn: alt.Chart = chart.mark_line(interpolate="step-after").encode(
+        x=_clock(table),
+        y=alt.Y("replicas:Q", title=f"replicas of {service}"),
+        color=alt.Color("which:N", title=None),
+        strokeDash=alt.StrokeDash("which:N", title=None),
+    )
+    return drawn
+
+
+def plot_queues(queues: pd.DataFrame) -> alt.VConcatChart:
+    """
+    Messages that wait in each queue, and the rates in and out of it.
+    """
+    if queues.empty:
+        return alt.vconcat(_nothing("No queues were recorded"))
+    depth = queues.groupby("queue")["ready"].max()
+    title = f"At most {depth.max():,.0f} messages waited, in {depth.idxmax()}"
+    waiting = alt.Chart(queues, title=title, width=640, height=140).mark_line()
+    y = alt.Y("ready:Q", title="messages waiting")
+    waiting = waiting.encode(x=_clock(queues), y=y, color="queue:N")
+    rates = _rates(queues)
+    if rates.empty:
+        return alt.vconcat(waiting)
+    fastest = rates.iloc[int(rates["per_s"].to_numpy().argmax())]
+    title = f"{fastest['queue']} had up to {fastest['per_s']:.3g} messages a second"
+    flow = alt.Chart(rates, title=title, width=640, height=140).mark_line()
+    flow = flow.encode(
+        x=_clock(queues),
+        y=alt.Y("per_s:Q", title="messages a second"),
+        color="queue:N",
+        strokeDash=alt.StrokeDash("which:N", title=None),
+    )
+    return alt.vconcat(waiting, flow)
+
+
+def _rates(queues: pd.DataFrame) -> pd.DataFrame:
+    """
+    The growth of the counters a second, between samples at least five seconds apart.
+    """
+    names = ["published", "delivered", "acknowledged"]
+    rates = []
+    for queue, rows in queues.groupby("queue"):
+        even = rows.set_index("time")[names].resample("5s").last().dropna(how="all")
+        seconds = even.index.to_series().diff().dt.total_seconds()
+        grown = even.diff().where(even.diff() >= 0).div(seconds, axis=0)
+        flat = grown.reset_index().melt("time", var_name="which", value_name="per_s")
+        rates.append(flat.assign(queue=queue))
+    return pd.concat(rates, ignore_index=True).dropna()
+
+
+def _width_s(stats: pd.DataFrame) -> float:
+    """
+    About 200 bins, and none shorter than the samples are apart.
+    """
+    span = (stats["time"].max() - stats["time"].min()).total_seconds()
+    return float(max(10, round(span / 200, -1)))
+
+
+def _broken_at_gaps(series: pd.DataFrame, by: str) -> pd.DataFrame:
+    """
+    No line where nothing ran, as it would join separate runs, nor in the first and last bin of a
+    container's life: they hold a part of it, and would look like a rise and a fall.
+    """
+    ran = series["containers"] > 0
+    inner = ran & ran.groupby(series[by]).shift(1, fill_value=False)
+    inner &= ran.groupby(series[by]).shift(-1, fill_value=False)
+    return series.assign(value=series["value"].where(inner))
+
+
+def _clock(frame: pd.DataFrame) -> alt.X:
+    short = frame["time"].max() - frame["time"].min() < pd.Timedelta("15min")
+    axis = alt.Axis(format="%H:%M:%S" if short else "%H:%M", tickCount=8)
+    return alt.X("time:T", title="time (UTC)", axis=axis, scale=alt.Scale(type="utc"))
+
+
+def _nothing(title: str) -> alt.Chart:
+    chart: alt.Chart = alt.Chart(pd.DataFrame({"x": []}), title=title, height=20).mark_point()
+    return chart

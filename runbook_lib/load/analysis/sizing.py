@@ -1,0 +1,191 @@
+"""
+The sizing of a recorded load: how many workers, how fast they are, and what limits them.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from runbook_lib.core.errors import NotFoundError, ParameterError
+from runbook_lib.core.findings import first_line
+from runbook_lib.load.analysis.bottleneck import Bottleneck, find_bottleneck
+from runbook_lib.load.analysis.cpu_credits import Burst, burst
+from runbook_lib.load.analysis.machines import CpuUse, Machines, machines_of, use_per_tile
+from runbook_lib.load.analysis.throughput import step_points
+from runbook_lib.load.analysis.usl import NEAR_THE_PEAK, Interval
+from runbook_lib.load.analysis.usl_fit import MISFIT, UslFit, fit_usl
+from runbook_lib.load.recordings.schema import Recording
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """
+    The answers of a recording; None where it has none, and `limits` say why.
+
+    `points`: the steps, see `step_points`, and `limited_by` ("workers", or "dealer" where the
+    workers' own limit is unknown). `workers` is the number to use, or without a law the number
+    that did most. `use`: the CPU of a tile.
+    """
+
+    recording: Recording
+    machines: Machines
+    points: pd.DataFrame
+    fit: UslFit | None
+    workers: Interval | None
+    bottleneck: Bottleneck | None
+    use: CpuUse | None
+    limits: tuple[str, ...]
+
+    @property
+    def is_recommendation(self) -> bool:
+        """
+        Whether the number of workers rests on a law, and so on more than one number.
+        """
+        return self.fit is not None and self.fit.law is not None
+
+    @property
+    def chosen(self) -> int:
+        """
+        The number of workers; 0 where it is unknown.
+        """
+        return int(self.workers.value) if self.workers else 0
+
+    @property
+    def rate(self) -> Interval | None:
+        """
+        Tiles a second with that number of workers.
+        """
+        if self.fit is None or self.workers is None:
+            return None
+        return self.fit.throughput(self.workers.value)
+
+    @property
+    def vcpus_by_node(self) -> dict[str, float]:
+        """
+        The vCPUs in use at that rate; empty where the CPU of a tile is unknown.
+        """
+        if self.use is None or self.rate is None:
+            return {}
+        used = self.use.by_node(self.rate.value, len(self.machines.workers))
+        return {node: min(self.machines.plan.vcpus, cpu) for node, cpu in used.items()}
+
+    @property
+    def burst(self) -> Burst | None:
+        """
+        How long fresh instances keep that rate.
+        """
+        return burst(self.machines.plan, self.vcpus_by_node) if self.vcpus_by_node else None
+
+
+def find_sizing(recording: Recording, *, instance_type: str, most_workers: int = 0) -> Sizing:
+    """
+    Compute it.
+
+    Parameters
+    ----------
+    instance_type
+        For a recording that does not name it.
+    most_workers
+        The most to consider; 0, or more than were measured: as many as were measured.
+
+    Raises
+    ------
+    ParameterError
+        The credits of the instance type are unknown.
+    """
+    machines = machines_of(recording, instance_type)
+    limits = []
+    points = _points(recording)
+    fit = _fit(points)
+    if fit is None:
+        limits.append("it has no throughput")
+    elif fit.law is None:
+        limits.append(fit.limit)
+    workers = _workers(fit, most_workers) if fit is not None else None
+    bottleneck, use = None, None
+    try:
+        bottleneck = find_bottleneck(
+            _at_work(recording, points, workers),
+            machines.cpu_limits,
+            vcpus=machines.plan.vcpus,
+            memory_bytes=machines.memory_bytes,
+        )
+    except NotFoundError as error:
+        limits.append(first_line(error))
+    if workers is not None:
+        try:
+            use = use_per_tile(recording, machines, _nearest(points, workers.value))
+        except ParameterError as error:
+            limits.append(f"no costs: {first_line(error)}")
+    absent = [name for name in machines.workers if name not in machines.sampled]
+    if absent and use is not None:
+        limits.append(f"{', '.join(absent)} not sampled: assumed to have worked as the others did")
+    return Sizing(recording, machines, points, fit, workers, bottleneck, use, tuple(limits))
+
+
+def _points(recording: Recording) -> pd.DataFrame:
+    """
+    The steps; where no task waited, or it is unknown whether one did, the dealer set the pace.
+    """
+    points = step_points(recording)
+    waited = points["waiting"].fillna(1.0).ge(1.0)
+    unseen = points["waiting"].isna() & points["counted_by"].eq("publishing")
+    return points.assign(limited_by=np.where(waited & ~unseen, "workers", "dealer"))
+
+
+def _fit(points: pd.DataFrame) -> UslFit | None:
+    """
+    The law of the steps in which the workers were the limit; None: no step at all.
+    """
+    points = points[points["tiles_per_s"] > 0]
+    if points.empty:
+        return None
+    own = points[points["limited_by"] == "workers"]
+    if own.empty:
+        return replace(
+            fit_usl(points),
+            law=None,
+            limit="the dealer set the pace, as far as this recording shows: these workers kept up, "
+            "and fewer might have",
+        )
+    fit = fit_usl(own)
+    if len(own) < len(points):
+        left_out = f"{len(points) - len(own)} of {len(points)} steps ran out of tasks"
+        limit = "; ".join(filter(None, [fit.limit, f"{left_out} and are left out"]))
+        fit = replace(fit, limit=limit)
+    return fit
+
+
+def _workers(fit: UslFit, most_workers: int) -> Interval:
+    measured = fit.measured.set_index("replicas")["tiles_per_s"]
+    most = int(measured.index.max())
+    most = min(most, most_workers) if most_workers else most
+    allowed = measured[measured.index <= most]
+    if fit.law is not None and (fit.law.misfit_p >= MISFIT or allowed.empty):
+        return fit.law.enough(most)
+    if fit.law is None or allowed.empty:
+        best = float(measured.index[int(measured.to_numpy().argmax())])
+        return Interval(best, best, best)
+    # the curve does not describe the steps: the fewest among the counts that were measured
+    near = allowed[allowed >= NEAR_THE_PEAK * allowed.max()]
+    return Interval(float(near.index.min()), float(near.index.min()), float(near.index.max()))
+
+
+def _at_work(recording: Recording, points: pd.DataFrame, workers: Interval | None) -> Recording:
+    """
+    Of a sweep the steps nearest to the chosen number: what limits eight does not limit one.
+    """
+    if workers is None or recording.steps.empty:
+        return recording
+    own = recording.steps["step"].isin(_nearest(points, workers.value)["step"])
+    return replace(recording, steps=recording.steps[own])
+
+
+def _nearest(points: pd.DataFrame, workers: float) -> pd.DataFrame:
+    """
+    The steps with the nearest number of workers; of two the higher, where the curve is flat.
+    """
+    nearest = min(points["replicas"], key=lambda count: (abs(count - workers), -count))
+    same: pd.DataFrame = points[points["replicas"] == nearest]
+    return same

@@ -1,0 +1,107 @@
+"""
+The answer as a person reads it first: one line, and the reasons for it.
+"""
+
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from runbook_lib.core.findings import count_of, sentence
+from runbook_lib.load.analysis.cost_findings import also_fewer
+from runbook_lib.load.analysis.run_costs import Costs
+from runbook_lib.load.analysis.sizing import Sizing
+from runbook_lib.load.analysis.usl_fit import leave_one_out
+
+_BOX = "border-left:6px solid {colour};background:#f6f8f7;padding:14px 20px;max-width:820px;"
+_HEAD = "font-size:1.5em;font-weight:600;margin:0 0 8px 0;color:#1f2933"
+_NAME = "text-align:left;vertical-align:top;color:#52606d;white-space:nowrap;padding:4px 18px 4px 0"
+_TEXT = "text-align:left;vertical-align:top;color:#1f2933;padding:4px 0"
+
+
+@dataclass(frozen=True)
+class SizingBox:
+    """
+    A headline, and rows of name and words.
+    """
+
+    headline: str
+    rows: tuple[tuple[str, str], ...]
+    is_recommendation: bool
+
+    def __repr__(self) -> str:
+        return "\n".join([self.headline, *(f"  {name}: {words}" for name, words in self.rows)])
+
+    def _repr_html_(self) -> str:
+        colour = "#1b7f79" if self.is_recommendation else "#e8590c"
+        rows = "".join(
+            f'<tr style="background:none"><td style="{_NAME}">{escape(name)}</td>'
+            f'<td style="{_TEXT}">{escape(words)}</td></tr>'
+            for name, words in self.rows
+        )
+        return (
+            f'<div style="{_BOX.format(colour=colour)}"><p style="{_HEAD}">'
+            f'{escape(self.headline)}</p><table style="border:0">{rows}</table></div>'
+        )
+
+
+def summarise(sizing: Sizing, costs: Costs) -> SizingBox:
+    """
+    The answer in five lines.
+    """
+    rows = {
+        "Throughput": _throughput(sizing),
+        "Bottleneck": sizing.bottleneck.words.split(". ")[0] if sizing.bottleneck else "",
+        "Time and cost": _time_and_cost(sizing, costs),
+        "Evidence": _evidence(sizing),
+        "Limits": "; ".join(sizing.limits),
+    }
+    shown = tuple((name, words[0].upper() + words[1:]) for name, words in rows.items() if words)
+    return SizingBox(_headline(sizing), shown, sizing.is_recommendation)
+
+
+def _headline(sizing: Sizing) -> str:
+    if sizing.workers is None or sizing.fit is None:
+        return "This recording cannot tell how many workers to use"
+    if not sizing.is_recommendation:
+        known = ", ".join(str(n) for n in sizing.fit.measured["replicas"])
+        return f"This recording cannot tell how many workers to use: it has only {known}"
+    low, high = sizing.workers.low, sizing.workers.high
+    sure = "" if low == high else f" (95 %: {low:.0f} to {high:.0f})"
+    return f"Use {count_of(sizing.chosen, 'worker')}{sure}"
+
+
+def _throughput(sizing: Sizing) -> str:
+    rate = sizing.rate
+    if rate is None:
+        return ""
+    span = "" if rate.low == rate.high else f" (95 %: {rate.low:.3g} to {rate.high:.3g})"
+    words = f"{count_of(sizing.chosen, 'worker')} did {rate.value:.3g} tiles a second{span}"
+    if not sizing.is_recommendation or sizing.fit is None:
+        return words
+    most = int(sizing.fit.measured["replicas"].max())
+    if most > sizing.chosen:
+        return f"{words}; more, up to the {most} measured, add less than 5 %"
+    return f"{words}; these are the most that were measured, so more may do more"
+
+
+def _time_and_cost(sizing: Sizing, costs: Costs) -> str:
+    if costs.table.empty:
+        return ""
+    at = costs.at_chosen
+    words = f"{costs.tiles:,} tiles take {at['hours']:.3g} h and cost {at['usd']:.2f} USD"
+    if sizing.burst is None or np.isinf(sizing.burst.hours):
+        return words
+    return sentence(f"{words}; {sizing.burst}") + also_fewer(costs)
+
+
+def _evidence(sizing: Sizing) -> str:
+    if sizing.fit is None or sizing.fit.law is None:
+        return ""
+    left_out = leave_one_out(sizing.fit)
+    steps, counts = len(sizing.fit.points), len(sizing.fit.measured)
+    words = f"{steps} steps at {counts} numbers of workers"
+    if left_out.empty:
+        return f"{words}; too few to leave one out and predict it"
+    inside = int(left_out["inside"].sum())
+    return f"{words}; {inside} of {len(left_out)} are predicted correctly from the others"
