@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.cloud.aws import or_none
-from runbook_lib.cloud.instances import CLUSTER_TAG, ROLE_TAG
+from runbook_lib.cloud.tags import CLUSTER_TAG, ROLE_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -26,7 +26,7 @@ class Rule:
     port: int
     source: str
     why: str = ""
-    """For people and for the description in EC2, which takes only plain characters."""
+    """The description in EC2, which takes only plain characters."""
 
     def __str__(self) -> str:
         return f"{self.group}: {self.protocol}/{self.port} from {self.source}"
@@ -35,7 +35,7 @@ class Rule:
 @dataclass(frozen=True)
 class Permission:
     """
-    One rule as EC2 holds it: a range of ports, and a source that may be nothing of ours.
+    One rule as EC2 has it: a range of ports, and any source.
     """
 
     group: str
@@ -55,7 +55,7 @@ class Permission:
 @dataclass(frozen=True)
 class RuleChanges:
     """
-    What makes the actual rules the wanted ones.
+    The changes that turn the actual rules into the wanted ones.
     """
 
     authorize: list[Rule]
@@ -64,8 +64,8 @@ class RuleChanges:
 
 def guide_rules(operator_cidr: str) -> list[Rule]:
     """
-    The tables of the guide, with SSH for the operator's address, 5001 for our image registry, and
-    SSH between the manager and its backup: without one, that rule lets nobody in.
+    The tables of the guide, and what they lack: SSH from the operator's address, port 5001 of our
+    image registry, and SSH between the manager and manager-backup.
 
     Raises
     ------
@@ -106,9 +106,9 @@ def guide_rules(operator_cidr: str) -> list[Rule]:
 
 def rule_changes(actual: Iterable[Permission], wanted: Iterable[Rule]) -> RuleChanges:
     """
-    Compare by group, protocol, port and source; the words beside a rule do not count.
+    Compare by group, protocol, port and source; descriptions do not count.
 
-    What no table has is revoked, also where a wanted rule lies inside it: a range of ports or an
+    A rule that no table has is revoked, even where it contains a wanted one: a range of ports or an
     open protocol lets in more than the tables say.
     """
     wanted_by_key = {(r.group, r.protocol, r.port, r.port, r.source): r for r in wanted}
@@ -121,7 +121,7 @@ def rule_changes(actual: Iterable[Permission], wanted: Iterable[Rule]) -> RuleCh
 
 def allows(rules: Iterable[Rule], target: str, protocol: str, port: int, sender: "Sender") -> bool:
     """
-    Whether a member of the groups of role `target` lets this packet in.
+    Whether an instance of the role `target` accepts this packet.
     """
     groups = get_role(target).groups
     return any(
@@ -135,9 +135,9 @@ def allows(rules: Iterable[Rule], target: str, protocol: str, port: int, sender:
 @dataclass(frozen=True)
 class Sender:
     """
-    Where a packet comes from, as the target sees it.
+    The source of a packet, as the target sees it.
 
-    EC2 matches a group only by private address: from a public one, a member is a stranger.
+    EC2 matches a group by private addresses only: no group matches a public source address.
     """
 
     address: str

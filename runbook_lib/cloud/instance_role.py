@@ -13,7 +13,7 @@ from typing import Any
 
 from runbook_lib.cloud.aws import once_ready, or_none
 from runbook_lib.cloud.bucket_settings import Bucket
-from runbook_lib.cloud.instances import CLUSTER_TAG, ROLE_TAG
+from runbook_lib.cloud.tags import CLUSTER_TAG, ROLE_TAG
 from runbook_lib.core.changes import Changes
 
 _TRUST = {

@@ -5,11 +5,12 @@ Source: section "AWS - Console" of the guide.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB, WORKER, order
+from runbook_lib.cloud.tags import ROLE_TAG, cluster_filter, tags_of
 from runbook_lib.core.errors import NotFoundError, ParameterError
 
 if TYPE_CHECKING:
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
     from mypy_boto3_ssm import SSMClient
 
-CLUSTER_TAG = "runbook:cluster"
-ROLE_TAG = "runbook:role"
 ALIVE = ("pending", "running", "stopping", "stopped")
-"""States of an instance that exists: the others are of one that goes or is gone."""
+"""States of an instance that exists; in any other it is being terminated, or is terminated."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Wanted:
 @dataclass(frozen=True)
 class Instance:
     """
-    One instance as EC2 describes it; `role` is the tag that we gave it.
+    One instance as EC2 describes it; `role` is its tag.
     """
 
     role: str
@@ -62,7 +61,7 @@ def wanted_instances(
 
 def has_backup(ec2: "EC2Client", cluster: str) -> bool:
     """
-    Whether the cluster has the optional seventh instance: then it is wanted, whoever asks.
+    Whether the cluster has the optional seventh instance; then every step wants it.
     """
     return any(i.role == BACKUP for i in find_instances(ec2, cluster))
 
@@ -104,7 +103,7 @@ def find_running(ec2: "EC2Client", cluster: str) -> list[Instance]:
     Raises
     ------
     NotFoundError
-        Where one exists but does not run: nothing could be undone on it.
+        Where one does not run: nothing could be undone on it.
     """
     found = find_instances(ec2, cluster)
     stopped = [f"{i.role} is {i.state}" for i in found if i.state != "running"]
@@ -142,10 +141,9 @@ def get_image(ec2: "EC2Client", ssm: "SSMClient", ubuntu_release: str) -> tuple[
 
 def describe(ec2: "EC2Client", cluster: str) -> "list[InstanceTypeDef]":
     """
-    The instances as EC2 describes them, those included that it still shows after their end.
+    The instances as EC2 describes them, with those that it still shows after termination.
     """
-    filters: list[Any] = [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]
-    pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=cluster_filter(cluster))
     return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
 
 
@@ -158,9 +156,8 @@ def table(instances: list[Instance]) -> pd.DataFrame:
 
 
 def _instance(raw: "InstanceTypeDef") -> Instance:
-    tags = {t["Key"]: t["Value"] for t in raw.get("Tags", [])}
     return Instance(
-        role=tags.get(ROLE_TAG, "?"),
+        role=tags_of(raw).get(ROLE_TAG, "?"),
         instance_id=raw["InstanceId"],
         state=raw["State"]["Name"],
         instance_type=raw["InstanceType"],

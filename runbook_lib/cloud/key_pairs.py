@@ -1,5 +1,5 @@
 """
-The SSH key pair: made here, so that the private half never travels; only its public half does.
+The SSH key pair: the private key is made on this machine, and only the public key goes to EC2.
 
 Source: section "Getting Resources & Dependencies" of the guide.
 """
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from runbook_lib.cloud.tags import CLUSTER_TAG, tag_list, tag_specifications, tags_of
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError
 
@@ -56,14 +57,14 @@ def key_path(key_file: str) -> Path:
 
 def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     """
-    Make the private key file if there is none, and let EC2 know its public half.
+    Make the private key file if there is none, and import its public key into EC2.
 
-    The file is written first: a run killed in between loses nothing.
+    The file is written first, so a run that is killed in between loses nothing.
 
     Raises
     ------
     NotFoundError, ConflictError, AccessError
-        Where EC2 knows the pair but the file is missing, another's, or readable by others.
+        Where EC2 has the pair, but the file is missing, of another pair, or readable by others.
     """
     changes = Changes()
     path = Path(key_file).expanduser()
@@ -72,27 +73,23 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     if known and not path.exists():
         raise NotFoundError(
             f"EC2 has the key pair {cluster!r}, but its private key is not at {path}",
-            next_step="put the file back, set key_file, or begin anew with 90_teardown",
+            next_step="put the file back, set key_file, or start over with 90_teardown",
         )
     if not path.exists():
         _write_key(path)
         made = True
         changes.add("key file", str(path), "made")
     key_path(key_file)
-    public = _public_half(path)
+    public = _public_key(path)
     if known is None:
-        tags: list[Any] = [
-            {"Key": "runbook:cluster", "Value": cluster},
-            {"Key": "runbook:role", "Value": "key-pair"},
-            {"Key": _ORIGIN_TAG, "Value": _MADE if made else "brought"},
-        ]
+        tags = tag_list(cluster, "key-pair", **{_ORIGIN_TAG: _MADE if made else "brought"})
         ec2.import_key_pair(
             KeyName=cluster,
             PublicKeyMaterial=public,
-            TagSpecifications=[{"ResourceType": "key-pair", "Tags": tags}],
+            TagSpecifications=tag_specifications(tags, "key-pair"),
         )
         changes.add("key pair", cluster, "imported")
-    elif not _is_half_of(known, public):
+    elif not _matches(known, public):
         raise ConflictError(
             f"the key pair {cluster!r} of EC2 is not the one in {path}",
             evidence=f"EC2 has {known.get('PublicKey', 'no public key')[:60]}…",
@@ -103,9 +100,9 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
 
 def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     """
-    Delete the pair from EC2, and from this machine the private key that was made for it.
+    Delete the pair from EC2, and the private key from this machine if it was made here.
 
-    A key that its owner brought stays, and so does one that EC2 does not know: it may belong to a
+    A key that its owner brought stays. So does one that EC2 does not have: it may belong to a
     cluster of another name, region or account.
     """
     changes = Changes()
@@ -113,9 +110,8 @@ def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     if known is None:
         return changes
     path = Path(key_file).expanduser()
-    tags = {t["Key"]: t["Value"] for t in known.get("Tags", [])}
-    if path.exists() and _is_half_of(known, _public_half(path)):
-        ours = [path] if tags.get(_ORIGIN_TAG) == _MADE else []
+    if path.exists() and _matches(known, _public_key(path)):
+        ours = [path] if tags_of(known).get(_ORIGIN_TAG) == _MADE else []
         for file in (*ours, known_hosts_path(key_file)):
             if file.exists():
                 file.unlink()
@@ -127,18 +123,18 @@ def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
 
 def known_hosts_path(key_file: str) -> Path:
     """
-    Where the pinned host keys of the cluster are: beside its private key.
+    The file of the pinned host keys of the cluster, beside its private key.
     """
     path = Path(key_file).expanduser()
     return path.with_name(f"{path.name}.known_hosts")
 
 
-def _public_half(path: Path) -> bytes:
+def _public_key(path: Path) -> bytes:
     key = load_ssh_private_key(path.read_bytes(), password=None)
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
 
 
-def _is_half_of(pair: "KeyPairInfoTypeDef", public: bytes) -> bool:
+def _matches(pair: "KeyPairInfoTypeDef", public: bytes) -> bool:
     return pair.get("PublicKey", "").split()[:2] == public.decode().split()[:2]
 
 
@@ -147,8 +143,8 @@ def _find(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None":
     pairs = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]
     if not pairs:
         return None
-    tags = {t["Key"]: t["Value"] for t in pairs[0].get("Tags", [])}
-    if tags.get("runbook:cluster") != cluster:
+    tags = tags_of(pairs[0])
+    if tags.get(CLUSTER_TAG) != cluster:
         raise ConflictError(
             f"the key pair {cluster!r} exists, but this runbook did not make it",
             evidence=f"its tags: {tags or 'none'}",

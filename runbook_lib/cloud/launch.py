@@ -1,5 +1,5 @@
 """
-The life of the instances: launched where missing, never launched twice, started, terminated.
+Launch the instances that are missing, start those that are stopped, and terminate them.
 
 Source: section "AWS - Console" of the guide.
 """
@@ -8,17 +8,15 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
+from runbook_lib.cloud import power
 from runbook_lib.cloud.instances import (
     ALIVE,
-    CLUSTER_TAG,
-    ROLE_TAG,
     Instance,
     Wanted,
     describe,
     find_instances,
 )
+from runbook_lib.cloud.tags import ROLE_TAG, tag_list, tag_specifications, tags_of
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.core.parallel import for_each
@@ -26,7 +24,6 @@ from runbook_lib.core.wait import Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
 
 def ensure_instances(
@@ -42,16 +39,16 @@ def ensure_instances(
     """
     Launch what is missing and start what is stopped; nothing is ever terminated here.
 
-    A launch carries its tags and a ClientToken: a run that was killed between the request and
-    the answer finds its instance again instead of paying for a second one.
+    A launch carries its tags and a ClientToken, so a run that is killed between request and answer
+    finds its instance again and does not pay for a second one.
 
     Raises
     ------
     ConflictError
-        Where the cluster holds instances that are not wanted, of another type, or two of a role.
+        Where the cluster has an unwanted instance, one of another type, or two of a role.
     """
     found = find_instances(ec2, cluster)
-    _refuse_strangers(cluster, found, wanted, instance_type)
+    _refuse_unwanted(cluster, found, wanted, instance_type)
     changes = Changes()
     by_role = {i.role: i for i in found}
     gone = [i["InstanceId"] for i in describe(ec2, cluster) if i["State"]["Name"] not in ALIVE]
@@ -68,10 +65,10 @@ def ensure_instances(
         return made["InstanceId"]
 
     for_each("Instances launched", {w.role: w for w in wanted if w.role not in by_role}, launch)
-    for instance in found:
-        if instance.state in ("stopping", "stopped"):
-            _start(ec2, instance)
-            changes.add("instance", instance.role, "started")
+    stopped = {i.role: i.role for i in found if i.state in ("stopping", "stopped")}
+    started = for_each("Instances started", stopped, lambda role: power.start(ec2, cluster, role))
+    for change in started.values():
+        changes.extend(change)
     return changes
 
 
@@ -109,7 +106,7 @@ def remove_instances(
     """
     Terminate the instances that carry the cluster's tag, and wait until they are gone.
 
-    With a `role`, that one alone.
+    With a `role`, only the instance of that role.
     """
     changes = Changes()
     found = [i for i in find_instances(ec2, cluster) if role in ("", i.role)]
@@ -123,7 +120,7 @@ def remove_instances(
         left = [
             i
             for i in describe(ec2, cluster)
-            if i["State"]["Name"] != "terminated" and role in ("", _role(i))
+            if i["State"]["Name"] != "terminated" and role in ("", tags_of(i).get(ROLE_TAG))
         ]
         return Pending(f"{len(left)} still shutting down", 0, 0) if left else True
 
@@ -131,7 +128,7 @@ def remove_instances(
     return changes
 
 
-def _refuse_strangers(
+def _refuse_unwanted(
     cluster: str, found: list[Instance], wanted: list[Wanted], instance_type: str
 ) -> None:
     roles = [w.role for w in wanted]
@@ -149,7 +146,7 @@ def _refuse_strangers(
     if problems:
         raise ConflictError(
             f"expected cluster {cluster!r} to hold only {len(roles)} {instance_type} "
-            f"({', '.join(roles)}); it holds something else",
+            f"({', '.join(roles)}); it has others",
             evidence="\n".join(problems),
             next_step="choose another cluster name, match the parameters, or remove them with "
             "90_teardown",
@@ -163,11 +160,7 @@ def _key_pair_id(ec2: "EC2Client", key_name: str) -> str:
 def _launch_request(
     cluster: str, one: Wanted, instance_type: str, image_id: str, root_device: str, key_name: str
 ) -> dict[str, Any]:
-    tags = [
-        {"Key": "Name", "Value": f"{cluster}-{one.role}"},
-        {"Key": CLUSTER_TAG, "Value": cluster},
-        {"Key": ROLE_TAG, "Value": one.role},
-    ]
+    tags = tag_list(cluster, one.role, Name=f"{cluster}-{one.role}")
     disk = {
         "VolumeSize": one.disk_gib,
         "VolumeType": "gp3",
@@ -182,24 +175,5 @@ def _launch_request(
         "MaxCount": 1,
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
         "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
-        "TagSpecifications": [
-            {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")
-        ],
+        "TagSpecifications": tag_specifications(tags, "instance", "volume"),
     }
-
-
-def _role(raw: "InstanceTypeDef") -> str:
-    return {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])}.get(ROLE_TAG, "")
-
-
-def _start(ec2: "EC2Client", instance: Instance) -> None:
-    def probe() -> bool | Pending:
-        try:
-            ec2.start_instances(InstanceIds=[instance.instance_id])
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "IncorrectInstanceState":
-                raise
-            return Pending("it is still stopping")
-        return True
-
-    wait_for(f"{instance.role} accepts to start", probe, timeout_s=120, poll_s=1)

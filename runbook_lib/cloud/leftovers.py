@@ -1,10 +1,11 @@
 """
-What is left of a cluster in EC2, told by its tag.
+What still exists of a cluster in EC2, found by its tag.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.cloud.instances import CLUSTER_TAG, find_instances
+from runbook_lib.cloud.instances import find_instances
+from runbook_lib.cloud.tags import cluster_filter
 from runbook_lib.core.wait import wait_until_none
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
     """
     Everything in EC2 that still carries the cluster's tag, as "kind id".
 
-    A terminated instance is shown by EC2 for about an hour; it is nothing any more.
+    EC2 lists a terminated instance for about an hour more; it does not count.
     """
-    tagged: Any = {"Filters": [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]}
+    tagged: Any = {"Filters": cluster_filter(cluster)}
     found = [("instance", i.instance_id) for i in find_instances(ec2, cluster)]
     found += [("volume", v["VolumeId"]) for v in ec2.describe_volumes(**tagged)["Volumes"]]
     groups = ec2.describe_security_groups(**tagged)["SecurityGroups"]
@@ -28,9 +29,9 @@ def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
 
 def wait_for_no_leftovers(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> list[str]:
     """
-    Wait until EC2 shows nothing of the cluster any more, and return what is left in the end.
+    Wait until EC2 has nothing of the cluster, and return what is left at the end.
 
-    Disks go seconds after their instance.
+    Disks are deleted some seconds after their instance.
     """
     return wait_until_none(
         "Nothing is left in EC2",

@@ -1,8 +1,8 @@
 """
-One instance stopped, started, or cut off by its security group; each can be called again.
+Stop an instance, start it, or cut it off from the network; each call can be repeated.
 
-An open connection outlives a change of groups, on AWS as in the lab: both track connections. So an
-instance that is to be cut off is also rebooted, and what it opens then meets its new group.
+Security groups track connections, so an open connection survives a change of groups, on AWS and in
+the lab. An instance that is cut off is therefore rebooted: its new connections meet the new group.
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html
 """
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook_lib.cloud.instances import CLUSTER_TAG, ROLE_TAG, Instance, find_instances
-from runbook_lib.cloud.security_groups import ensure_membership, find_groups
+from runbook_lib.cloud.instances import Instance, find_instances
+from runbook_lib.cloud.security_groups import create_group, ensure_membership, find_groups
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 QUARANTINE = "quarantine"
-"""The role of the group that lets nothing in, and that is a source in no other group's rules."""
+"""The role of the group that lets nothing in, and that no rule of another group names."""
 
 
 def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
@@ -32,7 +32,7 @@ def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
             return instance
     raise NotFoundError(
         f"expected an instance {role!r} in cluster {cluster!r}, found none",
-        next_step="run 01_instances, or choose another one",
+        next_step="run 01_instances, or choose another role",
     )
 
 
@@ -56,7 +56,7 @@ def stop(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 120) -> C
 
 def start(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 180) -> Changes:
     """
-    Start an instance that does not run, and wait until it runs and has its address.
+    Start an instance, and wait until it runs and has its public address.
     """
     changes = Changes()
 
@@ -79,7 +79,7 @@ def start(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 180) -> 
 
 def cut_off(ec2: "EC2Client", cluster: str, role: str) -> Changes:
     """
-    Let nothing in to an instance and nothing from it in anywhere else; then reboot it.
+    Put an instance into the group that no traffic enters or leaves, and reboot it.
     """
     changes = Changes()
     instance = get_instance(ec2, cluster, role)
@@ -91,9 +91,9 @@ def cut_off(ec2: "EC2Client", cluster: str, role: str) -> Changes:
     return changes
 
 
-def let_in(ec2: "EC2Client", cluster: str, timeout_s: float = 60) -> Changes:
+def restore_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 60) -> Changes:
     """
-    Put every instance back into the groups of its role, and delete the group of the cut-off.
+    Put every instance back into the groups of its role, and delete the quarantine group.
     """
     changes = ensure_membership(ec2, cluster, find_instances(ec2, cluster))
     for group in (g for g in find_groups(ec2, cluster) if g.name == QUARANTINE):
@@ -101,7 +101,7 @@ def let_in(ec2: "EC2Client", cluster: str, timeout_s: float = 60) -> Changes:
         def probe(group_id: str = group.group_id) -> bool | Pending:
             try:
                 ec2.delete_security_group(GroupId=group_id)
-            except ClientError as error:  # an instance counts as its member for a moment yet
+            except ClientError as error:  # EC2 may still count an instance as its member
                 if error.response["Error"]["Code"] != "DependencyViolation":
                     raise
                 return Pending("an instance is still in it")
@@ -122,17 +122,6 @@ def _ensure_quarantine(ec2: "EC2Client", cluster: str, changes: Changes) -> str:
             f"expected the security groups of {cluster!r}, found none",
             next_step="run 02_security_groups",
         )
-    tags = {CLUSTER_TAG: cluster, ROLE_TAG: QUARANTINE, "Name": f"{cluster}-{QUARANTINE}"}
-    group_id = ec2.create_security_group(
-        GroupName=f"{cluster}-{QUARANTINE}",
-        Description="Geo-Diff drill: an instance that is cut off",
-        VpcId=groups[0].vpc_id,
-        TagSpecifications=[
-            {
-                "ResourceType": "security-group",
-                "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-            }
-        ],
-    )["GroupId"]
-    changes.add("security group", f"{cluster}-{QUARANTINE}", f"created {group_id}")
-    return group_id
+    return create_group(
+        ec2, cluster, QUARANTINE, "Geo-Diff drill: an instance cut off", groups[0].vpc_id, changes
+    )

@@ -1,7 +1,8 @@
 """
-Asked before anything is touched: rights, quota, instance type, what the cluster name holds.
+Checks before anything is created: permissions, quota, instance type.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from runbook_lib.cloud.tags import tag_list, tag_specifications
 from runbook_lib.core.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -21,12 +23,12 @@ STANDARD_VCPUS = "L-1216C47A"
 
 def vcpus(ec2: "EC2Client", instance_type: str) -> int:
     """
-    How many vCPUs an instance type has.
+    The vCPUs of an instance type.
 
     Raises
     ------
     ParameterError
-        Where EC2 knows no such type.
+        Where EC2 has no such type.
     """
     try:
         types = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds
@@ -39,7 +41,7 @@ def vcpus(ec2: "EC2Client", instance_type: str) -> int:
         cause = None
     if not types:
         raise ParameterError(
-            f"expected an instance type that EC2 knows, saw {instance_type!r}",
+            f"expected an instance type of EC2, saw {instance_type!r}",
             next_step="correct instance_type; the guide's is t2.micro",
         ) from cause
     return types[0]["VCpuInfo"]["DefaultVCpus"]
@@ -47,7 +49,7 @@ def vcpus(ec2: "EC2Client", instance_type: str) -> int:
 
 def quota_vcpus(quotas: "ServiceQuotasClient") -> int:
     """
-    How many vCPUs of standard instances this account may run in the region.
+    The account's quota of vCPUs of standard instances in the region.
     """
     answer = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=STANDARD_VCPUS)
     return int(answer["Quota"]["Value"])
@@ -57,17 +59,13 @@ def allowed_actions(
     ec2: "EC2Client", cluster: str, instance_type: str, image_id: str
 ) -> pd.DataFrame:
     """
-    Ask EC2 by DryRun whether it would do what the runbook needs; columns: action, answer.
+    Ask EC2 with DryRun whether it allows what the runbook needs; columns: action, answer.
 
-    An answer is "allowed", "refused" (a right is missing), or EC2's own words for anything else.
+    An answer is "allowed", "refused" (a permission is missing), or EC2's error.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html (DryRun)
     """
-    tags = [{"Key": "runbook:cluster", "Value": cluster}, {"Key": "runbook:role", "Value": "dry"}]
-
-    def tagged(*kinds: str) -> list[Any]:
-        return [{"ResourceType": kind, "Tags": tags} for kind in kinds]
-
+    tagged = partial(tag_specifications, tag_list(cluster, "dry"))
     never_used = Ed25519PrivateKey.generate().public_key()
     public_key = never_used.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
 
@@ -84,7 +82,7 @@ def allowed_actions(
         "CreateSecurityGroup": lambda: ec2.create_security_group(
             DryRun=True,
             GroupName=f"{cluster}-dry",
-            Description="asked by DryRun",
+            Description="DryRun",
             TagSpecifications=tagged("security-group"),
         ),
         "ImportKeyPair": lambda: ec2.import_key_pair(

@@ -1,5 +1,5 @@
 """
-What the cluster costs an hour, from AWS's price list, before anything is launched.
+The price of the cluster per hour, from AWS's price list.
 """
 
 import json
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_pricing import PricingClient
 
 PRICING_REGION = "us-east-1"
-"""The price list is served from few regions; this one has all of them."""
+"""Few regions serve the price list; this one has the prices of all."""
 
 IPV4_USD_PER_HOUR = 0.005
 """A public IPv4 address in use. Source: https://aws.amazon.com/vpc/pricing/"""
@@ -59,7 +59,7 @@ def instance_usd_per_hour(pricing: "PricingClient", instance_type: str, region: 
 
 def cost_table(wanted: list[Wanted], instance_usd: float) -> pd.DataFrame:
     """
-    What is paid for; columns: what, quantity, usd_per_hour (of all), the last row is the total.
+    The bill per hour; columns: what, quantity, usd_per_hour. The last row is the total.
     """
     disk_gib = sum(w.disk_gib for w in wanted)
     rows = [

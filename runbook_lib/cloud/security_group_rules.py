@@ -2,8 +2,7 @@
 The rules inside security groups, one by one: read, authorized and revoked.
 
 DescribeSecurityGroups merges the sources of one port into one permission; the calls for single
-rules do not, so nothing has to be taken apart or put together again.
-`group_ids` maps the names of the tables to EC2's ids.
+rules do not. `group_ids` maps the names of the tables to EC2's ids.
 """
 
 from typing import TYPE_CHECKING
@@ -34,9 +33,9 @@ def authorize(
     ec2: "EC2Client", group_ids: dict[str, str], rules: list[Rule], changes: Changes
 ) -> bool:
     """
-    Authorize rules, one call a group; False where somebody else was quicker with one of them.
+    Authorize rules, one call a group; False where one of them existed already.
 
-    EC2 refuses the whole call then: the caller reads again, and tries what is still missing.
+    EC2 refuses the whole call then: the caller reads the rules again, and adds those still missing.
     """
     won = True
     for name, group_id in group_ids.items():
@@ -58,7 +57,7 @@ def revoke(
     ec2: "EC2Client", group_ids: dict[str, str], extra: list[Permission], changes: Changes
 ) -> bool:
     """
-    Revoke rules by their ids, one call a group; False where one of them had gone already.
+    Revoke rules by their ids, one call a group; False where one of them was gone already.
     """
     won = True
     for name, group_id in group_ids.items():
@@ -108,7 +107,7 @@ def _ip_permission(rule: Rule, group_ids: dict[str, str]) -> "IpPermissionTypeDe
 
 def _lost(error: ClientError, *codes: str) -> bool:
     """
-    Return False for a race that was lost; any other error goes on.
+    Return False for a lost race; raise any other error.
     """
     if error.response["Error"]["Code"] not in codes:
         raise error

@@ -1,7 +1,7 @@
 """
-Security groups in EC2: the groups, their rules and their members, made to be what the tables say.
+Security groups in EC2: make the groups, their rules and their members match the tables.
 
-Guide, section "Grupos de Seguridad (Reglas de FW)"; the tables themselves are in `firewall`.
+Source: section "Grupos de Seguridad (Reglas de FW)" of the guide; `firewall` has the tables.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from runbook_lib.cloud.firewall import Permission, Rule, rule_changes
-from runbook_lib.cloud.instances import CLUSTER_TAG, ROLE_TAG, Instance
+from runbook_lib.cloud.instances import ALIVE, Instance
 from runbook_lib.cloud.roles import ROLES, get_role
 from runbook_lib.cloud.security_group_rules import authorize, find_permissions, revoke
+from runbook_lib.cloud.tags import (
+    CLUSTER_TAG,
+    ROLE_TAG,
+    cluster_filter,
+    tag_list,
+    tag_specifications,
+    tags_of,
+)
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
@@ -22,7 +30,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 NAMES = tuple(dict.fromkeys(group for role in ROLES.values() for group in role.groups))
-_ALIVE = ("pending", "running", "stopping", "stopped")
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ def get_default_vpc(ec2: "EC2Client") -> str:
     if not found:
         raise NotFoundError(
             f"expected a default VPC in {ec2.meta.region_name}, found none",
-            next_step="aws ec2 create-default-vpc  makes one again",
+            next_step="create one:  aws ec2 create-default-vpc",
         )
     return found[0]["VpcId"]
 
@@ -53,13 +60,11 @@ def find_groups(ec2: "EC2Client", cluster: str) -> list[Group]:
     """
     The groups that carry the cluster's tag, in the order of the tables.
     """
-    pages = ec2.get_paginator("describe_security_groups").paginate(
-        Filters=[{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]
-    )
+    paginator = ec2.get_paginator("describe_security_groups")
+    pages = paginator.paginate(Filters=cluster_filter(cluster))
     found = []
     for raw in (group for page in pages for group in page["SecurityGroups"]):
-        tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])}
-        found.append(Group(tags.get(ROLE_TAG, "?"), raw["GroupId"], raw["VpcId"]))
+        found.append(Group(tags_of(raw).get(ROLE_TAG, "?"), raw["GroupId"], raw["VpcId"]))
     return sorted(found, key=lambda g: NAMES.index(g.name) if g.name in NAMES else len(NAMES))
 
 
@@ -70,31 +75,38 @@ def ensure_groups(ec2: "EC2Client", cluster: str, vpc_id: str) -> Changes:
     Raises
     ------
     ConflictError
-        Where a group of that name exists that is not tagged as ours; nothing is touched then.
+        Where a group of that name exists without our tag; nothing is changed then.
     """
     found = find_groups(ec2, cluster)
-    _refuse_strangers(ec2, cluster, vpc_id, {g.group_id for g in found})
+    _refuse_untagged(ec2, cluster, vpc_id, {g.group_id for g in found})
     changes = Changes()
     for name in (n for n in NAMES if n not in {g.name for g in found}):
-        tags = {"Name": f"{cluster}-{name}", CLUSTER_TAG: cluster, ROLE_TAG: name}
-        group_id = ec2.create_security_group(
-            GroupName=f"{cluster}-{name}",
-            Description=f"Geo-Diff nodes of the group {name}",
-            VpcId=vpc_id,
-            TagSpecifications=[
-                {
-                    "ResourceType": "security-group",
-                    "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-                }
-            ],
-        )["GroupId"]
-        changes.add("security group", f"{cluster}-{name}", f"created {group_id}")
+        create_group(ec2, cluster, name, f"Geo-Diff nodes of the group {name}", vpc_id, changes)
     return changes
+
+
+def create_group(
+    ec2: "EC2Client", cluster: str, name: str, description: str, vpc_id: str, changes: Changes
+) -> str:
+    """
+    Create one tagged group without rules; return its id.
+    """
+    full_name = f"{cluster}-{name}"
+    group_id = ec2.create_security_group(
+        GroupName=full_name,
+        Description=description,
+        VpcId=vpc_id,
+        TagSpecifications=tag_specifications(
+            tag_list(cluster, name, Name=full_name), "security-group"
+        ),
+    )["GroupId"]
+    changes.add("security group", full_name, f"created {group_id}")
+    return group_id
 
 
 def find_rules(ec2: "EC2Client", cluster: str) -> list[Permission]:
     """
-    What the cluster's groups let in, as EC2 holds it; shown as the rules of the tables are.
+    The ingress rules of the cluster's groups as EC2 has them, printed like those of the tables.
     """
     return find_permissions(ec2, {g.name: g.group_id for g in find_groups(ec2, cluster)})
 
@@ -103,7 +115,7 @@ def find_members(
     ec2: "EC2Client", cluster: str, instances: list[Instance]
 ) -> dict[str, tuple[str, ...]]:
     """
-    The groups of every instance by role; one that is not the cluster's stands with its id.
+    The groups of every instance by role; a group of somebody else is given by its id.
     """
     names = {group.group_id: group.name for group in find_groups(ec2, cluster)}
     order = [*names, *sorted({g for i in instances for g in i.group_ids} - set(names))]
@@ -112,11 +124,11 @@ def find_members(
 
 def ensure_rules(ec2: "EC2Client", cluster: str, rules: list[Rule]) -> Changes:
     """
-    Authorize what the tables have and the groups lack, then revoke what no table has.
+    Authorize the rules that are missing, then revoke those that no table has.
 
-    In this order, so that nothing that works is interrupted. AWS refuses a whole batch when one
-    of its rules exists already (or is gone already): then somebody else is at work on the same
-    groups, and what differs now is read again.
+    In this order nothing that works is interrupted. AWS refuses a whole batch when one of its rules
+    exists already, or is gone already: then another client is changing the same groups, and the
+    differences are read again.
     """
     group_ids = _group_ids(ec2, cluster)
     changes = Changes()
@@ -127,8 +139,8 @@ def ensure_rules(ec2: "EC2Client", cluster: str, rules: list[Rule]) -> Changes:
         if won:
             return changes
     raise ConflictError(
-        f"the rules of {cluster!r} kept changing while they were put right",
-        next_step="find out who else changes these groups, then run this notebook again",
+        f"the rules of {cluster!r} kept changing while they were being corrected",
+        next_step="find out what else changes these groups, then run this notebook again",
     )
 
 
@@ -149,9 +161,9 @@ def ensure_membership(ec2: "EC2Client", cluster: str, instances: list[Instance])
 
 def remove_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> Changes:
     """
-    Delete the cluster's groups; instances that are left go back to the default group.
+    Delete the cluster's groups; remaining members go back to the default group.
 
-    Rules go first, because groups that name each other cannot be deleted.
+    Rules are revoked first: groups that refer to each other cannot be deleted.
     """
     changes = Changes()
     groups = find_groups(ec2, cluster)
@@ -165,26 +177,26 @@ def remove_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> Cha
             f"Security group {cluster}-{name} deleted",
             partial(_delete, ec2, group_id),
             timeout_s=timeout_s,
-            next_step="see who still uses it:  aws ec2 describe-network-interfaces --filters "
+            next_step="see what still uses it:  aws ec2 describe-network-interfaces --filters "
             f"Name=group-id,Values={group_id}",
         )
         changes.add("security group", f"{cluster}-{name}", "deleted")
     return changes
 
 
-def _refuse_strangers(ec2: "EC2Client", cluster: str, vpc_id: str, ours: set[str]) -> None:
+def _refuse_untagged(ec2: "EC2Client", cluster: str, vpc_id: str, ours: set[str]) -> None:
     same_name = ec2.describe_security_groups(
         Filters=[
             {"Name": "vpc-id", "Values": [vpc_id]},
             {"Name": "group-name", "Values": [f"{cluster}-{name}" for name in NAMES]},
         ]
     )["SecurityGroups"]
-    strangers = [g for g in same_name if g["GroupId"] not in ours]
-    if strangers:
+    untagged = [g for g in same_name if g["GroupId"] not in ours]
+    if untagged:
         raise ConflictError(
             f"expected no security group of these names without the tag {CLUSTER_TAG}={cluster}",
-            evidence="\n".join(f"{g['GroupName']} ({g['GroupId']})" for g in strangers),
-            next_step="choose another cluster name, or rename or delete what the evidence names",
+            evidence="\n".join(f"{g['GroupName']} ({g['GroupId']})" for g in untagged),
+            next_step="choose another cluster name, or rename or delete the groups listed above",
         )
 
 
@@ -204,11 +216,11 @@ def _move_members_out(ec2: "EC2Client", groups: list[Group], changes: Changes) -
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[
             {"Name": "instance.group-id", "Values": sorted(ours)},
-            {"Name": "instance-state-name", "Values": list(_ALIVE)},
+            {"Name": "instance-state-name", "Values": list(ALIVE)},
         ]
     )
     members = {
-        {tag["Key"]: tag["Value"] for tag in i.get("Tags", [])}.get(ROLE_TAG, i["InstanceId"]): i
+        tags_of(i).get(ROLE_TAG, i["InstanceId"]): i
         for page in pages
         for reservation in page["Reservations"]
         for i in reservation["Instances"]

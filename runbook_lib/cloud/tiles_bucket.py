@@ -20,7 +20,7 @@ from runbook_lib.cloud.bucket_settings import (
     same_policy,
     wanted_settings,
 )
-from runbook_lib.cloud.instances import CLUSTER_TAG
+from runbook_lib.cloud.tags import CLUSTER_TAG
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError
 from runbook_lib.core.progress import Progress

@@ -1,5 +1,5 @@
 """
-The Docker API of an instance, through the SSH connection that is open already.
+The Docker API of an instance, through its open SSH connection.
 """
 
 import time
@@ -16,7 +16,7 @@ from runbook_lib.core.parallel import for_each
 from runbook_lib.hosts.ssh import run_all
 
 _OLDEST, _NEWEST = "1.41", "1.44"
-"""API versions of Docker 20.10 and 25; an engine is spoken to in the newest that both know."""
+"""API versions of Docker 20.10 and 25; the client uses the newest that the engine has too."""
 _SERVER_ERRORS = (500, 503)
 _DROPPED = ("node lost leader status", "context deadline exceeded")
 _LEADER_CHANGE_S, _AGAIN_S = 30.0, 0.5
@@ -25,10 +25,10 @@ _LEADER_CHANGE_S, _AGAIN_S = 30.0, 0.5
 
 def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker.DockerClient:
     """
-    A Docker client through an open SSH connection, whose host key has been checked already.
+    A Docker client through an open SSH connection, whose host key is checked.
 
-    The SDK's own `ssh://` reads ~/.ssh/config and opens a connection of its own; here each
-    request is a channel of ours that runs `docker system dial-stdio` on the host.
+    The SDK's own `ssh://` reads ~/.ssh/config and opens another connection; here each request is a
+    channel of the open one that runs `docker system dial-stdio` on the host.
     """
     client = docker.DockerClient(base_url="http://docker.invalid:1", version=_OLDEST)
     adapter = _Adapter(connection, timeout_s)
@@ -52,7 +52,7 @@ def find_docker_clients(
     connections: Mapping[str, fabric.Connection],
 ) -> dict[str, docker.DockerClient]:
     """
-    A Docker client for those of the hosts that have an engine.
+    A Docker client for those hosts that have an engine.
     """
     look = "command -v dockerd || true"  # in root's PATH, not in the user's
     paths = run_all("Engines found", dict(connections), look, sudo=True)
@@ -74,7 +74,7 @@ class _Channel(SSHConnection):
 
 class _Pool(SSHConnectionPool):
     """
-    Takes the transport of the moment: a connection that was opened again has a new one.
+    Uses the current transport: a connection that was opened again has a new one.
     """
 
     def __init__(self, client: SSHClient, timeout_s: int, size: int) -> None:
@@ -97,10 +97,10 @@ class _Pool(SSHConnectionPool):
 
 class _Adapter(SSHHTTPAdapter):
     """
-    One pool for all requests: the SDK keeps one for every URL, and sshd allows ten sessions.
+    One pool for all requests: the SDK keeps one per URL, and sshd allows ten sessions.
 
-    A Swarm whose leader changes drops what it is asked, or lets it run out of time: asked again,
-    where that is harmless. A change that names the version that it changes is made once only.
+    A Swarm drops requests, or lets them time out, while its leader changes. They are sent again
+    where that is harmless: a GET, or an update that names the version it changes.
     """
 
     def __init__(self, connection: fabric.Connection, timeout_s: int) -> None:

@@ -1,5 +1,5 @@
 """
-Docker Engine on every instance: installed from a signed source, the same on all.
+Docker Engine on every instance: the same version, from a signed source.
 
 Source: section "Getting Resources & Dependencies" of the guide (`scripts/docker_install.sh`,
 whose `apt-key` and compose v1 are gone).
@@ -91,8 +91,8 @@ def daemon_options(manager_private_ip: str, registry_mirror: str = "") -> dict[s
     """
     The content of daemon.json: bounded logs, our registry on the manager, a mirror if any.
 
-    Our registry speaks plain HTTP inside the `worker` group; images are deployed by digest, so
-    that one altered on the way is refused.
+    Our registry speaks plain HTTP inside the `worker` group. Images are deployed by digest, so an
+    image that was altered in transit is refused.
     """
     options: dict[str, Any] = {
         "log-driver": "json-file",
@@ -112,16 +112,16 @@ def ensure_engine(
     docker_version: str = "",
 ) -> Changes:
     """
-    Configure and install Docker Engine on all hosts at once; waits for cloud-init and dpkg.
+    Configure and install Docker Engine on all hosts in parallel; wait for cloud-init and dpkg.
 
     Parameters
     ----------
     docker_source
         "docker-ce" for Docker's signed apt repository, "distro" for the distribution's package.
     options
-        The content of /etc/docker/daemon.json; where it differs, the engine is restarted.
+        The content of /etc/docker/daemon.json; the engine restarts where it differs.
     docker_version
-        The exact package version; "" for the newest, or whatever is there.
+        The exact package version; "" for the installed one, or the newest.
     """
     source = {"docker-ce": _DOCKER_CE, "distro": _DISTRO}[docker_source]
     pin = f"={shlex.quote(docker_version)}" if docker_version else ""

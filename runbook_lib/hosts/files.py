@@ -1,5 +1,5 @@
 """
-Files on an instance, made to be what they should be: content, owner and mode, all or nothing.
+Write files on an instance, with content, owner and mode, each as a whole or not at all.
 """
 
 import json
@@ -38,7 +38,7 @@ for wanted in json.loads(sys.argv[1]):
 @dataclass(frozen=True)
 class HostFile:
     """
-    One file as it should be; `mode` is octal, as in chmod.
+    A wanted file; `mode` is octal, as in chmod.
     """
 
     path: str
@@ -49,7 +49,7 @@ class HostFile:
 
 def ensure_files(connection: fabric.Connection, files: Sequence[HostFile]) -> list[str]:
     """
-    Write those of the files that differ; returns their paths. Their folders must exist.
+    Write the files that differ, and return their paths. Their folders must exist.
     """
     wanted = shlex.quote(json.dumps([asdict(file) for file in files]))
     return run(connection, f"python3 -c {shlex.quote(_WRITE)} {wanted}", sudo=True).split()

@@ -1,10 +1,10 @@
 """
 Prove the firewall by connecting: from every node, from the operator and from outside.
 
-A matrix is a DataFrame with one row a question: `source`, `via` (the instance that asks; "" for
-this machine), `target`, `address`, `protocol`, `port`, `open`. "outside" is a stranger on the
-internet: a packet from an instance to another's *public* address arrives with a public source
-address, which no group matches.
+A matrix is a DataFrame with one probe a row: `source`, `via` (the instance that probes; "" for this
+machine), `target`, `address`, `protocol`, `port`, `open`. "outside" is the rest of the internet: a
+packet from an instance to another's *public* address has a public source address, which no group
+matches.
 """
 
 import inspect
@@ -32,9 +32,9 @@ OUTSIDE = "outside"
 _SSH = 22
 _KEYS = ["source", "target", "protocol", "port"]
 OPEN = ("accepted", "refused", "heard")
-"""The firewall lets it through: a refusal is an answer too."""
+"""The firewall lets the packet through; a refused connection is an answer too."""
 SERVED = ("accepted",)
-"""Somebody listens there as well."""
+"""A program listens there as well."""
 _START = "import json, sys; exec(json.loads(sys.stdin.readline()))"
 
 
@@ -42,7 +42,7 @@ def expected_matrix(
     instances: list[Instance], rules: list[Rule], operator_cidr: str
 ) -> pd.DataFrame:
     """
-    What the tables say of every source, target and port; the groups are those of the role.
+    What the tables say about every source, target and port, with the groups of each role.
     """
     without = [i.role for i in instances if not (i.private_ip and i.public_ip)]
     if without:
@@ -73,12 +73,12 @@ def expected_matrix(
 
 def expected_services(matrix: pd.DataFrame, served: set[tuple[str, int]]) -> pd.DataFrame:
     """
-    The questions of `expected_matrix` that the internet asks, with what should be served to it.
+    The probes of `expected_matrix` from the internet, and which ports should serve it.
 
     Parameters
     ----------
     served
-        Role and port of each TCP service that is for everybody. SSH is the operator's and left out.
+        Role and port of each public TCP service. SSH, which is for the operator, is left out.
     """
     world = matrix["source"].isin([OPERATOR, OUTSIDE]) & (matrix["protocol"] == "tcp")
     asked = matrix[world & (matrix["port"] != _SSH)]
@@ -95,11 +95,11 @@ def measure_matrix(
     counts: tuple[str, ...] = OPEN,
 ) -> pd.DataFrame:
     """
-    Ask every question of `expected`, all at once; adds the column `answer`.
+    Run every probe of `expected` in parallel; adds the column `answer`.
 
-    `counts` are the answers that count as open: `OPEN`, or `SERVED` to ask for services.
+    `counts` are the answers that count as open: `OPEN`, or `SERVED` to find services.
 
-    What differs from `expected` is asked once more after a pause: a loaded machine may have been
+    Probes that differ from `expected` are repeated once after a pause: a loaded machine may be
     late, and EC2 takes a few seconds to apply a change of rules everywhere.
 
     Raises
@@ -117,7 +117,7 @@ def measure_matrix(
 
 def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """
-    The questions whose answer is not the expected one.
+    The probes whose answer is not the expected one.
 
     Columns: source, target, protocol, port, expected, seen, likely_cause.
     """
@@ -136,22 +136,22 @@ def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
 
 def explain(differences: pd.DataFrame, most: int = 3) -> str:
     """
-    The first differences in words, as the next step of a check that failed.
+    The first differences in words, for the next step of a failed check.
     """
-    said = [
+    lines = [
         f"{d.source} to {d.target} {d.protocol}/{d.port}: expected {d.expected}, saw {d.seen}; "
         f"{d.likely_cause}"
         for d in differences.head(most).itertuples()
     ]
-    more = len(differences) - len(said)
-    return "\n        ".join([*said, *([f"and {more} more in the table above"] if more else [])])
+    more = len(differences) - len(lines)
+    return "\n        ".join([*lines, *([f"and {more} more in the table above"] if more else [])])
 
 
 def _likely_cause(source: str, target: str, protocol: str, answer: str) -> str:
     if answer in OPEN:
-        return f"{target} is in a group too many, or a group has a rule that no table has"
+        return f"{target} is in an extra group, or a group has a rule that no table has"
     if answer == "unreachable":
-        return f"no way to {target}: is it running, and does its network work?"
+        return f"no route to {target}: is it running, and does its network work?"
     if source == OPERATOR:
         return "your address has changed (operator_cidr), or your own network blocks the port"
     if protocol == "udp":  # heard below the target's own firewall
@@ -161,7 +161,7 @@ def _likely_cause(source: str, target: str, protocol: str, answer: str) -> str:
 
 class _Agent:
     """
-    One probe at work on an instance; every line of the talk is a JSON value.
+    A running probe on an instance; each line sent or received is a JSON value.
     """
 
     def __init__(self, connection: fabric.Connection, plan: dict[str, Any]) -> None:
@@ -193,11 +193,11 @@ class _Agent:
         try:
             errors = self._channel.makefile_stderr("r").read()
         except OSError:
-            errors = "it said nothing, and it has not ended either"
+            errors = "it printed nothing and is still running"
         return CommandError(
-            f"expected the probe on {self._host} to answer, and it did not",
+            f"expected an answer from the probe on {self._host}; there was none",
             evidence="\n".join(errors.strip().splitlines()[-8:]),
-            next_step=f"does  sudo -n python3 -V  work on {self._host}? then run this again",
+            next_step=f"make  sudo -n python3 -V  work on {self._host}, then run this notebook again",
         )
 
     def close(self) -> None:
@@ -225,7 +225,7 @@ def _ask(
     needed = sorted({*questions["via"], *questions["target"]} - {""})
     agents = for_each("Probes started", {name: name for name in needed}, start)
     try:
-        with Progress(f"{len(questions)} questions asked"):
+        with Progress(f"{len(questions)} probes sent"):
             for agent in agents.values():
                 agent.say("go")
             answers |= probe.probe_all(probes(""), nonce, timeout_s)

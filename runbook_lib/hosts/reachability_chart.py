@@ -1,5 +1,5 @@
 """
-The firewall as a picture: who reaches which port of whom, and where that differs from the tables.
+The firewall as a picture: which source reaches which port, and where the tables say otherwise.
 """
 
 import pandas as pd
@@ -11,9 +11,9 @@ _OPEN, _CLOSED, _DIFFERENT = "#1b7f79", "#e4e7eb", "#e8590c"
 
 def plot_matrix(expected: pd.DataFrame, measured: pd.DataFrame) -> alt.FacetChart:
     """
-    Draw one small square a question: rows are sources, columns the ports of each target.
+    Draw one small square a probe: rows are sources, columns the ports of each target.
 
-    Takes the two matrices of `reachability`. A difference is outlined, and the title counts them.
+    Takes the two matrices of `reachability`. Differences are outlined, and the title counts them.
     """
     data = measured.assign(
         port_name=measured["protocol"] + " " + measured["port"].astype(str),
@@ -62,7 +62,7 @@ def _finding(data: pd.DataFrame) -> str:
         )
     first = different.iloc[0]
     return (
-        f"{len(different)} of {count} answers differ from the tables, first of all "
+        f"{len(different)} of {count} answers differ from the tables; the first is "
         f"{first['source']} to {first['target']} {first['port_name']}: "
         f"{first['expected']} expected, {first['seen']} seen"
     )

@@ -1,8 +1,8 @@
 """
-SSH to instances whose host keys are pinned: taken from the console output, never on trust.
+SSH to instances with pinned host keys, which are read from the console output.
 
-A host key stands in the known_hosts file under its instance id, which outlives every change of
-address; with OpenSSH:  ssh -o HostKeyAlias=<instance id> -o UserKnownHostsFile=<file> ...
+The known_hosts file lists a host key under its instance id, which stays the same when the address
+changes. With OpenSSH:  ssh -o HostKeyAlias=<instance id> -o UserKnownHostsFile=<file> ...
 """
 
 import re
@@ -30,7 +30,7 @@ _KEY = re.compile(r"((?:ssh|ecdsa)-\S+) (AAAA\S+)")
 
 def host_keys(console_output: str) -> list[tuple[str, str]]:
     """
-    The host keys that cloud-init printed, as (type, base64); empty where it has not yet.
+    The host keys that cloud-init printed, as (type, base64); empty before it has.
     """
     blocks = _BLOCK.findall(console_output)
     return _KEY.findall(blocks[-1]) if blocks else []
@@ -42,7 +42,7 @@ def ensure_host_keys(
     """
     Pin the host keys of every instance; on AWS the console output takes a few minutes.
 
-    Those of any other instance are forgotten.
+    The keys of all other instances are removed.
     """
     changes = Changes()
     path = known_hosts_path(key_file)
@@ -63,13 +63,13 @@ def ensure_host_keys(
         if missing:
             names = ", ".join(i.role for i in missing.values())
             done = len(instances) - len(missing)
-            return Pending(f"no host keys on the console of {names} yet", done, len(instances))
+            return Pending(f"no host keys yet on the console of {names}", done, len(instances))
         return True
 
     if missing:
         wait_for("Host keys read from the console output", probe, timeout_s=timeout_s, poll_s=1)
     for instance_id in sorted(gone):
-        changes.add("host keys", instance_id, "forgotten: it is gone")
+        changes.add("host keys", instance_id, "removed: the instance is gone")
     if changes:
         partial = path.with_name(f"{path.name}.partial")
         partial.write_text("\n".join(lines) + "\n")
@@ -88,9 +88,9 @@ def pinned_instances(key_file: str) -> set[str]:
 
 def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.Connection:
     """
-    Open one connection; a host key other than the pinned one is refused.
+    Open one connection; any host key but the pinned one is refused.
 
-    fabric itself accepts any host key (`AutoAddPolicy`); its client is told otherwise here.
+    fabric itself accepts any host key (`AutoAddPolicy`); the policy is replaced here.
     """
     config = fabric.Config(overrides={"load_ssh_configs": False, "run": {"in_stream": False}})
     connection = fabric.Connection(
@@ -112,9 +112,9 @@ def reopen(
     connection: fabric.Connection, instance: Instance, key_file: str, timeout_s: float = 60
 ) -> None:
     """
-    Open a connection again, maybe at another address: the instance was stopped meanwhile.
+    Open a connection again, maybe at another address, after the instance was stopped.
 
-    The Docker clients that were made with it go on.
+    Docker clients that use the connection stay valid.
     """
     connection.close()
     connection.host = instance.public_ip
@@ -156,7 +156,7 @@ def connect_all(
     instances: list[Instance], key_file: str, timeout_s: float = 60
 ) -> dict[str, fabric.Connection]:
     """
-    Open a connection to every instance at once; the keys are their roles.
+    Open a connection to every instance in parallel, by role.
     """
     by_role = {i.role: i for i in instances}
     return for_each("SSH connections", by_role, lambda i: connect(i, key_file, timeout_s))
@@ -164,7 +164,7 @@ def connect_all(
 
 def shell_command(instance: Instance, key_file: str, script: str) -> str:
     """
-    A command for a person's shell that runs a script on an instance, host key pinned as here.
+    A command for a person's shell that runs a script on an instance, with the pinned host key.
     """
     options = f"-o HostKeyAlias={instance.instance_id} -o UserKnownHostsFile="
     return (
@@ -199,6 +199,6 @@ def run_all(
     what: str, connections: dict[str, fabric.Connection], script: str, *, sudo: bool = False
 ) -> dict[str, str]:
     """
-    Run the same script on every host at once; every failure is named.
+    Run the same script on every host in parallel; the error names every failure.
     """
     return for_each(what, connections, lambda c: run(c, script, sudo=sudo))

@@ -130,7 +130,7 @@ def restore_instance(here: DrillCluster, role: str) -> Changes:
     Start an instance, and restore its security groups.
     """
     changes = power.start(here.ec2, here.name, role)
-    changes.extend(power.let_in(here.ec2, here.name))
+    changes.extend(power.restore_groups(here.ec2, here.name))
     return changes
 
 

@@ -149,7 +149,7 @@ def get_drill_cluster(
     for instance in find_instances(ec2, name):
         if instance.state != "running":
             repairs.extend(power.start(ec2, name, instance.role))
-    repairs.extend(power.let_in(ec2, name))
+    repairs.extend(power.restore_groups(ec2, name))
     cluster = get_cluster(name, key_file, place)
     here = DrillCluster(**vars(cluster), data=data, stacks=stacks, repairs=repairs)
     # an instance that was just started needs longer than usual
