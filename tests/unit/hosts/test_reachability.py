@@ -237,7 +237,7 @@ def test_a_difference_is_told_with_what_was_expected_seen_and_likely():
 
     assert differences.iloc[0].tolist() == [
         *("outside", "worker-3", "tcp", 2377, "closed", "open (accepted)"),
-        "worker-3 is in a group too many, or a group has a rule that no table has",
+        "worker-3 is in an extra group, or a group has a rule that no table has",
     ]
     assert explain(differences).startswith(
         "outside to worker-3 tcp/2377: expected closed, saw open"
@@ -255,5 +255,5 @@ def test_the_title_of_the_picture_says_what_was_found():
 
     assert good.startswith("The firewall is what the tables say: all 504 answers as expected (224")
     assert bad.startswith(
-        "1 of 504 answers differ from the tables, first of all outside to worker-3"
+        "1 of 504 answers differ from the tables; the first is outside to worker-3"
     )
