@@ -197,7 +197,7 @@ class _Agent:
         return CommandError(
             f"expected an answer from the probe on {self._host}; there was none",
             evidence="\n".join(errors.strip().splitlines()[-8:]),
-            next_step=f"make  sudo -n python3 -V  work on {self._host}, then run this notebook again",
+            next_step=f"make  sudo -n python3 -V  work on {self._host}, then run this again",
         )
 
     def close(self) -> None:
