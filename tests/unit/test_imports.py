@@ -49,8 +49,12 @@ def imported(path: Path, package: str) -> set[str]:
     """
     The modules of a package that a file imports, at any depth.
     """
+    return imported_by(path.read_text(), package)
+
+
+def imported_by(source: str, package: str) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {
                 a.name.partition(".")[2] for a in node.names if a.name.split(".")[0] == package
@@ -93,6 +97,21 @@ def test_no_import_goes_in_a_circle():
     while free := [module for module, needs in left.items() if not needs & left.keys()]:
         left = {module: needs for module, needs in left.items() if module not in free}
     assert {} == left
+
+
+def test_the_guides_path_and_the_runner_need_nothing_of_the_wings():
+    """Notebooks 00 to 07 and 9N and the command line, with all that their modules import."""
+    guide = [n for n in find_notebooks(ROOT / "notebooks") if n.number[0] in "09"]
+    sources = [cell.source for notebook in guide for cell in notebook.code]
+    left = set().union(*(imported_by(source, "runbook_lib") for source in sources))
+    left |= imported(MAIN, "runbook_lib") | {m for m in MODULES if room(m) == "runner"}
+    needed = set()
+    while left:
+        needed.add(module := left.pop())
+        path = ROOT / "runbook_lib" / f"{module.replace('.', '/')}.py"
+        left |= imported(path, "runbook_lib") - needed
+    assert len(needed) > 40
+    assert [] == sorted(m for m in needed if m.split(".")[0] in ("load", "availability"))
 
 
 def test_the_lab_and_the_runbook_meet_only_over_the_wire():
