@@ -14,7 +14,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from runbook_lib.core.activity import LEDGER
+from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.errors import AccessError
 from runbook_lib.core.wait import Pending, wait_for
 
@@ -72,7 +72,7 @@ class Place:
 
 
 def _count(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's operation model
-    LEDGER.calls[f"{model.service_model.signing_name}:{model.name}"] += 1
+    ACTIVITY.calls[f"{model.service_model.signing_name}:{model.name}"] += 1
 
 
 def whoami(sts: Any) -> str:  # noqa: ANN401 - a boto3 client

@@ -1,8 +1,8 @@
 """
 What this kernel did: changes made, checks passed or failed, API calls sent, notes to take away.
 
-Written as things happen, so that an interrupted notebook still tells what it changed.
-The summary of a notebook carries the ledger in its output, where the report finds it.
+Recorded as things happen, so that an interrupted notebook still shows what it changed.
+The summary of a notebook carries the record in its output, where the report finds it.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from html import escape
 @dataclass(frozen=True)
 class Change:
     """
-    One effect on the world, for example `Change("instance", "worker-1", "launched")`.
+    One change outside this kernel, for example `Change("instance", "worker-1", "launched")`.
     """
 
     what: str
@@ -36,7 +36,7 @@ class Check:
 @dataclass(frozen=True)
 class Note:
     """
-    Something that a person takes away, for example `Note("the map", "http://192.0.2.7:8080")`.
+    Something for a person to use, for example `Note("the map", "http://192.0.2.7:8080")`.
     """
 
     what: str
@@ -53,7 +53,7 @@ class Note:
 
 
 @dataclass
-class Ledger:
+class Activity:
     """
     Everything recorded since the kernel started.
     """
@@ -75,4 +75,4 @@ class Ledger:
         }
 
 
-LEDGER = Ledger()
+ACTIVITY = Activity()

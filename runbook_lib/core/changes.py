@@ -1,8 +1,8 @@
 """
-What an `ensure_x` or `remove_x` made different; empty means that there was nothing to do.
+The changes that an `ensure_x` or `remove_x` made; empty means that nothing was to do.
 """
 
-from runbook_lib.core.activity import LEDGER, Change
+from runbook_lib.core.activity import ACTIVITY, Change
 from runbook_lib.core.tables import html_table
 
 
@@ -13,10 +13,10 @@ class Changes(list[Change]):
 
     def add(self, what: str, name: str, action: str) -> None:
         """
-        Note a change right after it happened, here and in the kernel's ledger.
+        Record a change right after it happened, here and in the kernel's activity.
         """
         change = Change(what, name, action)
-        LEDGER.changes.append(change)
+        ACTIVITY.changes.append(change)
         self.append(change)
 
     def __repr__(self) -> str:
@@ -24,6 +24,6 @@ class Changes(list[Change]):
 
     def _repr_html_(self) -> str:
         if not self:
-            return "<p>✓ <b>no changes</b>: everything was already so</p>"
+            return "<p>✓ <b>no changes</b>: everything was already in place</p>"
         rows = [(change.what, change.name, change.action) for change in self]
         return html_table(["what", "name", "change"], rows)

@@ -1,5 +1,5 @@
 """
-Altair, set to draw charts as pictures; whoever draws imports `alt` from here.
+Altair, set to draw charts as pictures; modules that draw import `alt` from here.
 
 JupyterLab's own vega renderer ends with vega-lite 5 and altair writes 6; altair's HTML fetches
 vega from outside. A PNG shows everywhere: in JupyterLab, in the report, in a saved notebook.

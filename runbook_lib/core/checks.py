@@ -6,13 +6,13 @@ from collections.abc import Sized
 from dataclasses import dataclass
 from html import escape
 
-from runbook_lib.core.activity import LEDGER, Check, Ledger, Note
+from runbook_lib.core.activity import ACTIVITY, Activity, Check, Note
 from runbook_lib.core.errors import CheckFailedError
 from runbook_lib.core.tables import html_table
-from runbook_lib.core.words import in_words
+from runbook_lib.core.words import count_of, in_words
 
 SUMMARY_MIME = "application/vnd.runbook.summary+json"
-"""The output type under which a notebook's summary keeps its ledger for the report."""
+"""The output type under which a notebook's summary keeps its activity for the report."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def check_at_most(name: str, *, limit: float, actual: float, next_step: str = ""
 def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str) -> Verdict:
     expected, actual = _short(expected), _short(actual)
     record = Check(name, expected, actual, passed)
-    LEDGER.checks.append(record)
+    ACTIVITY.checks.append(record)
     if not passed:
         raise CheckFailedError(f"{name}: expected {expected}, saw {actual}", next_step=next_step)
     return Verdict(record)
@@ -99,37 +99,37 @@ def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str
 
 def note(what: str, text: str) -> Note:
     """
-    Hand a person something to use: the summary repeats it, and so does the end of a headless run.
+    Give a person something to use; the summary and the end of a headless run repeat it.
     """
     made = Note(what, text)
-    LEDGER.notes.append(made)
+    ACTIVITY.notes.append(made)
     return made
 
 
 @dataclass(frozen=True)
 class Summary:
     """
-    The closing table of a notebook: its checks, what it changed, and what it hands out.
+    The closing table of a notebook: its checks, what it changed, and its notes.
     """
 
-    ledger: Ledger
+    activity: Activity
 
     def __repr__(self) -> str:
-        lines = [f"{_mark(c.passed)} {c.name}: {c.actual}" for c in self.ledger.checks]
-        return "\n".join([*lines, self._changed(), *map(repr, self.ledger.notes)])
+        lines = [f"{_mark(c.passed)} {c.name}: {c.actual}" for c in self.activity.checks]
+        return "\n".join([*lines, self._changed(), *map(repr, self.activity.notes)])
 
     def _changed(self) -> str:
-        count = len(self.ledger.changes)
-        return f"{count} change{'s' * (count != 1)}" if count else "no changes"
+        count = len(self.activity.changes)
+        return count_of(count, "change") if count else "no changes"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
-        rows = [(_mark(c.passed), c.name, c.expected, c.actual) for c in self.ledger.checks]
+        rows = [(_mark(c.passed), c.name, c.expected, c.actual) for c in self.activity.checks]
         table = html_table(["", "check", "expected", "seen"], rows)
-        notes = "".join(note._repr_html_() for note in self.ledger.notes)
+        notes = "".join(note._repr_html_() for note in self.activity.notes)
         return {
             "text/plain": repr(self),
             "text/html": f"{table}<p><b>{self._changed()}</b></p>{notes}",
-            SUMMARY_MIME: self.ledger.as_dict(),
+            SUMMARY_MIME: self.activity.as_dict(),
         }
 
 
@@ -137,7 +137,7 @@ def summary() -> Summary:
     """
     Everything that this notebook checked and changed; its last code cell shows it.
     """
-    return Summary(LEDGER)
+    return Summary(ACTIVITY)
 
 
 def _mark(passed: bool) -> str:

@@ -5,9 +5,9 @@ What can go wrong, as one tree; each leaf is also the builtin that it resembles.
     ├── ParameterError     (ValueError)        a parameter is missing, unknown or out of range
     ├── AccessError        (PermissionError)   no credentials, or a right is missing
     ├── NotFoundError      (LookupError)       something that an earlier notebook makes is not there
-    ├── ConflictError      (RuntimeError)      the name belongs to something that we did not make
+    ├── ConflictError      (RuntimeError)      something that we did not make, or that differs
     ├── CommandError       (OSError)           a command failed on one or more hosts
-    ├── WaitTimeoutError   (TimeoutError)      a wait reached its limit
+    ├── WaitTimeoutError   (TimeoutError)      a wait timed out; the message says what it saw last
     ├── IntegrityError     (ValueError)        data is not what its checksum says
     ├── CheckFailedError   (AssertionError)    a notebook's check saw something else
     └── StepFailedError    (RuntimeError)      a notebook of a headless run failed
@@ -34,55 +34,28 @@ class RunbookError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
-class ParameterError(RunbookError, ValueError):
-    """
-    A parameter is missing, unknown, mistyped or out of range.
-    """
+class ParameterError(RunbookError, ValueError): ...
 
 
-class AccessError(RunbookError, PermissionError):
-    """
-    No credentials, or a right is missing.
-    """
+class AccessError(RunbookError, PermissionError): ...
 
 
-class NotFoundError(RunbookError, LookupError):
-    """
-    Something that an earlier notebook makes is not there.
-    """
+class NotFoundError(RunbookError, LookupError): ...
 
 
-class ConflictError(RunbookError, RuntimeError):
-    """
-    A name belongs to something that this runbook did not make, or that differs too much.
-    """
+class ConflictError(RunbookError, RuntimeError): ...
 
 
-class CommandError(RunbookError, OSError):
-    """
-    A command failed on one or more hosts.
-    """
+class CommandError(RunbookError, OSError): ...
 
 
-class WaitTimeoutError(RunbookError, TimeoutError):
-    """
-    A wait reached its limit; the message tells what was last seen.
-    """
+class WaitTimeoutError(RunbookError, TimeoutError): ...
 
 
-class IntegrityError(RunbookError, ValueError):
-    """
-    Data is not what its checksum says.
-    """
+class IntegrityError(RunbookError, ValueError): ...
 
 
-class CheckFailedError(RunbookError, AssertionError):
-    """
-    A notebook's check saw something other than it expected.
-    """
+class CheckFailedError(RunbookError, AssertionError): ...
 
 
-class StepFailedError(RunbookError, RuntimeError):
-    """
-    A notebook of a headless run failed.
-    """
+class StepFailedError(RunbookError, RuntimeError): ...

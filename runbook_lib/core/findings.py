@@ -1,5 +1,5 @@
 """
-A finding: a chart or a table, and the sentence that says what is to be seen in it.
+A finding: a chart or a table, and the sentence that says what it shows.
 """
 
 from dataclasses import dataclass
@@ -32,22 +32,8 @@ class Finding:
         display(HTML(f"<p>{escape(self.words)}</p>"))
 
 
-def sentence(text: str) -> str:
-    """
-    Words as a sentence: a capital, and a stop.
-    """
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
-def count_of(number: int, noun: str) -> str:
-    """
-    So many of something, in words that agree.
-    """
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
 def first_line(error: Exception) -> str:
     """
-    What an error expected and saw, for a section that then does not apply.
+    The first line of an error: what was expected and seen.
     """
     return str(error).splitlines()[0]

@@ -1,5 +1,5 @@
 """
-The same work on many hosts at once, with every failure collected before one is raised.
+The same work on many hosts at once; every failure is collected before an error is raised.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,6 +41,6 @@ def for_each(what: str, items: Mapping[str, K], work: Callable[[K], V]) -> dict[
         raise CommandError(
             f"{what}: {len(results)} of {len(items)} succeeded; failed: {', '.join(errors)}",
             evidence="\n".join(f"{name}: {error}" for name, error in errors.items()),
-            next_step="mend what the evidence names, then run this notebook again",
+            next_step="fix the hosts listed above, then run this notebook again",
         ) from next(iter(errors.values()))
     return {name: results[name] for name in items}

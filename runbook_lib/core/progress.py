@@ -1,8 +1,7 @@
 """
-One line that moves while something takes long, in a notebook; silent elsewhere.
+One line of progress while something takes long, in a notebook; silent elsewhere.
 
-Work dealt out to threads has one line, that of who deals it out: a line for each of six hosts says
-no more and hides the rest.
+Work in several threads has one line, that of the main thread: six lines would say no more.
 """
 
 import threading
@@ -16,7 +15,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 class Progress:
     """
-    A context manager; on leaving, the line says how long it took.
+    A context manager; in the end its line says how long the work took.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ class Progress:
 
     def update(self, seen: str, done: int = 0, total: int = 0) -> None:
         """
-        Show what is true now; at most five times a second.
+        Show the state now; at most five times a second.
         """
         now = time.monotonic()
         if self._handle is None or now - self._shown < 0.2:

@@ -1,5 +1,5 @@
 """
-Where the project lies, and the folder in `runs/` that each run writes into.
+The folders of the project, and the folder in `runs/` that each run writes into.
 """
 
 import os
@@ -21,12 +21,12 @@ FOLDER_VARIABLE = "RUNBOOK_RUN_FOLDER"
 
 def run_folder() -> Path:
     """
-    The folder of the headless run; a new one for a notebook that a person runs.
+    The folder of the headless run; a new folder for a notebook that a person runs.
 
     Raises
     ------
     AccessError
-        Where a new one cannot be written.
+        Where a new folder cannot be written.
     """
     given = os.environ.get(FOLDER_VARIABLE)
     return Path(given) if given else new_folder(RUNS)
@@ -52,7 +52,7 @@ def new_folder(runs: Path, suffix: str = "") -> Path:
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
     """
-    Turn the system's refusal to write into an error that says what to do.
+    Turn a refused write into an error that says what to do.
     """
     try:
         yield

@@ -1,5 +1,5 @@
 """
-Waiting, always with a limit, and with an error that tells what was last seen.
+Waiting, always with a limit, and with an error that says what was seen last.
 """
 
 import time
@@ -16,7 +16,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Pending:
     """
-    Not yet: what was seen instead, and how far it is (`done` of `total`, where countable).
+    Not yet: what the probe saw instead, and `done` of `total` where it can be counted.
     """
 
     seen: str
@@ -33,7 +33,7 @@ def wait_for(
     next_step: str = "",
 ) -> T:
     """
-    Call `probe` until it returns something other than `Pending`, and return that.
+    Call `probe` until its answer is not `Pending`, and return that answer.
 
     Raises
     ------
@@ -49,23 +49,23 @@ def wait_for(
             progress.update(state.seen, state.done, state.total)
             if time.monotonic() >= deadline:
                 raise WaitTimeoutError(
-                    f"{what}: not so within {timeout_s:g} s; last seen: {state.seen}",
-                    next_step=next_step or "run this notebook again: it goes on where it stopped",
+                    f"Timed out after {timeout_s:g} s waiting for: {what}. Last seen: {state.seen}",
+                    next_step=next_step or "run this notebook again: it continues where it stopped",
                 )
             time.sleep(poll_s)
 
 
 def wait_until_none(
-    what: str, look: Callable[[], list[str]], *, timeout_s: float, poll_s: float = 0.5
+    what: str, find: Callable[[], list[str]], *, timeout_s: float, poll_s: float = 0.5
 ) -> list[str]:
     """
-    Look until nothing is found; returns what the last look found: after `timeout_s` it may be some.
+    Call `find` until it returns nothing; after `timeout_s`, return what it still finds.
 
-    For a check that is to judge what is left, where `wait_for` would judge by itself.
+    For a notebook that checks itself what is left, where `wait_for` would raise.
     """
     deadline = time.monotonic() + timeout_s
     with Progress(what) as progress:
-        while (found := look()) and time.monotonic() < deadline:
-            progress.update(", ".join(found))
+        while (left := find()) and time.monotonic() < deadline:
+            progress.update(", ".join(left))
             time.sleep(poll_s)
-    return found
+    return left

@@ -1,5 +1,5 @@
 """
-Values as a person writes them.
+Values and numbers as a person writes them.
 """
 
 from collections.abc import Collection, Mapping, Set
@@ -36,3 +36,17 @@ def _listed(items: list[str]) -> str:
     if any(", " in item or " and " in item for item in items):
         return "; ".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def sentence(text: str) -> str:
+    """
+    Text as a sentence: with a capital, and a full stop.
+    """
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def count_of(number: int, noun: str) -> str:
+    """
+    A count with its noun: "1 change", "1,234 changes".
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"

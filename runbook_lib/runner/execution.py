@@ -39,7 +39,7 @@ class Execution:
     seconds: float
     cell: str = ""
     error: str = ""
-    ledger: dict[str, Any] = field(default_factory=dict)
+    activity: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -112,11 +112,11 @@ def execute(
         stopper.forget()
     seconds = time.monotonic() - started
     if not error:
-        return Execution(PASSED, seconds, ledger=_find_ledger(notebook))
+        return Execution(PASSED, seconds, activity=_find_activity(notebook))
     if stopper.reason:
         error = "\n".join([stopper.reason, *error.splitlines()[1:]])
     verdict = INTERRUPTED if stopper.reason == INTERRUPTED else FAILED
-    return Execution(verdict, seconds, position.heading, error, kernel.ledger())
+    return Execution(verdict, seconds, position.heading, error, kernel.activity())
 
 
 def _write_down(output: Path, index: int, error: str) -> None:
@@ -153,7 +153,7 @@ def _unfinished(notebook: NotebookNode) -> str:
     return ""
 
 
-def _find_ledger(notebook: NotebookNode) -> dict[str, Any]:
+def _find_activity(notebook: NotebookNode) -> dict[str, Any]:
     """
     What a notebook's summary kept: changes, checks, calls; empty where it has no summary.
     """

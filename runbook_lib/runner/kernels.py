@@ -28,9 +28,9 @@ for name in {names!r}:
         import_module(name)
 ''', {{}})"""
 
-_LEDGER = (
+_ACTIVITY = (
     "__import__('json').dumps("
-    "__import__('runbook_lib.core.activity').core.activity.LEDGER.as_dict())"
+    "__import__('runbook_lib.core.activity').core.activity.ACTIVITY.as_dict())"
 )
 
 
@@ -68,7 +68,7 @@ class Kernel:
         if provisioner is not None and provisioner.has_process:
             os.killpg(provisioner.pgid, number)
 
-    def ledger(self) -> dict[str, Any]:
+    def activity(self) -> dict[str, Any]:
         """
         What this kernel did so far, asked for after a failure; empty where it does not answer.
         """
@@ -77,8 +77,8 @@ class Kernel:
         client = self.manager.blocking_client()
         client.start_channels()
         try:
-            client.execute("", silent=True, user_expressions={"ledger": _LEDGER})
-            reply = client.get_shell_msg(timeout=5)["content"]["user_expressions"]["ledger"]
+            client.execute("", silent=True, user_expressions={"activity": _ACTIVITY})
+            reply = client.get_shell_msg(timeout=5)["content"]["user_expressions"]["activity"]
             answer = json.loads(ast.literal_eval(reply["data"]["text/plain"]))
         except (Empty, KeyError):
             return {}

@@ -98,11 +98,11 @@ class _Turn:
         page.verdict, page.seconds, page.cell = execution.verdict, execution.seconds, execution.cell
         page.started = time.time() - execution.seconds
         page.error = self.masker.mask(execution.error)[0]
-        ledger: dict[str, Any] = map_texts(execution.ledger, lambda t: self.masker.mask(t)[0])
-        page.changes = ledger.get("changes", [])
-        page.checks = ledger.get("checks", [])
-        page.calls = ledger.get("calls", {})
-        page.notes = ledger.get("notes", [])
+        activity: dict[str, Any] = map_texts(execution.activity, lambda t: self.masker.mask(t)[0])
+        page.changes = activity.get("changes", [])
+        page.checks = activity.get("checks", [])
+        page.calls = activity.get("calls", {})
+        page.notes = activity.get("notes", [])
         if leaks := self.masker.mask_notebook(self.output):
             page.verdict = FAILED
             page.error = (

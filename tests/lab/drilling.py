@@ -12,7 +12,7 @@ from runbook_lib.availability.drills.ground import DrillCluster, get_drill_clust
 from runbook_lib.availability.drills.scorecard import DRILLS_FOLDER, JOURNAL
 from runbook_lib.availability.drills.snapshot import Snapshot, take_snapshot
 from runbook_lib.availability.standby.failover import Stacks
-from runbook_lib.core.activity import LEDGER
+from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.geodiff.tiles import DataSet
 from runbook_lib.hosts.ssh import run
@@ -26,7 +26,7 @@ def get_cluster(runbook: Runbook) -> DrillCluster:
     """
     given = runbook.given
     data = DataSet(str(given["tiles_url"]), "/srv/tiles")
-    LEDGER.changes.clear()
+    ACTIVITY.changes.clear()
     for is_last in (False, False, False, True):  # an instance may still be starting
         try:
             name, key_file = str(given["cluster"]), str(given["key_file"])
@@ -36,7 +36,7 @@ def get_cluster(runbook: Runbook) -> DrillCluster:
                 raise
         else:
             # in all tries; the folder of links is removed in the background
-            assert [] == [change for change in LEDGER.changes if change.name != FOLDER]
+            assert [] == [change for change in ACTIVITY.changes if change.name != FOLDER]
             return here
     raise AssertionError
 

@@ -74,19 +74,19 @@ def errors_saved(folder: Path) -> list[str]:
     return [output["ename"] for output in outputs if output["output_type"] == "error"]
 
 
-def test_a_good_notebook_passes_with_its_values_and_its_ledger(go):
+def test_a_good_notebook_passes_with_its_values_and_its_activity(go):
     execution = go("good")
     assert (PASSED, "") == (execution.verdict, execution.error)
-    assert [{"what": "sum", "name": "one", "action": "added 2"}] == execution.ledger["changes"]
-    assert ["at least one"] == [check["name"] for check in execution.ledger["checks"]]
+    assert [{"what": "sum", "name": "one", "action": "added 2"}] == execution.activity["changes"]
+    assert ["at least one"] == [check["name"] for check in execution.activity["checks"]]
 
 
 def test_a_failed_check_tells_its_cell_its_words_and_what_was_changed_before(go, folder):
     execution = go("broken")
     assert (FAILED, "Compare") == (execution.verdict, execution.cell)
     assert "CheckFailedError: all answer: expected 6, saw 4\n  next: look again" == execution.error
-    assert ["made"] == [change["action"] for change in execution.ledger["changes"]]
-    assert [False] == [check["passed"] for check in execution.ledger["checks"]]
+    assert ["made"] == [change["action"] for change in execution.activity["changes"]]
+    assert [False] == [check["passed"] for check in execution.activity["checks"]]
     assert ["CheckFailedError"] == errors_saved(folder)
 
 

@@ -21,7 +21,7 @@ from runbook_lib.cloud.instance_role import ensure_role, remove_role
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.role_holders import ensure_held, remove_from
 from runbook_lib.cloud.tiles_bucket import ensure_access
-from runbook_lib.core.activity import LEDGER
+from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.changes import Changes
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ def temporary_access(
     What is given and taken away again is no change. rclone's package stays, which is one.
     """
     ensure_rclone(connection, instance.role)
-    before = len(LEDGER.changes)
+    before = len(ACTIVITY.changes)
     try:
         ensure_bucket_access(access, connection, instance)
         yield
     finally:
         remove_bucket_access(access, connection, instance)
-        del LEDGER.changes[before:]
+        del ACTIVITY.changes[before:]
 
 
 def end_temporary_access(

@@ -5,7 +5,8 @@ Time, money, idling and autoscaling, as findings.
 import numpy as np
 import pandas as pd
 
-from runbook_lib.core.findings import Finding, count_of, sentence
+from runbook_lib.core.findings import Finding
+from runbook_lib.core.words import count_of, sentence
 from runbook_lib.load.analysis.run_costs import (
     OTHER_INSTANCES,
     Costs,

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from runbook_lib.core.findings import count_of, sentence
+from runbook_lib.core.words import count_of, sentence
 from runbook_lib.load.analysis.cost_findings import also_fewer
 from runbook_lib.load.analysis.run_costs import Costs
 from runbook_lib.load.analysis.sizing import Sizing

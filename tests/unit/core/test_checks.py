@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from runbook_lib.core import checks
-from runbook_lib.core.activity import LEDGER
+from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.checks import SUMMARY_MIME, Verdicts, check, check_at_most, note, summary
 from runbook_lib.core.errors import CheckFailedError
 
 
 @pytest.fixture(autouse=True)
-def empty_ledger():
-    LEDGER.changes.clear()
-    LEDGER.checks.clear()
-    LEDGER.calls.clear()
-    LEDGER.notes.clear()
+def empty_activity():
+    ACTIVITY.changes.clear()
+    ACTIVITY.checks.clear()
+    ACTIVITY.calls.clear()
+    ACTIVITY.notes.clear()
 
 
 def test_an_equal_value_passes_and_shows_itself():
@@ -38,7 +38,7 @@ def test_a_different_value_stops_with_both_and_the_next_step():
     with pytest.raises(CheckFailedError) as caught:
         check("all ready", expected=6, actual=4, next_step="wait")
     assert "all ready: expected 6, saw 4\n  next: wait" == str(caught.value)
-    assert [False] == [c.passed for c in LEDGER.checks]
+    assert [False] == [c.passed for c in ACTIVITY.checks]
 
 
 @pytest.mark.parametrize("nothing", [[], {}, set(), (), "", 0])
@@ -130,10 +130,10 @@ def test_values_cannot_bring_markup_into_the_page():
     assert "<script" not in check("x", expected="<script>", actual="<script>")._repr_html_()
 
 
-def test_the_summary_carries_the_ledger_for_the_report():
+def test_the_summary_carries_the_activity_for_the_report():
     check("all ready", expected=6, actual=6)
     Changes().add("instance", "worker-1", "launched")
-    LEDGER.calls["ec2:RunInstances"] += 1
+    ACTIVITY.calls["ec2:RunInstances"] += 1
     bundle = summary()._repr_mimebundle_()
     assert "✓ all ready: 6\n1 change" == bundle["text/plain"]
     assert {
@@ -160,12 +160,12 @@ def test_nothing_changed_says_so():
     assert "no changes" in Changes()._repr_html_()
 
 
-def test_changes_show_as_a_table_and_reach_the_ledger():
+def test_changes_show_as_a_table_and_reach_the_activity():
     changes = Changes()
     changes.add("node", "worker-1", "joined <swarm>")
     assert "node worker-1: joined <swarm>" == repr(changes)
     assert ">joined &lt;swarm&gt;</td>" in changes._repr_html_()
-    assert changes == LEDGER.changes
+    assert changes == ACTIVITY.changes
 
 
 def test_a_verdict_of_numpy_can_be_written_as_json():

@@ -20,7 +20,9 @@ def test_an_empty_answer_is_an_answer():
 def test_the_limit_tells_what_was_last_seen_and_what_to_do():
     with pytest.raises(WaitTimeoutError) as caught:
         wait_for("two nodes", lambda: Pending("1 of 2"), timeout_s=0, next_step="look")
-    assert "two nodes: not so within 0 s; last seen: 1 of 2\n  next: look" == str(caught.value)
+    assert "Timed out after 0 s waiting for: two nodes. Last seen: 1 of 2\n  next: look" == str(
+        caught.value
+    )
 
 
 def test_an_error_of_the_probe_passes_through():

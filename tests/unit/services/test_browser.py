@@ -110,7 +110,7 @@ def test_the_dates_come_with_their_tiles_and_shares(where):
 
 
 def test_dates_that_do_not_come_say_what_came_instead(where):
-    with pytest.raises(WaitTimeoutError, match="last seen: 401 application/json"):
+    with pytest.raises(WaitTimeoutError, match="Last seen: 401 application/json"):
         web_client.wait_for_dates(where, Token("another"), timeout_s=0)
 
 

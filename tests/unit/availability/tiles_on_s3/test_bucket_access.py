@@ -11,7 +11,7 @@ from runbook_lib.cloud import tiles_bucket
 from runbook_lib.cloud.bucket_settings import Bucket
 from runbook_lib.cloud.tiles_bucket import Content
 from runbook_lib.core import checks
-from runbook_lib.core.activity import LEDGER
+from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.geodiff import tiles
@@ -38,7 +38,7 @@ def changed(name, action):
 def given(monkeypatch):
     """What was given to the instance and not taken away again."""
     held = []
-    monkeypatch.setattr(LEDGER, "changes", [])
+    monkeypatch.setattr(ACTIVITY, "changes", [])
 
     def give(*_):
         held.append("role")
@@ -60,7 +60,7 @@ def test_a_visit_leaves_nothing_but_the_package(given):
         assert ["role"] == given
 
     assert [] == given
-    assert ["installed"] == [change.action for change in LEDGER.changes]
+    assert ["installed"] == [change.action for change in ACTIVITY.changes]
 
 
 def test_a_visit_that_is_interrupted_ends_the_same_way(given):
@@ -68,7 +68,7 @@ def test_a_visit_that_is_interrupted_ends_the_same_way(given):
         raise KeyboardInterrupt
 
     assert [] == given
-    assert ["installed"] == [change.action for change in LEDGER.changes]
+    assert ["installed"] == [change.action for change in ACTIVITY.changes]
 
 
 def test_a_visit_that_was_killed_is_ended(monkeypatch):
