@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
@@ -22,7 +25,6 @@ from lab.aws.imds import MetadataService
 from lab.aws.ssm import publish_parameters
 from lab.aws.state import StateFile
 from lab.aws.users import ensure_users
-from lab.core import pid_file
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
 from lab.machines.containers import Machines
@@ -44,20 +46,35 @@ def serve(config: LabConfig) -> None:
     """
     Serve this lab until SIGTERM or SIGINT. Its instances stay, and a later call adopts them.
 
-    Needs the Docker network and the machine image. Writes pid file, state and credentials.
+    Needs the Docker network and the machine image. Writes state and credentials.
     """
-    config.state_dir.mkdir(parents=True, exist_ok=True)
-    pid_file.claim(config.pid_file)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    with only_server(config.lock_file), running(config):
+        log.info("lab %s serves %s", config.name, config.endpoint_url)
+        stop.wait()
+        log.info("lab %s stops, its instances stay", config.name)
+
+
+@contextmanager
+def only_server(lock_file: Path) -> Iterator[None]:
+    """
+    Hold the lock of a lab, with this pid in its file; LabError while another process holds it.
+
+    The lock ends with its process, so a pid that a killed server left there is never believed.
+    """
     try:
-        with running(config):
-            log.info("lab %s serves %s", config.name, config.endpoint_url)
-            stop.wait()
-            log.info("lab %s stops, its instances stay", config.name)
-    finally:
-        pid_file.release(config.pid_file)
+        with FileLock(lock_file, blocking=False):
+            lock_file.write_text(f"{os.getpid()}\n", encoding="ascii")
+            yield
+    except Timeout as exc:
+        pid = lock_file.read_text(encoding="ascii").strip()
+        raise LabError(
+            f"expected no other process to serve this lab, but process {pid} does",
+            evidence=f"it holds the lock {lock_file}",
+            next_step="python -m lab status",
+        ) from exc
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from lab.core import pid_file
+from lab.commands.server_process import server_pids
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
 from lab.core.processes import command_line
@@ -57,7 +57,7 @@ def find_problems(config: LabConfig, daemon: Daemon) -> list[Finding]:
     """
     Inspect the host; empty when a lab can start. Changes nothing.
     """
-    is_up = pid_file.running_pid(config.pid_file) is not None
+    is_up = bool(server_pids(config.name))
     config.cache_dir.mkdir(parents=True, exist_ok=True)
     return [
         *_system(),
@@ -71,11 +71,18 @@ def find_problems(config: LabConfig, daemon: Daemon) -> list[Finding]:
     ]
 
 
+def _check(is_so: bool, expected: str, seen: str, next_step: str) -> list[Finding]:
+    return [] if is_so else [Finding(expected, seen, next_step)]
+
+
 def _system() -> list[Finding]:
     system, machine = platform.system(), platform.machine()
-    if system == "Linux" and machine in {"x86_64", "AMD64"}:
-        return []
-    return [Finding("Linux on x86_64", f"{system} on {machine}", "use a Linux machine or VM")]
+    return _check(
+        system == "Linux" and machine in {"x86_64", "AMD64"},
+        "Linux on x86_64",
+        f"{system} on {machine}",
+        "use a Linux machine or VM",
+    )
 
 
 def _engine(daemon: Daemon) -> list[Finding]:
@@ -99,41 +106,32 @@ def _kernel(folder: Path) -> list[Finding]:
 
 def _memory() -> list[Finding]:
     available = psutil.virtual_memory().available // 2**20
-    if available >= MEMORY_MIB:
-        return []
-    return [
-        Finding(
-            f"{MEMORY_MIB} MiB of free memory: {INSTANCES} instances of 1 GiB, 1 GiB for the rest",
-            f"{available} MiB are available",
-            "stop other programs, or use a larger machine",
-        )
-    ]
+    return _check(
+        available >= MEMORY_MIB,
+        f"{MEMORY_MIB} MiB of free memory: {INSTANCES} instances of 1 GiB, 1 GiB for the rest",
+        f"{available} MiB are available",
+        "stop other programs, or use a larger machine",
+    )
 
 
 def _inotify() -> list[Finding]:
     free = kernel.free_inotify_instances(INOTIFY)
-    if free >= INOTIFY:
-        return []
-    return [
-        Finding(
-            f"{INOTIFY} inotify instances to spare, without which a systemd hangs when it boots",
-            f"{free} are left of fs.inotify.max_user_instances",
-            "sudo sysctl fs.inotify.max_user_instances=1024, or take another lab down",
-        )
-    ]
+    return _check(
+        free >= INOTIFY,
+        f"{INOTIFY} inotify instances to spare, without which a systemd hangs when it boots",
+        f"{free} are left of fs.inotify.max_user_instances",
+        "sudo sysctl fs.inotify.max_user_instances=1024, or take another lab down",
+    )
 
 
 def _disk(folder: Path) -> list[Finding]:
     free = shutil.disk_usage(folder).free // 2**20
-    if free >= DISK_MIB:
-        return []
-    return [
-        Finding(
-            f"{DISK_MIB} MiB of free disk below {folder}",
-            f"{free} MiB are free",
-            "make room, or mount a larger disk there",
-        )
-    ]
+    return _check(
+        free >= DISK_MIB,
+        f"{DISK_MIB} MiB of free disk below {folder}",
+        f"{free} MiB are free",
+        "make room, or mount a larger disk there",
+    )
 
 
 def _port(config: LabConfig) -> list[Finding]:

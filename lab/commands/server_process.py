@@ -19,7 +19,7 @@ COMMAND = "-m lab serve --name"
 
 def server_pids(name: str) -> list[int]:
     """
-    The processes that serve a lab, including those that have not written their pid file yet.
+    The processes that serve a lab, including those that do not answer yet.
     """
     return [
         pid for pid in find_processes(COMMAND) if command_line(pid).endswith(f"{COMMAND} {name}")

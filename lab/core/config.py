@@ -53,13 +53,13 @@ class LabConfig:
     @property
     def state_dir(self) -> Path:
         """
-        The folder of this lab: lab.json, lab.pid, lab.log, state.pickle, credentials.
+        The folder of this lab: lab.json, lab.lock, lab.log, state.pickle, credentials.
         """
         return state_dir_of(self.name)
 
     @property
-    def pid_file(self) -> Path:
-        return self.state_dir / "lab.pid"
+    def lock_file(self) -> Path:
+        return self.state_dir / "lab.lock"
 
     @property
     def state_file(self) -> Path:

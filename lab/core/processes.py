@@ -1,5 +1,5 @@
 """
-Processes by what they run, not by what a file says: a recorded pid may be another's by now.
+Processes by their command lines: the kernel may have reused a pid that a file contains.
 """
 
 from __future__ import annotations

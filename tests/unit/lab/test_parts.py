@@ -1,11 +1,13 @@
 """
-The small parts of the lab: addresses, seeds, prices, pid files, answers on the wire.
+The small parts of the lab: addresses, guest files, prices, the server's lock, responses.
 """
 
 import base64
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
 from types import SimpleNamespace
 
@@ -17,7 +19,7 @@ from lab.aws.addresses import free_address
 from lab.aws.instances import LabInstance
 from lab.aws.prices_and_quotas import get_products, get_service_quota
 from lab.aws.responses import error_response, json_refusal, region_of, service_of, with_console
-from lab.core import pid_file
+from lab.aws.server import only_server
 from lab.core.errors import LabError
 from lab.machines.guest_files import GUEST, SCRIPTS, UNITS, first_start_archive, restart_archive
 
@@ -98,36 +100,34 @@ def test_an_unknown_quota_is_no_such_resource():
     assert (status, answer["__type"]) == (400, "NoSuchResourceException")
 
 
-def test_a_pid_file_names_this_process_until_it_is_released(tmp_path):
-    """Twice claimed is no conflict with oneself."""
-    path = tmp_path / "lab.pid"
-    pid_file.claim(path)
-    pid_file.claim(path)
-    assert pid_file.running_pid(path) == os.getpid()
-    pid_file.release(path)
-    assert not path.exists()
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "12", "{}", json.dumps({"pid": 2**22 + 1, "started": 1}), '{"pid": %d, "started": 1}'],
-)
-def test_a_stale_pid_file_is_not_believed(tmp_path, text):
+@pytest.mark.parametrize("text", ["", "12", "{}", str(2**22 + 1), str(os.getpid())])
+def test_a_pid_that_a_killed_server_left_is_not_believed(tmp_path, text):
     """Broken, of a dead process, or of a pid that belongs to another process now."""
-    path = tmp_path / "lab.pid"
-    path.write_text(text.replace("%d", str(os.getpid())))
-    assert pid_file.running_pid(path) is None
-    pid_file.claim(path)
+    path = tmp_path / "lab" / "lab.lock"
+    path.parent.mkdir()
+    path.write_text(text)
+    with only_server(path):
+        assert f"{os.getpid()}\n" == path.read_text()
 
 
-def test_a_living_owner_is_not_displaced(tmp_path, monkeypatch):
-    """The error names it."""
-    path = tmp_path / "lab.pid"
-    pid_file.claim(path)
-    owner = os.getpid()
-    monkeypatch.setattr(os, "getpid", lambda: 1)
-    with pytest.raises(LabError, match=str(owner)):
-        pid_file.claim(path)
+def test_a_killed_server_leaves_its_lab_free(tmp_path):
+    """It leaves the file with its pid, and no lock."""
+    path = tmp_path / "lab.lock"
+    code = f"from lab.aws.server import only_server; from pathlib import Path; import os\n\
+with only_server(Path({str(path)!r})): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert path.read_text().strip().isdecimal()
+    with only_server(path):
+        pass
+
+
+def test_a_living_owner_is_not_displaced(tmp_path):
+    """The error names it; afterwards the lab can be served again."""
+    path = tmp_path / "lab.lock"
+    with only_server(path), pytest.raises(LabError, match=str(os.getpid())), only_server(path):
+        pytest.fail("two servers")
+    with only_server(path):
+        pass
 
 
 def signed(service: str):
