@@ -26,7 +26,7 @@ def show_status(name: str) -> bool:
     Print what runs. True if the lab is up: engine, server and mirror answer.
     """
     if not (state_dir_of(name) / "lab.json").exists():
-        sys.stdout.write(f"The lab {name} is down: there is none.\n")
+        sys.stdout.write(f"The lab {name} is down: it does not exist.\n")
         return False
     config = LabConfig.load(name)
     engine = engine_version(config)

@@ -407,7 +407,7 @@ def test_an_instance_is_described_as_it_was_asked_for(pair, ec2, groups):
 
 
 def test_ssh_trusts_the_keys_of_the_console(pair, lab):
-    """Each instance has host keys of its own, and its console tells them."""
+    """Each instance has host keys of its own, and its console shows them."""
     web, db = pair
     assert web.run("hostname") == "ip-" + web.private.replace(".", "-")
     assert web.run("sudo id -un") == "root"
@@ -464,7 +464,7 @@ def test_nothing_is_open_without_a_rule(pair):
 
 
 def test_a_rule_for_a_group_opens_for_its_members_private_addresses(pair, ec2, groups):
-    """And for nobody else; through the public address it does not match, as on AWS."""
+    """And for no other address; through the public address it does not match, as on AWS."""
     web, db = pair
     rules = rule(8080, group=groups["web"])
     ec2.authorize_security_group_ingress(GroupId=groups["db"], IpPermissions=rules)
@@ -510,7 +510,7 @@ def test_changing_membership_changes_every_rule_that_names_the_group(pair, ec2, 
 
 
 def test_egress_is_limited_too_and_sessions_stay(pair, ec2, groups, me):
-    """Without egress a guest calls nobody, but answers; rules are stateful."""
+    """Without egress a guest opens no connection, but answers; rules are stateful."""
     web, db = pair
     all_out = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     rules = rule(8080, group=groups["web"])

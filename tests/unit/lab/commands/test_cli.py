@@ -1,5 +1,5 @@
 """
-The command line: what is misused, and what a lab that exists keeps.
+The command line: wrong usage, and what an existing lab keeps.
 """
 
 import json
@@ -52,7 +52,7 @@ def test_a_lab_keeps_its_subnet_while_it_exists():
 
 
 def test_another_lab_at_the_same_port_is_not_taken_for_ours(monkeypatch):
-    """The endpoint tells its name."""
+    """The endpoint reports its name."""
 
     class Answer:
         def __enter__(self):

@@ -1,5 +1,5 @@
 """
-What a host lacks, told before anything is touched.
+What a host lacks, reported before anything is changed.
 """
 
 import ipaddress

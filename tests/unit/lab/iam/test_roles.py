@@ -44,7 +44,7 @@ def cloud():
         ("anonymous", ["all"]),
     ],
 )
-def test_a_statement_is_for_those_whom_it_names(cloud, caller, expected):
+def test_a_statement_is_about_the_principals_that_it_names(cloud, caller, expected):
     """A session is its role, whose path the session's ARN does not tell."""
     found = bucket_statements(caller, "arn:aws:s3:::mine/a/b.png")
 
@@ -77,7 +77,7 @@ def test_a_request_is_about_the_role_or_the_profile_that_it_names(cloud, action,
     ]
 
 
-def test_whoever_gives_a_profile_passes_its_role(cloud):
+def test_giving_a_profile_passes_its_role(cloud):
     (needed,) = pass_role_permissions("reader")
 
     assert ("iam:PassRole", f"{ACCOUNT}:role/team/reader") == (needed.action, needed.resource)

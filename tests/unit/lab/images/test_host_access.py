@@ -37,7 +37,7 @@ def test_proxies_become_environment_except_those_on_the_loopback():
 
 
 def test_the_hosts_certificates_survive_an_update_of_the_images(monkeypatch, tmp_path):
-    """`update-ca-certificates` would write the bundle anew: a hook puts ours back."""
+    """`update-ca-certificates` would rebuild the bundle: a hook restores the host's."""
     monkeypatch.setattr(host_access, "ca_bundle", lambda environ: "PEM\n")
     made = host_access.read_host_access({})
     made.write(tmp_path)

@@ -76,8 +76,8 @@ def test_an_instance_that_boots_is_left_alone(instances, machines, enforcer):
     assert machines.applied == ["i-2"]
 
 
-def test_a_failure_is_tried_again_next_time_and_stops_nobody(machines, enforcer, caplog):
-    """And it is told in the log."""
+def test_a_failure_is_retried_next_time_and_affects_no_other_instance(machines, enforcer, caplog):
+    """And it is logged."""
     machines.broken = {"i-1"}
     enforcer.sync()
     assert machines.applied == ["i-2"]

@@ -54,7 +54,7 @@ def test_egress_is_by_destination():
     ]
 
 
-def test_a_group_without_members_lets_nobody_in():
+def test_a_group_without_members_admits_no_traffic():
     """No line at all: an empty set would be a syntax error."""
     assert lines_of("ingress", NetworkInterface(SELF, ingress=(Rule("-1", None, None, ()),))) == []
 
