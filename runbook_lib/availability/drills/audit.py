@@ -7,7 +7,7 @@ which survive the process, its container and its engine.
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
@@ -39,41 +39,31 @@ class AuditTrail:
 @dataclass(frozen=True)
 class Reconciliation:
     """
-    The audit trail compared with the disk: every task is either done, rejected or lost.
+    The audit trail compared with the disk.
 
     Parameters
     ----------
+    counts
+        Tiles published, of which each is done, rejected or lost; unexplained, on the disk without
+        an entry (another process made them, or a file is missing); and published_twice,
+        delivered_twice, done_twice.
     fates
         One row a tile; columns: tile, fate (done, rejected, lost or unexplained), published and
         stored (the number of its entries in the trail).
-    unexplained
-        Tiles on the disk without any entry: another process made them, or a file is missing.
     """
 
-    published: int
-    done: int
-    rejected: int
-    lost: tuple[str, ...]
-    unexplained: tuple[str, ...]
-    published_twice: int
-    delivered_twice: int
-    done_twice: int
-    fates: pd.DataFrame = field(repr=False, compare=False)
+    counts: dict[str, int]
+    fates: pd.DataFrame
 
     def __repr__(self) -> str:
-        return (
-            f"{self.published} tiles published: {self.done} done, {self.rejected} rejected, "
-            f"{len(self.lost)} lost, {len(self.unexplained)} unexplained; "
-            f"{self.published_twice} published twice, "
-            f"{self.delivered_twice} delivered twice, {self.done_twice} done twice"
-        )
+        return ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in self.counts.items())
 
     @property
     def mismatches(self) -> list[str]:
         """
-        The tiles that the audit trail and the disk disagree about.
+        The tiles that are lost or unexplained: trail and disk disagree.
         """
-        return [*self.lost, *self.unexplained]
+        return list(self.fates.loc[self.fates["fate"].isin(["lost", "unexplained"]), "tile"])
 
 
 def parse_trail(text: str, since: datetime) -> AuditTrail:
@@ -131,17 +121,14 @@ def reconcile(
         "lost": names - done - rejected,
         "unexplained": unexplained,
     }
-    return Reconciliation(
-        published=len(names),
-        done=len(done),
-        rejected=len(rejected),
-        lost=tuple(sorted(kinds["lost"])),
-        unexplained=tuple(sorted(unexplained)),
-        published_twice=int(trail.published["tile"].duplicated().sum()),
-        delivered_twice=stored.loc[again | redelivered, "tile"].nunique(),
-        done_twice=stored.loc[again, "tile"].nunique(),
-        fates=_fates(trail, kinds),
-    )
+    counts = {
+        "published": len(names),
+        **{kind: len(tiles) for kind, tiles in kinds.items()},
+        "published_twice": int(trail.published["tile"].duplicated().sum()),
+        "delivered_twice": stored.loc[again | redelivered, "tile"].nunique(),
+        "done_twice": stored.loc[again, "tile"].nunique(),
+    }
+    return Reconciliation(counts, _fates(trail, kinds))
 
 
 def _fates(trail: AuditTrail, kinds: Mapping[str, Collection[str]]) -> pd.DataFrame:

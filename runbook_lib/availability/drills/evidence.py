@@ -39,10 +39,8 @@ class Evidence:
     ----------
     tasks
         Swarm's task history, from before the fault and from after it.
-    swarm
-        Columns time, role, state.
-    web
-        Columns time, door, ok, seen.
+    swarm, web
+        As `SwarmMonitor.changes` and `WebMonitor.answers` return them.
     killed
         When admin-worker killed a silent worker, by the worker's task.
     """
@@ -57,9 +55,6 @@ class Evidence:
     killed: Mapping[str, datetime]
 
     def seconds_until(self, moment: datetime | None) -> float | None:
-        """
-        Seconds from the fault.
-        """
         return None if moment is None else round((moment - self.broke).total_seconds(), 1)
 
 
@@ -80,16 +75,7 @@ class DrillOutcome:
     tiles: Reconciliation
     moments: pd.DataFrame
     rates: pd.DataFrame
-    web: pd.DataFrame
-    swarm: pd.DataFrame
-
-    @property
-    def broke(self) -> pd.Timestamp:
-        """
-        When the fault was injected.
-        """
-        times: pd.Series[pd.Timestamp] = self.moments.loc[self.moments["what"] == "broke", "time"]
-        return times.iloc[0]
+    evidence: Evidence
 
     def _repr_html_(self) -> str:
         shown = frame_html(result_table([self.result]).T, header=False)
@@ -176,33 +162,25 @@ def evaluate(
         recovered_s=None if recovered is None else round(recovered, 1),
         steady_per_s=round(recovery.steady_per_s, 1),
         pause_s=recovery.pause_s,
-        published=tiles.published,
-        done=tiles.done,
-        rejected=tiles.rejected,
-        lost=len(tiles.lost),
-        unexplained=len(tiles.unexplained),
-        published_twice=tiles.published_twice,
-        delivered_twice=tiles.delivered_twice,
-        done_twice=tiles.done_twice,
+        **tiles.counts,
         web_asked=len(web),
         web_failed={str(door): int((~rows["ok"]).sum()) for door, rows in web.groupby("door")},
     )
     moments = _moments(evidence, {"noticed": when, "led": led}, replacement, recovery)
     filled = fill_seconds(rates, evidence.began, evidence.ended)
     seconds = filled.rename("tiles_per_s").rename_axis("time").reset_index()
-    return DrillOutcome(result, tiles, moments, seconds, web, evidence.swarm)
+    return DrillOutcome(result, tiles, moments, seconds, evidence)
 
 
 def swarm_table(outcomes: Mapping[str, DrillOutcome]) -> pd.DataFrame:
     """
     Each change of a node's state; columns: fault, seconds (since it), role, state.
     """
-    tables = []
-    for name, outcome in outcomes.items():
-        seconds = (outcome.swarm["time"] - outcome.broke).dt.total_seconds().round(1)
-        table = outcome.swarm.assign(fault=name, seconds=seconds)
-        tables.append(table[["fault", "seconds", "role", "state"]])
-    return pd.concat(tables, ignore_index=True)
+    tables = [outcome.evidence.swarm.assign(fault=name) for name, outcome in outcomes.items()]
+    since = [o.evidence.swarm["time"] - pd.Timestamp(o.evidence.broke) for o in outcomes.values()]
+    seconds = pd.concat(since, ignore_index=True).dt.total_seconds().round(1)
+    table = pd.concat(tables, ignore_index=True).assign(seconds=seconds)
+    return table[["fault", "seconds", "role", "state"]]
 
 
 def _moments(

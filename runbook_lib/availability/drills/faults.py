@@ -11,11 +11,12 @@ from functools import partial
 from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.drills.process_signals import get_oldest_container, resume
 from runbook_lib.cloud import power
-from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.swarm.membership import node_id, wait_for_nodes
 
+KILLED, HUNG = "killed", "hung"
 STOP = "stop"
+_SIGNALS = {KILLED: "SIGKILL", HUNG: "SIGSTOP"}
 _TASK = "com.docker.swarm.task.id"
 
 
@@ -41,28 +42,28 @@ class Fault:
     name: str
     tasks: tuple[str, ...]
     inject: Callable[[], object]
-    restore: Callable[[], Changes]
+    restore: Callable[[], object]
     reconnect: Callable[[], None] = lambda: None
     node: str = ""
     recovers: bool = True
     outage_s: float = 0.0
 
 
-def process_killed(here: DrillCluster, service: str, role: str) -> Fault:
+def process_fails(here: DrillCluster, service: str, role: str, how: str) -> Fault:
     """
-    A process of a service, killed on a node by SIGKILL.
+    A process of a service on a node, killed or hung: then it exists, and does nothing.
     """
-    return _process_signalled(here, service, role, "SIGKILL", "killed")
+    _check_target(role, here.engines)
+    process = get_oldest_container(here.engines[role], here.service(service), role)
+    return Fault(
+        f"{service} {how}",
+        (str(process.labels[_TASK]),),
+        partial(process.kill, _SIGNALS[how]),
+        partial(resume, process, role),
+    )
 
 
-def process_hung(here: DrillCluster, service: str, role: str) -> Fault:
-    """
-    A process of a service, stopped on a node by SIGSTOP: it exists, and does nothing.
-    """
-    return _process_signalled(here, service, role, "SIGSTOP", "hung")
-
-
-def node_lost(here: DrillCluster, role: str, how: str) -> Fault:
+def node_fails(here: DrillCluster, role: str, how: str) -> Fault:
     """
     A worker's instance, stopped or cut off.
 
@@ -79,15 +80,10 @@ def node_lost(here: DrillCluster, role: str, how: str) -> Fault:
             next_step="choose another drilled_node",
         )
 
-    def inject() -> None:
-        act = power.stop if how == STOP else power.cut_off
-        act(here.ec2, here.name, role)
-        here.connections[role].close()
-
     return Fault(
         f"{role} {'stopped' if how == STOP else 'cut off'}",
         tasks,
-        inject,
+        partial(take_down, here, role, how),
         partial(restore_instance, here, role),
         partial(reconnect, here, role),
         node=role,
@@ -109,29 +105,21 @@ def _check_target(role: str, targets: Collection[str]) -> None:
         )
 
 
-def _process_signalled(
-    here: DrillCluster, service: str, role: str, signal_name: str, what: str
-) -> Fault:
-    _check_target(role, here.engines)
-    process = get_oldest_container(here.engines[role], here.service(service), role)
-
-    def restore() -> Changes:
-        changes = Changes()
-        if resume(process):
-            changes.add("process", f"{service} on {role}", "resumed")
-        return changes
-
-    task = str(process.labels[_TASK])
-    return Fault(f"{service} {what}", (task,), lambda: process.kill(signal_name), restore)
+def take_down(here: DrillCluster, role: str, how: str = STOP) -> None:
+    """
+    Stop an instance or cut it off, and close the connection to it.
+    """
+    act = power.stop if how == STOP else power.cut_off
+    act(here.ec2, here.name, role)
+    here.connections[role].close()
 
 
-def restore_instance(here: DrillCluster, role: str) -> Changes:
+def restore_instance(here: DrillCluster, role: str) -> None:
     """
     Start an instance, and restore its security groups.
     """
-    changes = power.start(here.ec2, here.name, role)
-    changes.extend(power.restore_groups(here.ec2, here.name))
-    return changes
+    power.start(here.ec2, here.name, role)
+    power.restore_groups(here.ec2, here.name)
 
 
 def reconnect(here: DrillCluster, role: str) -> None:

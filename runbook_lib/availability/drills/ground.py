@@ -57,16 +57,10 @@ class DrillCluster(Cluster):
 
     @property
     def manager(self) -> docker.DockerClient:
-        """
-        The Docker client of the master.
-        """
         return self.engines[self.master]
 
     @property
     def disk(self) -> fabric.Connection:
-        """
-        The connection to the master.
-        """
         return self.connections[self.master]
 
     @property
@@ -85,23 +79,14 @@ class DrillCluster(Cluster):
 
     @property
     def managers(self) -> dict[str, fabric.Connection]:
-        """
-        The connections to the managers of the Swarm.
-        """
         return {role: self.connections[role] for role in MANAGERS if role in self.connections}
 
     @property
     def broker(self) -> ManagementApi:
-        """
-        The management API of the running broker.
-        """
         return open_management_api(self.disk, self.manager, self.service("rabbitmq"))
 
     @property
     def addresses(self) -> web.Addresses:
-        """
-        Where the page and the tiles are.
-        """
         return web.addresses({**self.instances, MANAGER: self.instances[self.master]})
 
     @property

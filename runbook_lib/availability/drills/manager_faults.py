@@ -5,12 +5,17 @@ The faults of the managers: the one with the services fails, or the other one.
 from collections.abc import Callable
 from functools import partial
 
-from runbook_lib.availability.drills.faults import Fault, find_tasks, reconnect, restore_instance
+from runbook_lib.availability.drills.faults import (
+    Fault,
+    find_tasks,
+    reconnect,
+    restore_instance,
+    take_down,
+)
 from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.standby.failover import fail_back, fail_over
 from runbook_lib.cloud import power
 from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB
-from runbook_lib.core.changes import Changes
 from runbook_lib.swarm.managers import ensure_leader
 from runbook_lib.swarm.membership import get_manager
 from runbook_lib.swarm.recovery import (
@@ -43,23 +48,17 @@ def _majority_lost(here: DrillCluster) -> Fault:
     Recovery is --force-new-cluster on the manager; admin-web then joins as a new node.
     """
 
-    def inject() -> None:
-        power.stop(here.ec2, here.name, WEB)
-        here.connections[WEB].close()
-
-    def restore() -> Changes:
-        changes = Changes()
+    def restore() -> None:
         if not has_majority(here.manager):
-            changes.extend(force_new_cluster(here.manager, here.instances[MANAGER]))
-        changes.extend(power.start(here.ec2, here.name, WEB))
+            force_new_cluster(here.manager, here.instances[MANAGER])
+        power.start(here.ec2, here.name, WEB)
         here.reopen(WEB)
-        changes.extend(ensure_rejoined(here.engines, here.instances, WEB))
-        return changes
+        ensure_rejoined(here.engines, here.instances, WEB)
 
     return Fault(
         f"{WEB} stopped",
         find_tasks(here, WEB, [f"{here.stacks.web}_map"]),
-        inject,
+        partial(take_down, here, WEB),
         restore,
         node=WEB,
         recovers=False,
@@ -71,12 +70,8 @@ def _manager_lost(here: DrillCluster) -> Fault:
     """
     The manager's instance is stopped, and later started: the guide's architecture has no other way.
     """
-
-    def take_back() -> Changes:
-        get_manager(here.engines)  # once it has a leader, the stack can be restored
-        return Changes()
-
-    return _manager_stopped(here, lambda: None, take_back, recovers=False, outage_s=_OUTAGE_S)
+    wait_for_leader = partial(get_manager, here.engines)  # then the stack can be restored
+    return _manager_stopped(here, lambda: None, wait_for_leader, recovers=False)
 
 
 def _manager_replaced(here: DrillCluster) -> Fault:
@@ -93,21 +88,19 @@ def _manager_replaced(here: DrillCluster) -> Fault:
         here.master = BACKUP
         fail_over(here.pair)
 
-    def move_back() -> Changes:
-        changes = fail_back(here.pair)
+    def move_back() -> None:
+        fail_back(here.pair)
         here.master = MANAGER
-        return changes
 
     return _manager_stopped(here, move, move_back, recovers=True)
 
 
 def _manager_stopped(
     here: DrillCluster,
-    replace: Callable[[], None],
-    take_back: Callable[[], Changes],
+    replace: Callable[[], object],
+    take_back: Callable[[], object],
     *,
     recovers: bool,
-    outage_s: float = 0.0,
 ) -> Fault:
     """
     The manager's instance is stopped, with everything on it.
@@ -122,15 +115,13 @@ def _manager_stopped(
     names = {str(s.name) for s in here.manager.services.list()}
 
     def inject() -> None:
-        power.stop(here.ec2, here.name, MANAGER)
-        here.connections[MANAGER].close()
+        take_down(here, MANAGER)
         replace()
 
-    def restore() -> Changes:
-        changes = restore_instance(here, MANAGER)
+    def restore() -> None:
+        restore_instance(here, MANAGER)
         here.reopen(MANAGER)
-        changes.extend(take_back())
-        return changes
+        take_back()
 
     return Fault(
         f"{MANAGER} stopped",
@@ -140,5 +131,5 @@ def _manager_stopped(
         partial(reconnect, here, MANAGER),
         node=MANAGER,
         recovers=recovers,
-        outage_s=outage_s,
+        outage_s=0.0 if recovers else _OUTAGE_S,
     )

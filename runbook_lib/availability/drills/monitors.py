@@ -4,7 +4,7 @@ The Swarm and the web, polled twice a second while something fails: what changed
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -49,9 +49,7 @@ class SwarmMonitor:
         """
         One row a change after the first poll; columns: time, role, state.
         """
-        table = pd.DataFrame(list(self._rows), columns=["time", "role", "state"])
-        table["time"] = pd.to_datetime(table["time"], utc=True)
-        return table
+        return _by_time(self._rows, ["time", "role", "state"])
 
     def skip(self, role: str) -> None:
         """
@@ -60,9 +58,6 @@ class SwarmMonitor:
         self._skipped |= {role}
 
     def poll_until(self, over: threading.Event) -> None:
-        """
-        What a thread runs.
-        """
         while not over.wait(_PERIOD_S):
             states = self._poll()
             now = datetime.now(UTC)  # of the answer, or of the time-out
@@ -108,19 +103,20 @@ class WebMonitor:
         """
         One row a request; columns: time (when it was sent), door (page or tiles), ok, seen.
         """
-        table = pd.DataFrame(list(self._rows), columns=["time", "door", "ok", "seen"])
-        table["time"] = pd.to_datetime(table["time"], utc=True)
-        return table.astype({"ok": bool}).sort_values("time", ignore_index=True)
+        return _by_time(self._rows, ["time", "door", "ok", "seen"]).astype({"ok": bool})
 
     def poll_until(self, over: threading.Event, door: str) -> None:
-        """
-        What a thread runs.
-        """
         while not over.is_set():
             began, sent = time.monotonic(), datetime.now(UTC)
             answer = fetch(self._urls[door], self._headers[door], timeout_s=_WEB_TIMEOUT_S)
             self._rows.append((sent, door, answer.status == HTTPStatus.OK, answer.kind))
             over.wait(max(0.0, began + _PERIOD_S - time.monotonic()))
+
+
+def _by_time(rows: Iterable[tuple[object, ...]], columns: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows), columns=columns)
+    table["time"] = pd.to_datetime(table["time"], utc=True)
+    return table.sort_values("time", ignore_index=True, kind="stable")
 
 
 @contextmanager

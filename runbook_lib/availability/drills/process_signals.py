@@ -33,22 +33,19 @@ def get_oldest_container(engine: docker.DockerClient, service: str, role: str) -
     return min(running, key=lambda c: str(c.attrs["State"]["StartedAt"]))
 
 
-def resume(container: Container) -> bool:
+def resume(container: Container, role: str) -> Changes:
     """
-    Send SIGCONT where the process was stopped (SIGSTOP); returns whether it was.
+    Send SIGCONT to a process that was stopped by SIGSTOP.
     """
+    changes = Changes()
     try:
-        if not _is_stopped(container):
-            return False
-        container.kill("SIGCONT")
+        processes = container.top(ps_args="-o pid,stat").get("Processes") or []
+        if any(str(row[1]).startswith(_STOPPED) for row in processes):
+            container.kill("SIGCONT")
+            changes.add("process", f"{container.labels[SERVICE]} on {role}", "resumed")
     except APIError:  # it was killed meanwhile, as the drill expects
-        return False
-    return True
-
-
-def _is_stopped(container: Container) -> bool:
-    top = container.top(ps_args="-o pid,stat")
-    return any(str(row[1]).startswith(_STOPPED) for row in top.get("Processes") or [])
+        pass
+    return changes
 
 
 def resume_all(engines: Mapping[str, docker.DockerClient], stack: str) -> Changes:
@@ -59,6 +56,5 @@ def resume_all(engines: Mapping[str, docker.DockerClient], stack: str) -> Change
     filters = {**in_stack(stack), "status": "running"}
     for role, engine in engines.items():
         for container in engine.containers.list(filters=filters, ignore_removed=True):
-            if resume(container):
-                changes.add("process", f"{container.labels[SERVICE]} on {role}", "resumed")
+            changes.extend(resume(container, role))
     return changes

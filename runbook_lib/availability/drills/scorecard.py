@@ -1,7 +1,7 @@
 """
 What the drills of a run leave in its folder: a journal, a result for each fault, all as one table.
 
-The newest result of each drill, fault and set of solutions counts, whichever run measured it.
+The newest result of each drill, fault and set of solutions counts, of all runs.
 """
 
 import json
@@ -42,12 +42,8 @@ class DrillResult:
         leader did not change.
     back_s
         Until what failed, or its replacement, ran.
-    recovered_s
-        Until the throughput of the steady state was back.
-    pause_s
-        The longest time without a finished tile.
-    unexplained
-        Tiles on the disk that the audit trail does not mention.
+    recovered_s, pause_s
+        As in `times.ThroughputRecovery`; the counts of tiles are those of `audit.Reconciliation`.
     web_failed
         Failed requests of the page and of the tiles.
     """
@@ -74,13 +70,6 @@ class DrillResult:
     done_twice: int
     web_asked: int
     web_failed: dict[str, int]
-
-    @property
-    def key(self) -> tuple[str, str, int, tuple[str, ...]]:
-        """
-        What was measured; sorts the fewer solutions first.
-        """
-        return self.drill, self.broke, len(self.solutions), self.solutions
 
 
 def write_journal(drill: str, phase: str, broke: str = "") -> None:
@@ -117,10 +106,11 @@ def _folder() -> Path:
 
 def find_results(runs: Path) -> list[DrillResult]:
     """
-    The newest result of every key in all runs of a folder, in the order of the drills.
+    The newest result of each drill, fault and set of solutions in all runs of a folder.
     """
     results = filter(None, map(_read, runs.glob(f"*/{DRILLS_FOLDER}/*.json")))
-    newest = {result.key: result for result in sorted(results, key=lambda r: r.broke_at)}
+    by_age = sorted(results, key=lambda r: r.broke_at)
+    newest = {(r.drill, r.broke, len(r.solutions), r.solutions): r for r in by_age}
     return [newest[key] for key in sorted(newest)]
 
 

@@ -23,48 +23,46 @@ class Snapshot:
     Parameters
     ----------
     parts
-        Columns what, name, state: a row for each instance, node and service.
+        The state of each instance, node and service, by what and name.
     tiles
         As `tiles.count_tiles` returns them.
     """
 
-    parts: pd.DataFrame
+    parts: dict[tuple[str, str], str]
     tiles: pd.DataFrame
 
     @property
     def machines(self) -> pd.DataFrame:
         """
-        The rows of instances and nodes; a service's state is its whole specification.
+        The instances and nodes, a row each; columns: what, name, state.
         """
-        return self.parts[self.parts["what"] != "service"]
+        rows = [(*part, state) for part, state in self.parts.items() if part[0] != "service"]
+        return pd.DataFrame(rows, columns=["what", "name", "state"])
 
     def differences(self, later: "Snapshot") -> list[str]:
         """
         The names of the parts that have another state in a later snapshot.
         """
-        first, then = (
-            dict(zip(p["what"] + " " + p["name"], p["state"], strict=True))
-            for p in (self.parts, later.parts)
-        )
-        return sorted(n for n in first.keys() | then.keys() if first.get(n) != then.get(n))
+        first, then = self.parts, later.parts
+        parts = sorted(p for p in first.keys() | then.keys() if first.get(p) != then.get(p))
+        return [" ".join(part) for part in parts]
 
 
 def take_snapshot(here: DrillCluster) -> Snapshot:
     """
     Read the cluster's state; without the numbers of replicas, which the autoscaler may change.
     """
-    rows: list[tuple[str, str, str]] = []
+    parts: dict[tuple[str, str], str] = {}
     for instance in find_instances(here.ec2, here.name):
-        state = f"{instance.state} in {', '.join(instance.group_ids)}"
-        rows.append(("instance", instance.role, state))
+        groups = ", ".join(instance.group_ids)
+        parts["instance", instance.role] = f"{instance.state} in {groups}"
     for node in membership.node_table(here.manager, here.instances).itertuples():
         state = f"{node.state}, {node.availability}, {node.labels}, manager {bool(node.manager)}"
-        rows.append(("node", str(node.role), state))
+        parts["node", str(node.role)] = state
     for stack in (here.stacks.work, here.stacks.web):
-        for name, spec in sorted(specs.find_specs(here.manager, stack).items()):
-            fixed = {key: value for key, value in spec.items() if key != "Mode"}
-            rows.append(("service", f"{stack}_{name}", repr(sorted(fixed.items()))))
-    parts = pd.DataFrame(rows, columns=["what", "name", "state"])
+        for name, spec in specs.find_specs(here.manager, stack).items():
+            fixed = sorted((key, value) for key, value in spec.items() if key != "Mode")
+            parts["service", f"{stack}_{name}"] = repr(fixed)
     return Snapshot(parts, tiles.count_tiles(here.disk, here.data))
 
 

@@ -4,7 +4,7 @@ The timeline of a drill: throughput, the moments of fault and recovery, failed w
 
 import pandas as pd
 
-from runbook_lib.availability.drills.evidence import DrillOutcome
+from runbook_lib.availability.drills.evidence import DrillOutcome, Evidence
 from runbook_lib.availability.drills.monitors import PAGE, TILES
 from runbook_lib.availability.drills.times import WINDOW_S
 from runbook_lib.core.charts import alt
@@ -27,7 +27,8 @@ def plot_timeline(outcome: DrillOutcome) -> alt.VConcatChart:
 
     Below, a tick for each web request that failed. Seconds count from the fault.
     """
-    rates = _seconds(outcome.rates, outcome.broke)
+    evidence = outcome.evidence
+    rates = _seconds(outcome.rates, evidence)
     rates["mean"] = rates["tiles_per_s"].rolling(WINDOW_S, center=True, min_periods=1).mean()
     ends = [float(rates["seconds"].min()), float(rates["seconds"].max())]
     scale = alt.Scale(domain=ends, nice=False)
@@ -37,8 +38,8 @@ def plot_timeline(outcome: DrillOutcome) -> alt.VConcatChart:
         y=alt.Y("tiles_per_s:Q", title="tiles finished, per second")
     )
     mean = base.mark_line(color="#1864ab").encode(y="mean:Q")
-    work = alt.layer(area, mean, *_rules(_seconds(outcome.moments, outcome.broke), _top(rates)))
-    failed = _seconds(outcome.web[~outcome.web["ok"]], outcome.broke)
+    work = alt.layer(area, mean, *_rules(_seconds(outcome.moments, evidence), _top(rates)))
+    failed = _seconds(evidence.web[~evidence.web["ok"]], evidence)
     failed = failed[failed["seconds"].between(ends[0], ends[1])]
     ticks = (
         alt.Chart(failed)
@@ -105,6 +106,6 @@ def _top(rates: pd.DataFrame) -> float:
     return float(rates["tiles_per_s"].max()) if len(rates) else 1.0
 
 
-def _seconds(table: pd.DataFrame, broke: pd.Timestamp) -> pd.DataFrame:
-    seconds = (table["time"] - broke).dt.total_seconds()
+def _seconds(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    seconds = (table["time"] - pd.Timestamp(evidence.broke)).dt.total_seconds()
     return table.assign(seconds=seconds.round(2)).drop(columns="time")

@@ -15,18 +15,7 @@ from runbook_lib.core import checks
 @dataclass(frozen=True)
 class Prediction:
     """
-    The bounds; seconds count from the fault.
-
-    Parameters
-    ----------
-    back_s
-        Until what failed, or its replacement, runs.
-    recovered_s
-        Until the throughput of the steady state is back.
-    web_failed
-        Failed requests of the map and its tiles.
-    leader_s
-        Until another manager leads; None where the leader does not fail.
+    The bounds of the figures in `DrillResult`; `leader_s` is None where the leader does not fail.
     """
 
     noticed_by: str
