@@ -10,6 +10,7 @@ refused here.
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,3 +129,42 @@ def _follows(rule: str, value: Any) -> bool:  # noqa: ANN401 - any value that a 
     if re.fullmatch(r"/.+/", rule):
         return bool(re.fullmatch(rule[1:-1], str(value)))
     return not rule or str(value) in [choice.strip() for choice in rule.split("|")]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """
+    A value, and where it is set: `params/lab.yml:12`, or `-p batch=300`.
+    """
+
+    value: Any
+    where: str
+
+
+def find_problems(parameter: Parameter, setting: Setting) -> list[str]:
+    """
+    What is wrong with a value, in words; empty where it keeps its rule.
+    """
+    if parameter.required and setting.value == "":
+        return [f"{setting.where}: {parameter.name} is missing ({parameter.help})"]
+    if parameter.allows(setting.value):
+        return []
+    quote = isinstance(setting.value, TYPES[parameter.kind]) or parameter.kind != "str"
+    hint = "" if quote else "; a text needs quotes"
+    return [
+        f"{setting.where}: {parameter.name} is {setting.value!r}, expected {parameter.expected}"
+        f" ({parameter.help}){hint}"
+    ]
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """
+    Raise one error for all problems; nothing where there is none.
+    """
+    if problems:
+        count = f"{len(problems)} parameter" + ("s are" if len(problems) > 1 else " is")
+        raise ParameterError(
+            f"expected parameters as the notebooks declare them; {count} not",
+            evidence="\n".join(problems),
+            next_step="correct each where it is set; nothing was run",
+        )

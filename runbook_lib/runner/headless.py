@@ -9,9 +9,7 @@ from typing import Any
 
 from runbook_lib.core.errors import StepFailedError
 from runbook_lib.core.project import FOLDER_VARIABLE, new_folder
-from runbook_lib.notebook import parameters
 from runbook_lib.notebook.templates import Notebook, find_notebooks, select_notebooks
-from runbook_lib.notebook.values import load, read_arguments, take_notebooks
 from runbook_lib.runner.interrupts import interruptible
 from runbook_lib.runner.kernels import kernels
 from runbook_lib.runner.record import (
@@ -22,6 +20,7 @@ from runbook_lib.runner.record import (
     get_unfinished,
     lock,
 )
+from runbook_lib.runner.values import declared, load, own, read_arguments, resolve, take_notebooks
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def prepare(request: Request) -> Path:
         papermill.execute_notebook(
             notebook.path,
             folder / notebook.path.name,
-            parameters=parameters.own(notebook, plan.values),
+            parameters=own(notebook, plan.values),
             prepare_only=True,
         )
     return folder
@@ -136,9 +135,9 @@ def _plan(request: Request) -> _Plan:
         last=request.last,
         usual=take_notebooks(settings),
     )
-    declared = parameters.declared(everything)
-    settings |= read_arguments(given, declared)
-    values = parameters.resolve(settings, declared, parameters.declared(chosen))
+    known = declared(everything)
+    settings |= read_arguments(given, known)
+    values = resolve(settings, known, declared(chosen))
     return _Plan(everything, chosen, given, values)
 
 

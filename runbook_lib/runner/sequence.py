@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.notebook import parameters
 from runbook_lib.notebook.templates import Notebook
+from runbook_lib.runner import values
 from runbook_lib.runner.execution import Execution, execute
 from runbook_lib.runner.interrupts import Stopper
 from runbook_lib.runner.kernels import Kernel, Kernels
@@ -83,7 +83,7 @@ class _Turn:
             execution = execute(
                 self.notebook.path,
                 self.output,
-                parameters.own(self.notebook, self.run.parameters),
+                values.own(self.notebook, self.run.parameters),
                 kernel,
                 stopper,
                 on_cell=on_cell,

@@ -11,11 +11,10 @@ from pathlib import Path
 import papermill
 import pytest
 
-from runbook_lib.notebook.declarations import declarations
-from runbook_lib.notebook.parameters import declared, resolve
+from runbook_lib.notebook.declarations import Setting, declarations
 from runbook_lib.notebook.templates import Notebook, as_table, find_notebooks, select_notebooks
-from runbook_lib.notebook.values import Setting, load, take_notebooks
 from runbook_lib.runner.masking import Masker
+from runbook_lib.runner.values import declared, load, resolve, take_notebooks
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)

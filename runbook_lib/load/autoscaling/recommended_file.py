@@ -14,8 +14,8 @@ from runbook_lib.core.project import FOLDER_VARIABLE, NOTEBOOKS, PROJECT, RUNS, 
 from runbook_lib.load.analysis.sizing import Sizing
 from runbook_lib.load.autoscaling.recommendation import recommend, write_parameters
 from runbook_lib.load.autoscaling.trials import Trials
-from runbook_lib.notebook import parameters, values
 from runbook_lib.notebook.templates import find_notebooks
+from runbook_lib.runner import values
 
 NAME = "recommended.yml"
 RECORD = "runbook run <parameter file> --only 10 -p replicas=1,2,4,8"
@@ -71,7 +71,7 @@ def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> Recomme
         header=f"Recommended by 11_load_analysis, from {_relative(source)}.\n"
         f"All else as in {_relative(before)}.",
     )
-    parameters.resolve(values.load(path), parameters.declared(find_notebooks(NOTEBOOKS)), {})
+    values.resolve(values.load(path), values.declared(find_notebooks(NOTEBOOKS)), {})
     was = values.load(before)
     rows = [
         (name, str(was[name].value) if name in was else "", f"{new.value:g}", new.reason)

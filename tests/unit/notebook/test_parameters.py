@@ -6,9 +6,9 @@ import pytest
 
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.notebook.declarations import declarations
-from runbook_lib.notebook.parameters import check, declared, own, resolve
+from runbook_lib.notebook.parameters import check
 from runbook_lib.notebook.templates import Cell, Notebook
-from runbook_lib.notebook.values import load, read_arguments, take_notebooks
+from runbook_lib.runner.values import declared, load, own, read_arguments, resolve, take_notebooks
 
 CELL = """
 cluster: str = "geo-diff"  # tags everything

@@ -13,9 +13,8 @@ from runbook_lib.load.autoscaling.recommendation import (
     recommend,
     write_parameters,
 )
-from runbook_lib.notebook import parameters
 from runbook_lib.notebook.templates import find_notebooks
-from runbook_lib.notebook.values import load
+from runbook_lib.runner.values import declared, load, resolve
 from tests.places import ROOT
 
 LAB = ROOT / "params" / "lab.yml"
@@ -41,7 +40,7 @@ def test_the_runner_takes_it_as_it_is(written):
     """Strictly: every name declared, every type right; nothing of the base is lost."""
     settings = load(written)
     notebooks = find_notebooks(ROOT / "notebooks")
-    values = parameters.resolve(settings, parameters.declared(notebooks), {})
+    values = resolve(settings, declared(notebooks), {})
     assert set(load(LAB)) <= set(values)
     assert (2, 6, 240) == (values["min_scale"], values["max_scale"], values["batch"])
 

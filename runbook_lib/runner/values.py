@@ -1,29 +1,30 @@
 """
-Values and where each is set: lines of a flat YAML file, and `-p name=value`.
+The values of a run and where each is set: a flat YAML file, and `-p name=value`.
+
+They are checked against what the notebooks declare; one error lists every problem, before any
+notebook runs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.notebook.declarations import TYPES, Parameter
+from runbook_lib.notebook.declarations import (
+    TYPES,
+    Parameter,
+    Setting,
+    declarations,
+    find_problems,
+    refuse,
+)
+from runbook_lib.notebook.templates import Notebook
 
 NOTEBOOKS = "notebooks"
 """What a file may say beside the parameters: the notebooks that a run of it takes."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """
-    A value, and where it is set: `params/lab.yml:12`, or `-p batch=300`.
-    """
-
-    value: Any
-    where: str
 
 
 def load(path: Path) -> dict[str, Setting]:
@@ -114,14 +115,72 @@ def _typed(text: str, kind: str) -> Any:  # noqa: ANN401 - of the declared type
         return text
 
 
-def refuse(problems: Sequence[str]) -> None:
+def declared(notebooks: list[Notebook]) -> dict[str, Parameter]:
     """
-    Raise one error for all problems; nothing where there is none.
+    Every parameter that any of the notebooks declares.
+
+    Raises
+    ------
+    ParameterError
+        Where two declare one name differently, or a default breaks its own rule.
     """
-    if problems:
-        count = f"{len(problems)} parameter" + ("s are" if len(problems) > 1 else " is")
-        raise ParameterError(
-            f"expected parameters as the notebooks declare them; {count} not",
-            evidence="\n".join(problems),
-            next_step="correct each where it is set; nothing was run",
-        )
+    found: dict[str, Parameter] = {}
+    problems = []
+    for notebook in notebooks:
+        for name, mine in _of(notebook).items():
+            first = found.setdefault(name, mine)
+            if _contract(first) != _contract(mine):
+                problems.append(f"{mine.where}: {name} is declared otherwise in {first.where}")
+            elif not mine.required:
+                problems += find_problems(mine, Setting(mine.default, mine.where))
+    refuse(problems)
+    return found
+
+
+def own(notebook: Notebook, values: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The values that a notebook declares; papermill would inject the others too.
+    """
+    return {name: values[name] for name in _of(notebook) if name in values}
+
+
+def _of(notebook: Notebook) -> dict[str, Parameter]:
+    return declarations(notebook.parameters_source, f"{notebook.path}, parameters cell")
+
+
+def _contract(parameter: Parameter) -> tuple[str, Any, str, str]:
+    return parameter.kind, parameter.default, parameter.help, parameter.rule
+
+
+def resolve(
+    settings: Mapping[str, Setting],
+    declared: Mapping[str, Parameter],
+    needed: Mapping[str, Parameter],
+) -> dict[str, Any]:
+    """
+    Check every setting, and that what the chosen notebooks require is there.
+
+    Parameters
+    ----------
+    declared
+        By all notebooks: a name outside is a mistake.
+    needed
+        By the notebooks that will run.
+
+    Raises
+    ------
+    ParameterError
+        Naming every problem: the value, the rule, and where it is set.
+    """
+    problems = []
+    for name, setting in settings.items():
+        if name in declared:
+            problems += find_problems(declared[name], setting)
+        else:
+            close = get_close_matches(name, declared, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            problems.append(f"{setting.where}: no notebook declares {name}{hint}")
+    for name in needed.keys() - settings.keys():
+        problems += find_problems(needed[name], Setting(needed[name].default, needed[name].where))
+    refuse(problems)
+    return {name: setting.value for name, setting in settings.items()}
