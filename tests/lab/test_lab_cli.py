@@ -81,7 +81,7 @@ def test_a_killed_server_is_noticed_and_replaced(port):
     assert lab("status").returncode == 0
 
 
-def test_a_port_in_use_is_told_before_anything_is_touched(port):
+def test_a_port_in_use_is_reported_before_anything_is_changed(port):
     """The lab at that port goes on."""
     command = [sys.executable, "-m", "lab", "up", "--name", f"{NAME}-b", "--port", str(port)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -158,7 +158,7 @@ def test_an_error_is_in_the_form_of_its_service(service, expected):
     assert expected in response.get_data(as_text=True)
 
 
-def test_a_refusal_in_xml_is_told_in_json():
+def test_a_refusal_in_xml_is_translated_to_json():
     """With the code that services which speak JSON use."""
     text = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
     response = json_refusal(text)

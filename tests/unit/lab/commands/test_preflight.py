@@ -55,7 +55,7 @@ def test_a_port_in_use_is_named_with_its_owner():
     assert preflight._port(LabConfig(port=port)) == []
 
 
-def test_everything_that_lacks_is_told_at_once(monkeypatch, tmp_path):
+def test_everything_that_is_missing_is_reported_at_once(monkeypatch, tmp_path):
     """Three parts each: expected, seen, next."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(preflight, "MEMORY_MIB", 10**9)

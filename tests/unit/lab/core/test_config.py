@@ -28,7 +28,7 @@ def test_the_default_lab_is_the_default_vpc_of_aws():
     assert (config.network, config.label) == ("lab-geo-diff", "lab=geo-diff")
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_that_is_wrong_is_reported_at_once():
     """With the value and the rule of each."""
     with pytest.raises(LabError) as caught:
         LabConfig(name="Two Words", port=80, subnet="8.8.0.0/16", region="moon", docker_host="x")
