@@ -96,6 +96,19 @@ def get_instances(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
     return {i.role: i for i in found}
 
 
+def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
+    """
+    The instance of a role, running or not.
+    """
+    for instance in find_instances(ec2, cluster):
+        if instance.role == role:
+            return instance
+    raise NotFoundError(
+        f"expected an instance {role!r} in cluster {cluster!r}, found none",
+        next_step="run 01_instances, or choose another role",
+    )
+
+
 def find_running(ec2: "EC2Client", cluster: str) -> list[Instance]:
     """
     The instances of the cluster, maybe none; for an undo that has to reach every one of them.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
 
 
-_ORIGIN_TAG, _MADE = "runbook:key-file", "made"
+ORIGIN_TAG, MADE = "runbook:key-file", "made"
 
 
 def key_path(key_file: str) -> Path:
@@ -69,7 +69,7 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     changes = Changes()
     path = Path(key_file).expanduser()
     made = False
-    known = _find(ec2, cluster)
+    known = find_key_pair(ec2, cluster)
     if known and not path.exists():
         raise NotFoundError(
             f"EC2 has the key pair {cluster!r}, but its private key is not at {path}",
@@ -80,44 +80,20 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
         made = True
         changes.add("key file", str(path), "made")
     key_path(key_file)
-    public = _public_key(path)
     if known is None:
-        tags = tag_list(cluster, "key-pair", **{_ORIGIN_TAG: _MADE if made else "brought"})
+        tags = tag_list(cluster, "key-pair", **{ORIGIN_TAG: MADE if made else "brought"})
         ec2.import_key_pair(
             KeyName=cluster,
-            PublicKeyMaterial=public,
+            PublicKeyMaterial=_public_key(path),
             TagSpecifications=tag_specifications(tags, "key-pair"),
         )
         changes.add("key pair", cluster, "imported")
-    elif not _matches(known, public):
+    elif not matches(known, path):
         raise ConflictError(
             f"the key pair {cluster!r} of EC2 is not the one in {path}",
             evidence=f"EC2 has {known.get('PublicKey', 'no public key')[:60]}…",
             next_step="set key_file to its private key, or choose another cluster name",
         )
-    return changes
-
-
-def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
-    """
-    Delete the pair from EC2, and the private key from this machine if it was made here.
-
-    A key that its owner brought stays. So does one that EC2 does not have: it may belong to a
-    cluster of another name, region or account.
-    """
-    changes = Changes()
-    known = _find(ec2, cluster)
-    if known is None:
-        return changes
-    path = Path(key_file).expanduser()
-    if path.exists() and _matches(known, _public_key(path)):
-        ours = [path] if tags_of(known).get(_ORIGIN_TAG) == _MADE else []
-        for file in (*ours, known_hosts_path(key_file)):
-            if file.exists():
-                file.unlink()
-                changes.add("file", str(file), "deleted")
-    ec2.delete_key_pair(KeyName=cluster)
-    changes.add("key pair", cluster, "deleted")
     return changes
 
 
@@ -134,11 +110,22 @@ def _public_key(path: Path) -> bytes:
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
 
 
-def _matches(pair: "KeyPairInfoTypeDef", public: bytes) -> bool:
-    return pair.get("PublicKey", "").split()[:2] == public.decode().split()[:2]
+def matches(pair: "KeyPairInfoTypeDef", path: Path) -> bool:
+    """
+    Whether the private key in a file belongs to a pair of EC2.
+    """
+    return pair.get("PublicKey", "").split()[:2] == _public_key(path).decode().split()[:2]
 
 
-def _find(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None":
+def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None":
+    """
+    The key pair of the cluster.
+
+    Raises
+    ------
+    ConflictError
+        Where a pair of that name exists without our tag.
+    """
     filters: list[Any] = [{"Name": "key-name", "Values": [cluster]}]
     pairs = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]
     if not pairs:

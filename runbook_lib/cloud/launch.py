@@ -8,15 +8,17 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.cloud import power
+from botocore.exceptions import ClientError
+
 from runbook_lib.cloud.instances import (
     ALIVE,
     Instance,
     Wanted,
     describe,
     find_instances,
+    get_instance,
 )
-from runbook_lib.cloud.tags import ROLE_TAG, tag_list, tag_specifications, tags_of
+from runbook_lib.cloud.tags import tag_list, tag_specifications
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.core.parallel import for_each
@@ -66,9 +68,32 @@ def ensure_instances(
 
     for_each("Instances launched", {w.role: w for w in wanted if w.role not in by_role}, launch)
     stopped = {i.role: i.role for i in found if i.state in ("stopping", "stopped")}
-    started = for_each("Instances started", stopped, lambda role: power.start(ec2, cluster, role))
+    started = for_each("Instances started", stopped, lambda role: start(ec2, cluster, role))
     for change in started.values():
         changes.extend(change)
+    return changes
+
+
+def start(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 180) -> Changes:
+    """
+    Start an instance, and wait until it runs and has its public address.
+    """
+    changes = Changes()
+
+    def probe() -> bool | Pending:
+        instance = get_instance(ec2, cluster, role)
+        if instance.state == "stopped":
+            try:
+                ec2.start_instances(InstanceIds=[instance.instance_id])
+            except ClientError as error:  # EC2 may still call it stopping
+                if error.response["Error"]["Code"] != "IncorrectInstanceState":
+                    raise
+            else:
+                changes.add("instance", role, "started")
+        ready = instance.state == "running" and instance.public_ip
+        return bool(ready) or Pending(f"it is {instance.state}")
+
+    wait_for(f"{role} runs", probe, timeout_s=timeout_s)
     return changes
 
 
@@ -98,34 +123,6 @@ def wait_for_instances(
         return found
 
     return wait_for("Instances pass their status checks", probe, timeout_s=timeout_s)
-
-
-def remove_instances(
-    ec2: "EC2Client", cluster: str, *, role: str = "", timeout_s: float = 300
-) -> Changes:
-    """
-    Terminate the instances that carry the cluster's tag, and wait until they are gone.
-
-    With a `role`, only the instance of that role.
-    """
-    changes = Changes()
-    found = [i for i in find_instances(ec2, cluster) if role in ("", i.role)]
-    if not found:
-        return changes
-    ec2.terminate_instances(InstanceIds=[i.instance_id for i in found])
-    for instance in found:
-        changes.add("instance", instance.role, f"terminated {instance.instance_id}")
-
-    def probe() -> bool | Pending:
-        left = [
-            i
-            for i in describe(ec2, cluster)
-            if i["State"]["Name"] != "terminated" and role in ("", tags_of(i).get(ROLE_TAG))
-        ]
-        return Pending(f"{len(left)} still shutting down", 0, 0) if left else True
-
-    wait_for("Instances terminated", probe, timeout_s=timeout_s)
-    return changes
 
 
 def _refuse_unwanted(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook_lib.cloud.instances import Instance, find_instances
+from runbook_lib.cloud.instances import find_instances, get_instance
 from runbook_lib.cloud.security_groups import create_group, ensure_membership, find_groups
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 
 QUARANTINE = "quarantine"
 """The role of the group that lets nothing in, and that no rule of another group names."""
-
-
-def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
-    """
-    The instance of a role, running or not.
-    """
-    for instance in find_instances(ec2, cluster):
-        if instance.role == role:
-            return instance
-    raise NotFoundError(
-        f"expected an instance {role!r} in cluster {cluster!r}, found none",
-        next_step="run 01_instances, or choose another role",
-    )
 
 
 def stop(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 120) -> Changes:
@@ -51,29 +38,6 @@ def stop(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 120) -> C
         return state == "stopped" or Pending(f"it is {state}")
 
     wait_for(f"{role} has stopped", probe, timeout_s=timeout_s)
-    return changes
-
-
-def start(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 180) -> Changes:
-    """
-    Start an instance, and wait until it runs and has its public address.
-    """
-    changes = Changes()
-
-    def probe() -> bool | Pending:
-        instance = get_instance(ec2, cluster, role)
-        if instance.state == "stopped":
-            try:
-                ec2.start_instances(InstanceIds=[instance.instance_id])
-            except ClientError as error:  # EC2 may still call it stopping
-                if error.response["Error"]["Code"] != "IncorrectInstanceState":
-                    raise
-            else:
-                changes.add("instance", role, "started")
-        ready = instance.state == "running" and instance.public_ip
-        return bool(ready) or Pending(f"it is {instance.state}")
-
-    wait_for(f"{role} runs", probe, timeout_s=timeout_s)
     return changes
 
 

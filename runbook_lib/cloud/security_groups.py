@@ -5,13 +5,10 @@ Source: section "Grupos de Seguridad (Reglas de FW)" of the guide; `firewall` ha
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from runbook_lib.cloud.firewall import Permission, Rule, rule_changes
-from runbook_lib.cloud.instances import ALIVE, Instance
+from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.roles import ROLES, get_role
 from runbook_lib.cloud.security_group_rules import authorize, find_permissions, revoke
 from runbook_lib.cloud.tags import (
@@ -24,7 +21,6 @@ from runbook_lib.cloud.tags import (
 )
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
-from runbook_lib.core.wait import Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -159,31 +155,6 @@ def ensure_membership(ec2: "EC2Client", cluster: str, instances: list[Instance])
     return changes
 
 
-def remove_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> Changes:
-    """
-    Delete the cluster's groups; remaining members go back to the default group.
-
-    Rules are revoked first: groups that refer to each other cannot be deleted.
-    """
-    changes = Changes()
-    groups = find_groups(ec2, cluster)
-    if not groups:
-        return changes
-    _move_members_out(ec2, groups, changes)
-    group_ids = {group.name: group.group_id for group in groups}
-    revoke(ec2, group_ids, find_permissions(ec2, group_ids), changes)
-    for name, group_id in group_ids.items():
-        wait_for(
-            f"Security group {cluster}-{name} deleted",
-            partial(_delete, ec2, group_id),
-            timeout_s=timeout_s,
-            next_step="see what still uses it:  aws ec2 describe-network-interfaces --filters "
-            f"Name=group-id,Values={group_id}",
-        )
-        changes.add("security group", f"{cluster}-{name}", "deleted")
-    return changes
-
-
 def _refuse_untagged(ec2: "EC2Client", cluster: str, vpc_id: str, ours: set[str]) -> None:
     same_name = ec2.describe_security_groups(
         Filters=[
@@ -209,45 +180,3 @@ def _group_ids(ec2: "EC2Client", cluster: str) -> dict[str, str]:
             next_step="run 02_security_groups from its beginning",
         )
     return found
-
-
-def _move_members_out(ec2: "EC2Client", groups: list[Group], changes: Changes) -> None:
-    ours = {group.group_id for group in groups}
-    pages = ec2.get_paginator("describe_instances").paginate(
-        Filters=[
-            {"Name": "instance.group-id", "Values": sorted(ours)},
-            {"Name": "instance-state-name", "Values": list(ALIVE)},
-        ]
-    )
-    members = {
-        tags_of(i).get(ROLE_TAG, i["InstanceId"]): i
-        for page in pages
-        for reservation in page["Reservations"]
-        for i in reservation["Instances"]
-    }
-    for name, member in sorted(members.items()):
-        others = [g["GroupId"] for g in member["SecurityGroups"] if g["GroupId"] not in ours]
-        stay = others or [_default_group(ec2, member["VpcId"])]
-        ec2.modify_instance_attribute(InstanceId=member["InstanceId"], Groups=stay)
-        where = ", ".join(others) if others else "the default group"
-        changes.add("membership", name, f"now in {where}")
-
-
-def _default_group(ec2: "EC2Client", vpc_id: str) -> str:
-    return ec2.describe_security_groups(
-        Filters=[
-            {"Name": "vpc-id", "Values": [vpc_id]},
-            {"Name": "group-name", "Values": ["default"]},
-        ]
-    )["SecurityGroups"][0]["GroupId"]
-
-
-def _delete(ec2: "EC2Client", group_id: str) -> bool | Pending:
-    try:
-        ec2.delete_security_group(GroupId=group_id)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "DependencyViolation":
-            return Pending(error.response["Error"]["Message"])
-        if error.response["Error"]["Code"] != "InvalidGroup.NotFound":
-            raise
-    return True

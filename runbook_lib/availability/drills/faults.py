@@ -10,7 +10,7 @@ from functools import partial
 
 from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.drills.process_signals import get_oldest_container, resume
-from runbook_lib.cloud import power
+from runbook_lib.cloud import launch, power
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.swarm.membership import node_id, wait_for_nodes
 
@@ -118,7 +118,7 @@ def restore_instance(here: DrillCluster, role: str) -> None:
     """
     Start an instance, and restore its security groups.
     """
-    power.start(here.ec2, here.name, role)
+    launch.start(here.ec2, here.name, role)
     power.restore_groups(here.ec2, here.name)
 
 

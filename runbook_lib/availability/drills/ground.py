@@ -13,9 +13,9 @@ import fabric
 
 from runbook_lib.availability.drills.process_signals import resume_all
 from runbook_lib.availability.standby.failover import Pair, Stacks, ensure_returned
-from runbook_lib.cloud import power
+from runbook_lib.cloud import launch, power
 from runbook_lib.cloud.aws import Place
-from runbook_lib.cloud.instances import find_instances
+from runbook_lib.cloud.instances import find_instances, get_instance
 from runbook_lib.cloud.roles import BACKUP, MANAGER, MANAGERS, WEB
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError
@@ -115,7 +115,7 @@ class DrillCluster(Cluster):
         """
         Open the connection to an instance that was started, maybe at another address.
         """
-        self.instances[role] = power.get_instance(self.ec2, self.name, role)
+        self.instances[role] = get_instance(self.ec2, self.name, role)
         ssh.reopen(self.connections[role], self.instances[role], self.key_file, timeout_s=120)
 
 
@@ -133,7 +133,7 @@ def get_drill_cluster(
     repairs, ec2 = Changes(), place.client("ec2")
     for instance in find_instances(ec2, name):
         if instance.state != "running":
-            repairs.extend(power.start(ec2, name, instance.role))
+            repairs.extend(launch.start(ec2, name, instance.role))
     repairs.extend(power.restore_groups(ec2, name))
     cluster = get_cluster(name, key_file, place)
     here = DrillCluster(**vars(cluster), data=data, stacks=stacks, repairs=repairs)

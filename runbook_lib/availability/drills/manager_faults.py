@@ -14,7 +14,6 @@ from runbook_lib.availability.drills.faults import (
 )
 from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.standby.failover import fail_back, fail_over
-from runbook_lib.cloud import power
 from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB
 from runbook_lib.swarm.managers import ensure_leader
 from runbook_lib.swarm.membership import get_manager
@@ -51,7 +50,7 @@ def _majority_lost(here: DrillCluster) -> Fault:
     def restore() -> None:
         if not has_majority(here.manager):
             force_new_cluster(here.manager, here.instances[MANAGER])
-        power.start(here.ec2, here.name, WEB)
+        launch.start(here.ec2, here.name, WEB)
         here.reopen(WEB)
         ensure_rejoined(here.engines, here.instances, WEB)
 

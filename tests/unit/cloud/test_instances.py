@@ -5,8 +5,8 @@ Instances: launched where missing, adopted by tag, never doubled, never taken fr
 import pytest
 
 from runbook_lib.cloud.instances import find_instances, get_instances, has_backup, wanted_instances
-from runbook_lib.cloud.launch import ensure_instances, remove_instances
-from runbook_lib.cloud.leftovers import find_leftovers
+from runbook_lib.cloud.launch import ensure_instances
+from runbook_lib.cloud.teardown import find_leftovers, remove_instances
 from runbook_lib.core.errors import ConflictError, NotFoundError
 
 WANTED = wanted_instances(2, 30, 8)

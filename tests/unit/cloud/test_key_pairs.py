@@ -4,7 +4,8 @@ The key pair: made once, kept safe, and never mistaken for another's.
 
 import pytest
 
-from runbook_lib.cloud.key_pairs import ensure_key_pair, key_path, known_hosts_path, remove_key_pair
+from runbook_lib.cloud.key_pairs import ensure_key_pair, key_path, known_hosts_path
+from runbook_lib.cloud.teardown import remove_key_pair
 from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError
 
 

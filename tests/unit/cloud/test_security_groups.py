@@ -17,8 +17,8 @@ from runbook_lib.cloud.security_groups import (
     find_members,
     find_rules,
     get_default_vpc,
-    remove_groups,
 )
+from runbook_lib.cloud.teardown import remove_groups
 from runbook_lib.core.errors import ConflictError, NotFoundError, WaitTimeoutError
 
 REFUSAL = (

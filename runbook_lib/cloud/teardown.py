@@ -1,0 +1,167 @@
+"""
+Remove what belongs to a cluster in EC2, found by its tag, and show what is left.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from runbook_lib.cloud.instances import ALIVE, describe, find_instances
+from runbook_lib.cloud.key_pairs import MADE, ORIGIN_TAG, find_key_pair, known_hosts_path, matches
+from runbook_lib.cloud.security_group_rules import find_permissions, revoke
+from runbook_lib.cloud.security_groups import Group, find_groups
+from runbook_lib.cloud.tags import ROLE_TAG, cluster_filter, tags_of
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.wait import Pending, wait_for, wait_until_none
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+
+def remove_instances(
+    ec2: "EC2Client", cluster: str, *, role: str = "", timeout_s: float = 300
+) -> Changes:
+    """
+    Terminate the instances that carry the cluster's tag, and wait until they are gone.
+
+    With a `role`, only the instance of that role.
+    """
+    changes = Changes()
+    found = [i for i in find_instances(ec2, cluster) if role in ("", i.role)]
+    if not found:
+        return changes
+    ec2.terminate_instances(InstanceIds=[i.instance_id for i in found])
+    for instance in found:
+        changes.add("instance", instance.role, f"terminated {instance.instance_id}")
+
+    def probe() -> bool | Pending:
+        left = [
+            i
+            for i in describe(ec2, cluster)
+            if i["State"]["Name"] != "terminated" and role in ("", tags_of(i).get(ROLE_TAG))
+        ]
+        return Pending(f"{len(left)} still shutting down", 0, 0) if left else True
+
+    wait_for("Instances terminated", probe, timeout_s=timeout_s)
+    return changes
+
+
+def remove_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> Changes:
+    """
+    Delete the cluster's groups; remaining members go back to the default group.
+
+    Rules are revoked first: groups that refer to each other cannot be deleted.
+    """
+    changes = Changes()
+    groups = find_groups(ec2, cluster)
+    if not groups:
+        return changes
+    _move_members_out(ec2, groups, changes)
+    group_ids = {group.name: group.group_id for group in groups}
+    revoke(ec2, group_ids, find_permissions(ec2, group_ids), changes)
+    for name, group_id in group_ids.items():
+        wait_for(
+            f"Security group {cluster}-{name} deleted",
+            partial(_delete, ec2, group_id),
+            timeout_s=timeout_s,
+            next_step="see what still uses it:  aws ec2 describe-network-interfaces --filters "
+            f"Name=group-id,Values={group_id}",
+        )
+        changes.add("security group", f"{cluster}-{name}", "deleted")
+    return changes
+
+
+def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
+    """
+    Delete the pair from EC2, and the private key from this machine if it was made here.
+
+    A key that its owner brought stays. So does one that EC2 does not have: it may belong to a
+    cluster of another name, region or account.
+    """
+    changes = Changes()
+    known = find_key_pair(ec2, cluster)
+    if known is None:
+        return changes
+    path = Path(key_file).expanduser()
+    if path.exists() and matches(known, path):
+        ours = [path] if tags_of(known).get(ORIGIN_TAG) == MADE else []
+        for file in (*ours, known_hosts_path(key_file)):
+            if file.exists():
+                file.unlink()
+                changes.add("file", str(file), "deleted")
+    ec2.delete_key_pair(KeyName=cluster)
+    changes.add("key pair", cluster, "deleted")
+    return changes
+
+
+def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
+    """
+    Everything in EC2 that still carries the cluster's tag, as "kind id".
+
+    EC2 lists a terminated instance for about an hour more; it does not count.
+    """
+    tagged: Any = {"Filters": cluster_filter(cluster)}
+    found = [("instance", i.instance_id) for i in find_instances(ec2, cluster)]
+    found += [("volume", v["VolumeId"]) for v in ec2.describe_volumes(**tagged)["Volumes"]]
+    groups = ec2.describe_security_groups(**tagged)["SecurityGroups"]
+    found += [("security group", g["GroupId"]) for g in groups]
+    found += [("key pair", k["KeyName"]) for k in ec2.describe_key_pairs(**tagged)["KeyPairs"]]
+    return [f"{kind} {name}" for kind, name in found]
+
+
+def wait_for_no_leftovers(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> list[str]:
+    """
+    Wait until EC2 has nothing of the cluster, and return what is left at the end.
+
+    Disks are deleted some seconds after their instance.
+    """
+    return wait_until_none(
+        "Nothing is left in EC2",
+        lambda: find_leftovers(ec2, cluster),
+        timeout_s=timeout_s,
+        poll_s=1,
+    )
+
+
+def _move_members_out(ec2: "EC2Client", groups: list[Group], changes: Changes) -> None:
+    ours = {group.group_id for group in groups}
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[
+            {"Name": "instance.group-id", "Values": sorted(ours)},
+            {"Name": "instance-state-name", "Values": list(ALIVE)},
+        ]
+    )
+    members = {
+        tags_of(i).get(ROLE_TAG, i["InstanceId"]): i
+        for page in pages
+        for reservation in page["Reservations"]
+        for i in reservation["Instances"]
+    }
+    for name, member in sorted(members.items()):
+        others = [g["GroupId"] for g in member["SecurityGroups"] if g["GroupId"] not in ours]
+        stay = others or [_default_group(ec2, member["VpcId"])]
+        ec2.modify_instance_attribute(InstanceId=member["InstanceId"], Groups=stay)
+        where = ", ".join(others) if others else "the default group"
+        changes.add("membership", name, f"now in {where}")
+
+
+def _default_group(ec2: "EC2Client", vpc_id: str) -> str:
+    return ec2.describe_security_groups(
+        Filters=[
+            {"Name": "vpc-id", "Values": [vpc_id]},
+            {"Name": "group-name", "Values": ["default"]},
+        ]
+    )["SecurityGroups"][0]["GroupId"]
+
+
+def _delete(ec2: "EC2Client", group_id: str) -> bool | Pending:
+    try:
+        ec2.delete_security_group(GroupId=group_id)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "DependencyViolation":
+            return Pending(error.response["Error"]["Message"])
+        if error.response["Error"]["Code"] != "InvalidGroup.NotFound":
+            raise
+    return True
