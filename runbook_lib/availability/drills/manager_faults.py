@@ -14,6 +14,7 @@ from runbook_lib.availability.drills.faults import (
 )
 from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.standby.failover import fail_back, fail_over
+from runbook_lib.cloud import launch
 from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB
 from runbook_lib.swarm.managers import ensure_leader
 from runbook_lib.swarm.membership import get_manager
