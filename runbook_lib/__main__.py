@@ -5,6 +5,7 @@ The command line: `runbook run | walkthrough | prepare | list | map`.
 import argparse
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from runbook_lib.core.errors import RunbookError
@@ -17,7 +18,7 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 def main(arguments: list[str] | None = None) -> int:
     """
-    Run the command; 0 where all is well, 1 after an error, 130 after an interrupt.
+    Run the command; returns 0, 1 after an error, or 130 after an interrupt.
     """
     given = sys.argv[1:] if arguments is None else arguments
     end = given.index("--") if "--" in given else len(given)
@@ -40,18 +41,10 @@ def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> None:
         changed = write_map(options.write, find_notebooks(options.notebooks))
         print(f"{options.write}: {'written' if changed else 'no changes'}")
     else:
-        request = Request(
-            parameters_file=options.parameters_file,
-            given=tuple(options.p),
-            notebooks=options.notebooks,
-            runs=options.runs,
-            only=tuple(getattr(options, "only", ())),
-            first=getattr(options, "first", ""),
-            last=getattr(options, "last", ""),
-            resume=getattr(options, "resume", False),
-            timeout_s=getattr(options, "timeout", 0.0),
-            command=sys.argv[0] if sys.argv[0].endswith("runbook") else "python -m runbook_lib",
-        )
+        names = {field.name for field in fields(Request)}
+        values = {name: value for name, value in vars(options).items() if name in names}
+        program = sys.argv[0] if sys.argv[0].endswith("runbook") else "python -m runbook_lib"
+        request = Request(**values | {"command": program})
         if options.command == "run":
             run(request)
         elif options.command == "prepare":
@@ -67,30 +60,51 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     valued = argparse.ArgumentParser(add_help=False, parents=[common])
-    valued.add_argument("parameters_file", type=Path, help="such as params/lab.yml")
+    valued.add_argument("parameters_file", type=Path, help="for example params/lab.yml")
     valued.add_argument(
-        "-p", action="append", default=[], metavar="NAME=VALUE", help="goes before the file's"
+        "-p",
+        dest="given",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="overrides the file",
     )
     valued.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR")
 
-    run = commands.add_parser("run", parents=[valued], help="run notebooks headless, to a report")
+    run = commands.add_parser("run", parents=[valued], help="run notebooks and write a report")
     run.add_argument(
-        "--only", nargs="+", action="extend", default=[], metavar="NN", help="just these, in order"
+        "--only",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NN",
+        help="only these, in this order",
     )
-    run.add_argument("--from", dest="first", default="", metavar="NN", help="begin here")
-    run.add_argument("--to", dest="last", default="", metavar="NN", help="end here")
-    run.add_argument("--resume", action="store_true", help="what the last run left to do")
     run.add_argument(
-        "--timeout", type=float, default=1800.0, metavar="S", help="for each notebook (1800)"
+        "--from", dest="first", default="", metavar="NN", help="start with this notebook"
     )
-    commands.add_parser("prepare", parents=[valued], help="copies with these values, for a person")
+    run.add_argument("--to", dest="last", default="", metavar="NN", help="end with this notebook")
+    run.add_argument(
+        "--resume", action="store_true", help="the notebooks that the last run did not finish"
+    )
+    run.add_argument(
+        "--timeout",
+        dest="timeout_s",
+        type=float,
+        default=1800.0,
+        metavar="S",
+        help="seconds for each notebook (1800)",
+    )
+    commands.add_parser(
+        "prepare", parents=[valued], help="copy the notebooks with these values set"
+    )
     commands.add_parser(
         "walkthrough",
         parents=[valued],
-        help="JupyterLab on such copies; what follows -- goes to JupyterLab",
+        help="open JupyterLab on such copies; arguments after -- are passed to it",
     )
-    commands.add_parser("list", parents=[common], help="the map of the notebooks")
-    write = commands.add_parser("map", parents=[common], help="put the map into a page")
+    commands.add_parser("list", parents=[common], help="print the map of the notebooks")
+    write = commands.add_parser("map", parents=[common], help="write the map into a page")
     write.add_argument("--write", type=Path, required=True, metavar="README.md")
     return parser
 

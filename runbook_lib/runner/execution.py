@@ -1,5 +1,5 @@
 """
-One notebook under papermill: bounded in time, interruptible, its failure told in three parts.
+One notebook under papermill: with a timeout, interruptible, its failure as one message.
 """
 
 import json
@@ -21,7 +21,7 @@ from runbook_lib.runner.kernels import Kernel
 from runbook_lib.runner.record import FAILED, INTERRUPTED, PASSED
 
 START_TIMEOUT_S = 120
-"""For a kernel to start and import; slow machines need 15 s."""
+"""For a kernel to start and import; a slow machine needs 15 s."""
 
 IOPUB_TIMEOUT_S = 60
 """For the last output after a cell's end; nbclient's 4 s fail on a busy machine."""
@@ -32,7 +32,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 @dataclass(frozen=True)
 class Execution:
     """
-    How one notebook went; `cell` is the heading of the cell that failed, `error` its message.
+    The outcome of one notebook; `cell` is the heading above the cell that failed.
     """
 
     verdict: str
@@ -45,7 +45,7 @@ class Execution:
 @dataclass
 class _Position:
     """
-    Where papermill is in a notebook; papermill calls the methods.
+    The cell that papermill executes; papermill calls the methods.
     """
 
     on_cell: Callable[[str], None]
@@ -78,7 +78,7 @@ def execute(
     on_cell: Callable[[str], None],
 ) -> Execution:
     """
-    Execute a template into `output`, which is saved whatever happens.
+    Execute a template into `output`, which is saved in any case.
 
     Parameters
     ----------
@@ -105,11 +105,15 @@ def execute(
     except papermill.PapermillExecutionError as failure:
         position.index = failure.cell_index
         error = _message(failure)
-    except (RuntimeError, TimeoutError, KeyboardInterrupt) as failure:  # the kernel is gone or mute
+    except (
+        RuntimeError,
+        TimeoutError,
+        KeyboardInterrupt,
+    ) as failure:  # the kernel died, or does not answer
         error = f"{type(failure).__name__}: {failure}" if str(failure) else "between two cells"
-        _write_down(output, position.index, error)
+        _save_error(output, position.index, error)
     finally:
-        stopper.forget()
+        stopper.cancel()
     seconds = time.monotonic() - started
     if not error:
         return Execution(PASSED, seconds, activity=_find_activity(notebook))
@@ -119,9 +123,9 @@ def execute(
     return Execution(verdict, seconds, position.heading, error, kernel.activity())
 
 
-def _write_down(output: Path, index: int, error: str) -> None:
+def _save_error(output: Path, index: int, error: str) -> None:
     """
-    Papermill saves what there is, but a kernel that is gone leaves no word of why.
+    Add the error to the saved notebook: papermill does not, where the kernel is gone.
     """
     notebook = json.loads(output.read_text(encoding="utf-8"))
     name, _, value = error.partition(": ")
@@ -134,7 +138,7 @@ def _write_down(output: Path, index: int, error: str) -> None:
 
 def _message(failure: papermill.PapermillExecutionError) -> str:
     """
-    A RunbookError speaks for itself; another error needs the lines where it arose.
+    The message of a RunbookError is enough; another error needs the lines that raised it.
     """
     message = f"{failure.ename}: {_ANSI.sub('', failure.evalue)}"
     trace = _ANSI.sub("", "\n".join(failure.traceback))
@@ -144,7 +148,7 @@ def _message(failure: papermill.PapermillExecutionError) -> str:
 
 def _unfinished(notebook: NotebookNode) -> str:
     """
-    Papermill takes `exit()` in a cell for success and skips the rest; we do not.
+    Papermill counts `exit()` in a cell as success and skips the rest; we do not.
     """
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -155,7 +159,7 @@ def _unfinished(notebook: NotebookNode) -> str:
 
 def _find_activity(notebook: NotebookNode) -> dict[str, Any]:
     """
-    What a notebook's summary kept: changes, checks, calls; empty where it has no summary.
+    Changes, checks, calls and notes from a notebook's summary; empty where it has none.
     """
     found: dict[str, Any] = {}
     for cell in notebook.cells:

@@ -1,8 +1,9 @@
 """
-The runbook without a person: notebooks in order, one after the other, to a report.
+A headless run: notebooks in order, from a parameter file to a report.
 """
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,40 +13,32 @@ from runbook_lib.core.project import FOLDER_VARIABLE, new_folder
 from runbook_lib.notebook.templates import Notebook, find_notebooks, select_notebooks
 from runbook_lib.runner.interrupts import interruptible
 from runbook_lib.runner.kernels import kernels
-from runbook_lib.runner.record import (
-    INTERRUPTED,
-    PASSED,
-    Page,
-    Run,
-    get_unfinished,
-    lock,
-)
+from runbook_lib.runner.record import INTERRUPTED, PASSED, Page, Run, get_unfinished, lock
 from runbook_lib.runner.values import declared, load, own, read_arguments, resolve, take_notebooks
 
 
 @dataclass(frozen=True)
 class Request:
     """
-    What a run is asked for.
+    The parameters of a run.
 
     Parameters
     ----------
     only, first, last
-        Numbers or names of notebooks; none of them: what the file says under `notebooks`,
-        else the family 00 to 09.
+        Numbers or names of notebooks. Without any: the file's `notebooks`, or the family 00 to 09.
     given
-        `name=value` texts that go before the file.
+        `name=value` texts that override the file.
     timeout_s
-        For each notebook; a kernel that is not done by then is interrupted, then killed.
+        For each notebook; then its kernel is interrupted, and killed if that does not help.
     command
-        How this program is called here, for the line that resumes.
+        The name of this program, for the command that resumes.
     """
 
     parameters_file: Path
-    only: tuple[str, ...] = ()
+    only: Sequence[str] = ()
     first: str = ""
     last: str = ""
-    given: tuple[str, ...] = ()
+    given: Sequence[str] = ()
     resume: bool = False
     timeout_s: float = 1800.0
     notebooks: Path = Path("notebooks")
@@ -60,17 +53,17 @@ def run(request: Request) -> Run:
     Raises
     ------
     ParameterError
-        Before anything runs, naming every parameter that is not right.
+        Before anything runs, naming every wrong parameter.
     ConflictError
         Where another run works on the same cluster.
     StepFailedError
         Naming notebook, cell, error, and the command that resumes; the report is written.
     KeyboardInterrupt
-        With the same words, after SIGINT or SIGTERM.
+        With the same message, after SIGINT or SIGTERM.
     """
     plan = _plan(request)
     cluster = str(plan.values.get("cluster", "run"))
-    with lock(request.runs, cluster), interruptible() as at_work, kernels() as pool:
+    with lock(request.runs, cluster), interruptible() as running, kernels() as pool:
         record = Run(
             folder=new_folder(request.runs),
             parameters_file=str(request.parameters_file),
@@ -82,17 +75,17 @@ def run(request: Request) -> Run:
         record.write()
         pool.environment[FOLDER_VARIABLE] = str(record.folder.resolve())
         pool.warm_up(plan.notebooks[0])
-        # Imported here: papermill takes seconds, in which the first kernel starts as well.
-        from runbook_lib.runner.sequence import take_turns  # noqa: PLC0415 - see above
+        # Imported here: papermill takes seconds, and the first kernel starts meanwhile.
+        from runbook_lib.runner.sequence import execute_all  # noqa: PLC0415 - see above
 
-        take_turns(record, plan.notebooks, pool, at_work, request.timeout_s)
+        execute_all(record, plan.notebooks, pool, running, request.timeout_s)
     _close(record, request)
     return record
 
 
 def prepare(request: Request) -> Path:
     """
-    Copy all notebooks with their values set, for a person to work through; the folder's path.
+    Copy all notebooks with their values into a new folder, for a person; returns the folder.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 """
-Stopping a notebook: when its time is up, or when somebody asks for it.
+Stopping a notebook: after a timeout, or on a signal.
 """
 
 import signal
@@ -13,25 +13,25 @@ from runbook_lib.runner.record import INTERRUPTED
 
 GRACE_S = 300.0
 """
-Between the interrupt of a kernel and its end by force: time to put back what it changed. A drill's
-manager is started again and gets its services and tiles back; who cannot wait asks a second time.
+Between the interrupt of a kernel and its kill: time to restore what it changed. A drill starts its
+manager again and moves services and tiles back to it. A second signal kills at once.
 """
 
 
 class Stopper:
     """
-    Stops a kernel: by an interrupt, and by force where it does not heed that.
+    Stops a kernel: with an interrupt, then with a kill after `GRACE_S`.
     """
 
     def __init__(self, kernel: Kernel, timeout_s: float) -> None:
         self.reason = ""
         self._kernel = kernel
         self._timers: list[threading.Timer] = []
-        self._later(timeout_s, lambda: self.stop(f"not finished within {timeout_s:g} s"))
+        self._later(timeout_s, lambda: self.stop(f"timed out after {timeout_s:g} s"))
 
     def stop(self, reason: str) -> None:
         """
-        Interrupt the running cell; asked a second time, end the kernel at once.
+        Interrupt the running cell; called a second time, kill the kernel at once.
         """
         if self.reason:
             self._kernel.kill()
@@ -46,10 +46,7 @@ class Stopper:
         timer.start()
         self._timers.append(timer)
 
-    def forget(self) -> None:
-        """
-        The notebook has ended by itself.
-        """
+    def cancel(self) -> None:
         for timer in self._timers:
             timer.cancel()
 
@@ -57,18 +54,18 @@ class Stopper:
 @contextmanager
 def interruptible() -> Iterator[list[Stopper]]:
     """
-    Let SIGINT and SIGTERM stop the notebook at work; between two notebooks they end the run.
+    Let SIGINT and SIGTERM stop the running notebook; between two notebooks they end the run.
     """
-    at_work: list[Stopper] = []
+    running: list[Stopper] = []
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if not at_work:
+        if not running:
             raise KeyboardInterrupt
-        at_work[-1].stop(INTERRUPTED)
+        running[-1].stop(INTERRUPTED)
 
     before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield at_work
+        yield running
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

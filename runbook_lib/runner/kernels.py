@@ -1,7 +1,7 @@
 """
-Kernels that are started before their turn, so that their imports cost no waiting.
+Kernels that start ahead of their notebooks, so that nobody waits for their imports.
 
-Nothing but the import statements of its notebook runs in a kernel before papermill gets it.
+Only the import statements of its notebook run in a kernel before papermill uses it.
 """
 
 import ast
@@ -24,7 +24,7 @@ _WARM_UP = """exec('''
 from contextlib import suppress
 from importlib import import_module
 for name in {names!r}:
-    with suppress(Exception):  # the notebook's own cell tells what is wrong
+    with suppress(Exception):  # the notebook's own cell will raise it
         import_module(name)
 ''', {{}})"""
 
@@ -36,11 +36,11 @@ _ACTIVITY = (
 
 class Kernel:
     """
-    A running IPython kernel; its imports may be under way.
+    A running IPython kernel, which may still be importing.
     """
 
     def __init__(self, folder: Path, imports: list[str], environment: dict[str, str]) -> None:
-        # Unix sockets: TCP ports would let every user of this machine talk to the kernel.
+        # Unix sockets: over TCP ports every user of this machine could reach the kernel.
         self.manager = AsyncKernelManager(transport="ipc", ip=str(folder / f"k{id(self):x}"))
         run_sync(self.manager.start_kernel)(
             env=os.environ | environment,
@@ -58,9 +58,6 @@ class Kernel:
         self._signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """
-        End the kernel and its programs at once.
-        """
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -70,7 +67,7 @@ class Kernel:
 
     def activity(self) -> dict[str, Any]:
         """
-        What this kernel did so far, asked for after a failure; empty where it does not answer.
+        What this kernel did before a failure; empty where it does not answer.
         """
         if not run_sync(self.manager.is_alive)():
             return {}
@@ -87,17 +84,12 @@ class Kernel:
         return dict(answer)
 
     def shut_down(self) -> None:
-        """
-        End the kernel; happy if it is gone already.
-        """
         run_sync(self.manager.shutdown_kernel)(now=True)
 
 
 class Kernels:
     """
-    Two kernels at most: the one at work, and the next one warming up.
-
-    What stands in `environment` is in that of every kernel.
+    At most two kernels: the running one, and the next one. Each gets `environment`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,29 +99,17 @@ class Kernels:
         self._started: list[Kernel] = []
 
     def warm_up(self, notebook: Notebook) -> None:
-        """
-        Start the kernel of a notebook before its turn.
-        """
         self._warm[notebook.name] = Kernel(self._folder, notebook.imports, self.environment)
         self._started.append(self._warm[notebook.name])
 
     def take(self, notebook: Notebook) -> Kernel:
-        """
-        Hand out the warm kernel of a notebook.
-        """
         return self._warm.pop(notebook.name)
 
     def release(self, kernel: Kernel) -> None:
-        """
-        End a kernel whose notebook has had its turn.
-        """
         self._started.remove(kernel)
         kernel.shut_down()
 
     def shut_down(self) -> None:
-        """
-        End every kernel that is left.
-        """
         while self._started:
             self.release(self._started[0])
 
@@ -137,7 +117,7 @@ class Kernels:
 @contextmanager
 def kernels() -> Iterator[Kernels]:
     """
-    Kernels for one run; whatever happens, none of them outlives it.
+    The kernels of one run; none of them outlives it.
     """
     with TemporaryDirectory(prefix="runbook-") as folder:
         made = Kernels(Path(folder))

@@ -1,5 +1,5 @@
 """
-Secrets in what a run leaves behind: found, masked in the file, and a reason to fail.
+Secrets in the saved files of a run: found, masked, and a reason to fail.
 """
 
 import re
@@ -26,12 +26,7 @@ _SHAPES = {
 
 class Masker:
     """
-    Replaces what looks like a secret, and the secrets that it was told.
-
-    Parameters
-    ----------
-    known
-        What a secret is -> its text, for example the AWS secret access key in use.
+    Replaces known secrets, given by kind, and text that looks like a secret.
     """
 
     def __init__(self, known: dict[str, str]) -> None:
@@ -41,7 +36,7 @@ class Masker:
 
     def mask(self, text: str) -> tuple[str, list[str]]:
         """
-        The text without its secrets, and what kinds of secrets there were.
+        The text without its secrets, and the kinds of secrets in it.
         """
         kinds = []
         for kind, shape in self._shapes.items():
@@ -87,7 +82,7 @@ def map_texts(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 -
 
 def credentials_in_use(credentials_file: str) -> dict[str, str]:
     """
-    The AWS secrets that the notebooks of this run use, so that none of them stays in an output.
+    The AWS secrets that the notebooks of this run use, by kind.
     """
     session = botocore.session.Session()
     if credentials_file:
@@ -98,7 +93,7 @@ def credentials_in_use(credentials_file: str) -> dict[str, str]:
     except BotoCoreError:  # also a single sign-on that has expired
         frozen = None
     if frozen is None:
-        return {}  # 00_start_here says what is wrong with them
+        return {}  # 00_start_here names the problem
     named = {
         "the AWS secret access key": frozen.secret_key,
         "the AWS session token": frozen.token,

@@ -1,5 +1,5 @@
 """
-What a run leaves in `runs/`: its folder, its record as run.json, and the lock while it lasts.
+The record of a run in its folder as run.json, and the lock of its cluster meanwhile.
 """
 
 import fcntl
@@ -17,6 +17,7 @@ from typing import Any
 
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.project import writable
+from runbook_lib.core.words import count_of
 
 PASSED, FAILED, INTERRUPTED, RUNNING = "passed", "failed", "interrupted", "running"
 """The verdicts of a notebook, and of a run."""
@@ -55,12 +56,11 @@ class Page:
     @property
     def tally(self) -> str:
         """
-        One line: what it changed and checked, and how long it took.
+        Its changes, its checks and its seconds on one line.
         """
         if not self.verdict:
             return "not run"
-        count = len(self.changes)
-        changed = f"{count} change{'s' * (count > 1)}" if count else "no changes"
+        changed = count_of(len(self.changes), "change") if self.changes else "no changes"
         passed = sum(check["passed"] for check in self.checks)
         checked = f"{passed} of {len(self.checks)} checks passed"
         verdict = [self.verdict] if self.verdict != PASSED else []
@@ -70,7 +70,7 @@ class Page:
 @dataclass
 class Run:
     """
-    The record of a run, written again after each notebook: a killed run leaves it too.
+    The record of a run, written after each notebook, so that a killed run leaves it too.
     """
 
     folder: Path
@@ -101,8 +101,7 @@ def lock(runs: Path, cluster: str) -> Iterator[None]:
     """
     Let one run at a time work on a cluster.
 
-    The lock is the kernel's (flock), so a run that was killed leaves none; the text in the file
-    only says who holds it.
+    With flock, so that a killed run leaves no lock; the text in the file only names its holder.
 
     Raises
     ------
@@ -120,9 +119,9 @@ def lock(runs: Path, cluster: str) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise ConflictError(
-                f"expected no other run on the cluster {cluster}; there is one",
+                f"another run works on the cluster {cluster}",
                 evidence=file.read(),
-                next_step="wait for it, or stop it with  kill <pid>",
+                next_step="wait until it ends, or stop it with  kill <pid>",
             ) from error
         file.truncate(0)
         file.write(f"pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
@@ -133,12 +132,12 @@ def lock(runs: Path, cluster: str) -> Iterator[None]:
 
 def get_unfinished(runs: Path, parameters_file: Path) -> tuple[list[str], list[str]]:
     """
-    What the last run of these parameters left to do: its remaining notebooks, and its `-p`.
+    The notebooks that the last run of these parameters did not finish, and its `-p` values.
 
     Raises
     ------
     NotFoundError
-        Where there is no such run, or it had come to its end.
+        Where there is no such run, or it finished.
     """
     for record in sorted(runs.glob("*/run.json"), reverse=True):
         run = json.loads(record.read_text(encoding="utf-8"))
@@ -150,5 +149,5 @@ def get_unfinished(runs: Path, parameters_file: Path) -> tuple[list[str], list[s
         break
     raise NotFoundError(
         f"expected an unfinished run of {parameters_file} in {runs}; there is none",
-        next_step=f"begin one:  runbook run {parameters_file}",
+        next_step=f"start one:  runbook run {parameters_file}",
     )

@@ -1,7 +1,7 @@
 """
-One page for a person: what a run did, checked and called, with every executed notebook in it.
+One page for a person: the changes, checks and calls of a run, and every executed notebook.
 
-The page stands alone: nothing is fetched, so it can be mailed, or kept as a build's artefact.
+The page fetches nothing, so it can be mailed, or kept as an artefact of a build.
 """
 
 import json
@@ -45,7 +45,7 @@ def notebook_body(path: Path) -> str:
     """
     notebook = load_notebook_node(str(path))
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":  # a drawing would need a script; JupyterLab has it
+        if cell.cell_type == "markdown":  # a drawing needs a script, which JupyterLab has
             cell.source = re.sub(r"```mermaid\n.*?```", "", cell.source, flags=re.DOTALL)
     config = Config({"NbConvertBase": {"display_data_priority": _PICTURES_FIRST}})
     make: Any = HTMLExporter  # nbconvert does not type its constructor
@@ -99,7 +99,7 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
 
 def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
     """
-    What a cell tagged `report` shows, under the heading before it; of equal headings the last.
+    The output of each cell tagged `report`, by the heading above it; of equal headings the last.
     """
     found: dict[str, Markup] = {}
     notebooks = [path for name in names if (path := folder / f"{name}.ipynb").exists()]
@@ -116,7 +116,7 @@ def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
 
 def _linked(body: str, bodies: dict[str, str]) -> Markup:
     """
-    Keep the links to notebooks that are in this report; of the others, keep the words.
+    Keep the links to notebooks that are in this report; of other links, keep the text.
     """
 
     def link(match: re.Match[str]) -> str:

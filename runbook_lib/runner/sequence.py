@@ -1,33 +1,30 @@
 """
-Notebooks one after the other: each in its warm kernel, watched, scanned for secrets, noted down.
+The notebooks of a run, one after the other: executed, searched for secrets, recorded, reported.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from runbook_lib.notebook.templates import Notebook
-from runbook_lib.runner import values
 from runbook_lib.runner.execution import Execution, execute
 from runbook_lib.runner.interrupts import Stopper
-from runbook_lib.runner.kernels import Kernel, Kernels
+from runbook_lib.runner.kernels import Kernels
 from runbook_lib.runner.masking import Masker, credentials_in_use, map_texts
 from runbook_lib.runner.record import FAILED, INTERRUPTED, PASSED, Page, Run
+from runbook_lib.runner.values import own
 
 
-def take_turns(
-    run: Run, notebooks: list[Notebook], pool: Kernels, at_work: list[Stopper], timeout_s: float
+def execute_all(
+    run: Run, notebooks: list[Notebook], pool: Kernels, running: list[Stopper], timeout_s: float
 ) -> None:
     """
-    Run the notebooks until one does not pass, and write the record and the report.
+    Execute notebooks until one does not pass, and write the record and the report.
 
-    While one is at work the kernel of the next one imports, and the page of the one before is
-    drawn.
+    Meanwhile the kernel of the next notebook imports, and the one before is turned into HTML.
     """
     bodies: dict[str, Future[str]] = {}
     with ThreadPoolExecutor(1) as drawer:
@@ -39,10 +36,20 @@ def take_turns(
                 kernel = pool.take(notebook)
                 if after:
                     pool.warm_up(after)
-                turn = _Turn(run, page, notebook, masker)
-                turn.take(kernel, at_work, timeout_s)
+                print(f"\n{notebook.number} {notebook.title}", flush=True)
+                output = run.folder / f"{notebook.name}.ipynb"
+                values = own(notebook, run.parameters)
+                running.append(Stopper(kernel, timeout_s))
+                with _cell_lines() as on_cell:
+                    execution = execute(
+                        notebook.path, output, values, kernel, running[-1], on_cell=on_cell
+                    )
+                running.pop()
+                _record(execution, page, masker, output)
+                run.write()
+                print(f"   {page.tally}", flush=True)
                 pool.release(kernel)
-                bodies[page.name] = drawer.submit(_draw, turn.output)
+                bodies[page.name] = drawer.submit(_draw, output)
                 if page.verdict != PASSED:
                     break
             run.verdict = page.verdict
@@ -50,6 +57,21 @@ def take_turns(
             run.verdict = INTERRUPTED
         run.write()
         drawer.submit(_report, run, {name: body.result() for name, body in bodies.items()}).result()
+
+
+def _record(execution: Execution, page: Page, masker: Masker, output: Path) -> None:
+    page.verdict, page.seconds, page.cell = execution.verdict, execution.seconds, execution.cell
+    page.started = time.time() - execution.seconds
+    page.error = masker.mask(execution.error)[0]
+    activity: dict[str, Any] = map_texts(execution.activity, lambda t: masker.mask(t)[0])
+    page.changes = activity.get("changes", [])
+    page.checks = activity.get("checks", [])
+    page.calls = activity.get("calls", {})
+    page.notes = activity.get("notes", [])
+    if secrets := masker.mask_notebook(output):
+        page.verdict = FAILED
+        found = f"expected no secret in the saved notebook; now masked there: {'; '.join(secrets)}"
+        page.error = "\n".join(filter(None, [found, page.error]))
 
 
 def _draw(executed: Path) -> str:
@@ -64,76 +86,24 @@ def _report(run: Run, bodies: dict[str, str]) -> None:
     report.write(run, bodies)
 
 
-@dataclass(frozen=True)
-class _Turn:
-    run: Run
-    page: Page
-    notebook: Notebook
-    masker: Masker
-
-    @property
-    def output(self) -> Path:
-        return self.run.folder / f"{self.notebook.name}.ipynb"
-
-    def take(self, kernel: Kernel, at_work: list[Stopper], timeout_s: float) -> None:
-        print(f"\n{self.notebook.number} {self.notebook.title}", flush=True)
-        stopper = Stopper(kernel, timeout_s)
-        at_work.append(stopper)
-        with _narrated() as on_cell:
-            execution = execute(
-                self.notebook.path,
-                self.output,
-                values.own(self.notebook, self.run.parameters),
-                kernel,
-                stopper,
-                on_cell=on_cell,
-            )
-        at_work.remove(stopper)
-        self._note(execution)
-        self.run.write()
-        print(f"   {self.page.tally}", flush=True)
-
-    def _note(self, execution: Execution) -> None:
-        page = self.page
-        page.verdict, page.seconds, page.cell = execution.verdict, execution.seconds, execution.cell
-        page.started = time.time() - execution.seconds
-        page.error = self.masker.mask(execution.error)[0]
-        activity: dict[str, Any] = map_texts(execution.activity, lambda t: self.masker.mask(t)[0])
-        page.changes = activity.get("changes", [])
-        page.checks = activity.get("checks", [])
-        page.calls = activity.get("calls", {})
-        page.notes = activity.get("notes", [])
-        if leaks := self.masker.mask_notebook(self.output):
-            page.verdict = FAILED
-            page.error = (
-                "expected no secret in the saved notebook; now masked there: " + "; ".join(leaks)
-            ) + (f"\n{page.error}" if page.error else "")
-
-
-@dataclass
-class _Narrator:
-    """
-    One line a cell: its heading when it begins, its seconds when it ends.
-    """
-
-    since: float = field(default=0.0)
-
-    def begin(self, heading: str) -> None:
-        self.end()
-        sys.stdout.write(f"   {heading:<60}")
-        sys.stdout.flush()
-        self.since = time.monotonic()
-
-    def end(self) -> None:
-        if self.since:
-            print(f"{time.monotonic() - self.since:7.1f} s", flush=True)
-        self.since = 0.0
-
-
 @contextmanager
-def _narrated() -> Iterator[Callable[[str], None]]:
-    narrator = _Narrator()
+def _cell_lines() -> Iterator[Callable[[str], None]]:
+    """
+    Print one line a cell: its heading when it begins, its seconds when it ends.
+    """
+    began = 0.0
+
+    def end() -> None:
+        if began:
+            print(f"{time.monotonic() - began:7.1f} s", flush=True)
+
+    def begin(heading: str) -> None:
+        nonlocal began
+        end()
+        print(f"   {heading:<60}", end="", flush=True)
+        began = time.monotonic()
+
     try:
-        yield narrator.begin
+        yield begin
     finally:
-        narrator.end()
+        end()

@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _SETTINGS = {
-    # a walk through one's own machines is no place for news
+    # no news of Jupyter in front of the first page
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-    # what a cell says while it works stays in view; the prose is read, not edited
+    # the progress of a cell stays in view
     "@jupyterlab/notebook-extension:tracker": {"scrollPastEnd": True, "windowingMode": "none"},
 }
-"""Defaults of this walkthrough; what a person has set in his own JupyterLab goes before them."""
+"""Defaults of this walkthrough; a person's own JupyterLab settings override them."""
 
 
 def command(folder: Path, arguments: Sequence[str]) -> list[str]:
     """
-    JupyterLab on the folder; `arguments` are its own, and go before ours.
+    The command that opens JupyterLab on the folder; `arguments` override ours.
 
-    A workspace of its own, or the tabs of an earlier walkthrough would open over this one.
+    In a new workspace: otherwise the tabs of an earlier walkthrough open too.
     """
     first = min(path.name for path in folder.glob("*.ipynb"))
     as_root = ["--allow-root"] if os.geteuid() == 0 else []
@@ -48,7 +48,7 @@ def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 def open_jupyterlab(folder: Path, arguments: Sequence[str]) -> None:
     """
-    Become JupyterLab: its signals, its exit code and its output are those of this process.
+    Replace this process by JupyterLab, so that signals and the exit code are its own.
     """
     words = command(folder, arguments)
     os.execve(words[0], words, environment(folder, os.environ))  # noqa: S606 - no shell is meant

@@ -112,17 +112,17 @@ def test_the_death_of_a_kernel_is_a_failure_that_is_written_down(go, folder):
 
 
 def test_a_notebook_that_hangs_is_stopped_and_says_where(go, folder):
-    execution = go("hangs", stop="not finished within 4 s")
+    execution = go("hangs", stop="timed out after 4 s")
     assert (FAILED, "Wait") == (execution.verdict, execution.cell)
-    assert "not finished within 4 s" == execution.error.splitlines()[0]
+    assert "timed out after 4 s" == execution.error.splitlines()[0]
     assert execution.error.endswith("time.sleep(600)")
     assert ["KeyboardInterrupt"] == errors_saved(folder)
 
 
 def test_a_kernel_that_ignores_the_interrupt_is_killed(go, folder, monkeypatch):
     monkeypatch.setattr(interrupts, "GRACE_S", 0.3)
-    execution = go("stubborn", stop="not finished within 4 s")
-    assert (FAILED, "not finished within 4 s") == (execution.verdict, execution.error)
+    execution = go("stubborn", stop="timed out after 4 s")
+    assert (FAILED, "timed out after 4 s") == (execution.verdict, execution.error)
     assert ["DeadKernelError"] == errors_saved(folder)
 
 

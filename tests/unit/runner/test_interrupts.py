@@ -1,5 +1,5 @@
 """
-Stopping: first asked, then by force; by the clock, or by a signal.
+Stopping: with an interrupt, then with a kill; after a timeout, or on a signal.
 """
 
 import os
@@ -40,31 +40,31 @@ def test_time_that_is_up_interrupts_and_then_kills(kernel, monkeypatch):
     stopper = Stopper(kernel, 0.01)
     assert kernel.killed.wait(10)
     assert ["interrupt", "kill"] == kernel.done
-    assert "not finished within 0.01 s" == stopper.reason
+    assert "timed out after 0.01 s" == stopper.reason
 
 
 def test_who_asks_twice_does_not_wait(kernel):
     stopper = Stopper(kernel, 600)
     stopper.stop("interrupted")
     stopper.stop("interrupted")
-    stopper.forget()
+    stopper.cancel()
     assert ["interrupt", "kill"] == kernel.done
 
 
 def test_a_notebook_that_has_ended_is_left_alone(kernel):
-    Stopper(kernel, 0.5).forget()
+    Stopper(kernel, 0.5).cancel()
     time.sleep(0.7)
     assert [] == kernel.done
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_notebook_at_work(kernel, number):
+def test_a_signal_stops_the_notebook_running(kernel, number):
     before = signal.getsignal(number)
-    with interruptible() as at_work:
-        at_work.append(Stopper(kernel, 600))
+    with interruptible() as running:
+        running.append(Stopper(kernel, 600))
         os.kill(os.getpid(), number)
         assert ["interrupt"] == kernel.done
-        at_work.pop().forget()
+        running.pop().cancel()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert before == signal.getsignal(number)
