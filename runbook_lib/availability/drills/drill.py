@@ -7,11 +7,8 @@ The work runs on tiles of its own (links of RAW), so that the guide's tiles are 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any
-
-import pandas as pd
 
 from runbook_lib.availability.drills import scorecard
 from runbook_lib.availability.drills.audit import finished_per_second, reconcile
@@ -24,7 +21,7 @@ from runbook_lib.availability.drills.evidence import (
 from runbook_lib.availability.drills.faults import Fault
 from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.drills.monitors import SwarmMonitor, WebMonitor, polling
-from runbook_lib.availability.drills.times import find_replacement
+from runbook_lib.availability.drills.times import TaskHistory, find_replacement, parse_time
 from runbook_lib.availability.drills.workload import (
     AUDIT_FOLDER,
     ThroughputMonitor,
@@ -129,32 +126,31 @@ def run_drill(
     here = load.here
     load.stop_dealer()
     load.drain(limit_s)
-    offset = _clock_offset(here)
-    trail_from, tiles_before = datetime.now(UTC) + offset, load.find_tiles()
-    solutions = here.solutions
-    web, swarm = _web_monitor(here), SwarmMonitor(here.managers, here.instances)
+    now = _manager_clock(here)
+    trail_from, tiles_before, solutions = now(), load.find_tiles(), here.solutions
+    web, swarm = _web_monitor(here, now), SwarmMonitor(here.managers, here.instances, now)
     with polling(swarm, web):
-        throughput = ThroughputMonitor(load)
+        throughput = ThroughputMonitor(load, now)
         scorecard.write_journal(drill, scorecard.DEALING)
         specs.scale(here.manager, here.service("dealer"), 1)
         steady_from = throughput.wait_until_steady(least_tiles / 2, limit_s)
         fault, before, disk = prepare(), here.tasks(), here.disk
         journal = partial(scorecard.write_journal, drill, broke=fault.name)
 
-        def follow() -> tuple[datetime, list[dict[str, Any]]]:
+        def follow() -> tuple[datetime, TaskHistory]:
             web.move(here.addresses)
             _wait_until_replaced(here, before, fault, limit_s)
             moved = round(load.tiles_per_s * _SHUT_DOWN_S) if here.disk != disk else 0
             least = max(least_tiles, throughput.done + moved if moved else 0)
             throughput.wait_until_done(least, limit_s)
-            ended, tasks = datetime.now(UTC), here.tasks()
+            ended, tasks = now(), here.tasks()
             load.stop_dealer()
             load.drain(limit_s)
             return ended, tasks
 
         swarm.skip(fault.node)
         journal(scorecard.BREAKING)
-        broke = datetime.now(UTC)
+        broke = now()
         try:
             fault.inject()
             journal(scorecard.BROKEN)
@@ -165,21 +161,21 @@ def run_drill(
                 journal(scorecard.RESTORING)
                 fault.restore()
                 journal(scorecard.RESTORED)
-        restored = datetime.now(UTC)
+        restored = now()
         fault.reconnect()
         web.move(here.addresses)
         for stack in (here.stacks.web, here.stacks.work):
             wait_for_stack(here.manager, stack, timeout_s=limit_s)
         ended, tasks = followed or follow()
     evidence = Evidence(
-        steady_from + offset,
-        broke + offset,
-        restored + offset,
-        ended + offset,
-        list({str(task["ID"]): task for task in [*before, *tasks]}.values()),
-        _shifted(swarm.changes, offset),
-        _shifted(web.answers, offset),
-        parse_silent_workers(_log_of_autoscaler(here, broke + offset)),
+        steady_from,
+        broke,
+        restored,
+        ended,
+        before | tasks,
+        swarm.changes,
+        web.answers,
+        parse_silent_workers(_log_of_autoscaler(here, broke)),
     )
     trail = load.read_trail(trail_from)
     tiles = reconcile(trail, load.find_tiles(), tiles_before)
@@ -190,11 +186,10 @@ def run_drill(
 
 
 def _wait_until_replaced(
-    here: DrillCluster, before: list[dict[str, object]], fault: Fault, limit_s: float
+    here: DrillCluster, before: TaskHistory, fault: Fault, limit_s: float
 ) -> None:
     def probe() -> bool | Pending:
-        known = {str(task["ID"]): task for task in [*before, *here.tasks()]}
-        running = find_replacement(known.values(), fault.tasks).running
+        running = find_replacement(before | here.tasks(), fault.tasks).running
         return bool(running) or Pending("not every replacement runs")
 
     wait_for(f"{fault.name}: replaced", probe, timeout_s=limit_s)
@@ -206,20 +201,17 @@ def _log_of_autoscaler(here: DrillCluster, since: datetime) -> str:
     return "\n".join(bytes(log).decode(errors="replace") for log in logs)
 
 
-def _clock_offset(here: DrillCluster) -> timedelta:
+def _manager_clock(here: DrillCluster) -> Callable[[], datetime]:
     """
-    How far the manager's clock is ahead of this one, to the length of a request.
+    The time by the manager's clock, to the length of a request.
     """
     sent = datetime.now(UTC)
-    remote = pd.Timestamp(here.manager.info()["SystemTime"]).floor("us").to_pydatetime()
-    return remote - (sent + (datetime.now(UTC) - sent) / 2)
+    remote = parse_time(here.manager.info()["SystemTime"])
+    ahead = remote - (sent + (datetime.now(UTC) - sent) / 2)
+    return lambda: datetime.now(UTC) + ahead
 
 
-def _shifted(table: pd.DataFrame, offset: timedelta) -> pd.DataFrame:
-    return table.assign(time=table["time"] + pd.Timedelta(offset))
-
-
-def _web_monitor(here: DrillCluster) -> WebMonitor:
+def _web_monitor(here: DrillCluster, now: Callable[[], datetime]) -> WebMonitor:
     token = read_token(here.manager, f"{here.stacks.web}_tile-server")
     answer = fetch(f"{here.addresses.tiles}/dates", token.header)
     dates = [day["date"] for day in answer.content.get("dates", [])]
@@ -228,4 +220,4 @@ def _web_monitor(here: DrillCluster) -> WebMonitor:
             f"expected the tile server to have tiles, it answered {answer.kind}",
             next_step="run 06_work_stack, then 07_web_stack",
         )
-    return WebMonitor(here.addresses, f"RAW/{dates[0]}/0/0/0", token)
+    return WebMonitor(here.addresses, f"RAW/{dates[0]}/0/0/0", token, now)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import pandas as pd
 
@@ -16,10 +15,12 @@ from runbook_lib.availability.drills.monitors import LED_BY, NO_LEADER, SWARM
 from runbook_lib.availability.drills.scorecard import DrillResult, result_table
 from runbook_lib.availability.drills.times import (
     Replacement,
+    TaskHistory,
     ThroughputRecovery,
     fill_seconds,
     find_replacement,
     measure_recovery,
+    parse_time,
 )
 from runbook_lib.core.tables import frame_html
 
@@ -49,7 +50,7 @@ class Evidence:
     broke: datetime
     restored: datetime
     ended: datetime
-    tasks: list[dict[str, Any]]
+    tasks: TaskHistory
     swarm: pd.DataFrame
     web: pd.DataFrame
     killed: Mapping[str, datetime]
@@ -87,7 +88,7 @@ def parse_silent_workers(log: str) -> dict[str, datetime]:
     When admin-worker killed a silent worker, by the worker's task; from its log with timestamps.
     """
     lines = _SILENT.findall(log)
-    return {task: pd.Timestamp(time).floor("us").to_pydatetime() for time, task in reversed(lines)}
+    return {task: parse_time(time) for time, task in reversed(lines)}
 
 
 def find_first_notice(

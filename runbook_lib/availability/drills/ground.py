@@ -6,12 +6,12 @@ groups of its role, a stopped process, a stack on other tiles. No other record o
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import docker
 import fabric
 
 from runbook_lib.availability.drills.process_signals import resume_all
+from runbook_lib.availability.drills.times import TaskHistory
 from runbook_lib.availability.standby.failover import Pair, Stacks, ensure_returned
 from runbook_lib.cloud import launch, power
 from runbook_lib.cloud.aws import Place
@@ -105,11 +105,11 @@ class DrillCluster(Cluster):
         """
         return f"{self.stacks.work}_{name}"
 
-    def tasks(self) -> list[dict[str, Any]]:
+    def tasks(self) -> TaskHistory:
         """
         Swarm's task history, as far as it is kept.
         """
-        return list(self.manager.api.tasks())
+        return {str(task["ID"]): task for task in self.manager.api.tasks()}
 
     def reopen(self, role: str) -> None:
         """

@@ -4,9 +4,9 @@ The Swarm and the web, polled twice a second while something fails: what changed
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 
 import fabric
@@ -36,8 +36,12 @@ class SwarmMonitor:
     """
 
     def __init__(
-        self, managers: Mapping[str, fabric.Connection], instances: Mapping[str, Instance]
+        self,
+        managers: Mapping[str, fabric.Connection],
+        instances: Mapping[str, Instance],
+        now: Callable[[], datetime],
     ) -> None:
+        self._now = now
         self._managers = {role: docker_client(c, _SWARM_TIMEOUT_S) for role, c in managers.items()}
         self._roles = {i.private_ip: role for role, i in instances.items()}
         self._skipped: frozenset[str] = frozenset()
@@ -60,7 +64,7 @@ class SwarmMonitor:
     def poll_until(self, over: threading.Event) -> None:
         while not over.wait(_PERIOD_S):
             states = self._poll()
-            now = datetime.now(UTC)  # of the answer, or of the time-out
+            now = self._now()  # of the answer, or of the time-out
             for role, state in states.items():
                 if role in self._last and self._last[role] != state:
                     self._rows.append((now, role, state))
@@ -85,8 +89,10 @@ class WebMonitor:
     not hold up the other.
     """
 
-    def __init__(self, where: Addresses, tile: str, token: Token) -> None:
-        self._tile = tile
+    def __init__(
+        self, where: Addresses, tile: str, token: Token, now: Callable[[], datetime]
+    ) -> None:
+        self._tile, self._now = tile, now
         self._headers: dict[str, Mapping[str, str]] = {PAGE: {}, TILES: token.header}
         self._rows: list[tuple[datetime, str, bool, str]] = []
         self._urls: dict[str, str] = {}
@@ -107,7 +113,7 @@ class WebMonitor:
 
     def poll_until(self, over: threading.Event, door: str) -> None:
         while not over.is_set():
-            began, sent = time.monotonic(), datetime.now(UTC)
+            began, sent = time.monotonic(), self._now()
             answer = fetch(self._urls[door], self._headers[door], timeout_s=_WEB_TIMEOUT_S)
             self._rows.append((sent, door, answer.status == HTTPStatus.OK, answer.kind))
             over.wait(max(0.0, began + _PERIOD_S - time.monotonic()))

@@ -4,7 +4,7 @@ From events to seconds: when a failed task was replaced, and when throughput had
 Tasks have Swarm's own times (CreatedAt, Status.Timestamp), tiles those of the audit trail.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,8 @@ import pandas as pd
 WINDOW_S = 5
 """Batches come once a second: one slow batch is no failure."""
 RECOVERED_SHARE = 0.9
+TaskHistory = dict[str, dict[str, Any]]
+"""Swarm's tasks by id, as its API has them."""
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 
 
@@ -56,22 +58,20 @@ class ThroughputRecovery:
     pause_s: float
 
 
-def find_replacement(tasks: Iterable[Mapping[str, Any]], failed: Collection[str]) -> Replacement:
+def find_replacement(tasks: TaskHistory, failed: Collection[str]) -> Replacement:
     """
     Find when the `failed` tasks (ids) ended, and their successors: later tasks of the same slot.
     """
-    known = {str(task["ID"]): task for task in tasks}
-    victims = [known[task] for task in failed if task in known]
-    ended = [_time(v["Status"]["Timestamp"]) for v in victims if v["Status"]["State"] in _ENDED]
+    victims = [tasks[task] for task in failed if task in tasks]
+    last = [v["Status"] for v in victims]
+    ended = [parse_time(status["Timestamp"]) for status in last if status["State"] in _ENDED]
     created, ran = [], []
     for victim in victims:
-        later = sorted(
-            (task for task in known.values() if _succeeds(task, victim)),
-            key=lambda task: str(task["CreatedAt"]),
-        )
-        created += [_time(task["CreatedAt"]) for task in later[:1]]
+        later = [task for task in tasks.values() if _succeeds(task, victim)]
+        later.sort(key=lambda task: str(task["CreatedAt"]))
+        created += [parse_time(task["CreatedAt"]) for task in later[:1]]
         runs = [t for t in later if t["Status"]["State"] == t["DesiredState"] == "running"]
-        ran += [_time(task["Status"]["Timestamp"]) for task in runs[-1:]]
+        ran += [parse_time(task["Status"]["Timestamp"]) for task in runs[-1:]]
     return Replacement(
         min(ended, default=None),
         max(created) if created and len(created) == len(failed) else None,
@@ -135,10 +135,13 @@ def _recovered_s(
 
 def _succeeds(task: Mapping[str, Any], victim: Mapping[str, Any]) -> bool:
     same = task["ServiceID"] == victim["ServiceID"] and task.get("Slot") == victim.get("Slot")
-    return bool(same and _time(task["CreatedAt"]) > _time(victim["CreatedAt"]))
+    return bool(same and parse_time(task["CreatedAt"]) > parse_time(victim["CreatedAt"]))
 
 
-def _time(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
+    """
+    A time of Docker, which has nanoseconds.
+    """
     return pd.Timestamp(text).floor("us").to_pydatetime()
 
 

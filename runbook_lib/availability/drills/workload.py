@@ -5,8 +5,9 @@ Throughput is counted by the results on the disk, which survive any other failur
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import fabric
 
@@ -108,8 +109,8 @@ class ThroughputMonitor:
     Counts the tiles done once a second, in the main thread while it waits.
     """
 
-    def __init__(self, load: Workload) -> None:
-        self._load = load
+    def __init__(self, load: Workload, now: Callable[[], datetime]) -> None:
+        self._load, self._now = load, now
         self._first = load.count_done()
         self._counts: list[tuple[float, int]] = []
         self._steady = 0.0
@@ -120,20 +121,18 @@ class ThroughputMonitor:
         """
         began: datetime | None = None
 
-        def probe() -> bool | Pending:
+        def probe() -> datetime | Pending:
             nonlocal began
             done = self._count()
-            if began is None and self._counts[-1][0] - self._counts[0][0] > _RISING_S and done:
-                began = datetime.now(UTC)
-                self._counts = self._counts[-1:]
-            lasted = self._counts[-1][0] - self._counts[0][0] if began else 0.0
-            ready = began and done >= tiles and lasted >= _STEADY_S
-            return bool(ready) or Pending(f"{done} tiles done", done, int(tiles))
+            if began is None and self._lasted() > _RISING_S and done:
+                began, self._counts = self._now(), self._counts[-1:]
+            if began and done >= tiles and self._lasted() >= _STEADY_S:
+                return began
+            return Pending(f"{done} tiles done", done, int(tiles))
 
-        wait_for("Steady throughput", probe, timeout_s=limit_s, poll_s=1)
+        steady_from = wait_for("Steady throughput", probe, timeout_s=limit_s, poll_s=1)
         self._steady = self._rate(_STEADY_S)
-        assert began is not None
-        return began
+        return steady_from
 
     @property
     def done(self) -> int:
@@ -163,6 +162,9 @@ class ThroughputMonitor:
         done = self._load.count_done() - self._first
         self._counts.append((time.monotonic(), done))
         return done
+
+    def _lasted(self) -> float:
+        return self._counts[-1][0] - self._counts[0][0]
 
     def _rate(self, last_s: float) -> float:
         recent = [count for count in self._counts if count[0] >= self._counts[-1][0] - last_s]

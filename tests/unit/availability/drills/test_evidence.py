@@ -46,7 +46,7 @@ def evidence(swarm=(), killed=None, tasks=()):
     states["time"] = pd.to_datetime(states["time"], utc=True)
     answers = [(at(n), "page", n != 25, "") for n in range(60)]
     web = pd.DataFrame(answers, columns=["time", "door", "ok", "seen"])
-    return Evidence(at(0), at(20), at(50), at(60), list(tasks), states, web, killed or {})
+    return Evidence(at(0), at(20), at(50), at(60), dict(tasks), states, web, killed or {})
 
 
 def trail():

@@ -31,6 +31,10 @@ def task(name, made, state, since, slot=1, desired=None):
     }
 
 
+def history(tasks):
+    return {task["ID"]: task for task in tasks}
+
+
 def rates(*tiles_per_s):
     times = pd.date_range(BEGAN, periods=len(tiles_per_s), freq="s")
     return pd.DataFrame({"time": times, "tiles_per_s": [float(r) for r in tiles_per_s]})
@@ -45,12 +49,12 @@ def measured(*tiles_per_s, broke=10, replaced=14):
 def test_a_task_that_failed_has_its_end_and_its_successor():
     tasks = [task("a", 0, "failed", 30), task("b", 31, "running", 35)]
 
-    assert Replacement(at(30), at(31), at(35)) == find_replacement(tasks, ["a"])
+    assert Replacement(at(30), at(31), at(35)) == find_replacement(history(tasks), ["a"])
 
 
 def test_a_task_on_a_dead_node_never_ends_and_is_replaced_all_the_same():
     tasks = [task("a", 0, "running", 5, desired="shutdown"), task("b", 31, "running", 35)]
-    replacement = find_replacement(tasks, ["a"])
+    replacement = find_replacement(history(tasks), ["a"])
 
     assert (None, at(35)) == (replacement.ended, replacement.running)
 
@@ -62,14 +66,14 @@ def test_of_several_failed_tasks_the_last_one_counts():
         task("c", 32, "running", 36),
         task("d", 33, "running", 44, slot=2),
     ]
-    replacement = find_replacement(tasks, ["a", "b"])
+    replacement = find_replacement(history(tasks), ["a", "b"])
 
     assert (at(30), at(44)) == (replacement.ended, replacement.running)
 
 
 def test_while_one_is_not_replaced_none_is():
     tasks = [task("a", 0, "failed", 30), task("b", 0, "failed", 31, slot=2)]
-    replacement = find_replacement([*tasks, task("c", 32, "running", 36)], ["a", "b"])
+    replacement = find_replacement(history([*tasks, task("c", 32, "running", 36)]), ["a", "b"])
 
     assert (None, None) == (replacement.rescheduled, replacement.running)
 
@@ -77,13 +81,13 @@ def test_while_one_is_not_replaced_none_is():
 def test_a_successor_that_failed_too_is_no_replacement_until_the_next_one_runs():
     tasks = [task("a", 0, "failed", 30), task("b", 31, "failed", 33), task("c", 36, "running", 40)]
 
-    assert at(40) == find_replacement(tasks, ["a"]).running
+    assert at(40) == find_replacement(history(tasks), ["a"]).running
 
 
 def test_a_task_of_another_slot_is_no_successor():
     tasks = [task("a", 0, "failed", 30), task("b", 31, "running", 35, slot=2)]
 
-    assert find_replacement(tasks, ["a"]).running is None
+    assert find_replacement(history(tasks), ["a"]).running is None
 
 
 def test_throughput_that_never_fell_recovered_at_once():
