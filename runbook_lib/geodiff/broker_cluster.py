@@ -1,13 +1,13 @@
 """
-Three brokers as a cluster: where they run, whether they are one, and the change to and fro.
+Three brokers as a cluster: where they run, what they lack, and the change to it and back.
 
 Source: section "Falla RabbitMQ" of the guide, which names a cluster behind a proxy as the solution.
 The change loses nothing because nothing is converted: the single broker keeps its data and runs
-beside the cluster until the last message has been carried over.
+beside the cluster until its last message has been moved.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 import docker
@@ -21,6 +21,7 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.broker import rabbitmqctl
 from runbook_lib.stacks.containers import get_container, run_in
 from runbook_lib.swarm.membership import Clients, ensure_label, node_id
+from runbook_lib.swarm.node_specs import change_spec
 
 CLUSTER = "stacks/geo-diff/rabbitmq-cluster.yml"
 BEFORE = "stacks/geo-diff/rabbitmq-cluster-before.yml"
@@ -34,7 +35,7 @@ _CARRY_S = 600
 @dataclass(frozen=True)
 class ClusterQueue:
     """
-    A queue, and on how many nodes it has a member, and one that is up to date and online.
+    A queue, and the number of its members, and of those that are up to date and online.
     """
 
     queue: str
@@ -44,26 +45,22 @@ class ClusterQueue:
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """
-    The nodes that run, and the queues.
-    """
-
+class BrokerCluster:
     running: tuple[str, ...]
     queues: tuple[ClusterQueue, ...]
 
     @property
     def lacking(self) -> list[str]:
         """
-        What keeps it from bearing the loss of a node, in words; empty when nothing does.
+        What it needs before it can lose a node, in words.
         """
-        wrong = [f"{node} does not run" for node in NODES if node not in self.running]
-        wrong += [
+        lacking = [f"{node} does not run" for node in NODES if node not in self.running]
+        lacking += [
             f"{q.queue} is {q.type} with {q.online} of {q.members} members online"
             for q in self.queues
             if q.type != "quorum" or q.online < len(NODES)
         ]
-        return wrong if self.queues else [*wrong, "no client has declared its queues yet"]
+        return lacking if self.queues else [*lacking, "no client has declared its queues yet"]
 
     def _repr_html_(self) -> str:
         table = frame_html(pd.DataFrame([asdict(queue) for queue in self.queues]))
@@ -72,27 +69,26 @@ class Cluster:
 
 def overlays_to_cluster(found: Sequence[str]) -> list[str]:
     """
-    The overlays with which to deploy, to come to the cluster from those that were found.
+    The overlays on the way to the cluster, from those that the stack has now.
 
-    The single broker runs beside it, unless it was left behind already.
+    The single broker runs beside it, unless the cluster is alone already.
     """
-    others = _others(found)
-    is_there = CLUSTER in found and BEFORE not in found and AFTER not in found
-    return [*others, CLUSTER] if is_there else [*others, CLUSTER, BEFORE]
+    alone = CLUSTER in found and BEFORE not in found and AFTER not in found
+    return overlays_of_cluster(found) + ([] if alone else [BEFORE])
 
 
 def overlays_of_cluster(found: Sequence[str]) -> list[str]:
     """
-    The overlays of the cluster alone, beside those of other solutions.
+    The overlay of the cluster, beside those of other solutions.
     """
-    return [*_others(found), CLUSTER]
+    return [*overlays_without_cluster(found), CLUSTER]
 
 
 def overlays_from_cluster(found: Sequence[str]) -> list[str]:
     """
-    The overlays with which to deploy, to come back from the cluster to a single broker.
+    The overlays on the way back from the cluster to a single broker.
     """
-    others = _others(found)
+    others = overlays_without_cluster(found)
     return others if others == list(found) else [*others, CLUSTER, AFTER]
 
 
@@ -100,19 +96,19 @@ def overlays_without_cluster(found: Sequence[str]) -> list[str]:
     """
     The overlays of other solutions.
     """
-    return _others(found)
+    return [overlay for overlay in found if overlay not in (CLUSTER, BEFORE, AFTER)]
 
 
 def ensure_broker_labels(
     manager: docker.DockerClient, engines: Clients, roles: Sequence[str]
 ) -> Changes:
     """
-    Name the nodes of the second and the third broker; the first one runs on the manager.
+    Label the nodes of the second and the third broker; the first one runs on the manager.
 
     Raises
     ------
     ParameterError
-        Where these are not two different nodes, none of them the manager.
+        Where these are not two different nodes beside the manager.
     """
     if len(set(roles) - {"manager"}) != 2 or not set(roles) <= set(engines):
         raise ParameterError(
@@ -129,57 +125,59 @@ def ensure_broker_labels(
 
 def remove_broker_labels(manager: docker.DockerClient, keep: Collection[str] = ()) -> Changes:
     """
-    Take the labels of the brokers from the nodes, but for those whose ids are to keep theirs.
+    Remove the brokers' labels from the nodes, except from those with the ids in `keep`.
     """
     changes = Changes()
     for node in manager.nodes.list():
         spec = node.attrs["Spec"]
         if _LABEL in spec["Labels"] and node.id not in keep:
             labels = {name: value for name, value in spec["Labels"].items() if name != _LABEL}
-            node.update({**spec, "Labels": labels})
+            change_spec(node, {"Labels": labels})
             changes.add("node label", node.attrs["Description"]["Hostname"], f"{_LABEL} removed")
     return changes
 
 
-def wait_for_cluster(engine: docker.DockerClient, service: str, timeout_s: float = 240) -> Cluster:
+def wait_for_cluster(
+    engine: docker.DockerClient, service: str, timeout_s: float = 240
+) -> BrokerCluster:
     """
     Wait until all three nodes run, and every queue has a member on each of them.
-
-    Raises
-    ------
-    WaitTimeoutError
-        Naming the node or the queue that lacks something.
     """
 
-    def probe() -> Cluster | Pending:
+    def probe() -> BrokerCluster | Pending:
         try:
-            seen = _look(engine, service)
-        except (CommandError, NotFoundError, APIError) as error:  # it boots, or comes again
+            brokers = _read(engine, service)
+        except (CommandError, NotFoundError, APIError) as error:  # it boots
             return Pending(str(error).splitlines()[0])
-        return Pending("; ".join(seen.lacking)) if seen.lacking else seen
+        return Pending("; ".join(brokers.lacking)) if brokers.lacking else brokers
 
     return wait_for("The brokers are one cluster", probe, timeout_s=timeout_s, poll_s=2)
 
 
-def carry(engine: docker.DockerClient, service: str, source: str) -> Changes:
+def move_messages(engine: docker.DockerClient, service: str, source: str) -> Changes:
     """
-    Carry the messages of the broker `source` to the one that the clients use now.
+    Move the messages of the broker `source` to the one that the clients use now.
 
-    One of the clients does it: it has the password and the network. Run it again after a failure.
+    A container of the client `service` does it: it has the password and the network. After a
+    failure, run it again.
     """
     changes = Changes()
     command = ["timeout", str(_CARRY_S), "python", "-m", "geodiff", "carry"]
     container = get_container(engine, service, "run 06_work_stack")
     output = run_in(container, command, {"CARRY_FROM": source})
-    for queue, count in _carried(output).items():
+    records = (json.loads(line) for line in output.splitlines() if line.startswith("{"))
+    moved = next((r for r in records if r.pop("record", "") == "carried"), None)
+    if moved is None:
+        raise CommandError("expected the number of messages moved", evidence=output[-500:])
+    for queue, count in moved.items():
         if count:
-            changes.add("queue", queue, f"{count} messages carried over")
+            changes.add("queue", queue, f"{count} messages moved")
     return changes
 
 
-def kill_node(engine: docker.DockerClient, service: str) -> str:
+def kill_broker(engine: docker.DockerClient, service: str) -> str:
     """
-    Kill the container of a broker, without a word to it; Swarm starts another one.
+    Kill the container of a broker with SIGKILL; Swarm starts another one.
     """
     step = "run 32_rabbitmq_cluster again: it waits until all three run"
     container = get_container(engine, service, step)
@@ -187,21 +185,10 @@ def kill_node(engine: docker.DockerClient, service: str) -> str:
     return str(container.name)
 
 
-def _others(found: Sequence[str]) -> list[str]:
-    return [overlay for overlay in found if overlay not in (CLUSTER, BEFORE, AFTER)]
-
-
-def _look(engine: docker.DockerClient, service: str) -> Cluster:
+def _read(engine: docker.DockerClient, service: str) -> BrokerCluster:
     running = rabbitmqctl(engine, service, "cluster_status")["running_nodes"]
     queues = rabbitmqctl(engine, service, "list_queues", "name", "type", "members", "online")
     members = (
         ClusterQueue(q["name"], q["type"], len(q["members"]), len(q["online"])) for q in queues
     )
-    return Cluster(tuple(sorted(running)), tuple(sorted(members, key=lambda q: q.queue)))
-
-
-def _carried(said: str) -> Mapping[str, int]:
-    for line in said.splitlines():
-        if line.startswith("{") and (record := json.loads(line)).get("record") == "carried":
-            return {name: count for name, count in record.items() if name != "record"}
-    raise CommandError("expected a count of what was carried over", evidence=said[-500:])
+    return BrokerCluster(tuple(sorted(running)), tuple(sorted(members, key=lambda q: q.queue)))

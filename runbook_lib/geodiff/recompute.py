@@ -1,7 +1,7 @@
 """
-A small real batch: results taken away, so that the stack makes them again, byte for byte.
+A small real batch: results are removed, and the stack makes them again, byte for byte.
 
-Nothing has to be put back: the dealer sees what is missing, whoever is interrupted.
+Nothing has to be restored: the dealer finds the missing results, also after an interrupt.
 """
 
 import shlex
@@ -18,12 +18,12 @@ def take_results(
     manager: fabric.Connection, data: DataSet, surface: str, count: int
 ) -> dict[str, str]:
     """
-    Remove some results of a surface from the disk; returns the SHA-256 that each one had.
+    Remove some results of a surface from the disk; returns the SHA-256 of each.
 
     Raises
     ------
     ConflictError
-        Where there are not so many.
+        Where there are fewer.
     """
     folder = shlex.quote(f"{data.directory}/{surface}")
     listed = run(
@@ -44,7 +44,7 @@ def fingerprints(
     manager: fabric.Connection, data: DataSet, surface: str, names: list[str]
 ) -> dict[str, str]:
     """
-    The SHA-256 of each of these results that is there.
+    The SHA-256 of those results that exist.
     """
     if not names:  # sha256sum would read its input
         return {}
@@ -54,7 +54,7 @@ def fingerprints(
     return {name: digest for digest, name in lines}
 
 
-def wait_until_remade(
+def wait_until_recomputed(
     manager: fabric.Connection,
     data: DataSet,
     surface: str,
@@ -62,13 +62,13 @@ def wait_until_remade(
     timeout_s: float = 240,
 ) -> dict[str, str]:
     """
-    Wait until each of the results is there again; returns the SHA-256 that each one has now.
+    Wait until each of the results exists again; returns the SHA-256 of each.
     """
 
     def probe() -> dict[str, str] | Pending:
-        found = fingerprints(manager, data, surface, list(taken))
-        count, total = len(found), len(taken)
-        return found if count == total else Pending(f"{count} of {total}", count, total)
+        results = fingerprints(manager, data, surface, list(taken))
+        count, total = len(results), len(taken)
+        return results if count == total else Pending(f"{count} of {total}", count, total)
 
     return wait_for(
         "Results made again",

@@ -67,8 +67,8 @@ def compare_sample(
 
     Columns: tile, surface, share (of the tile's pixels), equal_pixels (of all, 1.0 is perfect).
     """
-    found = find_tiles(manager, data, surfaces[0]) if surfaces else []
-    chosen = [found[n] for n in np.linspace(0, len(found) - 1, count, dtype=int)] if found else []
+    tiles = find_tiles(manager, data, surfaces[0]) if surfaces else []
+    chosen = [tiles[n] for n in np.linspace(0, len(tiles) - 1, count, dtype=int)] if tiles else []
     stored = read_tiles(
         manager, data, [f"{kind}/{tile}" for tile in chosen for kind in ("RAW", *surfaces)]
     )
@@ -84,7 +84,7 @@ def compare_sample(
 
 def missing(counts: pd.DataFrame, surfaces: list[str]) -> int:
     """
-    How many results the RAW tiles that could be read still lack.
+    How many results are missing for the RAW tiles that could be read.
     """
     total = counts.groupby("surface")["tiles"].sum()
     wanted = int(total.get("RAW", 0) - total.get("REJECTED", 0))
@@ -106,7 +106,14 @@ def pictures(tiles: Mapping[str, bytes]) -> HTML:
     """
     PNGs side by side, each with its name.
     """
-    return HTML("".join(_figure(name, png) for name, png in tiles.items()))
+    checkered = "repeating-conic-gradient(#ddd 0 25%,#fff 0 50%) 0 0/16px 16px"
+    figures = (
+        f"<figure style='display:inline-block;margin:4px'><img width=200 alt='{name}' "
+        f"src='{data_uri(png)}' style='background:{checkered}'>"
+        f"<figcaption>{name}</figcaption></figure>"
+        for name, png in tiles.items()
+    )
+    return HTML("".join(figures))
 
 
 def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:
@@ -114,12 +121,9 @@ def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:
     Tiles by date, a panel for each surface; the title says whether any are missing.
     """
     raw = int(counts[counts["surface"] == "RAW"]["tiles"].sum())
-    lacking = missing(counts, surfaces)
-    title = (
-        f"{lacking} results of {raw} tiles are missing"
-        if lacking
-        else f"All {raw} tiles have their {len(surfaces)} results"
-    )
+    title = f"All {raw} tiles have their {len(surfaces)} results"
+    if lacking := missing(counts, surfaces):
+        title = f"{lacking} results of {raw} tiles are missing"
     shown = counts[counts["surface"].isin(["RAW", *surfaces])]
     chart: alt.Chart = (
         alt.Chart(shown, title=title)
@@ -164,12 +168,3 @@ def plot_shares(shares: pd.DataFrame) -> alt.Chart:
 def _colours(kinds: list[str]) -> alt.Scale:
     known = {"FOREST-JUNGLE": "#2f7d3b", "OCEAN-SEA": "#2369a8", "DESERT": "#c9973f"}
     return alt.Scale(domain=kinds, range=[known.get(kind, "#8a929c") for kind in kinds])
-
-
-def _figure(name: str, png: bytes) -> str:
-    checkered = "repeating-conic-gradient(#ddd 0 25%,#fff 0 50%) 0 0/16px 16px"
-    return (
-        f"<figure style='display:inline-block;margin:4px'><img width=200 alt='{name}' "
-        f"src='{data_uri(png)}' style='background:{checkered}'>"
-        f"<figcaption>{name}</figcaption></figure>"
-    )

@@ -2,7 +2,7 @@
 The live state of every step, found again from EC2, the engines and the Swarm; nothing is stored.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,12 @@ import pandas as pd
 
 from runbook_lib.cloud.firewall import guide_rules, rule_changes
 from runbook_lib.cloud.instances import Instance, Wanted, find_instances
+from runbook_lib.cloud.roles import MANAGER, WEB
 from runbook_lib.cloud.security_group_rules import find_permissions
 from runbook_lib.cloud.security_groups import find_groups
 from runbook_lib.core.errors import RunbookError
 from runbook_lib.geodiff import web
-from runbook_lib.geodiff.tiles import VOLUME
+from runbook_lib.geodiff.tiles import VOLUME, find_volume
 from runbook_lib.hosts.docker_ssh import find_docker_clients
 from runbook_lib.hosts.ssh import connect_all
 from runbook_lib.stacks.containers import find_services
@@ -28,8 +29,11 @@ DONE, NOT_YET, DIFFERS = "done", "not yet", "differs"
 MARKS = {DONE: "🟢", NOT_YET: "⚪", DIFFERS: "🟠"}
 
 
+_INNER = ("03_install", "04_tiles", "05_swarm", "06_work_stack", "07_web_stack")
+
+
 @dataclass(frozen=True)
-class Step:
+class StepState:
     """
     One notebook's effect as it is now.
     """
@@ -48,28 +52,24 @@ def find_steps(
     operator_cidr: str,
     stack_name: str,
     web_stack_name: str,
-) -> list[Step]:
+) -> list[StepState]:
     """
-    Look at the cluster from the outside inwards; a step behind a closed door is "not yet".
+    Inspect the cluster from the outside inwards; a step that cannot be inspected is "not yet".
     """
-    found = find_instances(ec2, cluster)
-    steps = [_instances(found, wanted), _groups(ec2, cluster, operator_cidr)]
-    running = [i for i in found if i.state == "running" and i.public_ip]
-    names = ["03_install", "04_tiles", "05_swarm", "06_work_stack", "07_web_stack"]
-    if not running or steps[1].state == NOT_YET:
-        return [*steps, *(Step(name, NOT_YET, "no instance to look into") for name in names)]
+    instances = find_instances(ec2, cluster)
+    groups = _groups(ec2, cluster, operator_cidr)
+    outer = [_instances(instances, wanted), groups]
+    running = {i.role: i for i in instances if i.state == "running" and i.public_ip}
+    if not running or groups.state == NOT_YET:
+        return outer + [StepState(name, NOT_YET, "no instance to connect to") for name in _INNER]
     try:
-        connections = connect_all(running, key_file, timeout_s=10)
+        connections = connect_all(list(running.values()), key_file, timeout_s=10)
     except RunbookError as error:
         reason = str(error).splitlines()[0]
-        return [*steps, *(Step(name, NOT_YET, reason) for name in names)]
-    both = connections.keys() >= {"manager", "admin-web"}
-    addresses = web.addresses({i.role: i for i in running}) if both else None
+        return outer + [StepState(name, NOT_YET, reason) for name in _INNER]
+    addresses = web.addresses(running) if connections.keys() >= {MANAGER, WEB} else None
     clients = find_docker_clients(connections)
-    return [
-        *steps,
-        *inner_steps(clients, len(wanted), stack_name, web_stack_name, addresses),
-    ]
+    return outer + inner_steps(clients, len(wanted), stack_name, web_stack_name, addresses)
 
 
 def inner_steps(
@@ -78,29 +78,28 @@ def inner_steps(
     stack_name: str,
     web_stack_name: str,
     addresses: web.Addresses | None,
-) -> list[Step]:
+) -> list[StepState]:
     """
-    The steps whose effect lies on the instances, as the engines of `count` instances tell it.
+    The steps whose effect is on the `count` instances, as their engines report it.
 
     Parameters
     ----------
     addresses
-        Those that the web stack should tell; None where one of its nodes does not run.
+        Those that the web stack should have; None where one of its nodes does not run.
     """
-    looks: dict[str, Callable[[docker.DockerClient], Step]] = {
-        "04_tiles": _tiles,
-        "05_swarm": lambda client: _swarm(client, count - 1),
-        "06_work_stack": lambda client: _stack(client, "06_work_stack", stack_name),
-        "07_web_stack": lambda client: _web(client, web_stack_name, addresses),
-    }
-    manager = clients.get("manager")
-    steps = [_install(clients, count)]
-    for name, look in looks.items():
-        steps.append(look(manager) if manager else Step(name, NOT_YET, "no engine on the manager"))
-    return steps
+    install, manager = _install(clients, count), clients.get(MANAGER)
+    if manager is None:
+        return [install, *(StepState(n, NOT_YET, "no engine on the manager") for n in _INNER[1:])]
+    return [
+        install,
+        _tiles(manager),
+        _swarm(manager, count - 1),
+        _stack(manager, "06_work_stack", stack_name),
+        _web(manager, web_stack_name, addresses),
+    ]
 
 
-def step_table(steps: list[Step]) -> pd.DataFrame:
+def state_table(steps: list[StepState]) -> pd.DataFrame:
     """
     One row a step; columns: state (with its light), notebook, detail.
     """
@@ -108,85 +107,81 @@ def step_table(steps: list[Step]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["state", "notebook", "detail"])
 
 
-def next_step(steps: list[Step]) -> str:
+def next_step(steps: list[StepState]) -> str:
     """
-    The first notebook whose effect is not there; "" where all are.
+    The first notebook whose effect is missing or differs; "" where there is none.
     """
     return next((s.notebook for s in steps if s.state != DONE), "")
 
 
-def _instances(found: list[Instance], wanted: list[Wanted]) -> Step:
-    running = sum(i.state == "running" for i in found)
-    detail = f"{running} of {len(wanted)} run"
-    if not found:
-        return Step("01_instances", NOT_YET, detail)
-    return Step("01_instances", DONE if running == len(wanted) else DIFFERS, detail)
+def _instances(instances: list[Instance], wanted: list[Wanted]) -> StepState:
+    running = sum(i.state == "running" for i in instances)
+    state = DONE if running == len(wanted) else DIFFERS if instances else NOT_YET
+    return StepState("01_instances", state, f"{running} of {len(wanted)} run")
 
 
-def _groups(ec2: "EC2Client", cluster: str, operator_cidr: str) -> Step:
+def _groups(ec2: "EC2Client", cluster: str, operator_cidr: str) -> StepState:
     groups = find_groups(ec2, cluster)
     if not groups:
-        return Step("02_security_groups", NOT_YET, "no group")
+        return StepState("02_security_groups", NOT_YET, "no group")
     ids = {group.name: group.group_id for group in groups}
     changes = rule_changes(find_permissions(ec2, ids), guide_rules(operator_cidr))
     extra, missing = len(changes.revoke), len(changes.authorize)
     state = DIFFERS if extra or missing else DONE
-    return Step("02_security_groups", state, f"{missing} rules missing, {extra} too many")
+    return StepState("02_security_groups", state, f"{missing} rules missing, {extra} too many")
 
 
-def _install(clients: Mapping[str, docker.DockerClient], count: int) -> Step:
+def _install(clients: Mapping[str, docker.DockerClient], count: int) -> StepState:
     state = DONE if len(clients) == count else (DIFFERS if clients else NOT_YET)
-    return Step("03_install", state, f"Docker on {len(clients)} of {count}")
+    return StepState("03_install", state, f"Docker on {len(clients)} of {count}")
 
 
-def _tiles(manager: docker.DockerClient) -> Step:
-    names = [v.name for v in manager.volumes.list(filters={"name": VOLUME})]
-    there = VOLUME in names
-    return Step(
-        "04_tiles", DONE if there else NOT_YET, f"volume {VOLUME}" if there else "no volume"
-    )
+def _tiles(manager: docker.DockerClient) -> StepState:
+    if find_volume(manager):
+        return StepState("04_tiles", DONE, f"volume {VOLUME}")
+    return StepState("04_tiles", NOT_YET, "no volume")
 
 
-def _swarm(manager: docker.DockerClient, count: int) -> Step:
+def _swarm(manager: docker.DockerClient, count: int) -> StepState:
     if missing := _no_swarm(manager, "05_swarm"):
         return missing
     states = [node.attrs["Status"]["State"] for node in manager.nodes.list()]
     ready = states.count("ready")
     state = DONE if count <= ready == len(states) else DIFFERS
-    return Step("05_swarm", state, f"{ready} of {len(states)} nodes ready")
+    return StepState("05_swarm", state, f"{ready} of {len(states)} nodes ready")
 
 
-def _stack(manager: docker.DockerClient, step: str, name: str) -> Step:
+def _stack(manager: docker.DockerClient, step: str, name: str) -> StepState:
     if missing := _no_swarm(manager, step):
         return missing
     states = [convergence(manager, service) for service in find_services(manager, name)]
     if not states:
-        return Step(step, NOT_YET, f"no stack {name}")
+        return StepState(step, NOT_YET, f"no stack {name}")
     done = sum(s.done for s in states)
     state = DONE if done == len(states) else DIFFERS
-    return Step(step, state, f"{done} of {len(states)} services as wanted")
+    return StepState(step, state, f"{done} of {len(states)} services as wanted")
 
 
-def _web(manager: docker.DockerClient, name: str, addresses: web.Addresses | None) -> Step:
+def _web(manager: docker.DockerClient, name: str, addresses: web.Addresses | None) -> StepState:
     """
-    Public addresses change when an instance was stopped; the services still tell the old ones.
+    An instance that was stopped has a new public address; its services may have the old one.
     """
     step = _stack(manager, "07_web_stack", name)
     if step.state != DONE or addresses is None:
         return step
     wanted = addresses.variables
-    told = [
+    variables = [
         variable.split("=", 1)
         for service in find_services(manager, name)
         for variable in service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env", [])
     ]
-    old = [value for key, value in told if key in wanted and value != wanted[key]]
-    return Step(step.notebook, DIFFERS, f"it still tells {', '.join(old)}") if old else step
+    old = [value for key, value in variables if key in wanted and value != wanted[key]]
+    return StepState(step.notebook, DIFFERS, f"it still has {', '.join(old)}") if old else step
 
 
-def _no_swarm(manager: docker.DockerClient, step: str) -> Step | None:
+def _no_swarm(manager: docker.DockerClient, step: str) -> StepState | None:
     swarm = manager.info()["Swarm"]
     if not swarm.get("ControlAvailable"):
-        return Step(step, NOT_YET, "no Swarm")
+        return StepState(step, NOT_YET, "no Swarm")
     error = str(swarm.get("Error", ""))
-    return Step(step, DIFFERS, error) if error else None
+    return StepState(step, DIFFERS, error) if error else None

@@ -1,5 +1,5 @@
 """
-The tiles on the manager: downloaded, verified, joined, unpacked, and given to Docker as a volume.
+The tiles on the manager: downloaded, verified, joined, unpacked, and mounted as a volume.
 
 Source: section "Solo en el manager/admin" of the guide. Tiles lie as
 `<RAW or surface>/<date>/<z>/<y>/<x>.png`, 256 x 256 pixels, XYZ tiling.
@@ -15,10 +15,12 @@ from dataclasses import dataclass
 import docker
 import fabric
 import pandas as pd
+from docker.models.volumes import Volume
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, ConflictError, IntegrityError
 from runbook_lib.core.progress import Progress
+from runbook_lib.hosts.installed import install_packages
 from runbook_lib.hosts.ssh import run
 
 VOLUME = "tiles-data"
@@ -51,9 +53,7 @@ stamp={directory}/.unpacked
 sums=$(sha256sum <{parts}/SHA256SUMS)
 if [ "$(cat $stamp 2>/dev/null)" = "$sums" ]; then echo same; exit; fi
 if ! command -v zip >/dev/null || ! command -v unzip >/dev/null; then
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get -o DPkg::Lock::Timeout=600 -qq install -y zip unzip >/dev/null 2>&1 || {{
-    apt-get -qq update >/dev/null && apt-get -qq install -y zip unzip >/dev/null; }}
+{install}
 fi
 cd {parts}
 last=$(awk '$2 ~ /[.]zip$/ {{ print $2 }}' SHA256SUMS | head -1)
@@ -88,7 +88,7 @@ print(json.dumps(rows))
 @dataclass(frozen=True)
 class DataSet:
     """
-    A data set: where its parts and its SHA256SUMS are, and where its tiles go on the manager.
+    A data set: the URL of its parts and its SHA256SUMS, and the folder of its tiles on the manager.
     """
 
     url: str
@@ -96,22 +96,19 @@ class DataSet:
 
     @property
     def parts(self) -> str:
-        """
-        The folder of the downloaded parts, beside the tiles.
-        """
         return f"{self.directory}-parts"
 
 
 def ensure_parts(manager: fabric.Connection, data: DataSet) -> Changes:
     """
-    Download the parts that are missing or broken off, and verify each against SHA256SUMS.
+    Download the parts that are missing or incomplete, and verify each against SHA256SUMS.
 
     Raises
     ------
     CommandError
         Where the URL does not serve a part.
     IntegrityError
-        Where a part is still not what its checksum says after a fresh download.
+        Where a part does not match its checksum even after a fresh download.
     """
     changes = Changes()
     script = _DOWNLOAD.format(parts=shlex.quote(data.parts), url=shlex.quote(data.url.rstrip("/")))
@@ -132,7 +129,9 @@ def ensure_unpacked(manager: fabric.Connection, data: DataSet) -> Changes:
     The tiles belong to uid 1000, `ubuntu` on the instance: the services write as that user.
     """
     changes = Changes()
-    script = _UNPACK.format(parts=shlex.quote(data.parts), directory=shlex.quote(data.directory))
+    parts, directory = shlex.quote(data.parts), shlex.quote(data.directory)
+    install = install_packages("zip", "unzip")
+    script = _UNPACK.format(parts=parts, directory=directory, install=install)
     with Progress("Parts joined and unpacked"):
         if run(manager, script, sudo=True).strip() == "unpacked":
             changes.add("tiles", data.directory, "joined and unpacked")
@@ -141,7 +140,7 @@ def ensure_unpacked(manager: fabric.Connection, data: DataSet) -> Changes:
 
 def ensure_volume(manager: docker.DockerClient, data: DataSet) -> Changes:
     """
-    Make the Docker volume `tiles-data`, bound to the folder of the tiles.
+    Create the Docker volume `tiles-data`, bound to the folder of the tiles.
 
     Raises
     ------
@@ -150,19 +149,24 @@ def ensure_volume(manager: docker.DockerClient, data: DataSet) -> Changes:
     """
     changes = Changes()
     options = {"type": "none", "o": "bind", "device": data.directory}
-    for volume in manager.volumes.list(filters={"name": VOLUME}):
-        if volume.name != VOLUME:
-            continue
-        if volume.attrs.get("Options") != options:
-            raise ConflictError(
-                f"expected the volume {VOLUME} to be bound to {data.directory}; it is not",
-                evidence=f"its options: {volume.attrs.get('Options')}",
-                next_step="run 94_remove_tiles, then 04_tiles",
-            )
-        return changes
-    manager.volumes.create(name=VOLUME, driver="local", driver_opts=options)
-    changes.add("volume", VOLUME, f"bound to {data.directory}")
+    if (volume := find_volume(manager)) is None:
+        manager.volumes.create(name=VOLUME, driver="local", driver_opts=options)
+        changes.add("volume", VOLUME, f"bound to {data.directory}")
+    elif volume.attrs.get("Options") != options:
+        raise ConflictError(
+            f"expected the volume {VOLUME} to be bound to {data.directory}; it is not",
+            evidence=f"its options: {volume.attrs.get('Options')}",
+            next_step="run 94_remove_tiles, then 04_tiles",
+        )
     return changes
+
+
+def find_volume(engine: docker.DockerClient) -> Volume | None:
+    """
+    The volume of the tiles; Docker's filter alone finds every name that contains it.
+    """
+    volumes = engine.volumes.list(filters={"name": VOLUME})
+    return next((volume for volume in volumes if volume.name == VOLUME), None)
 
 
 def remove_tiles(
@@ -174,25 +178,22 @@ def remove_tiles(
     Raises
     ------
     ConflictError
-        Where the folder is a mount: what would be removed is not the manager's alone.
+        Where the folder is a mount: the tiles are not on the manager's own disk.
     """
     changes = Changes()
     if connection is None:
         return changes
-    look = (
-        f"findmnt --noheadings --output SOURCE --mountpoint {shlex.quote(data.directory)} || true"
-    )
-    if source := run(connection, look, sudo=True).strip():
+    directory = shlex.quote(data.directory)
+    query = f"findmnt --noheadings --output SOURCE --mountpoint {directory} || true"
+    if source := run(connection, query, sudo=True).strip():
         raise ConflictError(
             f"expected {data.directory} to be on the manager's disk; it is the mount of {source}",
             next_step="run 36_remove_tiles_on_s3, then 94_remove_tiles",
         )
-    for volume in manager.volumes.list(filters={"name": VOLUME}) if manager else []:
-        if volume.name != VOLUME:  # Docker's filter takes a part of the name for the name
-            continue
+    if manager and (volume := find_volume(manager)):
         volume.remove()
         changes.add("volume", VOLUME, "removed")
-    folders = f"{shlex.quote(data.directory)} {shlex.quote(data.parts)}"
+    folders = f"{directory} {shlex.quote(data.parts)}"
     script = f"for d in {folders}; do [ -e $d ] && echo $d; done; rm -rf {folders}"
     for folder in run(connection, script, sudo=True).split():
         changes.add("folder", folder, "removed")
@@ -230,7 +231,7 @@ def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> d
 
 def data_uri(png: bytes) -> str:
     """
-    A PNG as an address that a page can show without fetching anything.
+    A PNG as a data: address, which a page shows without a request.
     """
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
@@ -239,7 +240,7 @@ def _explained(error: CommandError, url: str) -> Exception:
     text = str(error)
     if "MISMATCH" in text:
         return IntegrityError(
-            f"expected every part of {url} to be what SHA256SUMS says; one is truncated or altered",
+            f"expected every part of {url} to match SHA256SUMS; one is truncated or altered",
             evidence=text[text.index("MISMATCH") :],
             next_step="upload the part again where it is served, then run 04_tiles",
         )

@@ -1,5 +1,5 @@
 """
-The web stack on its nodes: where it is to be reached, its token, its networks.
+The web stack: its addresses, its token, its networks.
 
 Source: section "Deploy - Web Stack" of the guide. The page comes from `admin-web`, and tells the
 browser to fetch tiles from the manager, which holds them.
@@ -20,7 +20,7 @@ _TOKEN = "tile_api_token"  # noqa: S105 - its name
 @dataclass(frozen=True)
 class Addresses:
     """
-    The origins of the page and of the tiles, as everybody reaches them.
+    The origins of the page and of the tiles, on the internet.
     """
 
     page: str
@@ -29,7 +29,7 @@ class Addresses:
     @property
     def variables(self) -> dict[str, str]:
         """
-        The variables of the stack file: each side is told where the other one is.
+        The variables of the stack file: each service gets the other one's address.
         """
         return {"UI_ORIGIN": self.page, "TILES_URL": self.tiles}
 
@@ -44,15 +44,12 @@ class Token:
 
     @property
     def header(self) -> dict[str, str]:
-        """
-        The header that a browser sends with it.
-        """
         return {"Authorization": f"Bearer {self.value}"}
 
 
 def addresses(instances: Mapping[str, Instance]) -> Addresses:
     """
-    Where the page and the tiles are: both nodes are in the group `web`.
+    The addresses of both nodes, which are in the group `web`.
     """
     return Addresses(
         f"http://{instances['admin-web'].public_ip}:{PAGE_PORT}",
@@ -78,7 +75,7 @@ def read_token(engine: docker.DockerClient, service: str) -> Token:
 
 def find_networks(manager: docker.DockerClient, stack_name: str) -> list[str]:
     """
-    The networks of a stack's services: they reach nothing that is on none of these.
+    The networks of a stack's services; a service reaches only what shares one with it.
     """
     ids = {
         network["Target"]

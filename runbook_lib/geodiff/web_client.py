@@ -18,7 +18,6 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.web import Addresses, Token
 
 STRANGER = "http://stranger.example"
-_ALLOWED = "Access-Control-Allow-Origin"
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,9 @@ def _first_cause(error: BaseException) -> BaseException:
 
 def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd.DataFrame:
     """
-    What the tile server has, once it has looked at all of it; a row a date and filter.
+    Wait until the tile server has counted all its tiles; one row a date and filter.
 
-    Seconds where the tiles are on a disk, minutes where they are on S3: each one's share is read.
+    It reads each tile's share: that takes seconds from a disk, minutes from S3.
 
     Columns: date, filter, tiles, share (of the ground, 0..1; none for RAW).
     """
@@ -99,7 +98,7 @@ def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd
     return pd.DataFrame(rows, columns=["date", "filter", "tiles", "share"])
 
 
-def read_tiles(where: Addresses, token: Token, names: list[str]) -> dict[str, bytes]:
+def fetch_tiles(where: Addresses, token: Token, names: list[str]) -> dict[str, bytes]:
     """
     Tiles as the browser gets them; a name is for example `RAW/2004-01-15/0/0/0`.
     """
@@ -116,63 +115,45 @@ def read_tiles(where: Addresses, token: Token, names: list[str]) -> dict[str, by
 
 def measure_answers(where: Addresses, token: Token, tiles: list[str]) -> pd.DataFrame:
     """
-    Ask what a browser asks, and what it must not get; columns: question, expected, seen.
+    Send what a browser sends, and what must be refused; columns: question, expected, seen.
 
     Parameters
     ----------
     tiles
-        Names of tiles that are there; the first one is also asked for in wrong ways.
+        Names of existing tiles; the first one is also requested in wrong ways.
     """
-    rows = [*_of_the_page(where), *_of_the_tiles(where, token, tiles)]
-    rows += _of_other_pages(where, f"{where.tiles}/{tiles[0]}")
+    json_kind = "application/json"
+    url, absent = f"{where.tiles}/{tiles[0]}", f"{where.tiles}/RAW/1900-01-01/0/0/0"
+    served = {name: fetch(f"{where.tiles}/{name}", token.header) for name in tiles}
+    etag = {"If-None-Match": served[tiles[0]].headers.get("ETag", "")}
+    wrong = Token(f"{token.value}x").header
+    settings, health = fetch(f"{where.page}/config.json"), fetch(f"{where.tiles}/health")
+    rows = [
+        ("the page", "200 text/html", fetch(f"{where.page}/").kind),
+        ("where it looks for tiles", where.tiles, str(settings.content.get("tiles_url", ""))),
+        ("health, without a token", "ok", str(health.content.get("status"))),
+        ("the filters", f"200 {json_kind}", fetch(f"{where.tiles}/filters", token.header).kind),
+        ("the dates", f"200 {json_kind}", fetch(f"{where.tiles}/dates", token.header).kind),
+        *((f"a tile of {n.split('/')[0]}", "200 image/png", a.kind) for n, a in served.items()),
+        ("the same tile once more, by its ETag", "304", fetch(url, token.header | etag).kind),
+        ("a tile that is not there", f"404 {json_kind}", fetch(absent, token.header).kind),
+        ("a tile without the token", f"401 {json_kind}", fetch(url).kind),
+        ("a tile with a wrong token", f"401 {json_kind}", fetch(url, wrong).kind),
+        ("which page may fetch tiles: ours", where.page, _allowed_origin(url, where.page)),
+        ("which page may fetch tiles: another", "nobody", _allowed_origin(url, STRANGER)),
+    ]
     return pd.DataFrame(rows, columns=["question", "expected", "seen"])
 
 
-_Row = tuple[str, str, str]
-
-
-def _of_the_page(where: Addresses) -> list[_Row]:
-    settings = fetch(f"{where.page}/config.json").content
-    return [
-        ("the page", "200 text/html", fetch(f"{where.page}/").kind),
-        ("where it looks for tiles", where.tiles, str(settings.get("tiles_url", ""))),
-    ]
-
-
-def _of_the_tiles(where: Addresses, token: Token, tiles: list[str]) -> list[_Row]:
-    url, json_kind = f"{where.tiles}/{tiles[0]}", "application/json"
-    seen = {name: fetch(f"{where.tiles}/{name}", token.header) for name in tiles}
-    etag = {"If-None-Match": seen[tiles[0]].headers.get("ETag", "")}
-    no_tile = f"{where.tiles}/{tiles[0].split('/')[0]}/1900-01-01/0/0/0"
-    wrong = Token(f"{token.value}x").header
-    return [
-        (
-            "health, without a token",
-            "ok",
-            str(fetch(f"{where.tiles}/health").content.get("status")),
-        ),
-        ("the filters", f"200 {json_kind}", fetch(f"{where.tiles}/filters", token.header).kind),
-        ("the dates", f"200 {json_kind}", fetch(f"{where.tiles}/dates", token.header).kind),
-        *((f"a tile of {name.split('/')[0]}", "200 image/png", a.kind) for name, a in seen.items()),
-        ("the same tile once more, by its ETag", "304", fetch(url, token.header | etag).kind),
-        ("a tile that is not there", f"404 {json_kind}", fetch(no_tile, token.header).kind),
-        ("a tile without the token", f"401 {json_kind}", fetch(url).kind),
-        ("a tile with a wrong token", f"401 {json_kind}", fetch(url, wrong).kind),
-    ]
-
-
-def _of_other_pages(where: Addresses, url: str) -> list[_Row]:
+def _allowed_origin(url: str, origin: str) -> str:
     """
-    A browser asks first whether a page of this origin may send a token, and heeds the answer.
+    The answer to a browser's preflight: which origin may send a token.
     """
-
-    def allowed(origin: str) -> str:
-        asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
-        headers = asked | {"Access-Control-Request-Headers": "authorization"}
-        answer = fetch(url, headers, method="OPTIONS")
-        return answer.headers.get(_ALLOWED, "nobody") if answer.status else answer.kind
-
-    return [
-        ("which page may fetch tiles: ours", where.page, allowed(where.page)),
-        ("which page may fetch tiles: another", "nobody", allowed(STRANGER)),
-    ]
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    answer = fetch(url, headers, method="OPTIONS")
+    allowed = answer.headers.get("Access-Control-Allow-Origin", "nobody")
+    return allowed if answer.status else answer.kind

@@ -21,7 +21,7 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.core.wait import wait_until_none
 from runbook_lib.geodiff import web
-from runbook_lib.geodiff.broker import ManagementApi, open_management_api
+from runbook_lib.geodiff.management_api import ManagementApi, open_management_api
 from runbook_lib.geodiff.tiles import DataSet
 from runbook_lib.hosts import ssh
 from runbook_lib.hosts.clusters import Cluster, get_cluster

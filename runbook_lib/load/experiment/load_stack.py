@@ -23,7 +23,7 @@ from docker.models.configs import Config
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.broker import ManagementApi
+from runbook_lib.geodiff.management_api import ManagementApi
 from runbook_lib.stacks.deploy import wait_for_stack
 from runbook_lib.stacks.specs import Spec, find_specs, running, scale, set_spec
 

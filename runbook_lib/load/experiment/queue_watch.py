@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from runbook_lib.core.errors import CommandError
-from runbook_lib.geodiff.broker import ManagementApi, Queue
+from runbook_lib.geodiff.management_api import ManagementApi, Queue
 from runbook_lib.load.experiment.node_stream import Sink
 
 

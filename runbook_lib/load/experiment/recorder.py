@@ -20,7 +20,7 @@ import pandas as pd
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.project import run_folder
-from runbook_lib.geodiff.broker import ManagementApi
+from runbook_lib.geodiff.management_api import ManagementApi
 from runbook_lib.load.experiment.node_stream import NodeStream
 from runbook_lib.load.experiment.plan import Experiment
 from runbook_lib.load.experiment.queue_watch import QueueWatch

@@ -6,7 +6,14 @@ import pytest
 
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.geodiff import broker_cluster
-from runbook_lib.geodiff.broker_cluster import AFTER, BEFORE, CLUSTER, NODES, Cluster, ClusterQueue
+from runbook_lib.geodiff.broker_cluster import (
+    AFTER,
+    BEFORE,
+    CLUSTER,
+    NODES,
+    BrokerCluster,
+    ClusterQueue,
+)
 from runbook_lib.stacks import overlays
 from tests.fakes.docker import Engine, Service
 
@@ -68,13 +75,13 @@ def test_brokers_two_and_three_need_two_other_nodes(roles):
 
 def test_what_lacks_is_said_in_words():
     whole = ClusterQueue("TASK_QUEUE", "quorum", 3, 3)
-    assert [] == Cluster(NODES, (whole,)).lacking
-    assert ["no client has declared its queues yet"] == Cluster(NODES, ()).lacking
+    assert [] == BrokerCluster(NODES, (whole,)).lacking
+    assert ["no client has declared its queues yet"] == BrokerCluster(NODES, ()).lacking
     assert [
         "rabbit@rabbitmq-3 does not run",
         "TASK_QUEUE is quorum with 2 of 3 members online",
         "OLD is classic with 0 of 0 members online",
-    ] == Cluster(
+    ] == BrokerCluster(
         NODES[:2],
         (ClusterQueue("TASK_QUEUE", "quorum", 3, 2), ClusterQueue("OLD", "classic", 0, 0)),
     ).lacking

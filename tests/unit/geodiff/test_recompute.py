@@ -5,7 +5,7 @@ A small real batch: the scripts run for real, on a folder of this machine.
 import pytest
 
 from runbook_lib.core.errors import ConflictError
-from runbook_lib.geodiff.recompute import fingerprints, take_results, wait_until_remade
+from runbook_lib.geodiff.recompute import fingerprints, take_results, wait_until_recomputed
 from runbook_lib.geodiff.tiles import DataSet
 from tests.fakes.ssh import LocalConnection
 
@@ -42,7 +42,7 @@ def test_results_that_are_made_again_are_told_with_what_they_are_now(data, tmp_p
     for name, content in zip(taken, ("", "other"), strict=True):
         (tmp_path / "DESERT" / name).write_text(content)
 
-    again = wait_until_remade(LocalConnection(), data, "DESERT", taken, timeout_s=5)
+    again = wait_until_recomputed(LocalConnection(), data, "DESERT", taken, timeout_s=5)
     assert ["./d/1/0/0.png"] == [name for name in taken if taken[name] != again[name]]
 
 

@@ -8,10 +8,10 @@ from runbook_lib.geodiff.steps import (
     DIFFERS,
     DONE,
     NOT_YET,
-    Step,
+    StepState,
     inner_steps,
     next_step,
-    step_table,
+    state_table,
 )
 from runbook_lib.geodiff.web import Addresses
 from tests.fakes.docker import Engine, Node, Service, Volume, task
@@ -84,12 +84,12 @@ def test_a_service_that_does_not_run_differs():
 def test_a_web_stack_that_still_tells_an_old_address_differs():
     """An instance that was stopped and started has another public address."""
     moved = Addresses("http://192.0.2.77:8080", WHERE.tiles)
-    assert (DIFFERS, "it still tells http://192.0.2.9:8080") == states(manager(), where=moved)["07"]
+    assert (DIFFERS, "it still has http://192.0.2.9:8080") == states(manager(), where=moved)["07"]
     assert DONE == states(manager(), where=None)["07"][0]
 
 
 def test_the_first_step_that_is_not_done_is_where_to_go_on():
-    steps = [Step("05_swarm", DONE, ""), Step("06_work_stack", DIFFERS, "1 of 7")]
+    steps = [StepState("05_swarm", DONE, ""), StepState("06_work_stack", DIFFERS, "1 of 7")]
     assert "06_work_stack" == next_step(steps)
     assert "" == next_step(steps[:1])
-    assert ["🟢 done", "🟠 differs"] == list(step_table(steps)["state"])
+    assert ["🟢 done", "🟠 differs"] == list(state_table(steps)["state"])

@@ -115,7 +115,7 @@ def test_dates_that_do_not_come_say_what_came_instead(where):
 
 
 def test_tiles_come_as_they_lie_on_the_disk_and_one_that_is_missing_is_named(where, tmp_path):
-    read = web_client.read_tiles(where, TOKEN, WORLD)
+    read = web_client.fetch_tiles(where, TOKEN, WORLD)
     assert {name: (tmp_path / f"{name}.png").read_bytes() for name in WORLD} == read
     with pytest.raises(CommandError, match="DESERT/2004-01-15/1/0/0: 404 application/json"):
-        web_client.read_tiles(where, TOKEN, [*WORLD, "DESERT/2004-01-15/1/0/0"])
+        web_client.fetch_tiles(where, TOKEN, [*WORLD, "DESERT/2004-01-15/1/0/0"])
