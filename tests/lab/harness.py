@@ -54,10 +54,13 @@ class Lab:
 class Runbook:
     """
     The command line of the runbook, pointed at a lab.
+
+    `is_deployed` while the cluster is as the last whole run left it, 00 to 07.
     """
 
     def __init__(self, folder: Path, name: str, port: int, network: str) -> None:
         self.runs = folder / "runs"
+        self.is_deployed = False
         endpoint = f"http://127.0.0.1:{port}"
         self.given = {
             "cluster": f"runbook-{name}",
@@ -81,7 +84,12 @@ class Runbook:
         assert result.returncode == code, self.output[-6000:]
         records = sorted(self.runs.glob("2*/run.json"))
         pages = json.loads(records[-1].read_text())["pages"] if records else []
-        return {page["name"][:2]: page for page in pages}
+        done = {page["name"][:2]: page for page in pages}
+        if not arguments and not given:
+            self.is_deployed = True
+        elif "stack_name" not in given and any(number >= "20" for number in done):
+            self.is_deployed = False  # a drill, a solution or an undo may have changed it
+        return done
 
     def start(self, *arguments: str, **given: object) -> subprocess.Popen[str]:
         """

@@ -42,11 +42,15 @@ def test_from_nothing_to_the_map_on_the_web(runbook):
     assert set(STEPS) - {"00"} == changed(pages)
 
 
-def test_the_second_run_says_no_changes_everywhere(runbook):
-    pages = runbook.run()
+@pytest.fixture(scope="module")
+def again(runbook):
+    """The pages of the second run."""
+    return runbook.run()
 
-    assert STEPS == list(pages)
-    assert set() == changed(pages)
+
+def test_the_second_run_says_no_changes_everywhere(again):
+    assert STEPS == list(again)
+    assert set() == changed(again)
 
 
 def test_a_person_clicks_through_the_walkthrough(runbook, browser):
@@ -79,35 +83,36 @@ def test_who_comes_back_later_finds_the_state_again(runbook, browser):
     assert 0 == shown.count("not yet")
 
 
-def test_the_calls_made_are_recorded_under_their_iam_actions(runbook):
-    calls = {call for page in runbook.run("--only", "01").values() for call in page["calls"]}
-
-    assert {"ec2:DescribeInstances", "ssm:GetParameter"} <= calls
+def test_the_calls_made_are_recorded_under_their_iam_actions(again):
+    assert {"ec2:DescribeInstances", "ssm:GetParameter"} <= set(again["01"]["calls"])
 
 
-def test_an_instance_that_was_stopped_is_started_and_its_node_comes_back(runbook):
-    """Stopping changes the public address; the pinned host key is still the instance's."""
+@pytest.fixture(scope="module")
+def repaired(runbook):
+    """One run, after a worker was stopped and a rule was added by hand."""
     ec2 = runbook.ec2()
     worker = instance(ec2, "worker-4")
     ec2.stop_instances(InstanceIds=[worker])
     ec2.get_waiter("instance_stopped").wait(
         InstanceIds=[worker], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
-    pages = runbook.run()
-
-    assert ["started"] == [c["action"] for c in pages["01"]["changes"]]
-    assert {"passed"} == {page["verdict"] for page in pages.values()}
-
-
-def test_a_rule_that_somebody_added_by_hand_is_revoked(runbook):
-    ec2 = runbook.ec2()
     group = ec2.describe_security_groups(
         Filters=[{"Name": "group-name", "Values": ["runbook-test-worker"]}]
     )["SecurityGroups"][0]["GroupId"]
     ec2.authorize_security_group_ingress(
         GroupId=group, IpProtocol="tcp", FromPort=3306, ToPort=3306, CidrIp="0.0.0.0/0"
     )
-    changes = runbook.run("--only", "02")["02"]["changes"]
+    return runbook.run()
+
+
+def test_an_instance_that_was_stopped_is_started_and_its_node_comes_back(repaired):
+    """Stopping changes the public address; the pinned host key is still the instance's."""
+    assert ["started"] == [c["action"] for c in repaired["01"]["changes"]]
+    assert {"passed"} == {page["verdict"] for page in repaired.values()}
+
+
+def test_a_rule_that_was_added_by_hand_is_revoked(repaired):
+    changes = repaired["02"]["changes"]
 
     assert 1 == len(changes)
     assert "3306" in f"{changes[0]['name']} {changes[0]['action']}"
@@ -127,13 +132,22 @@ def test_any_other_stack_file_deploys_the_same_way(runbook):
     assert "other_built" in {change["name"] for change in removed["changes"]}
 
 
-def test_the_end_of_a_run_hands_out_the_address_and_a_command_that_prints_a_token(runbook):
-    """The page and the tile server answer; the token is in no file of the run."""
+@pytest.fixture(scope="module")
+def handed_out(runbook):
+    """The notes of 07, and what a run of it prints."""
     notes = runbook.run("--only", "07")["07"]["notes"]
+    return notes, runbook.output
+
+
+def test_the_end_of_a_run_hands_out_the_address_and_a_command_that_prints_a_token(
+    runbook, handed_out
+):
+    """The page and the tile server answer; the token is in no file of the run."""
+    notes, output = handed_out
     page, token = open_and_paste(notes)
 
-    assert runbook.output.rstrip().endswith(notes[1]["text"])
-    assert f"{notes[0]['what']}:\n  {page}" in runbook.output
+    assert output.rstrip().endswith(notes[1]["text"])
+    assert f"{notes[0]['what']}:\n  {page}" in output
     assert "200 text/html" == fetch(page).kind
     files = [file for file in runbook.runs.rglob("*") if file.is_file()]
     assert [] == [file for file in files if token.encode() in file.read_bytes()]
@@ -141,9 +155,9 @@ def test_the_end_of_a_run_hands_out_the_address_and_a_command_that_prints_a_toke
 
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
 def test_the_map_of_the_lab_shows_every_surface_and_outlives_its_tile_server(
-    runbook, browser, size
+    handed_out, browser, size
 ):
-    notes = runbook.run("--only", "07")["07"]["notes"]
+    notes, _ = handed_out
     address, token = open_and_paste(notes)
     seen: list[str] = []
     page = browser.new_page(viewport=size)
