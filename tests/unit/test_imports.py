@@ -3,6 +3,7 @@ The library's shape: imports go downward, the rooms keep apart, nothing public i
 """
 
 import ast
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -45,16 +46,22 @@ MODULES = {
 }
 
 
+@functools.cache
 def imported(path: Path, package: str) -> set[str]:
     """
     The modules of a package that a file imports, at any depth.
     """
-    return imported_by(path.read_text(), package)
+    return imported_by(parsed(path), package)
 
 
-def imported_by(source: str, package: str) -> set[str]:
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imported_by(code: ast.Module, package: str) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(code):
         if isinstance(node, ast.Import):
             found |= {
                 a.name.partition(".")[2] for a in node.names if a.name.split(".")[0] == package
@@ -102,8 +109,8 @@ def test_no_import_goes_in_a_circle():
 def test_the_guides_path_and_the_runner_need_nothing_of_the_wings():
     """Notebooks 00 to 07 and 9N and the command line, with all that their modules import."""
     guide = [n for n in find_notebooks(ROOT / "notebooks") if n.number[0] in "09"]
-    sources = [cell.source for notebook in guide for cell in notebook.code]
-    left = set().union(*(imported_by(source, "runbook_lib") for source in sources))
+    cells = [ast.parse(cell.source) for notebook in guide for cell in notebook.code]
+    left = set().union(*(imported_by(cell, "runbook_lib") for cell in cells))
     left |= imported(MAIN, "runbook_lib") | {m for m in MODULES if room(m) == "runner"}
     needed = set()
     while left:
@@ -131,7 +138,7 @@ def test_every_public_name_is_used_by_a_notebook_another_module_or_a_test_of_its
             continue
         elsewhere = in_notebooks.union(*(used for user, used in users.items() if user != path))
         source = path.read_text()
-        for node in ast.parse(source).body:
+        for node in parsed(path).body:
             kinds = (ast.FunctionDef, ast.ClassDef)
             if not isinstance(node, kinds) or node.name.startswith("_") or node.name in elsewhere:
                 continue
