@@ -21,9 +21,9 @@ CLOCKS = [f"{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}" for s in range(86_400)
 READ = """
 import json, sys, time
 from pathlib import Path
-from runbook_lib.counters import total_counters
-from runbook_lib.published_logs import read_published_logs
-from runbook_lib.runs_in_recording import find_runs
+from runbook_lib.load.recordings.counters import total_counters
+from runbook_lib.load.recordings.published_logs import read_published_logs
+from runbook_lib.load.recordings.separate_runs import find_runs
 from tests.places import LOGS
 def peak_mib():  # of this program: ru_maxrss also remembers the one that started it
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -2,30 +2,33 @@
 The samples of one machine: its file's rows in order of time, as many as memory allows.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
+import polars as pl
 
-from runbook_lib.load.recordings.docker_values import node_name
+from runbook_lib.load.recordings.counters import COUNTERS, Unrolled
 from runbook_lib.load.recordings.stats_csv import StatsCsv
-from runbook_lib.load.recordings.thinning import Samples
 from runbook_lib.load.recordings.wall_clock import DISORDER_S, WallClock
+
+MEANS = ["cpu_percent", "memory_bytes"]
+HIGHEST = ["memory_limit_bytes", "pids", *COUNTERS]
+FIRST_BIN_S = 10.0
+LONGEST_BIN_S = 86_400.0
 
 
 @dataclass(frozen=True)
 class NodeSamples:
     """
-    `samples` has time_s (seconds since the midnight before its first row), and positions in
-    `containers` and `services`; `bin_s` is 0 where every sample was kept.
+    `samples` has time_s (seconds since the midnight before its first row), container, service, and
+    the measures; `bin_s` is 0 where every sample was kept.
     """
 
     name: str
-    samples: pd.DataFrame
-    containers: list[str]
-    services: list[str]
+    samples: pl.DataFrame
     bin_s: float
     notes: list[str]
 
@@ -36,56 +39,113 @@ def read_node(path: Path, rows_at_most: int) -> NodeSamples:
     """
     file = StatsCsv(path)
     clock = WallClock(path.name, file.left_out)
-    kept = Samples(rows_at_most)
+    kept = ThinnedSamples(rows_at_most)
     for block in _in_order(file, clock):
         kept.add(block)
-    notes = [f"{path.name}: {count} {what}" for what, count in file.left_out.items()]
+    notes = [f"{path.name}: {count} {reason}" for reason, count in file.left_out.items()]
     if kept.bin_s:
         notes.append(f"{path.name}: {file.rows} samples are kept in bins of {kept.bin_s:g} s")
     return NodeSamples(
-        name=node_name(path.name.partition(".")[0]),
+        # worker1 has the role worker-1
+        name=re.sub(r"(?<=[A-Za-z])[ _]?(?=\d+$)", "-", path.name.partition(".")[0].strip()),
         samples=kept.frame(),
-        containers=list(file.containers),
-        services=list(file.services),
         bin_s=kept.bin_s,
         notes=[*file.notes, *clock.notes, *notes],
     )
 
 
-def _in_order(file: StatsCsv, clock: WallClock) -> Iterator[pd.DataFrame]:
+def _in_order(file: StatsCsv, clock: WallClock) -> Iterator[pl.DataFrame]:
     """
-    Blocks with `time_s`, each after the one before: rows that the next may precede wait for it.
+    Yield blocks with `time_s`, each after the one before: rows wait for what may precede them.
     """
-    undated: list[pd.DataFrame] = []
-    waiting: list[pd.DataFrame] = []
-    for block in _and_end(file.chunks()):
-        raw = _joined([*undated, *([] if block is None else [block])])
-        times = clock.unwrap(
-            raw["clock_s"].to_numpy(), raw["container"].to_numpy(), end=block is None
+    undated: list[pl.DataFrame] = []
+    waiting: list[pl.DataFrame] = []
+    for block in chain(file.blocks(), [None]):
+        blocks = undated if block is None else [*undated, block]
+        if not blocks:
+            return
+        raw = pl.concat(blocks)
+        who = raw["container"].to_physical().to_numpy()
+        times = clock.unwrap(raw["clock_s"].to_numpy(), who, end=block is None)
+        undated = [raw[len(times) :]]
+        dated = raw[: len(times)].drop("clock_s").with_columns(time_s=pl.Series(times))
+        rows = pl.concat([*waiting, dated.filter(pl.col("time_s").is_finite())])
+        if not rows["time_s"].is_sorted():
+            rows = rows.sort("time_s", maintain_order=True)
+        ready = len(rows)
+        if block is not None and ready:
+            settled = rows["time_s"][-1] - 2 * DISORDER_S
+            ready = int(rows["time_s"].search_sorted(settled, side="right"))
+        waiting = [rows[ready:]]
+        yield rows[:ready]
+
+
+class ThinnedSamples:
+    """
+    Blocks of one file's samples, of which at most about `rows_at_most` rows are kept.
+
+    All samples stay while they are few. Of many, each container has one row in each bin of time:
+    the means of CPU and memory, the highest of the rest, at the time of its last sample. Its
+    counters go on over restarts, so that no total depends on the bins. Once the bins are a day
+    wide, the memory grows with the number of containers only.
+    """
+
+    def __init__(self, rows_at_most: int) -> None:
+        self.rows_at_most = rows_at_most
+        self.bin_s = 0.0
+        self._binned: list[pl.DataFrame] = []
+        self._fresh: list[pl.DataFrame] = []
+        self._counters = Unrolled(len(COUNTERS))
+
+    def add(self, block: pl.DataFrame) -> None:
+        """
+        Take a block in order of time: time_s, container (categories), service, and the measures.
+        """
+        self._fresh.append(block)
+        if sum(map(len, self._binned + self._fresh)) > self.rows_at_most:
+            self._thin_out()
+
+    def frame(self) -> pl.DataFrame:
+        """
+        What was kept, in order of time.
+        """
+        if self.bin_s:
+            self._thin_out()
+        kept = pl.concat(self._binned + self._fresh or [pl.DataFrame({"time_s": []})])
+        return kept.sort("time_s", maintain_order=True)
+
+    def _thin_out(self) -> None:
+        if self._fresh:
+            fresh = pl.concat(self._fresh)
+            owner = fresh["container"].to_physical().to_numpy()
+            counted = self._counters.add(owner, *(fresh[name].to_numpy() for name in COUNTERS))
+            columns = zip(COUNTERS, counted, strict=True)
+            series = (pl.Series(name, values, nan_to_null=True) for name, values in columns)
+            self._binned.append(fresh.with_columns(*series, samples=1.0))
+            self._fresh = []
+        self.bin_s = self.bin_s or FIRST_BIN_S
+        kept = _in_bins(pl.concat(self._binned), self.bin_s)
+        while len(kept) > self.rows_at_most / 2 and self.bin_s < LONGEST_BIN_S:
+            self.bin_s *= 2
+            kept = _in_bins(kept, self.bin_s)
+        self._binned = [kept]
+
+
+def _in_bins(samples: pl.DataFrame, bin_s: float) -> pl.DataFrame:
+    """
+    One row for each container and bin; `samples` says how many rows it stands for.
+    """
+    ids = pl.col("container").to_physical().cast(pl.Int64)
+    key = (pl.col("time_s") / bin_s).floor().cast(pl.Int64) * (ids.max() + 1) + ids
+    weight = pl.col("samples")
+    binned = (
+        samples.with_columns(pl.col(MEANS) * weight)
+        .group_by(key.alias("bin"), maintain_order=True)
+        .agg(
+            pl.col("container", "service").last(),
+            pl.col("time_s", *HIGHEST).max(),
+            pl.col(MEANS).mean() / weight.mean(),
+            weight.sum(),
         )
-        undated = [raw.iloc[len(times) :]]
-        dated = raw.iloc[: len(times)].drop(columns="clock_s").assign(time_s=times)
-        good = np.isfinite(times)
-        rows = _joined([*waiting, dated if good.all() else dated[good]])
-        if not rows["time_s"].is_monotonic_increasing:
-            rows = rows.sort_values("time_s", kind="stable")
-        settled = np.inf if block is None else rows["time_s"].max() - 2 * DISORDER_S
-        ready = int(rows["time_s"].searchsorted(settled, side="right"))
-        waiting = [rows.iloc[ready:]]
-        yield rows.iloc[:ready].reset_index(drop=True)
-
-
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    some = [frame for frame in frames if len(frame)]
-    return some[0] if len(some) == 1 else pd.concat(some or frames)
-
-
-def _and_end(blocks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame | None]:
-    """
-    The blocks, and None after them, if there were any.
-    """
-    block = None
-    for block in blocks:
-        yield block
-    if block is not None:
-        yield None
+    )
+    return binned.select(samples.columns)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 
 from runbook_lib.core.errors import NotFoundError
@@ -59,11 +60,10 @@ def read_published_logs(
             evidence="\n".join([f"in the folder: {names}", *notes]),
             next_step="name a folder such as analysis/logs/experiment_1 of the guide's repository",
         )
-    _share_days(nodes, decisions)
     if date is None:
         notes.append(f"the logs carry no date: {ASSUMED_DATE} is assumed, and UTC")
     midnight = pd.Timestamp(date or ASSUMED_DATE, tz="UTC")
-    stats = _stats(nodes, midnight)
+    stats = _stats(_share_days(nodes, decisions), midnight) if nodes else empty_frame("stats")
     notes += _missing(nodes, logs, stats)
     bin_s = max((node.bin_s for node in nodes), default=0.0)
     return Recording(
@@ -101,57 +101,39 @@ def _read_decisions(logs: list[Path], notes: list[str]) -> tuple[pd.DataFrame, d
     return decisions, {name: min(values) for name, values in said.items() if len(values) == 1}
 
 
-def _share_days(nodes: list[NodeSamples], decisions: pd.DataFrame) -> None:
+def _share_days(nodes: list[NodeSamples], decisions: pd.DataFrame) -> pl.DataFrame:
     """
     Put all files on one line of time: each node began within half a day of the first, and the
     decisions are of the day on which they meet the most of the samples.
     """
-    if not nodes:
-        return
-    start = nodes[0].samples["time_s"].iloc[0]
-    for node in nodes:
-        away = node.samples["time_s"].iloc[0] - start
-        node.samples["time_s"] -= DAY_S * np.round(away / DAY_S)
-    earliest = min(node.samples["time_s"].iloc[0] for node in nodes)
-    before = DAY_S * np.floor(earliest / DAY_S)
-    for node in nodes:
-        node.samples["time_s"] -= before
+    start = nodes[0].samples["time_s"][0]
+    shifted = [
+        node.samples.with_columns(
+            time_s=pl.col("time_s") - DAY_S * np.round((node.samples["time_s"][0] - start) / DAY_S),
+            node=pl.lit(node.name),
+            container=pl.col("container").cast(pl.String),
+        )
+        for node in nodes
+    ]
+    samples = pl.concat(shifted).sort("time_s", maintain_order=True)
+    samples = samples.with_columns(
+        pl.col("time_s") - DAY_S * (pl.col("time_s").first() / DAY_S).floor()
+    )
     if len(decisions):
-        latest = max(node.samples["time_s"].iloc[-1] for node in nodes)
+        earliest, latest = samples["time_s"][0], samples["time_s"][-1]
         days = DAY_S * np.arange(1 + int(latest // DAY_S))
         begin, end = decisions["time_s"].min() + days, decisions["time_s"].max() + days
-        shared = np.minimum(end, latest) - np.maximum(begin, earliest - before)
+        shared = np.minimum(end, latest) - np.maximum(begin, earliest)
         decisions["time_s"] += days[int(shared.argmax())]
+    return samples
 
 
-def _stats(nodes: list[NodeSamples], midnight: pd.Timestamp) -> pd.DataFrame:
-    """
-    One table of all nodes in order of time; names stay numbers until it is made.
-    """
-    if not nodes:
-        return empty_frame("stats")
-    seconds = np.concatenate([node.samples["time_s"].to_numpy() for node in nodes])
-    order = np.argsort(seconds, kind="stable")
-    micros = midnight.value // 1000 + np.round(seconds[order] * 1e6).astype(np.int64)
-    columns: dict[str, Any] = {"time": micros}
-    for name in SCHEMAS["stats"].names[4:]:
-        columns[name] = np.concatenate([node.samples[name].to_numpy() for node in nodes])[order]
-    known: dict[str, list[str]] = {"node": [], "container": [], "service": []}
-    codes: dict[str, list[Any]] = {name: [] for name in known}
-    for node in nodes:
-        rows = node.samples
-        codes["node"].append(np.full(len(rows), len(known["node"]), dtype=np.int32))
-        for name in ("container", "service"):
-            codes[name].append(rows[name].to_numpy() + len(known[name]))
-        known["node"].append(node.name)
-        known["container"] += node.containers
-        known["service"] += node.services
-    for name, words in known.items():
-        columns[name] = pa.array(words, pa.string()).take(
-            pa.array(np.concatenate(codes[name])[order])
-        )
-    arrays = [pa.array(columns[f.name], from_pandas=True).cast(f.type) for f in SCHEMAS["stats"]]
-    frame: pd.DataFrame = pa.Table.from_arrays(arrays, schema=SCHEMAS["stats"]).to_pandas()
+def _stats(samples: pl.DataFrame, midnight: pd.Timestamp) -> pd.DataFrame:
+    # `stack_service.1.taskid` is the service `service`
+    service = pl.col("service").cast(pl.String).str.extract(r"^/*(?:[^._]*_)?([^.]+)")
+    time = midnight.value // 1000 + (pl.col("time_s") * 1e6).round().cast(pl.Int64)
+    table = samples.with_columns(service, time=time).select(SCHEMAS["stats"].names).to_arrow()
+    frame: pd.DataFrame = table.cast(SCHEMAS["stats"]).to_pandas()
     return frame
 
 

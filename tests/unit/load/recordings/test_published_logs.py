@@ -200,7 +200,7 @@ def test_names_of_tasks_are_names_of_services(tmp_path, name):
         ("UPTIME,CONTAINER ID,NAME\n10:00:00,a1,worker\n", "no measure"),
         (lines(row("10:00:00") + ",", row("10:00:10") + ","), "2 of 2 are broken"),
         (lines(row("ten"), row("eleven"), row("10:00:10")), "2 of 3 are broken"),
-        (lines(row("10:00:00")).encode() + b"\xff\xfe" + row("10:00:10").encode(), "UTF8"),
+        (lines(row("10:00:00")).encode() + b"\xff\xfe" + row("10:00:10").encode(), "invalid utf"),
     ],
 )
 def test_a_file_that_is_something_else_is_refused(tmp_path, text, message):
@@ -252,7 +252,7 @@ def test_a_folder_without_samples_is_refused(tmp_path, names):
 def test_a_gzip_file_cut_short_is_refused(tmp_path):
     """Not read as far as it goes: its totals would be too small."""
     data = gzip.compress(lines(*(row(f"10:00:{n:02}", n**5) for n in range(60))).encode())
-    with pytest.raises(IntegrityError, match="Truncated"):
+    with pytest.raises(IntegrityError, match="ended before the end-of-stream"):
         read(tmp_path, data[:-30], "manager.csv.gz")
 
 
