@@ -67,36 +67,36 @@ class BrokerCluster:
         return f"<p>running: {', '.join(self.running)}</p>{table}"
 
 
-def overlays_to_cluster(found: Sequence[str]) -> list[str]:
+def overlays_to_cluster(deployed: Sequence[str]) -> list[str]:
     """
     The overlays on the way to the cluster, from those that the stack has now.
 
     The single broker runs beside it, unless the cluster is alone already.
     """
-    alone = CLUSTER in found and BEFORE not in found and AFTER not in found
-    return overlays_of_cluster(found) + ([] if alone else [BEFORE])
+    alone = CLUSTER in deployed and BEFORE not in deployed and AFTER not in deployed
+    return overlays_of_cluster(deployed) + ([] if alone else [BEFORE])
 
 
-def overlays_of_cluster(found: Sequence[str]) -> list[str]:
+def overlays_of_cluster(deployed: Sequence[str]) -> list[str]:
     """
     The overlay of the cluster, beside those of other solutions.
     """
-    return [*overlays_without_cluster(found), CLUSTER]
+    return [*overlays_without_cluster(deployed), CLUSTER]
 
 
-def overlays_from_cluster(found: Sequence[str]) -> list[str]:
+def overlays_from_cluster(deployed: Sequence[str]) -> list[str]:
     """
     The overlays on the way back from the cluster to a single broker.
     """
-    others = overlays_without_cluster(found)
-    return others if others == list(found) else [*others, CLUSTER, AFTER]
+    others = overlays_without_cluster(deployed)
+    return others if others == list(deployed) else [*others, CLUSTER, AFTER]
 
 
-def overlays_without_cluster(found: Sequence[str]) -> list[str]:
+def overlays_without_cluster(deployed: Sequence[str]) -> list[str]:
     """
     The overlays of other solutions.
     """
-    return [overlay for overlay in found if overlay not in (CLUSTER, BEFORE, AFTER)]
+    return [overlay for overlay in deployed if overlay not in (CLUSTER, BEFORE, AFTER)]
 
 
 def ensure_broker_labels(

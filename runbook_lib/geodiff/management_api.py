@@ -61,8 +61,8 @@ class ManagementApi:
         """
         Every queue; CommandError where the API does not answer.
         """
-        found = self._call("GET", f"/api/queues/%2F?disable_stats=false&columns={_COUNTERS}")
-        return [_queue(entry) for entry in found]
+        entries = self._call("GET", f"/api/queues/%2F?disable_stats=false&columns={_COUNTERS}")
+        return [_queue(entry) for entry in entries]
 
     def purge(self, queue: str) -> None:
         """

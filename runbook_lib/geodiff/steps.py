@@ -1,5 +1,5 @@
 """
-The live state of every step, found again from EC2, the engines and the Swarm; nothing is stored.
+The live state of every step, read from EC2, the engines and the Swarm; nothing is stored.
 """
 
 from collections.abc import Mapping

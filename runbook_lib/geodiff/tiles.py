@@ -33,8 +33,8 @@ mv SHA256SUMS.partial SHA256SUMS
 count=0
 while read -r sum name; do
   [ -f "$name" ] && echo "$sum  $name" | sha256sum --status -c - && continue
-  for attempt in resume anew; do
-    [ $attempt = anew ] && rm -f "$name.partial"
+  for attempt in resume restart; do
+    [ $attempt = restart ] && rm -f "$name.partial"
     curl -fsS --retry 5 --retry-connrefused -C - -o "$name.partial" {url}/"$name" || true
     echo "$sum  $name.partial" | sha256sum --status -c - && break
   done

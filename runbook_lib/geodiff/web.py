@@ -1,8 +1,8 @@
 """
 The web stack: its addresses, its token, its networks.
 
-Source: section "Deploy - Web Stack" of the guide. The page comes from `admin-web`, and tells the
-browser to fetch tiles from the manager, which holds them.
+Source: section "Deploy - Web Stack" of the guide. The page comes from `admin-web`; the
+browser then fetches the tiles from the manager, which holds them.
 """
 
 from collections.abc import Mapping

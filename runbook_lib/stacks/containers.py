@@ -45,7 +45,7 @@ def get_container(engine: docker.DockerClient, service: str, next_step: str) -> 
     Raises
     ------
     NotFoundError
-        Where there is none; it tells `next_step`.
+        Where there is none.
     """
     for container in find_containers(engine, service):
         return container

@@ -117,7 +117,9 @@ def find_stacks(manager: docker.DockerClient | None) -> list[str]:
     return sorted({s.attrs["Spec"]["Labels"].get(STACK, "") for s in services} - {""})
 
 
-def find_tasks(manager: docker.DockerClient, name: str, **filters: str) -> list[dict[str, Any]]:
+def find_live_tasks(
+    manager: docker.DockerClient, name: str, **filters: str
+) -> list[dict[str, Any]]:
     """
     The tasks of a stack that have not ended, also those of removed services.
     """
@@ -166,7 +168,7 @@ def remove_stack(
         changes.add("service", str(service.name), "removed")
 
     def probe() -> bool | Pending:
-        tasks = find_tasks(manager, name)
+        tasks = find_live_tasks(manager, name)
         networks = manager.networks.list(filters=in_stack(name))
         left = len(tasks) + len(_containers(manager, name)) + len(networks)
         return Pending(f"{left} tasks and networks left") if left else True

@@ -11,7 +11,7 @@ import pandas as pd
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.stacks.containers import find_services
 from runbook_lib.stacks.convergence import convergence
-from runbook_lib.stacks.deploy import find_tasks
+from runbook_lib.stacks.deploy import find_live_tasks
 from runbook_lib.swarm.membership import address
 
 
@@ -32,7 +32,7 @@ def placement_table(
     """
     addresses = {i.private_ip: role for role, i in instances.items()}
     roles = {n.id: addresses.get(address(n.attrs), "?") for n in manager.nodes.list()}
-    tasks = find_tasks(manager, name, **{"desired-state": "running"})
+    tasks = find_live_tasks(manager, name, **{"desired-state": "running"})
     services = {s.id: str(s.name).removeprefix(f"{name}_") for s in find_services(manager, name)}
     rows = [(roles.get(t.get("NodeID", ""), "?"), services[t["ServiceID"]]) for t in tasks]
     placed = pd.DataFrame(rows, columns=["role", "service"])
