@@ -31,10 +31,6 @@ class Verdict:
 
 
 class Verdicts(tuple[Verdict, ...]):
-    """
-    Checks that passed, a line each.
-    """
-
     __slots__ = ()
 
     def __repr__(self) -> str:
@@ -82,14 +78,14 @@ def true(statement: str, value: bool, *, next_step: str = "") -> Verdict:
 
 def check_at_most(name: str, *, limit: float, actual: float, next_step: str = "") -> Verdict:
     """
-    Like `check`, for a number that must not exceed its limit.
+    Like `check`, for a number with an upper limit.
     """
     most = f"at most {in_words(limit)}"
     return _verdict(name, most, in_words(actual), bool(actual <= limit), next_step)
 
 
 def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str) -> Verdict:
-    expected, actual = _short(expected), _short(actual)
+    expected, actual = (t if len(t) <= 300 else f"{t[:299]}…" for t in (expected, actual))
     record = Check(name, expected, actual, passed)
     ACTIVITY.checks.append(record)
     if not passed:
@@ -142,7 +138,3 @@ def summary() -> Summary:
 
 def _mark(passed: bool) -> str:
     return "✓" if passed else "✗"
-
-
-def _short(text: str, limit: int = 300) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,5 +1,5 @@
 """
-What the parameters cell of a notebook declares: one `name: type = value  # help; rule` a line.
+The parameters cell of a notebook: one `name: type = value  # help; rule` a line.
 
 The rule after the last semicolon is optional, and one of three: a range `1..20` (either end may be
 missing), a choice `docker-ce | distro`, or a pattern `/[a-z][a-z0-9-]*/`. A parameter whose help
@@ -37,21 +37,15 @@ class Parameter:
 
     @property
     def required(self) -> bool:
-        """
-        Whether its default says only that a value must be given.
-        """
         return self.default == "" and self.help.startswith("required")
 
     @property
     def expected(self) -> str:
-        """
-        Type and rule in words.
-        """
         return f"{self.kind} {self.rule}".strip()
 
     def allows(self, value: Any) -> bool:  # noqa: ANN401 - any value that a file may hold
         """
-        Whether type and rule hold; an optional text may be empty, and a float be written as 1.
+        Whether type and rule hold; an optional text may be empty, and 1 is a float too.
         """
         kinds = (int, float) if self.kind == "float" else (TYPES[self.kind],)
         if type(value) not in kinds:
@@ -68,9 +62,9 @@ def declarations(source: str, where: str) -> dict[str, Parameter]:
     Raises
     ------
     ParameterError
-        Naming every line that is not of the one allowed form.
+        Naming every line that does not have this form.
     """
-    found: dict[str, Parameter] = {}
+    declared: dict[str, Parameter] = {}
     problems = []
     for number, line in enumerate(source.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -80,14 +74,14 @@ def declarations(source: str, where: str) -> dict[str, Parameter]:
         except (SyntaxError, ValueError) as error:
             problems.append(f"{where}, line {number}: {line.strip()}  ({error})")
             continue
-        found[parameter.name] = parameter
+        declared[parameter.name] = parameter
     if problems:
         raise ParameterError(
             "expected lines such as  worker_count: int = 4  # workers in the cluster; 1..20",
             evidence="\n".join(problems),
             next_step="correct the parameters cell",
         )
-    return found
+    return declared
 
 
 def _declaration(line: str, where: str) -> Parameter:
@@ -143,7 +137,7 @@ class Setting:
 
 def find_problems(parameter: Parameter, setting: Setting) -> list[str]:
     """
-    What is wrong with a value, in words; empty where it keeps its rule.
+    The problems of a value, in words; empty where it follows its rule.
     """
     if parameter.required and setting.value == "":
         return [f"{setting.where}: {parameter.name} is missing ({parameter.help})"]
@@ -162,7 +156,7 @@ def refuse(problems: Sequence[str]) -> None:
     Raise one error for all problems; nothing where there is none.
     """
     if problems:
-        count = f"{len(problems)} parameter" + ("s are" if len(problems) > 1 else " is")
+        count = f"{len(problems)} parameter{'s are' if len(problems) > 1 else ' is'}"
         raise ParameterError(
             f"expected parameters as the notebooks declare them; {count} not",
             evidence="\n".join(problems),

@@ -35,9 +35,10 @@ class InEffect:
 
 def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
     """
-    Hold the values in a notebook against its cell: `parameters.check("05_swarm", globals())`.
+    Check the values in a notebook: `parameters.check("05_swarm", globals())`.
 
-    A person who edits the cell, and a plain papermill run, get the error that the runner gives.
+    An edited cell, or papermill without the runner, raises the same error as the runner. From
+    then on the kernel shows each DataFrame as every notebook does.
 
     Raises
     ------
@@ -61,12 +62,12 @@ def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
 
 def _last_declared(notebook: str, history: Sequence[str]) -> dict[str, Parameter]:
     """
-    As it was run last: IPython keeps the source of every cell, edited or not.
+    The declarations of the last run: IPython keeps the source of every cell, edited or not.
     """
     for source in reversed(history):
         if re.match(r"(#.*\n|\s)*\w+: \w+ = ", source):
             return declarations(source, f"{notebook}, parameters cell")
     raise ParameterError(
-        f"expected the parameters cell of {notebook} to have run in this kernel; it has not",
+        f"the parameters cell of {notebook} has not run in this kernel",
         next_step="run the cell at the top, then this one",
     )

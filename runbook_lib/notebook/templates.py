@@ -16,10 +16,6 @@ _FACTS = re.compile(r"(Before|Undo|Takes|Guide):\s*([^·\n]+)")
 
 @dataclass(frozen=True)
 class Cell:
-    """
-    One cell, its source as one string.
-    """
-
     kind: str
     source: str
     tags: tuple[str, ...]
@@ -28,7 +24,7 @@ class Cell:
 @dataclass(frozen=True)
 class Notebook:
     """
-    One template.
+    One template, for example number `05` and name `05_swarm`.
     """
 
     path: Path
@@ -36,23 +32,14 @@ class Notebook:
 
     @property
     def name(self) -> str:
-        """
-        For example `05_swarm`.
-        """
         return self.path.stem
 
     @property
     def number(self) -> str:
-        """
-        For example `05`.
-        """
         return self.name[:2]
 
     @property
     def code(self) -> list[Cell]:
-        """
-        The code cells, in order.
-        """
         return [cell for cell in self.cells if cell.kind == "code"]
 
     @property
@@ -67,8 +54,8 @@ class Notebook:
         """
         The first heading, without its number.
         """
-        found = re.search(r"^#\s+(?:\d\d\s+)?(.+)$", self._opening, flags=re.MULTILINE)
-        return found[1].strip() if found else ""
+        heading = re.search(r"^#\s+(?:\d\d\s+)?(.+)$", self._opening, flags=re.MULTILINE)
+        return heading[1].strip() if heading else ""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -86,15 +73,15 @@ class Notebook:
         """
         The modules that its top-level import statements may name.
         """
-        found: dict[str, None] = {}
+        modules: dict[str, None] = {}  # in order, each once
         for cell in self.code:
             for node in ast.parse(cell.source).body:
                 if isinstance(node, ast.Import):
-                    found.update(dict.fromkeys(alias.name for alias in node.names))
+                    modules.update(dict.fromkeys(alias.name for alias in node.names))
                 elif isinstance(node, ast.ImportFrom) and node.module:
-                    found[node.module] = None
-                    found.update(dict.fromkeys(f"{node.module}.{a.name}" for a in node.names))
-        return list(found)
+                    modules[node.module] = None
+                    modules.update(dict.fromkeys(f"{node.module}.{a.name}" for a in node.names))
+        return list(modules)
 
 
 def heading_above(sources: list[tuple[str, str]], index: int) -> str:
@@ -110,8 +97,8 @@ def _heading(source: str) -> str:
     The last heading of a cell's markdown, outside code blocks.
     """
     text = re.sub(r"^```.*?^```", "", source, flags=re.DOTALL | re.MULTILINE)
-    found = re.findall(r"^#+\s+(.+)$", text, flags=re.MULTILINE)
-    return str(found[-1]).strip() if found else ""
+    headings = re.findall(r"^#+\s+(.+)$", text, flags=re.MULTILINE)
+    return str(headings[-1]).strip() if headings else ""
 
 
 def find_notebooks(folder: Path) -> list[Notebook]:
@@ -142,18 +129,18 @@ def select_notebooks(
     usual: Sequence[str] = (),
 ) -> list[Notebook]:
     """
-    Those that a run is about: named ones in the order given, or a stretch of what is usual.
+    The notebooks of a run: those of `only` in its order, or `usual` from `first` to `last`.
 
     Parameters
     ----------
     usual
-        Numbers, names and stretches such as "00-07", in their order; none: the family of ten that
-        `first` or `last` is of, else 00 to 09.
+        Numbers, names and ranges such as "00-07", in their order; without any, the family of ten
+        of `first` or `last`, or 00 to 09.
 
     Raises
     ------
     NotFoundError
-        Naming everything asked for that is not there, and what is.
+        Naming every notebook that does not exist, and those that do.
     """
     ends = [end for word in usual for end in word.split("-")]
     wanted = [*only, *filter(None, [first, last]), *ends]
@@ -161,21 +148,21 @@ def select_notebooks(
     if missing or not notebooks:
         raise NotFoundError(
             f"expected notebooks {', '.join(missing) or '00 to 09'}; there is none of that number",
-            evidence="there are: " + (", ".join(n.name for n in notebooks) or "none at all"),
+            evidence="there are: " + (", ".join(n.name for n in notebooks) or "none"),
             next_step="run  runbook list , in the folder that holds notebooks/",
         )
     if only:
         return [next(n for n in notebooks if _is(n, word)) for word in only]
-    stretches = [word.split("-") for word in usual]
-    chosen = [n for words in stretches for n in _stretch(notebooks, words[0][:2], words[-1][:2])]
+    ranges = [word.split("-") for word in usual]
+    chosen = [n for words in ranges for n in _between(notebooks, words[0][:2], words[-1][:2])]
     places = {word: i for i, n in enumerate(chosen) for word in (n.number, n.name)}
     if all(end in places for end in (first, last) if end) and chosen:
         return chosen[places.get(first, 0) : places.get(last, len(chosen)) + 1]
     low = (first or "00")[:2]
-    return _stretch(notebooks, low, (last or f"{low[0]}9")[:2])
+    return _between(notebooks, low, (last or f"{low[0]}9")[:2])
 
 
-def _stretch(notebooks: list[Notebook], low: str, high: str) -> list[Notebook]:
+def _between(notebooks: list[Notebook], low: str, high: str) -> list[Notebook]:
     return [n for n in notebooks if low <= n.number <= high]
 
 
@@ -185,7 +172,7 @@ def _is(notebook: Notebook, word: str) -> bool:
 
 def as_table(notebooks: list[Notebook]) -> str:
     """
-    The map as a Markdown table, linked; families are kept together by their numbers.
+    The map of the notebooks as a Markdown table with links.
     """
     head = "| notebook | what is true after it | the guide's section | takes |\n|---|---|---|---|\n"
     return head + "".join(
@@ -197,7 +184,7 @@ def as_table(notebooks: list[Notebook]) -> str:
 
 def write_map(readme: Path, notebooks: list[Notebook]) -> bool:
     """
-    Put the map between the two markers of a page; whether that changed anything.
+    Write the map between the two markers of a page; returns whether that changed the page.
 
     Raises
     ------
@@ -208,8 +195,8 @@ def write_map(readme: Path, notebooks: list[Notebook]) -> bool:
     text = readme.read_text(encoding="utf-8")
     if text.count(begin) != 1 or text.count(end) != 1:
         raise NotFoundError(
-            f"expected {readme} to hold {begin} and {end} once each, to write the map between",
-            next_step="add both lines where the map belongs",
+            f"expected {readme} to hold {begin} and {end} once each, for the map between them",
+            next_step="add both lines where the map should be",
         )
     before, _, rest = text.partition(begin)
     after = rest.partition(end)[2]

@@ -150,19 +150,17 @@ def _unfinished(notebook: NotebookNode) -> str:
     """
     Papermill counts `exit()` in a cell as success and skips the rest; we do not.
     """
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                return f"{output.ename}: the notebook was left before its end"
-    return ""
+    names = [o.ename for o in _outputs(notebook) if o.output_type == "error"]
+    return f"{names[0]}: the notebook ended before its last cell" if names else ""
 
 
 def _find_activity(notebook: NotebookNode) -> dict[str, Any]:
     """
     Changes, checks, calls and notes from a notebook's summary; empty where it has none.
     """
-    found: dict[str, Any] = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            found = dict(output.get("data", {}).get(SUMMARY_MIME, found))
-    return found
+    kept = [o.data[SUMMARY_MIME] for o in _outputs(notebook) if SUMMARY_MIME in o.get("data", {})]
+    return dict(kept[-1]) if kept else {}
+
+
+def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]

@@ -64,10 +64,8 @@ def _record(execution: Execution, page: Page, masker: Masker, output: Path) -> N
     page.started = time.time() - execution.seconds
     page.error = masker.mask(execution.error)[0]
     activity: dict[str, Any] = map_texts(execution.activity, lambda t: masker.mask(t)[0])
-    page.changes = activity.get("changes", [])
-    page.checks = activity.get("checks", [])
-    page.calls = activity.get("calls", {})
-    page.notes = activity.get("notes", [])
+    for kind, entries in activity.items():  # changes, checks, calls, notes
+        setattr(page, kind, entries)
     if secrets := masker.mask_notebook(output):
         page.verdict = FAILED
         found = f"expected no secret in the saved notebook; now masked there: {'; '.join(secrets)}"

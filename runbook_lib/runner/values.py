@@ -6,6 +6,7 @@ notebook runs.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from runbook_lib.notebook.declarations import (
 from runbook_lib.notebook.templates import Notebook
 
 NOTEBOOKS = "notebooks"
-"""What a file may say beside the parameters: the notebooks that a run of it takes."""
+"""The one key of a file that is no parameter: the notebooks that a run takes."""
 
 
 def load(path: Path) -> dict[str, Setting]:
@@ -34,7 +35,7 @@ def load(path: Path) -> dict[str, Setting]:
     Raises
     ------
     ParameterError
-        Where it is not there, is not flat, or sets a name twice.
+        Where it does not exist, is not flat, or sets a name twice.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -42,7 +43,7 @@ def load(path: Path) -> dict[str, Setting]:
         raise ParameterError(
             f"expected a parameter file in YAML at {path}",
             evidence=str(error),
-            next_step="name one of params/, such as params/lab.yml",
+            next_step="name a file in params/, for example params/lab.yml",
         ) from error
     if root is not None and not isinstance(root, yaml.MappingNode):
         raise ParameterError(
@@ -53,9 +54,11 @@ def load(path: Path) -> dict[str, Setting]:
     for key, node in root.value if root else []:
         where = f"{path}:{key.start_mark.line + 1}"
         if key.value in settings:
-            problems.append(f"{where}: {key.value} is set before, at {settings[key.value].where}")
+            problems.append(f"{where}: {key.value} is already set at {settings[key.value].where}")
         elif not _is_flat(node):
-            problems.append(f"{where}: {key.value} is nested; values are plain, or a list of such")
+            problems.append(
+                f"{where}: {key.value} is nested; expected a plain value, or a list of them"
+            )
         else:
             value = yaml.SafeLoader("").construct_object(node, deep=True)
             settings[str(key.value)] = Setting(value, where)
@@ -83,9 +86,8 @@ def take_notebooks(settings: dict[str, Setting]) -> list[str]:
 
 
 def _is_flat(node: yaml.Node) -> bool:
-    if isinstance(node, yaml.SequenceNode):
-        return all(isinstance(item, yaml.ScalarNode) for item in node.value)
-    return isinstance(node, yaml.ScalarNode)
+    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return all(isinstance(item, yaml.ScalarNode) for item in items)
 
 
 def read_arguments(
@@ -94,7 +96,7 @@ def read_arguments(
     """
     Read `name=value` of the command line by the declared types; a list is `a,b,c`.
 
-    A text that is not of its type stays a text, which `resolve` then refuses.
+    A value of another type stays a text, which `resolve` then refuses.
     """
     settings = {}
     for argument in arguments:
@@ -117,24 +119,24 @@ def _typed(text: str, kind: str) -> Any:  # noqa: ANN401 - of the declared type
 
 def declared(notebooks: list[Notebook]) -> dict[str, Parameter]:
     """
-    Every parameter that any of the notebooks declares.
+    The parameters that the notebooks declare.
 
     Raises
     ------
     ParameterError
-        Where two declare one name differently, or a default breaks its own rule.
+        Where two notebooks declare one name differently, or a default breaks its own rule.
     """
-    found: dict[str, Parameter] = {}
+    known: dict[str, Parameter] = {}
     problems = []
     for notebook in notebooks:
         for name, mine in _of(notebook).items():
-            first = found.setdefault(name, mine)
-            if _contract(first) != _contract(mine):
-                problems.append(f"{mine.where}: {name} is declared otherwise in {first.where}")
+            first = known.setdefault(name, mine)
+            if replace(first, where=mine.where) != mine:
+                problems.append(f"{mine.where}: {name} is declared differently in {first.where}")
             elif not mine.required:
                 problems += find_problems(mine, Setting(mine.default, mine.where))
     refuse(problems)
-    return found
+    return known
 
 
 def own(notebook: Notebook, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,24 +150,13 @@ def _of(notebook: Notebook) -> dict[str, Parameter]:
     return declarations(notebook.parameters_source, f"{notebook.path}, parameters cell")
 
 
-def _contract(parameter: Parameter) -> tuple[str, Any, str, str]:
-    return parameter.kind, parameter.default, parameter.help, parameter.rule
-
-
 def resolve(
     settings: Mapping[str, Setting],
     declared: Mapping[str, Parameter],
     needed: Mapping[str, Parameter],
 ) -> dict[str, Any]:
     """
-    Check every setting, and that what the chosen notebooks require is there.
-
-    Parameters
-    ----------
-    declared
-        By all notebooks: a name outside is a mistake.
-    needed
-        By the notebooks that will run.
+    Check every setting against all `declared`, and that all `needed` of this run are set.
 
     Raises
     ------

@@ -101,7 +101,7 @@ def test_another_error_comes_with_its_lines_and_without_colours(go):
 def test_leaving_early_is_no_success(go):
     execution = go("exits")
     assert (FAILED, "Leave") == (execution.verdict, execution.cell)
-    assert "SystemExit: the notebook was left before its end" == execution.error
+    assert "SystemExit: the notebook ended before its last cell" == execution.error
 
 
 def test_the_death_of_a_kernel_is_a_failure_that_is_written_down(go, folder):

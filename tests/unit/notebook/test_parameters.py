@@ -49,7 +49,7 @@ def test_an_empty_file_gives_nothing(file):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a: 1\nb: 2\na: 3\n", r"lab.yml:3: a is set before, at .*lab.yml:1"),
+        ("a: 1\nb: 2\na: 3\n", r"lab.yml:3: a is already set at .*lab.yml:1"),
         ("a:\n  b: 1\n", "lab.yml:1: a is nested"),
         ("a: [[1]]\n", "lab.yml:1: a is nested"),
         ("- a\n- b\n", "to hold lines"),
@@ -126,7 +126,7 @@ def test_a_notebook_gets_only_its_own_names(tmp_path):
 def test_two_notebooks_may_not_declare_a_name_differently(tmp_path):
     one = notebook(tmp_path, "01_x", "a: int = 1  # a")
     two = notebook(tmp_path, "02_y", "a: int = 2  # a")
-    with pytest.raises(ParameterError, match=r"02_y.*declared otherwise in.*01_x"):
+    with pytest.raises(ParameterError, match=r"02_y.*declared differently in.*01_x"):
         declared([one, two])
 
 

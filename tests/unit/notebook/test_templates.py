@@ -93,7 +93,7 @@ def test_numbers_that_are_not_there_are_all_named(notebooks):
 
 
 def test_no_notebook_at_all_is_an_error():
-    with pytest.raises(NotFoundError, match="none at all"):
+    with pytest.raises(NotFoundError, match="there are: none"):
         select_notebooks([], only=[])
 
 
@@ -122,6 +122,6 @@ def test_the_map_is_written_between_its_markers_once(notebooks, tmp_path):
 def test_a_page_without_markers_is_left_alone(notebooks, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("nothing here")
-    with pytest.raises(NotFoundError, match="to write the map between"):
+    with pytest.raises(NotFoundError, match="for the map between"):
         write_map(readme, notebooks)
     assert "nothing here" == readme.read_text()
