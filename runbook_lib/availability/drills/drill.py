@@ -21,17 +21,13 @@ from runbook_lib.availability.drills.evidence import (
 from runbook_lib.availability.drills.faults import Fault
 from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.drills.monitors import SwarmMonitor, WebMonitor, polling
-from runbook_lib.availability.drills.times import TaskHistory, find_replacement, parse_time
-from runbook_lib.availability.drills.workload import (
-    AUDIT_FOLDER,
-    ThroughputMonitor,
-    Workload,
-    make_audit_folder,
-)
+from runbook_lib.availability.drills.times import Clock, TaskHistory, find_replacement, parse_time
+from runbook_lib.availability.drills.workload import AUDIT_FOLDER, ThroughputMonitor, Workload
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.web import read_token
 from runbook_lib.geodiff.web_client import fetch
+from runbook_lib.hosts.ssh import run
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks import specs
 from runbook_lib.stacks.containers import find_containers
@@ -41,7 +37,7 @@ _WAIT_S = 0.25
 """Between two batches: short, so that a second with few published tasks is no failure."""
 _SHUT_DOWN_S = 30.0
 """A manager that shuts down still publishes for a while: its successor must get as far."""
-_DEALT_S = 320.0
+_PUBLISHING_S = 320.0
 """The tiles last this long: work is steady after half a minute, and has 240 s to recover."""
 
 
@@ -61,7 +57,7 @@ def under_load(
         The least number of tiles of each of the `faults`; there are enough to publish until
         throughput has recovered.
     """
-    most_tiles = faults * (least_tiles + round(tiles_per_s * _DEALT_S))
+    most_tiles = faults * (least_tiles + round(tiles_per_s * _PUBLISHING_S))
     room = load_tiles.get_room(here.disk, here.data, most_tiles)
     variables = {
         "BATCH": max(1, round(tiles_per_s * _WAIT_S)),
@@ -75,7 +71,7 @@ def under_load(
     with ExitStack() as stack:
         for disk in here.disks:
             folder = stack.enter_context(load_tiles.linked(disk, here.data, room))
-            make_audit_folder(disk, folder)
+            run(disk, f"install -d -o $(stat -c %u {folder}) {folder}{AUDIT_FOLDER}", sudo=True)
         stack.enter_context(load_stack.switched(here.manager, here.broker, work, variables, folder))
         _spread_workers(here)
         yield Workload(here, folder, tiles_per_s)
@@ -201,7 +197,7 @@ def _log_of_autoscaler(here: DrillCluster, since: datetime) -> str:
     return "\n".join(bytes(log).decode(errors="replace") for log in logs)
 
 
-def _manager_clock(here: DrillCluster) -> Callable[[], datetime]:
+def _manager_clock(here: DrillCluster) -> Clock:
     """
     The time by the manager's clock, to the length of a request.
     """
@@ -211,7 +207,7 @@ def _manager_clock(here: DrillCluster) -> Callable[[], datetime]:
     return lambda: datetime.now(UTC) + ahead
 
 
-def _web_monitor(here: DrillCluster, now: Callable[[], datetime]) -> WebMonitor:
+def _web_monitor(here: DrillCluster, now: Clock) -> WebMonitor:
     token = read_token(here.manager, f"{here.stacks.web}_tile-server")
     answer = fetch(f"{here.addresses.tiles}/dates", token.header)
     dates = [day["date"] for day in answer.content.get("dates", [])]

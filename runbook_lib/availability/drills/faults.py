@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from runbook_lib.availability.drills.ground import DrillCluster
-from runbook_lib.availability.drills.process_signals import get_oldest_container, resume
+from runbook_lib.availability.drills.process_signals import get_oldest_container, resume_process
 from runbook_lib.cloud import launch, power
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.swarm.membership import node_id, wait_for_nodes
@@ -59,7 +59,7 @@ def process_fails(here: DrillCluster, service: str, role: str, how: str) -> Faul
         f"{service} {how}",
         (str(process.labels[_TASK]),),
         partial(process.kill, _SIGNALS[how]),
-        partial(resume, process, role),
+        partial(resume_process, process, role),
     )
 
 
@@ -73,7 +73,7 @@ def node_fails(here: DrillCluster, role: str, how: str) -> Fault:
         Where there is no such worker, or no worker process runs on it.
     """
     check_worker(here, role)
-    tasks = find_tasks(here, role, [here.service("worker")])
+    tasks = find_running_tasks(here, role, [here.service("worker")])
     if not tasks:
         raise NotFoundError(
             f"expected a worker process on {role}, found none",
@@ -130,7 +130,7 @@ def reconnect(here: DrillCluster, role: str) -> None:
     wait_for_nodes(here.manager, here.engines, timeout_s=120)
 
 
-def find_tasks(here: DrillCluster, role: str, services: Collection[str]) -> tuple[str, ...]:
+def find_running_tasks(here: DrillCluster, role: str, services: Collection[str]) -> tuple[str, ...]:
     """
     The ids of the tasks of these services that should run on a node.
     """

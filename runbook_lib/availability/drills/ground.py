@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import docker
 import fabric
 
-from runbook_lib.availability.drills.process_signals import resume_all
+from runbook_lib.availability.drills.process_signals import resume_processes
 from runbook_lib.availability.drills.times import TaskHistory
 from runbook_lib.availability.standby.failover import Pair, Stacks, ensure_returned
 from runbook_lib.cloud import launch, power
@@ -144,7 +144,7 @@ def get_drill_cluster(
         repairs.extend(ensure_rejoined(here.engines, here.instances, WEB))
     if BACKUP in here.instances:
         repairs.extend(ensure_returned(here.pair))
-    repairs.extend(resume_all(here.engines, stacks.work))
+    repairs.extend(resume_processes(here.engines, stacks.work))
     _require_health(here, _SETTLE_S if repairs else _SETTLE_S / 5)
     repairs.extend(load_stack.ensure_put_back(here.manager, here.broker, stacks.work))
     for disk in here.disks:

@@ -7,7 +7,7 @@ from functools import partial
 
 from runbook_lib.availability.drills.faults import (
     Fault,
-    find_tasks,
+    find_running_tasks,
     reconnect,
     restore_instance,
     take_down,
@@ -57,7 +57,7 @@ def _majority_lost(here: DrillCluster) -> Fault:
 
     return Fault(
         f"{WEB} stopped",
-        find_tasks(here, WEB, [f"{here.stacks.web}_map"]),
+        find_running_tasks(here, WEB, [f"{here.stacks.web}_map"]),
         partial(take_down, here, WEB),
         restore,
         node=WEB,
@@ -105,12 +105,7 @@ def _manager_stopped(
     """
     The manager's instance is stopped, with everything on it.
 
-    Parameters
-    ----------
-    replace
-        What the operator does after it has stopped.
-    take_back
-        What the operator does after it has started.
+    The operator's part: `replace` after it has stopped, `take_back` after it has started.
     """
     names = {str(s.name) for s in here.manager.services.list()}
 
@@ -125,7 +120,7 @@ def _manager_stopped(
 
     return Fault(
         f"{MANAGER} stopped",
-        find_tasks(here, MANAGER, names),
+        find_running_tasks(here, MANAGER, names),
         inject,
         restore,
         partial(reconnect, here, MANAGER),

@@ -4,7 +4,7 @@ The Swarm and the web, polled twice a second while something fails: what changed
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
@@ -15,6 +15,7 @@ from docker.errors import APIError
 from paramiko import SSHException
 from requests import RequestException
 
+from runbook_lib.availability.drills.times import Clock
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.geodiff.web import Addresses, Token
 from runbook_lib.geodiff.web_client import fetch
@@ -39,7 +40,7 @@ class SwarmMonitor:
         self,
         managers: Mapping[str, fabric.Connection],
         instances: Mapping[str, Instance],
-        now: Callable[[], datetime],
+        now: Clock,
     ) -> None:
         self._now = now
         self._managers = {role: docker_client(c, _SWARM_TIMEOUT_S) for role, c in managers.items()}
@@ -89,9 +90,7 @@ class WebMonitor:
     not hold up the other.
     """
 
-    def __init__(
-        self, where: Addresses, tile: str, token: Token, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, where: Addresses, tile: str, token: Token, now: Clock) -> None:
         self._tile, self._now = tile, now
         self._headers: dict[str, Mapping[str, str]] = {PAGE: {}, TILES: token.header}
         self._rows: list[tuple[datetime, str, bool, str]] = []
@@ -107,9 +106,9 @@ class WebMonitor:
     @property
     def answers(self) -> pd.DataFrame:
         """
-        One row a request; columns: time (when it was sent), door (page or tiles), ok, seen.
+        One row a request; columns: time (when it was sent), door (page or tiles), ok, answer.
         """
-        return _by_time(self._rows, ["time", "door", "ok", "seen"]).astype({"ok": bool})
+        return _by_time(self._rows, ["time", "door", "ok", "answer"]).astype({"ok": bool})
 
     def poll_until(self, over: threading.Event, door: str) -> None:
         while not over.is_set():

@@ -1,5 +1,5 @@
 """
-A service's process on a node: the one that a drill kills or stops, and how it goes on.
+A service's process on a node: the target of a drill's signal, and how it is resumed.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def get_oldest_container(engine: docker.DockerClient, service: str, role: str) -
     return min(running, key=lambda c: str(c.attrs["State"]["StartedAt"]))
 
 
-def resume(container: Container, role: str) -> Changes:
+def resume_process(container: Container, role: str) -> Changes:
     """
     Send SIGCONT to a process that was stopped by SIGSTOP.
     """
@@ -48,7 +48,7 @@ def resume(container: Container, role: str) -> Changes:
     return changes
 
 
-def resume_all(engines: Mapping[str, docker.DockerClient], stack: str) -> Changes:
+def resume_processes(engines: Mapping[str, docker.DockerClient], stack: str) -> Changes:
     """
     Resume every stopped process of a stack: a killed drill may have left one.
     """
@@ -56,5 +56,5 @@ def resume_all(engines: Mapping[str, docker.DockerClient], stack: str) -> Change
     filters = {**in_stack(stack), "status": "running"}
     for role, engine in engines.items():
         for container in engine.containers.list(filters=filters, ignore_removed=True):
-            changes.extend(resume(container, role))
+            changes.extend(resume_process(container, role))
     return changes

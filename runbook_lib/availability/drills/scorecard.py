@@ -7,7 +7,7 @@ The newest result of each drill, fault and set of solutions counts, of all runs.
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -120,11 +120,9 @@ def _read(path: Path) -> DrillResult | None:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return DrillResult(**data | {"solutions": tuple(data["solutions"])})
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not isinstance(data, dict) or data.keys() != {field.name for field in fields(DrillResult)}:
-        return None
-    return DrillResult(**data | {"solutions": tuple(data["solutions"])})
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def plot_timeline(outcome: DrillOutcome) -> alt.VConcatChart:
     evidence = outcome.evidence
     rates = _seconds(outcome.rates, evidence)
     rates["mean"] = rates["tiles_per_s"].rolling(WINDOW_S, center=True, min_periods=1).mean()
+    top = max(rates["tiles_per_s"], default=1.0)
     ends = [float(rates["seconds"].min()), float(rates["seconds"].max())]
     scale = alt.Scale(domain=ends, nice=False)
     x = alt.X("seconds:Q", title="seconds since the fault", scale=scale)
@@ -38,20 +39,16 @@ def plot_timeline(outcome: DrillOutcome) -> alt.VConcatChart:
         y=alt.Y("tiles_per_s:Q", title="tiles finished, per second")
     )
     mean = base.mark_line(color="#1864ab").encode(y="mean:Q")
-    work = alt.layer(area, mean, *_rules(_seconds(outcome.moments, evidence), _top(rates)))
+    work = alt.layer(area, mean, *_rules(_seconds(outcome.moments, evidence), top))
     failed = _seconds(evidence.web[~evidence.web["ok"]], evidence)
     failed = failed[failed["seconds"].between(ends[0], ends[1])]
-    ticks = (
-        alt.Chart(failed)
-        .mark_tick(color="#c92a2a", thickness=2, clip=True)
-        .encode(
-            x=x,
-            y=alt.Y("door:N", title="failed requests").scale(domain=[PAGE, TILES]),
-        )
-        .properties(width=680, height=50)
-    )
-    return alt.vconcat(work.properties(width=680, height=230), ticks, spacing=6).properties(
-        title=alt.Title(timeline_title(outcome), anchor="start")
+    doors = alt.Y("door:N", title="failed requests").scale(domain=[PAGE, TILES])
+    ticks = alt.Chart(failed, width=680, height=50).encode(x=x, y=doors)
+    return alt.vconcat(
+        work.properties(width=680, height=230),
+        ticks.mark_tick(color="#c92a2a", thickness=2, clip=True),
+        spacing=6,
+        title=alt.Title(timeline_title(outcome), anchor="start"),
     )
 
 
@@ -100,10 +97,6 @@ def _rules(moments: pd.DataFrame, top: float) -> list[alt.Chart]:
     )
     label = words.mark_text(align="left", dx=4, fontSize=11, fontWeight=600)
     return [base.mark_rule(strokeWidth=1.5).encode(color=colour), edge, label.encode(color=colour)]
-
-
-def _top(rates: pd.DataFrame) -> float:
-    return float(rates["tiles_per_s"].max()) if len(rates) else 1.0
 
 
 def _seconds(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:

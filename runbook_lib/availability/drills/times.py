@@ -4,7 +4,7 @@ From events to seconds: when a failed task was replaced, and when throughput had
 Tasks have Swarm's own times (CreatedAt, Status.Timestamp), tiles those of the audit trail.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 WINDOW_S = 5
 """Batches come once a second: one slow batch is no failure."""
 RECOVERED_SHARE = 0.9
+Clock = Callable[[], datetime]
 TaskHistory = dict[str, dict[str, Any]]
 """Swarm's tasks by id, as its API has them."""
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")

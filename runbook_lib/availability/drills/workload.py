@@ -5,11 +5,8 @@ Throughput is counted by the results on the disk, which survive any other failur
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-
-import fabric
 
 from runbook_lib.availability.drills.audit import (
     REJECTED,
@@ -19,7 +16,7 @@ from runbook_lib.availability.drills.audit import (
     parse_trail,
 )
 from runbook_lib.availability.drills.ground import DrillCluster
-from runbook_lib.availability.drills.times import RECOVERED_SHARE
+from runbook_lib.availability.drills.times import RECOVERED_SHARE, Clock
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
@@ -97,19 +94,12 @@ class Workload:
         return "".join(run(disk, script, sudo=True) for disk in self.here.disks)
 
 
-def make_audit_folder(disk: fabric.Connection, folder: str) -> None:
-    """
-    Make the folder of the audit trail below the tiles, with the owner of the tiles.
-    """
-    run(disk, f"install -d -o $(stat -c %u {folder}) {folder}{AUDIT_FOLDER}", sudo=True)
-
-
 class ThroughputMonitor:
     """
     Counts the tiles done once a second, in the main thread while it waits.
     """
 
-    def __init__(self, load: Workload, now: Callable[[], datetime]) -> None:
+    def __init__(self, load: Workload, now: Clock) -> None:
         self._load, self._now = load, now
         self._first = load.count_done()
         self._counts: list[tuple[float, int]] = []

@@ -45,7 +45,7 @@ def evidence(swarm=(), killed=None, tasks=()):
     states = pd.DataFrame([(at(t), r, s) for t, r, s in swarm], columns=["time", "role", "state"])
     states["time"] = pd.to_datetime(states["time"], utc=True)
     answers = [(at(n), "page", n != 25, "") for n in range(60)]
-    web = pd.DataFrame(answers, columns=["time", "door", "ok", "seen"])
+    web = pd.DataFrame(answers, columns=["time", "door", "ok", "answer"])
     return Evidence(at(0), at(20), at(50), at(60), dict(tasks), states, web, killed or {})
 
 
@@ -69,48 +69,50 @@ def test_the_log_shows_which_worker_the_autoscaler_killed_and_when():
 
 
 def test_a_worker_that_hung_is_noticed_by_its_silence():
-    seen = evidence(killed={"a": at(41)})
-    found = Replacement(ended=at(41.5))
+    recorded = evidence(killed={"a": at(41)})
+    replacement = Replacement(ended=at(41.5))
 
-    assert (BY_KEEP_ALIVE, at(41)) == find_first_notice(seen, fault(), found)
+    assert (BY_KEEP_ALIVE, at(41)) == find_first_notice(recorded, fault(), replacement)
 
 
 def test_a_lost_node_is_noticed_by_its_heartbeat():
-    seen = evidence(swarm=[(5, "worker-2", "down"), (36, "worker-2", "down")])
+    recorded = evidence(swarm=[(5, "worker-2", "down"), (36, "worker-2", "down")])
 
     assert (BY_HEARTBEAT, at(36)) == find_first_notice(
-        seen, fault(node="worker-2", recovers=True), Replacement()
+        recorded, fault(node="worker-2", recovers=True), Replacement()
     )
 
 
 def test_a_node_was_noticed_at_the_latest_when_its_tasks_were_rescheduled():
-    seen = evidence(swarm=[(36.4, "worker-2", "down")])
-    found = Replacement(rescheduled=at(36.1))
+    recorded = evidence(swarm=[(36.4, "worker-2", "down")])
+    replacement = Replacement(rescheduled=at(36.1))
 
-    assert (BY_HEARTBEAT, at(36.1)) == find_first_notice(seen, fault(node="worker-2"), found)
+    assert (BY_HEARTBEAT, at(36.1)) == find_first_notice(
+        recorded, fault(node="worker-2"), replacement
+    )
 
 
 def test_a_process_that_was_killed_is_noticed_by_its_engine():
-    found = Replacement(ended=at(20.2))
+    replacement = Replacement(ended=at(20.2))
 
     assert (BY_ENGINE, at(20.2)) == find_first_notice(
-        evidence(), fault(node="", recovers=True), found
+        evidence(), fault(node="", recovers=True), replacement
     )
 
 
 def test_without_a_majority_only_the_operator_can_act():
-    seen = evidence(swarm=[(21, "the Swarm", "no leader")])
+    recorded = evidence(swarm=[(21, "the Swarm", "no leader")])
 
     assert (BY_OPERATOR, at(21)) == find_first_notice(
-        seen, fault(node="manager", recovers=False), Replacement()
+        recorded, fault(node="manager", recovers=False), Replacement()
     )
 
 
 def test_a_leader_without_a_majority_first_reports_the_others_as_down():
-    seen = evidence(swarm=[(33, "manager", "down"), (40, "the Swarm", "no leader")])
+    recorded = evidence(swarm=[(33, "manager", "down"), (40, "the Swarm", "no leader")])
 
     assert (BY_OPERATOR, at(33)) == find_first_notice(
-        seen, fault(node="manager", recovers=False), Replacement()
+        recorded, fault(node="manager", recovers=False), Replacement()
     )
 
 
@@ -133,7 +135,7 @@ def test_a_new_leader_is_another_manager_before_the_restore():
     )
 
 
-def test_without_evidence_nobody_noticed():
+def test_without_evidence_only_the_operator_can_notice():
     assert (BY_OPERATOR, None) == find_first_notice(
         evidence(), fault(node="", recovers=True), Replacement()
     )
@@ -141,9 +143,9 @@ def test_without_evidence_nobody_noticed():
 
 def outcome(lacking=()):
     on_disk = {layer: set(TILES) - set(lacking) for layer in SURFACES}
-    seen = evidence(killed={"a": at(41)})
+    recorded = evidence(killed={"a": at(41)})
     tiles, rates = reconcile(trail(), on_disk), finished_per_second(trail())
-    return evaluate("21_x", fault(), (), seen, tiles, rates)
+    return evaluate("21_x", fault(), (), recorded, tiles, rates)
 
 
 def test_a_tile_that_the_disk_lacks_is_lost():

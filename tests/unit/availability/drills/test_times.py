@@ -91,27 +91,27 @@ def test_a_task_of_another_slot_is_no_successor():
 
 
 def test_throughput_that_never_fell_recovered_at_once():
-    seen = measured(*[40] * 30)
+    recovery = measured(*[40] * 30)
 
-    assert (40.0, 0.0, 0.0) == (seen.steady_per_s, seen.recovered_s, seen.pause_s)
+    assert (40.0, 0.0, 0.0) == (recovery.steady_per_s, recovery.recovered_s, recovery.pause_s)
 
 
 def test_a_pause_is_measured_and_recovery_is_when_five_good_seconds_follow():
-    seen = measured(*[40] * 10, *[0] * 6, *[40] * 20)
+    recovery = measured(*[40] * 10, *[0] * 6, *[40] * 20)
 
-    assert (6.0, 6.0) == (seen.pause_s, seen.recovered_s)
+    assert (6.0, 6.0) == (recovery.pause_s, recovery.recovered_s)
 
 
 def test_a_moment_at_the_old_throughput_is_no_recovery():
-    seen = measured(*[40] * 10, *[0] * 3, *[200], *[0] * 6, *[40] * 20, replaced=18)
+    recovery = measured(*[40] * 10, *[0] * 3, *[200], *[0] * 6, *[40] * 20, replaced=18)
 
-    assert 10.0 == seen.recovered_s
+    assert 10.0 == recovery.recovered_s
 
 
 def test_of_two_dips_before_the_replacement_runs_the_last_one_counts():
-    seen = measured(*[40] * 10, *[0] * 2, *[40] * 12, *[0] * 6, *[40] * 20, replaced=31)
+    recovery = measured(*[40] * 10, *[0] * 2, *[40] * 12, *[0] * 6, *[40] * 20, replaced=31)
 
-    assert 20.0 == seen.recovered_s
+    assert 20.0 == recovery.recovered_s
 
 
 def test_throughput_that_stays_low_has_no_recovery():

@@ -18,7 +18,7 @@ def test_what_was_predicted_passes_line_by_line():
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "figures",
     [
         {"lost": 1},
         {"published": 2599},
@@ -31,9 +31,9 @@ def test_what_was_predicted_passes_line_by_line():
     ],
     ids=" ".join,
 )
-def test_each_line_can_fail(seen):
+def test_each_line_can_fail(figures):
     with pytest.raises(CheckFailedError, match="rabbitmq killed"):
-        verdict(PREDICTED, replace(RESULT, **seen), 2600)
+        verdict(PREDICTED, replace(RESULT, **figures), 2600)
 
 
 def test_the_prediction_is_a_table_of_bounds():
