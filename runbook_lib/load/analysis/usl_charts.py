@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.core.charts import alt
-from runbook_lib.core.findings import Finding
+from runbook_lib.core.findings import Finding, count_of
 from runbook_lib.load.analysis.usl import Law, curve, interval
 from runbook_lib.load.analysis.usl_fit import UslFit
 
@@ -53,8 +53,8 @@ def show_efficiency(fit: UslFit | None) -> Finding:
     first, last = fit.measured.iloc[0], fit.measured.iloc[-1]
     alone, each = (row["tiles_per_s"] / row["replicas"] for row in (first, last))
     words = (
-        f"With {first['replicas']:g}, each worker does {alone:.3g} tiles a second; with "
-        f"{last['replicas']:g}, {each:.3g}."
+        f"With {count_of(int(first['replicas']), 'worker')}, each does {alone:.3g} tiles a second; "
+        f"with {last['replicas']:g}, {each:.3g}."
     )
     return Finding(words, plot_efficiency(fit))
 

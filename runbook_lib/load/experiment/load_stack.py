@@ -1,16 +1,15 @@
 """
-The work stack switched over to a load test in place, and put back exactly as it was.
+The work stack switched to a load test in place, and put back exactly as it was.
 
 Not by `docker stack deploy`: the services' own specifications are changed and later restored, so
-that what is tested is what is deployed, and putting it back takes one request a service. What was
-there is kept as a Swarm config while the test lasts, so that the next run can put right what a
-killed one left.
+that the test runs what is deployed, and putting it back takes one request a service. A Swarm config
+keeps the original specifications during the test, so that the next run can repair what a killed one
+left.
 """
 
 import base64
 import copy
 import json
-import math
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -27,8 +26,8 @@ from runbook_lib.geodiff.management_api import ManagementApi
 from runbook_lib.stacks.deploy import wait_for_stack
 from runbook_lib.stacks.specs import Spec, find_specs, running, scale, set_spec
 
-_EMPTY_LOOKS = 3
-"""In a row: the broker counts once a second."""
+_EMPTY_POLLS = 3
+"""In a row: the broker updates its counts once a second."""
 SWITCHED = ("updater", "admin-worker", "worker", "dealer")
 """The services that a load test changes."""
 _WORK = ("TASK_QUEUE", "RESULT_QUEUE")
@@ -36,43 +35,36 @@ _WORK = ("TASK_QUEUE", "RESULT_QUEUE")
 
 def spec_for_load(spec: Spec, variables: Mapping[str, object], tiles: str) -> Spec:
     """
-    A service's specification with other values for the variables that it has, and other tiles.
+    A service's specification with other tiles, and other values for the variables that it has.
 
-    Books that it is to keep (AUDIT) are kept beside the tiles, in a folder of the same name.
+    A service with an audit trail (AUDIT) writes it beside the tiles, in a folder of the same name.
     """
     changed = copy.deepcopy(spec)
     container = changed["TaskTemplate"]["ContainerSpec"]
-    pairs = [entry.partition("=")[::2] for entry in container.get("Env") or []]
-    if pairs:
-        container["Env"] = [f"{name}={variables.get(name, value)}" for name, value in pairs]
-    container["Mounts"] = [
-        {
-            "Type": "bind",
-            "Source": tiles,
-            "Target": m["Target"],
-            "ReadOnly": m.get("ReadOnly", False),
-        }
-        if m["Target"] == "/tiles"
-        else m
-        for m in container.get("Mounts") or []
-    ]
-    books = str(variables.get("AUDIT", "no"))
-    if books != "no" and "AUDIT" in dict(pairs):
-        book_mount = {"Type": "bind", "Source": f"{tiles}{books}", "Target": books}
-        container["Mounts"].append(book_mount)
+    mounts = container["Mounts"] = container.get("Mounts") or []
+    for mount in mounts:
+        if mount["Target"] == "/tiles":
+            read_only = mount.get("ReadOnly", False)
+            mount.clear()
+            mount |= {"Type": "bind", "Source": tiles, "Target": "/tiles", "ReadOnly": read_only}
+    given = dict(entry.partition("=")[::2] for entry in container.get("Env") or [])
+    if given:
+        container["Env"] = [f"{name}={variables.get(name, given[name])}" for name in given]
+    audit = str(variables.get("AUDIT", "no"))
+    if audit != "no" and "AUDIT" in given:
+        mounts.append({"Type": "bind", "Source": f"{tiles}{audit}", "Target": audit})
     return changed
 
 
 def limited(spec: Spec, cpus: float) -> Spec:
     """
-    A service's specification with another limit of CPU; its reservation cannot be more.
+    A service's specification with another CPU limit, and a reservation that does not exceed it.
     """
     changed = copy.deepcopy(spec)
     resources = changed["TaskTemplate"].setdefault("Resources", {})
-    for kind in ("Limits", "Reservations"):
-        part = resources.setdefault(kind, {})
-        there = part.get("NanoCPUs", 0) if kind == "Reservations" else math.inf
-        part["NanoCPUs"] = min(there, int(cpus * 1e9))
+    limits, reservations = (resources.setdefault(k, {}) for k in ("Limits", "Reservations"))
+    limits["NanoCPUs"] = int(cpus * 1e9)
+    reservations["NanoCPUs"] = min(reservations.get("NanoCPUs", 0), limits["NanoCPUs"])
     return changed
 
 
@@ -86,14 +78,14 @@ def switched(
     worker_cpus: float = 0.0,
 ) -> Iterator[dict[str, Spec]]:
     """
-    Run the stack on the tiles of a load test; in the end everything is as it was, whatever happens.
+    Run the stack on the tiles of a load test; at the end everything is as it was, whatever happens.
 
-    Yields the specifications that were there before.
+    Yields the original specifications.
 
     Parameters
     ----------
     tiles
-        The folder on the manager that takes the place of the guide's tiles.
+        The folder on the manager that replaces the guide's tiles.
     worker_cpus
         The CPU that each worker may use; 0 for what the stack file says.
     """
@@ -117,7 +109,7 @@ def _put_back(
     manager: docker.DockerClient, api: ManagementApi, stack: str, before: Mapping[str, Spec]
 ) -> Changes:
     """
-    Let the work in hand run out, then restore every service.
+    Discard the work in progress, then restore every service.
     """
     changes = Changes()
     _stop_flow(manager, api, stack)
@@ -132,10 +124,10 @@ def _put_back(
 
 def _stop_flow(manager: docker.DockerClient, api: ManagementApi, stack: str) -> None:
     """
-    Stop dealing and storing, and throw away what is under way.
+    Stop the dealer and the updaters, and discard the messages in the queues.
 
     No result of the load may reach the guide's tiles, and a rolling update would let old and new
-    updaters take from one queue. A tile of the guide that is thrown away is dealt again.
+    updaters take from one queue. A tile of the guide that is discarded is dealt again.
     """
     ends = [f"{stack}_dealer", f"{stack}_updater"]
     for service in ends:
@@ -152,22 +144,22 @@ def _stop_flow(manager: docker.DockerClient, api: ManagementApi, stack: str) -> 
         except CommandError as error:  # the broker may be on its way back
             return Pending(str(error).splitlines()[0])
         empty = 0 if left or messages else empty + 1
-        return empty == _EMPTY_LOOKS or Pending(f"{left} tasks run, {messages} messages")
+        return empty == _EMPTY_POLLS or Pending(f"{left} tasks run, {messages} messages")
 
     wait_for(
-        "Nothing of the load under way",
+        "Dealer and updaters stopped, queues empty",
         stopped,
         timeout_s=60,
         poll_s=0.6,
-        next_step="run this notebook again: it puts right what was left",
+        next_step="run this notebook again: it first puts the stack back",
     )
 
 
 def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str) -> Changes:
     """
-    Put right what a killed load test left; nothing to do where none was.
+    Put the stack back after a load test that was killed; without one there is nothing to do.
 
-    A deployment of 06 since then has put it right already: what was kept is then forgotten.
+    A deployment of 06 since then has put it back already: only the config is then removed.
     """
     kept = find_kept(manager, stack)
     if not kept:
@@ -184,14 +176,15 @@ def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str
 
 def find_kept(manager: docker.DockerClient, stack: str) -> list[Config]:
     """
-    What a load test keeps while it lasts, to be put back; after it, a killed one has left it.
+    The config in which a load test keeps the original specifications; without a load test under
+    way, a killed one left it.
     """
     return [c for c in manager.configs.list() if c.name == _config(stack)]
 
 
 def _is_switched(spec: Spec) -> bool:
     """
-    Whether a load test has stopped the service, or given it other tiles.
+    Whether a load test stopped the service, or gave it other tiles.
     """
     mounts = spec["TaskTemplate"]["ContainerSpec"].get("Mounts") or []
     on_others = any(m["Target"] == "/tiles" and m["Type"] == "bind" for m in mounts)
@@ -200,7 +193,7 @@ def _is_switched(spec: Spec) -> bool:
 
 def waiting(api: ManagementApi) -> int:
     """
-    The messages that wait in the queues of tasks and results, or are in somebody's hands.
+    The messages in the queues of tasks and results, ready or unacknowledged.
     """
     return sum(q.messages for q in api.queues() if q.name in _WORK)
 
@@ -208,20 +201,18 @@ def waiting(api: ManagementApi) -> int:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """
-    Hold back interrupts while something is put back, which would leave it half done.
-
-    One that comes meanwhile is raised in the end: whoever asked for it is not forgotten.
+    Delay interrupts until something is put back, which they would leave half done.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _frame: asked.append(number))
+    interrupts: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-    if asked:
+    if interrupts:
         raise KeyboardInterrupt
 
 
@@ -233,7 +224,7 @@ def _keep(manager: docker.DockerClient, stack: str, specs: Mapping[str, Spec]) -
     missing = set(SWITCHED) - specs.keys()
     if missing:
         raise NotFoundError(
-            f"expected the work stack {stack} with dealer, worker, updater and admin-worker",
+            f"expected the work stack {stack} with {', '.join(sorted(SWITCHED))}; some are missing",
             evidence=f"missing: {', '.join(sorted(missing))}",
             next_step="run 06_work_stack",
         )

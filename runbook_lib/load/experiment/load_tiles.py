@@ -1,7 +1,8 @@
 """
-Tiles for a load test: hard links of the RAW tiles under dates of their own, in a folder of its own.
+Tiles for a load test: hard links to the RAW tiles under other dates, in a separate folder.
 
-So the guide's tiles are neither dealt nor overwritten, and cost no space; the results are real.
+So the guide's tiles are neither dealt nor overwritten, and take no space twice; the results are
+real.
 """
 
 import json
@@ -23,7 +24,7 @@ from runbook_lib.hosts.ssh import run
 FOLDER = "/srv/tiles-load"
 _RESERVE_BYTES = 2 * 2**30
 _RESULTS_TO_RAW = 3.0
-"""Bytes of three results for one of RAW, before any result was seen."""
+"""Bytes of results for one byte of RAW, assumed before there is any result."""
 
 _MEASURE = """
 import json, os, sys
@@ -34,8 +35,8 @@ def files(surface, day):
 raw = sorted(os.listdir(root + "/RAW")) if os.path.isdir(root + "/RAW") else []
 sizes = {}
 for surface in (s for s in os.listdir(root) if raw and not s.startswith(".")):
-    found = [os.stat(f).st_blocks * 512 for f in files(surface, raw[0])]
-    sizes[surface] = sum(found) / len(found) if found else 0
+    each = [os.stat(f).st_blocks * 512 for f in files(surface, raw[0])]
+    sizes[surface] = sum(each) / len(each) if each else 0
 disk = os.statvfs(root)
 here = os.stat(root).st_dev == os.stat(os.path.dirname(sys.argv[2])).st_dev
 print(json.dumps({"here": here, "dates": len(raw),
@@ -64,7 +65,7 @@ print("linked")
 @dataclass(frozen=True)
 class Room:
     """
-    What the tiles of a load test need on the manager's disk, and what is there.
+    The disk that the tiles of a load test need on the manager, and the free disk.
     """
 
     dates: int
@@ -81,34 +82,34 @@ class Room:
 
 def get_room(manager: fabric.Connection, data: DataSet, most_tiles: int) -> Room:
     """
-    Reckon with what the results of a date take now, and refuse what does not fit.
+    Estimate the disk that the results need from those of one date.
 
     Raises
     ------
     ConflictError
-        Where the disk has no room, there is no tile to link, or the tiles are on S3.
+        The disk has no room, there is no tile to link, or the tiles are on S3.
     """
     script = f"python3 -c {shlex.quote(_MEASURE)} {shlex.quote(data.directory)} {FOLDER}"
-    seen = json.loads(run(manager, script, sudo=True))
-    if not seen["here"]:
+    disk = json.loads(run(manager, script, sudo=True))
+    if not disk["here"]:
         raise ConflictError(
-            f"expected {data.directory} on the manager's disk; hard links to elsewhere cannot be",
-            evidence="it is a mount: 31_tiles_on_s3 was run",
+            f"expected {data.directory} on the manager's disk, for hard links; it is a mount",
+            evidence="31_tiles_on_s3 was run",
             next_step="run 36_remove_tiles_on_s3 first",
         )
-    if not seen["tiles"]:
+    if not disk["tiles"]:
         raise ConflictError(
             f"expected RAW tiles in {data.directory}; there are none", next_step="run 04_tiles"
         )
-    raw = seen["sizes"].pop("RAW")
-    results = sum(seen["sizes"].values()) or raw * _RESULTS_TO_RAW
-    dates = math.ceil(most_tiles / seen["tiles"])
-    tiles = dates * seen["tiles"]
-    room = Room(dates, tiles, int(tiles * results), seen["free"])
-    if room.needed_bytes + _RESERVE_BYTES > room.free_bytes or tiles * 5 > seen["inodes"]:
+    raw = disk["sizes"].pop("RAW")
+    results = sum(disk["sizes"].values()) or raw * _RESULTS_TO_RAW
+    dates = math.ceil(most_tiles / disk["tiles"])
+    tiles = dates * disk["tiles"]
+    room = Room(dates, tiles, int(tiles * results), disk["free"])
+    if room.needed_bytes + _RESERVE_BYTES > room.free_bytes or tiles * 5 > disk["inodes"]:
         raise ConflictError(
             f"expected room for the results of {tiles} tiles on the manager; there is too little",
-            evidence=f"{room}; {seen['inodes']} inodes free",
+            evidence=f"{room}; {disk['inodes']} inodes free",
             next_step="choose fewer or shorter steps, a smaller batch, or more manager_disk_gib",
         )
     return room
@@ -117,9 +118,9 @@ def get_room(manager: fabric.Connection, data: DataSet, most_tiles: int) -> Room
 @contextmanager
 def linked(manager: fabric.Connection, data: DataSet, room: Room) -> Iterator[str]:
     """
-    Link the tiles, and hand out their folder; in the end they are removed.
+    Link the tiles, and yield their folder; at the end they are removed.
 
-    The removal goes on by itself on the manager: an interrupt need not wait for it.
+    The removal runs in the background on the manager: an interrupt need not wait for it.
     """
     remove_load_tiles(manager)
     script = f"install -d {FOLDER}; python3 -c {shlex.quote(_LINK)} "
@@ -133,7 +134,7 @@ def linked(manager: fabric.Connection, data: DataSet, room: Room) -> Iterator[st
 
 def remove_load_tiles(manager: fabric.Connection, timeout_s: float = 300) -> Changes:
     """
-    Remove what a load test left, and wait until it is gone.
+    Remove the tiles that a load test left, and wait until they are gone.
     """
     changes = Changes()
     if not _begin_to_remove(manager):
@@ -150,14 +151,14 @@ def remove_load_tiles(manager: fabric.Connection, timeout_s: float = 300) -> Cha
 
 def _begin_to_remove(manager: fabric.Connection) -> bool:
     """
-    Rename, so that the folder is gone at once, and remove in the background; say if it was there.
+    Rename, so that the folder is gone at once, and remove in the background; whether it existed.
     """
     script = f"""
 if [ -e {FOLDER} ]; then mv {FOLDER} {FOLDER}.removed.$(date +%s%N); fi
-found=$(ls -d {FOLDER}.removed.* 2>/dev/null || true)
-[ -z "$found" ] && exit
-echo found
-setsid nohup nice rm -rf $found >/dev/null 2>&1 </dev/null &
+left=$(ls -d {FOLDER}.removed.* 2>/dev/null || true)
+[ -z "$left" ] && exit
+echo left
+setsid nohup nice rm -rf $left >/dev/null 2>&1 </dev/null &
 """
     try:
         return bool(run(manager, script, sudo=True).strip())

@@ -1,5 +1,5 @@
 """
-One node's agent at work: started over the SSH connection that is open, its lines turned into rows.
+One node's agent, started over the open SSH connection; its lines become rows.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from runbook_lib.core.errors import CommandError
 from runbook_lib.hosts.agents import container_counters, stats
 
 Sink = Callable[[str, tuple[Any, ...]], None]
-"""Takes the name of a table of `recordings`, and a row of it."""
+"""Takes the name of a table of a recording, and a row of it."""
 
 _START = """
 import json, sys, types
@@ -31,7 +31,7 @@ _ANSWER_S = 30.0
 
 class NodeStream:
     """
-    The samples, events and records of one node, handed to a sink as they come.
+    The samples, events and records of one node, passed to a sink as they arrive.
 
     A sample is skipped where the node was too busy to take it in time, and lost where the stream
     broke off.
@@ -41,9 +41,9 @@ class NodeStream:
     role
         The node's role; it becomes the column `node`.
     roles
-        Roles by hostname: a worker reports its node by that.
+        Roles by hostname, by which a worker reports its node.
     plan
-        What the agent is told: `period_s`, `since` (epoch), `services` whose records are wanted.
+        For the agent: `period_s`, `since` (epoch), `services` whose records are recorded.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class NodeStream:
         self._first = threading.Event()
         self._channel = connection.create_session()
         self._channel.settimeout(_ANSWER_S)
-        # a node at its limit serves a little nicer: a late sample would measure our own lateness
+        # ahead of the containers: on a busy node a late sample would measure our own delay
         self._channel.exec_command(f"sudo -n nice -n -5 python3 -c {shlex.quote(_START)}")
         for value in (_PROGRAM, dict(plan)):
             self._channel.sendall((json.dumps(value) + "\n").encode())
@@ -73,32 +73,32 @@ class NodeStream:
 
     def wait_for_first(self) -> None:
         """
-        Return once the first sample is there.
+        Return after the first sample.
 
         Raises
         ------
         CommandError
-            Where the agent could not start.
+            The agent could not start.
         """
         self._first.wait(_ANSWER_S)
         if not self.ticks:
             raise CommandError(
                 f"expected samples from the agent on {self.role}; none came",
                 evidence=self.ended or f"it was silent for {_ANSWER_S:g} s",
-                next_step=f"does  sudo -n python3 -V  work on {self.role}? then run this again",
+                next_step=f"make  sudo -n python3 -V  work on {self.role}, then run this again",
             )
 
     @property
     def cpu_percent(self) -> float:
         """
-        What the agent costs its node, with the sshd that carries it; 100 is one CPU.
+        The CPU use of the agent with its sshd; 100 is one CPU.
         """
         began, first_s, last, last_s = self._span
         return (last_s - first_s) / (last - began) * 100 if last > began else 0.0
 
     def stop(self, now: float) -> None:
         """
-        Let the agent end, take its last lines, and count what a stream that broke off has lost.
+        End the agent, take its last lines, and count what a stream that broke off has lost.
         """
         self._stopping = True
         if self.ended:
@@ -120,29 +120,30 @@ class NodeStream:
             self.ended = ""
         self._first.set()
 
-    def _take(self, said: dict[str, Any]) -> None:
-        if "tick" in said:
-            self._sample(said)
-        elif "event" in said:
-            event = said["event"]
+    def _take(self, line: dict[str, Any]) -> None:
+        if "tick" in line:
+            self._sample(line)
+        elif "event" in line:
+            event = line["event"]
             name = (event["kind"], event["action"], event["name"])
             self._sink("events", (_time(event["time"]), self.role, *name))
-        elif said["record"] == "decision":
+        elif line["record"] == "decision":
             names = ("published_per_s", "load", "light", "running", "wanted", "batch")
-            self._sink("autoscaler", (_parsed(said["time"]), *(said[name] for name in names)))
-        elif said["record"] == "worker":
-            node = self._roles.get(said["node"], said["node"])
-            row = (_parsed(said["time"]), said["task"], node, said["tiles_done"])
-            self._sink("workers", row)
+            time = datetime.fromisoformat(line["time"])
+            self._sink("autoscaler", (time, *(line[name] for name in names)))
+        elif line["record"] == "worker":
+            node = self._roles.get(line["node"], line["node"])
+            time = datetime.fromisoformat(line["time"])
+            self._sink("workers", (time, line["task"], node, line["tiles_done"]))
 
-    def _sample(self, said: dict[str, Any]) -> None:
-        self.skipped += said["tick"] - self._next
-        self._next = said["tick"] + 1
-        time, cpu_s = said["time"], said["cpu_s"]
+    def _sample(self, line: dict[str, Any]) -> None:
+        self.skipped += line["tick"] - self._next
+        self._next = line["tick"] + 1
+        time, cpu_s = line["time"], line["cpu_s"]
         if not self.ticks:
             self._span[:2] = time, cpu_s
         self._span[2:] = time, cpu_s
-        for container, service, *values in said["rows"]:
+        for container, service, *values in line["rows"]:
             self._sink("stats", (_time(time), self.role, service, container, *values))
         self.ticks += 1
         self._first.set()
@@ -150,7 +151,3 @@ class NodeStream:
 
 def _time(epoch_s: float) -> datetime:
     return datetime.fromtimestamp(epoch_s, UTC)
-
-
-def _parsed(text: str) -> datetime:
-    return datetime.fromisoformat(text)

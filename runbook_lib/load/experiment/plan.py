@@ -1,5 +1,5 @@
 """
-What a load test will do, worked out before anything is touched: steps, time, and tiles.
+The plan of a load test, checked before anything is touched: steps, time, and tiles.
 """
 
 import math
@@ -13,17 +13,17 @@ import pandas as pd
 from runbook_lib.core.errors import ParameterError
 
 CHANGE_S = 20.0
-"""To reach another replica count; an allowance, of which the plan keeps account."""
+"""Allowed for reaching another replica count."""
 AROUND_S = 90.0
-"""To switch the stack over, and to put it back."""
+"""Allowed for switching the stack, and for putting it back."""
 FEWEST_SAMPLES = 42
-"""Of a step: what `steady_state` needs, and one at either end."""
+"""Of a step: those that `find_steady_state` needs, and one at either end."""
 TILES_PER_WORKER_S = 1000
-"""More than the codec allows on one CPU, by far: so many tiles are never used up."""
+"""Far more than one CPU can process, so that the tiles never run out."""
 
 
 @dataclass(frozen=True)
-class Step:
+class SweepStep:
     """
     One stretch of a sweep at one replica count.
     """
@@ -56,14 +56,14 @@ class Experiment:
     @property
     def held(self) -> bool:
         """
-        Whether the replica count is ours to set, and the autoscaler only looks on.
+        Whether the sweep sets the replica count, and the autoscaler only records.
         """
         return bool(self.replicas)
 
     @property
     def planned_s(self) -> float:
         """
-        The time that it should take, from the switch to everything being put back.
+        The time from the switch until everything is put back.
         """
         steps = self.repetitions * max(1, len(self.replicas))
         return AROUND_S + steps * (self.step_s + self.held * CHANGE_S)
@@ -71,7 +71,7 @@ class Experiment:
     @property
     def most_tiles(self) -> int:
         """
-        The tiles that could be dealt in that time: what the dealer publishes, or workers can do.
+        The tiles that could be dealt in that time, limited by the dealer or by the workers.
         """
         workers = max(self.replicas) if self.held else self.max_scale
         per_s = min(self.batch / self.wait_s, TILES_PER_WORKER_S * workers)
@@ -80,7 +80,7 @@ class Experiment:
     @property
     def max_queued(self) -> int:
         """
-        Where the dealer pauses: in a sweep early, so that every step finds the same queue.
+        The queue at which the dealer pauses: short in a sweep, so that all steps have the same.
         """
         return max(2000, 5 * self.batch) if self.held else 20_000
 
@@ -100,29 +100,29 @@ class Experiment:
             "HOLD": "yes" if self.held else "no",
         }
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[SweepStep]:
         """
         The steps of the sweep in their order: each repetition has every count once, shuffled.
 
-        So a drift of the machines falls on all counts alike. The same seed gives the same order.
+        So a drift of the machines affects all counts alike. The same seed gives the same order.
         """
         order = random.Random(self.seed)  # noqa: S311 - an order that can be repeated, no secret
-        found: list[Step] = []
+        steps: list[SweepStep] = []
         for repetition in range(self.repetitions):
             counts = list(self.replicas)
             order.shuffle(counts)
-            found += [Step(len(found) + n, repetition, c) for n, c in enumerate(counts)]
-        return found
+            steps += [SweepStep(len(steps) + n, repetition, c) for n, c in enumerate(counts)]
+        return steps
 
 
 def plan(parameters: Mapping[str, Any]) -> Experiment:
     """
-    Take the notebook's parameters, `plan(globals())`, or say all that does not go together.
+    The experiment of the notebook's parameters, `plan(globals())`.
 
     Raises
     ------
     ParameterError
-        Before anything is touched.
+        Parameters that contradict each other, all of them in one message.
     """
     values = {field.name: parameters[field.name] for field in fields(Experiment)}
     counts = tuple(int(count) for count in values["replicas"])
@@ -138,19 +138,19 @@ def plan(parameters: Mapping[str, Any]) -> Experiment:
         )
     if experiment.held and experiment.step_s < FEWEST_SAMPLES * experiment.sample_period_s:
         problems.append(
-            f"step_s {experiment.step_s:g} is too short to tell a warm-up: "
+            f"step_s {experiment.step_s:g} is too short to find the warm-up: "
             f"{FEWEST_SAMPLES} samples are needed"
         )
     if problems:
         raise ParameterError(
-            "expected an experiment that can be carried out",
+            "expected parameters that agree with each other",
             evidence="\n".join(problems),
             next_step="correct the parameters; nothing was touched",
         )
     return experiment
 
 
-def step_table(experiment: Experiment) -> pd.DataFrame:
+def sweep_table(experiment: Experiment) -> pd.DataFrame:
     """
     One row a step; columns: step, repetition, replicas ("autoscaled" where it decides), seconds.
     """

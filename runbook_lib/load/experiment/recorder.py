@@ -1,8 +1,8 @@
 """
 The recorder: every container of every node, the queues, the autoscaler and the events, to Parquet.
 
-One connection a node, one channel of it, one agent at its end. Whatever ends the recording, what
-was measured is kept: parts on disk every few seconds, one file a table at the end.
+Each node has one agent, on one channel of its SSH connection. Whatever ends the recording, the
+samples are kept: in parts on disk every few seconds, in one file a table at the end.
 """
 
 import time
@@ -11,32 +11,28 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import docker
 import fabric
 import pandas as pd
 
-from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.project import run_folder
 from runbook_lib.geodiff.management_api import ManagementApi
+from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.load.experiment.node_stream import NodeStream
 from runbook_lib.load.experiment.plan import Experiment
 from runbook_lib.load.experiment.queue_watch import QueueWatch
 from runbook_lib.load.recordings.writer import RecordingWriter
 
-if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
-
 AUTOSCALER = "admin-worker"
 _SETTLED_S = 3.0
-"""Of silence after the last step: the broker's last counters."""
+"""After the last step, for the broker's last counters."""
 
 
 class Recorder:
     """
-    A recording under way, or done; shows itself as a table of what it cost and what it missed.
+    A recording under way, or done.
     """
 
     def __init__(self, writer: RecordingWriter, watch: QueueWatch) -> None:
@@ -48,22 +44,22 @@ class Recorder:
     @property
     def table(self) -> pd.DataFrame:
         """
-        One row a source; columns: source, samples, skipped (the node was too busy), lost (the
-        stream broke off), cpu_percent (of one CPU), trouble.
+        What the recording cost and missed, one row a source; columns: source, samples, skipped
+        (the node was too busy), lost (the stream broke off), cpu_percent (of one CPU), trouble.
         """
         rows = [
             (s.role, s.ticks, s.skipped, s.lost, round(s.cpu_percent, 2), s.ended)
             for s in self.streams.values()
         ]
         watch = self.watch
-        rows.append(("queues", watch.looks, watch.skipped, watch.lost, float("nan"), watch.trouble))
+        rows.append(("queues", watch.polls, watch.skipped, watch.lost, float("nan"), watch.trouble))
         columns = ["source", "samples", "skipped", "lost", "cpu_percent", "trouble"]
         return pd.DataFrame(rows, columns=columns)
 
 
 def load_folder() -> Path:
     """
-    The folder of this recording: `load` in the folder of the headless run, or of a fresh one.
+    The folder of this recording: `load` in the folder of the headless run, or of a new one.
     """
     return run_folder() / "load"
 
@@ -77,14 +73,14 @@ def recording(
     folder: Path,
 ) -> Iterator[Recorder]:
     """
-    Record until the block is left; then the folder holds one file a table.
+    Record until the block ends; then the folder holds one file a table.
 
     Parameters
     ----------
     connections
         One a node; the keys are the roles.
     facts
-        Of the cluster, as `cluster_facts` finds them; they go into `experiment.json`.
+        Of the cluster, from `cluster_facts`; they go into `experiment.json`.
     """
     writer = RecordingWriter(folder)
     period_s = experiment.sample_period_s
@@ -113,20 +109,16 @@ def recording(
         writer.close()
 
 
-def cluster_facts(
-    ec2: "EC2Client",
-    cluster: str,
-    nodes: Mapping[str, Instance],
-    engines: Mapping[str, docker.DockerClient],
-) -> dict[str, Any]:
+def cluster_facts(here: Cluster) -> dict[str, Any]:
     """
-    What the answers depend on: instance type, a node's CPUs and memory, the engines' versions.
+    The facts on which an analysis depends: instance type, CPUs and memory of a node, the engines'
+    versions.
     """
-    instance_type = nodes["worker-1"].instance_type
-    (kind,) = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds
-    infos = {role: engine.info() for role, engine in engines.items()}
+    instance_type = here.instances["worker-1"].instance_type
+    (kind,) = here.ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds
+    infos = {role: engine.info() for role, engine in here.engines.items()}
     return {
-        "cluster": cluster,
+        "cluster": here.name,
         "instance_type": instance_type,
         "vcpus": kind["VCpuInfo"]["DefaultVCpus"],
         "memory_bytes": kind["MemoryInfo"]["SizeInMiB"] * 2**20,

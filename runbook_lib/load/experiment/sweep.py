@@ -1,5 +1,5 @@
 """
-Going through the steps of a load test while it is recorded; stops by itself.
+The steps of a load test, one after the other while it is recorded, within a time limit.
 """
 
 import time
@@ -11,7 +11,7 @@ import pandas as pd
 
 from runbook_lib.core.errors import WaitTimeoutError
 from runbook_lib.core.progress import Progress
-from runbook_lib.load.experiment.plan import CHANGE_S, Experiment, Step
+from runbook_lib.load.experiment.plan import CHANGE_S, Experiment, SweepStep
 from runbook_lib.load.experiment.recorder import Recorder
 from runbook_lib.load.recordings.schema import COLUMNS
 from runbook_lib.load.recordings.steady_state import find_steady_state
@@ -19,24 +19,24 @@ from runbook_lib.stacks.convergence import convergence
 from runbook_lib.stacks.specs import running, scale
 
 _REACHED_S = 120.0
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
 
 def even_rates(counted: list[tuple[float, int]], period_s: float) -> "pd.Series[float]":
     """
-    The rates of a counter, from looks that came a little early or late: one for each period.
+    The rates of a counter, one for each period, from polls that came a little early or late.
     """
     if len(counted) < 2:
         return pd.Series(dtype=float)
-    looked, counts = np.array(counted).T
-    times = np.arange(looked[0], looked[-1], period_s)
-    rates = np.diff(np.interp(times, looked, counts)) / period_s
+    polled, counts = np.array(counted).T
+    times = np.arange(polled[0], polled[-1], period_s)
+    rates = np.diff(np.interp(times, polled, counts)) / period_s
     return pd.Series(rates, index=pd.to_datetime(times[:-1], unit="s", utc=True))
 
 
 class Sweep:
     """
-    The steps of an experiment, one after the other, with the time left.
+    The steps of an experiment, and the time left for them.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Sweep:
 
     def run(self) -> pd.DataFrame:
         """
-        Take every step, or as many as the limit in time allows; one row a step, as recorded.
+        Run every step, or as many as the time limit allows; one row a step, as recorded.
 
         Raises
         ------
         WaitTimeoutError
-            Where a replica count is not reached; the message explains why.
+            A replica count was not reached.
         """
         with Progress("Load recorded") as progress:
             for step in self._steps:
@@ -67,7 +67,7 @@ class Sweep:
                 self._record(time.monotonic() + whole_s, progress, "autoscaled", 0)
         return pd.DataFrame(self._rows, columns=list(COLUMNS["steps"]))
 
-    def _take(self, step: Step, progress: Progress) -> None:
+    def _take(self, step: SweepStep, progress: Progress) -> None:
         began = datetime.now(UTC)
         scale(self._manager, self._service, step.replicas)
         self._reach(step, progress)
@@ -76,7 +76,7 @@ class Sweep:
         title = f"step {step.number + 1} of {len(self._steps)}: {step.replicas} replicas"
         try:
             self._record(time.monotonic() + self._experiment.step_s, progress, title, left)
-        finally:  # an interrupted step is one as well, only shorter
+        finally:  # an interrupted step is recorded too, only shorter
             counted = [pair for pair in self._recorder.watch.done if pair[0] >= reached]
             ended = datetime.fromtimestamp(counted[-1][0], UTC) if counted else datetime.now(UTC)
             steady = find_steady_state(even_rates(counted, self._experiment.sample_period_s))
@@ -85,7 +85,7 @@ class Sweep:
             self._rows.append(row)
             self._recorder.add("steps", row)
 
-    def _reach(self, step: Step, progress: Progress) -> None:
+    def _reach(self, step: SweepStep, progress: Progress) -> None:
         limit = time.monotonic() + _REACHED_S
         while True:
             state = convergence(self._manager, self._manager.services.get(self._service))
@@ -97,19 +97,19 @@ class Sweep:
                     f"expected {step.replicas} replicas of {self._service} within {_REACHED_S:g} s;"
                     f" {count} run",
                     evidence=state.reason,
-                    next_step="choose counts that the nodes have room for; all was put back",
+                    next_step="choose counts that the nodes have room for; the stack was put back",
                 )
             progress.update(f"{count} of {step.replicas} replicas run", count, step.replicas)
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
     def _record(self, until: float, progress: Progress, title: str, left: int) -> None:
         began = time.monotonic()
         until = min(until, self._deadline)
         while (now := time.monotonic()) < until:
             left_s = until - now + left * (self._experiment.step_s + CHANGE_S)
-            seen = f"{title}, {self._rate():.0f} tiles/s, about {left_s:.0f} s left"
-            progress.update(seen, int(now - began), int(until - began))
-            time.sleep(min(_LOOK_S, until - now))
+            words = f"{title}, {self._rate():.0f} tiles/s, about {left_s:.0f} s left"
+            progress.update(words, int(now - began), int(until - began))
+            time.sleep(min(_POLL_S, until - now))
 
     def _rate(self) -> float:
         (first_s, first), *_, (last_s, last) = [(0.0, 0), (1.0, 0), *self._recorder.watch.done][-6:]

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.load.experiment.plan import plan, step_table
+from runbook_lib.load.experiment.plan import plan, sweep_table
 
 PARAMETERS = {
     "batch": 300,
@@ -47,8 +47,8 @@ def test_without_counts_the_autoscaler_decides():
     experiment = plan(PARAMETERS | {"replicas": []})
     assert [] == experiment.steps()
     assert "no" == experiment.variables["HOLD"]
-    assert ["autoscaled 4..8"] == list(step_table(experiment)["replicas"])
-    assert [180.0] == list(step_table(experiment)["seconds"])
+    assert ["autoscaled 4..8"] == list(sweep_table(experiment)["replicas"])
+    assert [180.0] == list(sweep_table(experiment)["seconds"])
 
 
 def test_a_sweep_holds_the_autoscaler():
@@ -61,16 +61,16 @@ def test_there_are_more_tiles_than_the_dealer_can_deal():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"replicas": ["2", "2"]}, "names a count twice"),
         ({"min_scale": 9}, "min_scale 9 is above 8"),
         ({"limit_s": 300.0}, "limit_s 300 is less than"),
-        ({"step_s": 20.0}, "too short to tell a warm-up"),
+        ({"step_s": 20.0}, "too short to find the warm-up"),
     ],
 )
-def test_what_does_not_go_together_is_refused(wrong, said):
-    with pytest.raises(ParameterError, match=said):
+def test_what_does_not_go_together_is_refused(wrong, message):
+    with pytest.raises(ParameterError, match=message):
         plan(PARAMETERS | wrong)
 
 
