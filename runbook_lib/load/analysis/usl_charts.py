@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.core.charts import alt
-from runbook_lib.core.findings import Finding, count_of
+from runbook_lib.core.findings import Finding
+from runbook_lib.core.words import count_of
 from runbook_lib.load.analysis.usl import Law, curve, interval
 from runbook_lib.load.analysis.usl_fit import UslFit
 
