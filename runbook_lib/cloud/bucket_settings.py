@@ -1,8 +1,8 @@
 """
-What the bucket of the tiles is called and should be like, and what it is like.
+The bucket of the tiles: its name, its settings as wanted and as they are, and its policy.
 
-Versioning stays off: a result is computed again, and a rename on S3 is a copy and a removal, so
-every result would be kept three times over.
+Versioning stays off: a lost result can be computed again, and a rename on S3 is a copy and a
+removal, so that S3 would keep every result three times.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ PUBLIC_ACCESS = {
 @dataclass(frozen=True)
 class Bucket:
     """
-    The bucket that a cluster's tiles belong into, whether or not it is there.
+    The bucket of a cluster's tiles, whether or not it exists.
     """
 
     name: str
@@ -45,8 +45,8 @@ class Bucket:
 
 def bucket_of(sts: "STSClient", cluster: str, region: str) -> Bucket:
     """
-    The bucket's name, the same each time: bucket names are taken in all of AWS, so account and
-    region are in it, as a hash.
+    The bucket of a cluster. Bucket names are unique in all of AWS, so that the name contains a hash
+    of account and region.
     """
     account = sts.get_caller_identity()["Account"]
     readable = re.sub(r"[^a-z0-9]+", "-", cluster.lower()).strip("-")[:32]
@@ -56,12 +56,12 @@ def bucket_of(sts: "STSClient", cluster: str, region: str) -> Bucket:
 
 def access_policy(bucket: Bucket, role_arn: str) -> dict[str, Any]:
     """
-    List the bucket, and read, write and remove its objects: no more, and nothing in the clear.
+    Let the role list the bucket, and read, write and remove its objects; refuse all without TLS.
 
-    The lab has no TLS and no such condition, so that the last statement applies on AWS alone.
+    The lab has no TLS and not this condition, so that the last statement applies on AWS alone.
     """
     role = {"AWS": role_arn}
-    everything = f"{bucket.arn}/*"
+    objects = f"{bucket.arn}/*"
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -77,14 +77,14 @@ def access_policy(bucket: Bucket, role_arn: str) -> dict[str, Any]:
                 "Effect": "Allow",
                 "Principal": role,
                 "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-                "Resource": everything,
+                "Resource": objects,
             },
             {
-                "Sid": "NothingInTheClear",
+                "Sid": "OnlyWithTls",
                 "Effect": "Deny",
                 "Principal": "*",
                 "Action": "s3:*",
-                "Resource": [bucket.arn, everything],
+                "Resource": [bucket.arn, objects],
                 "Condition": {"Bool": {"aws:SecureTransport": "false"}},
             },
         ],
@@ -93,15 +93,15 @@ def access_policy(bucket: Bucket, role_arn: str) -> dict[str, Any]:
 
 def same_policy(one: Any, other: Any) -> bool:  # noqa: ANN401 - two JSON documents
     """
-    Whether two policies say the same: AWS gives lists back in an order of its own, and one of a
-    single element as the element.
+    Whether two policies are the same: AWS returns lists in another order, and a list of one element
+    as the element.
     """
     return bool(_sorted(one) == _sorted(other))
 
 
 def wanted_settings(bucket: Bucket) -> dict[str, Any]:
     """
-    What it should be like, by the name of the setting.
+    The settings as they should be, by name.
     """
     return {
         "tags": {CLUSTER_TAG: bucket.cluster, ROLE_TAG: "tiles"},
@@ -113,7 +113,7 @@ def wanted_settings(bucket: Bucket) -> dict[str, Any]:
 
 def read_settings(s3: "S3Client", bucket: Bucket) -> dict[str, Any]:
     """
-    What it is like, by the same names.
+    The settings as they are, by the same names.
     """
     name = bucket.name
     tags = or_none(lambda: s3.get_bucket_tagging(Bucket=name)["TagSet"]) or []
@@ -133,8 +133,8 @@ def read_policy(s3: "S3Client", bucket: Bucket) -> Any:  # noqa: ANN401 - a JSON
     """
     The bucket's policy; None where there is none.
     """
-    found = or_none(lambda: s3.get_bucket_policy(Bucket=bucket.name)["Policy"])
-    return json.loads(found) if found else None
+    policy = or_none(lambda: s3.get_bucket_policy(Bucket=bucket.name)["Policy"])
+    return json.loads(policy) if policy else None
 
 
 def _sorted(part: Any) -> Any:  # noqa: ANN401 - a part of a JSON document
@@ -142,5 +142,5 @@ def _sorted(part: Any) -> Any:  # noqa: ANN401 - a part of a JSON document
         return {name: _sorted(value) for name, value in part.items()}
     if not isinstance(part, list):
         return part
-    found = sorted((_sorted(one) for one in part), key=json.dumps)
-    return found[0] if len(found) == 1 else found
+    elements = sorted((_sorted(one) for one in part), key=json.dumps)
+    return elements[0] if len(elements) == 1 else elements

@@ -1,13 +1,12 @@
 """
-The role by which an instance reaches the bucket: its keys are short-lived, come from the metadata
-service, and lie on no disk.
+The role by which an instance accesses the bucket: its keys are short-lived, come from the metadata
+service, and are never stored on a disk.
 
-The role has no policy of its own: the bucket's says what it may. So the operator needs no right to
-write policies for roles, which would be the right to everything.
+The role has no policy of its own: the bucket's policy says what the role may do. So the operator
+needs no right to write policies for roles, which would be the right to everything.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.html
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,22 +15,22 @@ from runbook_lib.cloud.bucket_settings import Bucket
 from runbook_lib.cloud.tags import CLUSTER_TAG, ROLE_TAG
 from runbook_lib.core.changes import Changes
 
-_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "ec2.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
+_TRUST = """{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Effect": "Allow",
+      "Principal": {"Service": "ec2.amazonaws.com"},
+      "Action": "sts:AssumeRole"
+    }
+  ]
+}"""
 
 
 @dataclass(frozen=True)
-class Role:
+class BucketRole:
     """
-    The role as IAM has it now: a profile that was made anew has the old name and another id.
+    The role as IAM has it now; a profile that was removed and made again has another id.
     """
 
     name: str
@@ -43,9 +42,9 @@ def role_name(bucket: Bucket) -> str:
     """
     The name of the role, and of its instance profile: the bucket's.
 
-    IAM knows no regions, so that the cluster's name alone would be shared by two clusters. On a
-    path params/iam-policy.json could give no rights: that of a role which is not there yet is
-    unknown to IAM, and looking for it would be refused.
+    IAM knows no regions, so two clusters could share the cluster's name alone. And a path instead
+    of a name would not do: IAM does not know the path of a role that does not exist yet, so that
+    params/iam-policy.json could not allow to search for it.
     """
     return bucket.name
 
@@ -58,19 +57,18 @@ def find_role(iam: Any, bucket: Bucket) -> str:  # noqa: ANN401 - a boto3 client
     return str(role["Arn"]) if role else ""
 
 
-def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, Role]:  # noqa: ANN401 - a boto3 client
+def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, BucketRole]:  # noqa: ANN401 - a boto3 client
     """
-    Make the role that only instances can take, and the profile that gives it to one.
+    Make the role that only instances can assume, and the profile that assigns it to one.
 
-    What was made is known from the answer: whoever asks for it then may hear that there is none.
+    The responses say what was made: IAM may not find it for some seconds.
     """
     changes = Changes()
     name = role_name(bucket)
     tags = [{"Key": CLUSTER_TAG, "Value": bucket.cluster}, {"Key": ROLE_TAG, "Value": "tiles"}]
     arn = find_role(iam, bucket)
     if not arn:
-        trust = json.dumps(_TRUST)
-        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust, Tags=tags)
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_TRUST, Tags=tags)
         arn = str(made["Role"]["Arn"])
         changes.add("role", name, "made")
     profile = _profile(iam, name)
@@ -85,7 +83,7 @@ def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, Role]:  # noqa: ANN4
             {"NoSuchEntity"},
         )
         changes.add("instance profile", name, "given the role")
-    return changes, Role(name, arn, str(profile["InstanceProfileId"]))
+    return changes, BucketRole(name, arn, str(profile["InstanceProfileId"]))
 
 
 def remove_role(iam: Any, bucket: Bucket) -> Changes:  # noqa: ANN401 - a boto3 client
@@ -117,6 +115,6 @@ def remove_role(iam: Any, bucket: Bucket) -> Changes:  # noqa: ANN401 - a boto3 
 
 
 def _profile(iam: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a boto3 client
-    ask = iam.get_instance_profile
-    found = or_none(lambda: ask(InstanceProfileName=name)["InstanceProfile"])
-    return dict(found) if found else None
+    get = iam.get_instance_profile
+    profile = or_none(lambda: get(InstanceProfileName=name)["InstanceProfile"])
+    return dict(profile) if profile else None

@@ -1,5 +1,5 @@
 """
-The bucket of a cluster's tiles: found by its name, ours by its tag, closed to everybody else.
+The bucket of a cluster's tiles: found by its name, marked by its tag, closed to everybody else.
 """
 
 import json
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Content:
     """
-    How much a bucket holds; a folder is what its keys have in common, and costs a listing.
+    How much a bucket holds; a folder is a common prefix of its keys, and costs one listing.
     """
 
     objects: int
@@ -42,12 +42,12 @@ class Content:
 
 def exists(s3: "S3Client", bucket: Bucket) -> bool:
     """
-    Whether the bucket is there.
+    Whether the bucket exists.
 
     Raises
     ------
     ConflictError
-        Where another account has the name.
+        Where the name belongs to another account.
     """
     try:
         s3.head_bucket(Bucket=bucket.name, ExpectedBucketOwner=bucket.account)
@@ -55,7 +55,7 @@ def exists(s3: "S3Client", bucket: Bucket) -> bool:
         if error.response["Error"]["Code"] in ("404", "NoSuchBucket", "NotFound"):
             return False
         raise ConflictError(
-            f"expected {bucket.name} to be ours or nobody's",
+            f"expected {bucket.name} to belong to account {bucket.account}, or not to exist",
             evidence=str(error),
             next_step="compare your rights with params/iam-policy.json, or choose another cluster",
         ) from error
@@ -92,37 +92,35 @@ def ensure_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
 
 def settings_table(s3: "S3Client", bucket: Bucket) -> pd.DataFrame:
     """
-    What the bucket is like, and should be; columns: setting, wanted, actual, equal.
+    The settings as they should be and as they are; columns: setting, wanted, actual, equal.
     """
     now, wanted = read_settings(s3, bucket), wanted_settings(bucket)
-    rows = [
-        (name, _said(wanted[name]), _said(now[name]), now[name] == wanted[name]) for name in wanted
-    ]
+    rows = [(k, _words(wanted[k]), _words(now[k]), now[k] == wanted[k]) for k in wanted]
     return pd.DataFrame(rows, columns=["setting", "wanted", "actual", "equal"])
 
 
 def ensure_access(s3: "S3Client", bucket: Bucket, role_arn: str, timeout_s: float = 60) -> Changes:
     """
-    Let one role read and write here: by the bucket's policy, so that the role needs none.
+    Let one role read and write, by the bucket's policy, so that the role needs none.
 
     Raises
     ------
     NotFoundError
-        Where there is no role to open it to.
+        Where there is no role.
     """
     changes = Changes()
     if not role_arn:
         raise NotFoundError(
-            f"expected a role that {bucket.name} is opened to; there is none",
-            next_step="run this notebook again: IAM may need a moment to know its own role",
+            f"expected a role to give access to {bucket.name}; there is none",
+            next_step="run this notebook again: IAM may need a moment to find its own role",
         )
     wanted = access_policy(bucket, role_arn)
     if same_policy(read_policy(s3, bucket), wanted):
         return changes
     once_ready(
-        "The bucket knows the role",
+        "The bucket accepts the role",
         lambda: s3.put_bucket_policy(Bucket=bucket.name, Policy=json.dumps(wanted)),
-        {"MalformedPolicy"},  # a role that was made just now is not known everywhere
+        {"MalformedPolicy"},  # S3 finds a new role some seconds later
         timeout_s,
     )
     changes.add("bucket", bucket.name, f"opened to {role_arn.rpartition('/')[2]}")
@@ -131,20 +129,20 @@ def ensure_access(s3: "S3Client", bucket: Bucket, role_arn: str, timeout_s: floa
 
 def content(s3: "S3Client", bucket: Bucket) -> Content:
     """
-    How many objects the bucket holds, and how much; none where there is no bucket.
+    How much the bucket holds; nothing where there is no bucket.
     """
     if not exists(s3, bucket):
         return Content(0, 0, 0.0)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name)
-    found = [one for page in pages for one in page.get("Contents", [])]
-    folders = {str(above) for one in found for above in PurePosixPath(one["Key"]).parents}
-    mib = round(sum(one["Size"] for one in found) / 2**20, 1)
-    return Content(len(found), len(folders), mib)
+    objects = [one for page in pages for one in page.get("Contents", [])]
+    folders = {str(above) for one in objects for above in PurePosixPath(one["Key"]).parents}
+    mib = round(sum(one["Size"] for one in objects) / 2**20, 1)
+    return Content(len(objects), len(folders), mib)
 
 
 def remove_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
     """
-    Delete the bucket with all that is in it: whoever calls has seen to what that is.
+    Delete the bucket with all its objects; the caller has checked that they may go.
     """
     changes = Changes()
     if not exists(s3, bucket):
@@ -153,19 +151,17 @@ def remove_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
     count = 0
     with Progress(f"{bucket.name} emptied"):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name):
-            keys: Any = [{"Key": one["Key"]} for one in page.get("Contents", [])]
-            if keys:
-                said = s3.delete_objects(
-                    Bucket=bucket.name, Delete={"Objects": keys, "Quiet": True}
-                )
-                _refuse_rest(bucket, said.get("Errors", []))
-            count += len(keys)
+            if keys := [{"Key": one["Key"]} for one in page.get("Contents", [])]:
+                objects: Any = {"Objects": keys}
+                response = s3.delete_objects(Bucket=bucket.name, Delete=objects)
+                _refuse_rest(bucket, response.get("Errors", []))
+                count += len(response.get("Deleted", []))
     s3.delete_bucket(Bucket=bucket.name)
     changes.add("bucket", bucket.name, f"deleted, with {count} objects")
     return changes
 
 
-def _said(setting: Any) -> str:  # noqa: ANN401 - a text, or several by name
+def _words(setting: Any) -> str:  # noqa: ANN401 - a text, or several by name
     if not isinstance(setting, dict):
         return str(setting)
     if all(setting.values()) and setting.keys() == PUBLIC_ACCESS.keys():
@@ -175,11 +171,11 @@ def _said(setting: Any) -> str:  # noqa: ANN401 - a text, or several by name
 
 def _refuse_rest(bucket: Bucket, errors: Any) -> None:  # noqa: ANN401 - S3's records
     """
-    S3 answers 200 to a removal of many, and tells in the answer which of them it refused.
+    Raise what S3 refused: its response to a removal of many is 200 even then.
     """
     if errors:
         raise AccessError(
-            f"expected S3 to remove the objects of {bucket.name}; it refused {len(errors)}",
+            f"expected S3 to remove all objects of {bucket.name}; it refused {len(errors)}",
             evidence="\n".join(f"{e['Key']}: {e.get('Message', '')}" for e in errors[:5]),
             next_step="compare your rights with params/iam-policy.json",
         )
@@ -192,5 +188,5 @@ def _refuse_strangers(s3: "S3Client", bucket: Bucket, tags: dict[str, str]) -> N
         raise ConflictError(
             f"expected {bucket.name} to carry {CLUSTER_TAG}={bucket.cluster}; it does not",
             evidence=f"its tags: {tags}",
-            next_step="look at it in the S3 console: this runbook did not make it",
+            next_step="check it in the S3 console: this runbook did not make it",
         )

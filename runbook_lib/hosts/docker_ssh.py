@@ -41,13 +41,6 @@ def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker
     return client
 
 
-def docker_clients(connections: dict[str, fabric.Connection]) -> dict[str, docker.DockerClient]:
-    """
-    A Docker client for every connection, with the same keys.
-    """
-    return {name: docker_client(connection) for name, connection in connections.items()}
-
-
 def find_docker_clients(
     connections: Mapping[str, fabric.Connection],
 ) -> dict[str, docker.DockerClient]:

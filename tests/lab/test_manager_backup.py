@@ -17,12 +17,13 @@ from runbook_lib.availability.standby.master_label import find_master, wait_for_
 from runbook_lib.cloud import instances
 from runbook_lib.cloud.roles import BACKUP, MANAGER
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.hosts import docker_ssh, ssh
+from runbook_lib.hosts import clusters, ssh
 from tests.lab.drilling import interrupt
 
 pytestmark = [pytest.mark.lab, pytest.mark.availability]
 
 PERIOD_S = 60
+STACKS = failover.Stacks()
 REMOVED = 40
 """Results that the backup lacks when the manager fails."""
 
@@ -82,19 +83,19 @@ def test_the_manager_fails_and_its_services_go_on(runbook):
     counted = count(live.connections[MANAGER])
     tiles_backup.stop_timer(live.connections[BACKUP])
     take_results_away(live.connections[BACKUP])
-    ec2 = client(runbook)
+    ec2 = runbook.place.client("ec2")
     began = time.monotonic()
     ec2.stop_instances(InstanceIds=[live.instances[MANAGER].instance_id])
     without = cluster(runbook, roles=(BACKUP,))
-    wait_for_new_leader(without.leader, live.instances[MANAGER], 60)
+    wait_for_new_leader(without.engines[BACKUP], live.instances[MANAGER], 60)
     leader_s = time.monotonic() - began
-    failover.fail_over(without)
+    failover.fail_over(without, STACKS)
     wait_for_tile_server(without.instances[BACKUP])
     alive_s = time.monotonic() - began
     print(f"new leader after {leader_s:.1f} s, application alive after {alive_s:.1f} s")
 
-    assert BACKUP == find_master(without.leader, without.instances)
-    assert [] == failover.fail_over(without)
+    assert BACKUP == find_master(without.engines[BACKUP], without.instances)
+    assert [] == failover.fail_over(without, STACKS)
     assert counted == wait_for_count(without.connections[BACKUP], counted)
     told = requests.get(
         f"http://{live.instances['admin-web'].public_ip}:8080/config.json", timeout=5
@@ -104,7 +105,7 @@ def test_the_manager_fails_and_its_services_go_on(runbook):
 
 def test_the_manager_is_back_and_gets_everything_back(runbook):
     """Results that were written in the meantime come along, and 30 and 01 to 07 say no changes."""
-    ec2 = client(runbook)
+    ec2 = runbook.place.client("ec2")
     before = cluster(runbook, roles=(BACKUP,))
     promised = count(before.connections[BACKUP])
     stopped = before.instances[MANAGER].instance_id
@@ -113,10 +114,10 @@ def test_the_manager_is_back_and_gets_everything_back(runbook):
         InstanceIds=[stopped], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
     live = cluster(runbook)
-    failover.fail_back(live)
+    failover.fail_back(live, STACKS)
 
-    assert MANAGER == find_master(live.leader, live.instances)
-    assert [] == failover.fail_back(live)
+    assert MANAGER == find_master(live.engines[BACKUP], live.instances)
+    assert [] == failover.fail_back(live, STACKS)
     assert promised == count(live.connections[MANAGER])
     wait_for_tile_server(live.instances[MANAGER])
     again = runbook.run("--only", "30", backup_period_s=PERIOD_S)["30"]
@@ -141,11 +142,11 @@ def test_the_undo_leaves_the_six_as_they_were(runbook):
 
 
 def cluster(runbook, roles=(MANAGER, BACKUP)):
-    """The two managers, and connections to those that live."""
-    found = {i.role: i for i in instances.find_instances(client(runbook), runbook.given["cluster"])}
-    connections = ssh.connect_all([found[role] for role in roles], str(runbook.given["key_file"]))
-    clients = docker_ssh.docker_clients(connections)
-    return failover.Pair(found, connections, clients, failover.Stacks())
+    """The cluster, connected to those of the two managers that live; one may be stopped."""
+    place = runbook.place
+    name, ec2 = runbook.given["cluster"], place.client("ec2")
+    found = {i.role: i for i in instances.find_instances(ec2, name)}
+    return clusters.Cluster(name, str(runbook.given["key_file"]), place, ec2, found, roles)
 
 
 def count(connection):
@@ -181,7 +182,3 @@ def wait_for_tile_server(master, timeout_s=120):
         return answer.status_code == 200 or Pending(str(answer.status_code))
 
     return wait_for("The tile server answers", probe, timeout_s=timeout_s)
-
-
-def client(runbook):
-    return runbook.place.client("ec2")

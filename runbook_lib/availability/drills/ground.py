@@ -12,7 +12,7 @@ import fabric
 
 from runbook_lib.availability.drills.process_signals import resume_processes
 from runbook_lib.availability.drills.times import TaskHistory
-from runbook_lib.availability.standby.failover import Pair, Stacks, ensure_returned
+from runbook_lib.availability.standby.failover import Stacks, ensure_returned
 from runbook_lib.cloud import launch, power
 from runbook_lib.cloud.aws import Place
 from runbook_lib.cloud.instances import find_instances, get_instance
@@ -69,13 +69,6 @@ class DrillCluster(Cluster):
         The connections to the nodes that have the tiles in use, or may have them after a failover.
         """
         return [self.connections[r] for r in (MANAGER, BACKUP) if r in self.connections]
-
-    @property
-    def pair(self) -> Pair:
-        """
-        The two managers of a failover, those that live.
-        """
-        return Pair(self.instances, self.connections, self.engines, self.stacks)
 
     @property
     def managers(self) -> dict[str, fabric.Connection]:
@@ -143,7 +136,7 @@ def get_drill_cluster(
     if stacks.web in find_stacks(here.manager):
         repairs.extend(ensure_rejoined(here.engines, here.instances, WEB))
     if BACKUP in here.instances:
-        repairs.extend(ensure_returned(here.pair))
+        repairs.extend(ensure_returned(here, here.stacks))
     repairs.extend(resume_processes(here.engines, stacks.work))
     _require_health(here, _SETTLE_S if repairs else _SETTLE_S / 5)
     repairs.extend(load_stack.ensure_put_back(here.manager, here.broker, stacks.work))

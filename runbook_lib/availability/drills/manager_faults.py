@@ -86,10 +86,10 @@ def _manager_replaced(here: DrillCluster) -> Fault:
 
     def move() -> None:
         here.master = BACKUP
-        fail_over(here.pair)
+        fail_over(here, here.stacks)
 
     def move_back() -> None:
-        fail_back(here.pair)
+        fail_back(here, here.stacks)
         here.master = MANAGER
 
     return _manager_stopped(here, move, move_back, recovers=True)

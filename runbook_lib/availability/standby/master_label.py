@@ -1,7 +1,7 @@
 """
-Which node the manager's services run on: the one whose label typeNode is master.
+The node that runs the manager's services: the one with the label typeNode=master.
 
-The node that stands by for it is drained, so that nothing else uses its memory and CPU credits.
+The standby node is drained, so that nothing else uses its memory and CPU credits.
 """
 
 import time
@@ -27,7 +27,7 @@ _PINNED = f"node.labels.{LABEL} == {MASTER}"
 
 def find_master(leader: docker.DockerClient, instances: Mapping[str, Instance]) -> str:
     """
-    The role of the node that is typeNode=master; "" where there is none, or more than one.
+    The role of the node with typeNode=master; "" where there is none, or more than one.
     """
     roles = {i.private_ip: role for role, i in instances.items()}
     masters = [node for node in leader.nodes.list() if _labels(node).get(LABEL) == MASTER]
@@ -36,7 +36,7 @@ def find_master(leader: docker.DockerClient, instances: Mapping[str, Instance]) 
 
 def ensure_standby(leader: docker.DockerClient, instance: Instance) -> Changes:
     """
-    Label the node as the one that stands by, and drain it: it runs nothing.
+    Label the node as the standby, and drain it.
 
     Raises
     ------
@@ -46,16 +46,16 @@ def ensure_standby(leader: docker.DockerClient, instance: Instance) -> Changes:
     if _labels(get_node(leader, instance)).get(LABEL) == MASTER:
         raise ConflictError(
             f"expected {instance.role} to stand by; the manager's services run on it",
-            next_step="start the manager, then run 30_manager_backup: it gives them back",
+            next_step="start the manager, then run 30_manager_backup: it moves them back",
         )
     return set_node(leader, instance, STANDBY, "drain")
 
 
-def hand_over(leader: docker.DockerClient, source: Instance, target: Instance) -> Changes:
+def move_master(leader: docker.DockerClient, source: Instance, target: Instance) -> Changes:
     """
-    Make `target` the master instead of `source`, which from then on stands by.
+    Make `target` the master, and `source` the standby.
 
-    The old one first: killed in between, there is no master for a moment, and never two.
+    `source` first: after a kill in between there is no master, but never two.
     """
     changes = set_node(leader, source, STANDBY, "drain")
     changes.extend(set_node(leader, target, MASTER, "active"))
@@ -64,7 +64,7 @@ def hand_over(leader: docker.DockerClient, source: Instance, target: Instance) -
 
 def find_pinned(leader: docker.DockerClient) -> list[Service]:
     """
-    The services that may run on the master only, by name.
+    The services that may run on the master only, ordered by name.
     """
     return sorted(
         (service for service in leader.services.list() if _PINNED in _constraints(service)),
@@ -76,7 +76,7 @@ def wait_for_pinned(
     leader: docker.DockerClient, target: Instance, timeout_s: float = 180
 ) -> list[str]:
     """
-    Wait until as many tasks as wanted of every pinned service run on `target`; their names.
+    Wait until every pinned service has as many tasks as wanted on `target`; returns their names.
     """
     node_id = str(get_node(leader, target).id)
 
@@ -92,13 +92,13 @@ def wait_for_pinned(
         f"The manager's services run on {target.role}",
         probe,
         timeout_s=timeout_s,
-        next_step="docker service ps --no-trunc <service>  on a manager says why a task waits",
+        next_step="docker service ps --no-trunc <service>  on a manager shows why a task waits",
     )
 
 
 def wait_for_new_leader(leader: docker.DockerClient, gone: Instance, timeout_s: float) -> float:
     """
-    Wait until another manager than `gone` leads; the seconds that it took from now.
+    Wait until another manager than `gone` leads; returns the seconds it took.
     """
     began = time.monotonic()
 
@@ -115,7 +115,7 @@ def wait_for_new_leader(leader: docker.DockerClient, gone: Instance, timeout_s: 
         return Pending(f"{gone.role} still counts as the leader")
 
     return wait_for(
-        "The managers that are left agree on a leader",
+        "The remaining managers agree on a leader",
         probe,
         timeout_s=timeout_s,
         poll_s=0.2,

@@ -1,5 +1,5 @@
 """
-What the node that stands by must have before it is needed: then it is too late to ask for it.
+What the standby node must have before the manager fails: images, volumes and secrets.
 """
 
 from typing import Any
@@ -22,11 +22,11 @@ def ensure_images(
     registry: str,
 ) -> Changes:
     """
-    Let `target` have the image of every service that may have to move to it.
+    Bring the image of every service that may have to move to `target`.
 
-    The registry goes down with the manager. An image that is pinned by its digest is not looked up
-    there again where it is at hand. One that only the manager has (the registry's own) travels
-    through the registry as well.
+    The registry goes down with the manager; an image that is pinned by its digest and present needs
+    no registry. An image that only the manager has (the registry's own) goes through the registry,
+    too.
     """
     changes = Changes()
     for reference in sorted({_image(service) for service in find_pinned(leader)}):
@@ -39,13 +39,13 @@ def ensure_images(
             source.images.get(reference).tag(f"{registry}/{name}", tag)
             source.images.push(f"{registry}/{name}", tag=tag)
             target.images.pull(f"{registry}/{name}", tag=tag).tag(name, tag)
-        changes.add("image", reference.split("@")[0], "brought to the node that stands by")
+        changes.add("image", reference.split("@")[0], "copied to the standby node")
     return changes
 
 
 def readiness(leader: docker.DockerClient, target: docker.DockerClient) -> pd.DataFrame:
     """
-    What every service that may have to move would find on `target`; nothing is tried.
+    What every service that may have to move would find on `target`; nothing is started.
 
     Columns: service, image, volumes, secrets ("there", or what is missing), ready.
     """
@@ -54,23 +54,23 @@ def readiness(leader: docker.DockerClient, target: docker.DockerClient) -> pd.Da
     rows = []
     for service in find_pinned(leader):
         spec: dict[str, Any] = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]
-        asked = [secret["SecretName"] for secret in spec.get("Secrets") or []]
+        needed = {secret["SecretName"] for secret in spec.get("Secrets") or []}
         missing = {
             "image": [] if has_image(target, _image(service)) else [_image(service).split("@")[0]],
             "volumes": sorted(_external_volumes(spec) - volumes),
-            "secrets": sorted(set(asked) - secrets),
+            "secrets": sorted(needed - secrets),
         }
-        said = {what: ", ".join(names) or "there" for what, names in missing.items()}
-        rows.append({"service": str(service.name), **said, "ready": not any(missing.values())})
+        words = {what: ", ".join(names) or "there" for what, names in missing.items()}
+        rows.append({"service": str(service.name), **words, "ready": not any(missing.values())})
     return pd.DataFrame(rows, columns=["service", "image", "volumes", "secrets", "ready"])
 
 
-def forget_volumes(engine: docker.DockerClient, stacks: list[str]) -> Changes:
+def remove_stack_volumes(engine: docker.DockerClient, stacks: list[str]) -> Changes:
     """
-    Remove what the stacks' own volumes hold on an engine where none of their services runs.
+    Remove the stacks' own volumes on an engine where none of their services runs.
 
-    A queue that is older than the tiles is worse than an empty one, and its broker knows passwords
-    of then: the dealer deals anew what has no result. The tiles are no stack's own volume.
+    A queue that is older than the tiles is worse than an empty one, and its broker has old
+    passwords; the dealer publishes again what has no result. The tiles are in an external volume.
     """
     changes = Changes()
     for name in stacks:
@@ -79,13 +79,13 @@ def forget_volumes(engine: docker.DockerClient, stacks: list[str]) -> Changes:
             for container in engine.api.containers(all=True, filters=ended):
                 engine.api.remove_container(container["Id"])
             volume.remove()
-            changes.add("volume", str(volume.name), "forgotten")
+            changes.add("volume", str(volume.name), "removed")
     return changes
 
 
 def _external_volumes(spec: dict[str, Any]) -> set[str]:
     """
-    The volumes that no stack makes: an engine would make an empty one in their place.
+    The volumes that no stack makes; where they are missing, the engine would make empty ones.
     """
     mounts = [m for m in spec.get("Mounts") or [] if m["Type"] == "volume"]
     own = [m for m in mounts if STACK in m.get("VolumeOptions", {}).get("Labels", {})]

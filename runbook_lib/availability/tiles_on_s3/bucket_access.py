@@ -2,12 +2,10 @@
 Access of an instance to the bucket: the role, and rclone with its settings.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import fabric
 
 from runbook_lib.availability.tiles_on_s3.mount import (
     ensure_rclone,
@@ -16,29 +14,29 @@ from runbook_lib.availability.tiles_on_s3.mount import (
     wait_for_access,
 )
 from runbook_lib.availability.tiles_on_s3.mount_files import Remote
-from runbook_lib.cloud.bucket_settings import Bucket
+from runbook_lib.cloud.bucket_settings import Bucket, bucket_of
 from runbook_lib.cloud.instance_role import ensure_role, remove_role
-from runbook_lib.cloud.instances import Instance
-from runbook_lib.cloud.role_holders import ensure_held, remove_from
+from runbook_lib.cloud.role_holders import ensure_assigned, find_holders, remove_assignment
+from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.cloud.tiles_bucket import ensure_access
 from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.changes import Changes
+from runbook_lib.hosts.clusters import Cluster
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
 
 
 @dataclass(frozen=True)
 class BucketAccess:
     """
-    The bucket and the clients that give access to it; `endpoint` is S3 as the instances reach it.
+    A cluster and its bucket, with the clients of both; `endpoint` is S3 as the instances reach it.
     """
 
-    ec2: "EC2Client"
-    iam: Any
-    s3: "S3Client"
+    cluster: Cluster
     bucket: Bucket
+    s3: "S3Client"
+    iam: Any
     endpoint: str = ""
 
     @property
@@ -48,68 +46,80 @@ class BucketAccess:
         """
         return Remote(self.bucket.name, self.bucket.region, self.endpoint)
 
+    def find_holders(self) -> list[str]:
+        """
+        The instances that have the role: manager, worker-1, ...
+        """
+        return find_holders(self.cluster.ec2, self.bucket, list(self.cluster.instances.values()))
 
-def ensure_bucket_access(
-    access: BucketAccess, connection: fabric.Connection, instance: Instance
-) -> Changes:
+
+def open_bucket(cluster: Cluster, endpoint: str = "") -> BucketAccess:
+    """
+    The bucket of a cluster, which may not exist yet.
+    """
+    bucket = bucket_of(cluster.client("sts"), cluster.name, cluster.place.region)
+    return BucketAccess(cluster, bucket, cluster.client("s3"), cluster.client("iam"), endpoint)
+
+
+def ensure_bucket_access(access: BucketAccess, role: str) -> Changes:
     """
     Give an instance access to the bucket, and wait until it works.
     """
-    changes, role = ensure_role(access.iam, access.bucket)
-    changes.extend(ensure_access(access.s3, access.bucket, role.arn))
-    changes.extend(ensure_held(access.ec2, role, instance))
-    changes.extend(ensure_rclone(connection, instance.role))
-    changes.extend(ensure_settings(connection, access.remote, instance.role))
-    wait_for_access(connection, access.remote, instance.role)
+    cluster, connection = access.cluster, access.cluster.connections[role]
+    changes, iam_role = ensure_role(access.iam, access.bucket)
+    changes.extend(ensure_access(access.s3, access.bucket, iam_role.arn))
+    changes.extend(ensure_assigned(cluster.ec2, iam_role, cluster.instances[role]))
+    changes.extend(ensure_rclone(connection, role))
+    changes.extend(ensure_settings(connection, access.remote, role))
+    wait_for_access(connection, access.remote, role)
     return changes
 
 
 @contextmanager
-def temporary_access(
-    access: BucketAccess, connection: fabric.Connection, instance: Instance
-) -> Iterator[None]:
+def temporary_access(access: BucketAccess, role: str) -> Iterator[None]:
     """
     Give an instance access to the bucket for the duration of the block, even if interrupted.
 
     What is given and taken away again is no change. rclone's package stays, which is one.
     """
-    ensure_rclone(connection, instance.role)
+    ensure_rclone(access.cluster.connections[role], role)
     before = len(ACTIVITY.changes)
     try:
-        ensure_bucket_access(access, connection, instance)
+        ensure_bucket_access(access, role)
         yield
     finally:
-        remove_bucket_access(access, connection, instance)
+        remove_bucket_access(access, role)
         del ACTIVITY.changes[before:]
 
 
-def end_temporary_access(
-    access: BucketAccess, connections: Mapping[str, fabric.Connection], readers: list[Instance]
-) -> Changes:
+def end_temporary_access(access: BucketAccess) -> Changes:
     """
-    End the temporary access that a killed run left; settings go where there is a connection.
+    End the access of all but the manager, which a killed run left behind.
     """
     changes = Changes()
-    for instance in readers:
-        if instance.role in connections:
-            changes.extend(remove_settings(connections[instance.role], instance.role))
-        changes.extend(remove_from(access.ec2, access.bucket, instance))
+    for role in access.cluster.instances:
+        if role != MANAGER:
+            changes.extend(remove_bucket_access(access, role))
     return changes
 
 
-def remove_bucket_access(
-    access: BucketAccess, connection: fabric.Connection, instance: Instance
-) -> Changes:
+def remove_bucket_access(access: BucketAccess, role: str) -> Changes:
     """
-    Take rclone's settings and the role from an instance.
+    Take rclone's settings, where the cluster is connected to the instance, and the role from it.
     """
-    return end_temporary_access(access, {instance.role: connection}, [instance])
+    changes, cluster = Changes(), access.cluster
+    if role in cluster.roles:
+        changes.extend(remove_settings(cluster.connections[role], role))
+    changes.extend(remove_assignment(cluster.ec2, access.bucket, cluster.instances[role]))
+    return changes
 
 
-def remove_bucket_role(access: BucketAccess, instances: list[Instance]) -> Changes:
+def remove_bucket_role(access: BucketAccess) -> Changes:
     """
     Take the role from every instance that still has it, and remove it.
     """
-    changes = end_temporary_access(access, {}, instances)
+    changes = Changes()
+    for instance in access.cluster.instances.values():
+        changes.extend(remove_assignment(access.cluster.ec2, access.bucket, instance))
     changes.extend(remove_role(access.iam, access.bucket))
     return changes

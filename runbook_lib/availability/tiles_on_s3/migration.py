@@ -17,7 +17,6 @@ import pandas as pd
 
 from runbook_lib.availability.tiles_on_s3.bucket_access import BucketAccess, ensure_bucket_access
 from runbook_lib.availability.tiles_on_s3.mount import ensure_mounted, find_mount_files, unmount
-from runbook_lib.availability.tiles_on_s3.mount_files import Remote
 from runbook_lib.availability.tiles_on_s3.rclone import (
     check_equal,
     check_room,
@@ -25,7 +24,7 @@ from runbook_lib.availability.tiles_on_s3.rclone import (
     copy_files,
 )
 from runbook_lib.availability.tiles_on_s3.volume_users import paused, resume
-from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.cloud.tiles_bucket import content, exists, remove_bucket
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, IntegrityError
@@ -42,13 +41,25 @@ if [ -d {directory} ] && [ -n "$(timeout 60 ls -A {directory})" ]; then echo fil
 @dataclass(frozen=True)
 class Migration:
     """
-    The tiles on the manager, the bucket, and the manager's connection and engine.
+    The tiles on the manager, and the bucket that they move to, or come from.
     """
 
-    connection: fabric.Connection
-    leader: docker.DockerClient
+    access: BucketAccess
     data: DataSet
-    remote: Remote
+
+    @property
+    def connection(self) -> fabric.Connection:
+        """
+        The connection to the manager.
+        """
+        return self.access.cluster.connections[MANAGER]
+
+    @property
+    def leader(self) -> docker.DockerClient:
+        """
+        The manager's Docker client.
+        """
+        return self.access.cluster.engines[MANAGER]
 
     @property
     def aside(self) -> str:
@@ -99,9 +110,9 @@ def ensure_copied(move: Migration) -> Changes:
     """
     changes = Changes()
     if not find_state(move).mounted:
-        count = copy_files(move.connection, _local(move), move.remote.path)
+        count = copy_files(move.connection, _local(move), move.access.remote.path)
         if count:
-            changes.add("tiles", move.remote.bucket, f"{count} files copied")
+            changes.add("tiles", move.access.bucket.name, f"{count} files copied")
     return changes
 
 
@@ -120,18 +131,18 @@ def ensure_on_s3(move: Migration, listing_s: int) -> Changes:
         Where the disk's copy now has markedly more files than S3.
     """
     changes = Changes()
-    mount = (move.connection, move.remote, move.data.directory, VOLUME, listing_s)
+    mount = (move.connection, move.access.remote, move.data.directory, VOLUME, listing_s)
     if not find_state(move).mounted:
         with paused(move.connection, move.leader, VOLUME, changes):
             source = _local(move)
-            _copy_rest(move, source, move.remote.path)
+            _copy_rest(move, source, move.access.remote.path)
             if source != move.aside:
                 _rename(move, source, move.aside)
             changes.extend(ensure_mounted(*mount))
     changes.extend(resume(move.leader, VOLUME))  # of a run that was killed
     changes.extend(ensure_mounted(*mount))
     if find_state(move).aside:
-        check_worth(move.connection, move.remote.path, move.aside)
+        check_worth(move.connection, move.access.remote.path, move.aside)
         move.run(f"rm -rf {shlex.quote(move.aside)}")
         changes.add("folder", move.aside, "removed: S3 has every file of it")
     return changes
@@ -143,8 +154,8 @@ def ensure_copied_back(move: Migration) -> Changes:
     """
     changes = Changes()
     if find_state(move).mounted:
-        check_room(move.connection, move.remote.path, move.aside)
-        count = copy_files(move.connection, move.remote.path, move.aside, exact=True)
+        check_room(move.connection, move.access.remote.path, move.aside)
+        count = copy_files(move.connection, move.access.remote.path, move.aside, exact=True)
         if count:
             changes.add("tiles", move.aside, f"{count} files copied back")
     return changes
@@ -164,7 +175,7 @@ def ensure_on_disk(move: Migration) -> Changes:
     lost = not state.filled and find_mount_files(move.connection)  # it was mounted, and is not now
     if state.mounted or state.aside or lost:
         with paused(move.connection, move.leader, VOLUME, changes):
-            _copy_rest(move, move.remote.path, move.aside, exact=True)
+            _copy_rest(move, move.access.remote.path, move.aside, exact=True)
             changes.extend(unmount(move.connection, move.data.directory))
             folder = shlex.quote(move.data.directory)
             move.run(f"[ ! -d {folder} ] || rmdir {folder}")
@@ -175,9 +186,7 @@ def ensure_on_disk(move: Migration) -> Changes:
     return changes
 
 
-def ensure_bucket_gone(
-    access: BucketAccess, move: Migration, manager: Instance, *, keep: bool
-) -> Changes:
+def ensure_bucket_gone(move: Migration, *, keep: bool) -> Changes:
     """
     Delete the bucket once every object in it was compared with the file on the disk.
 
@@ -188,7 +197,7 @@ def ensure_bucket_gone(
     IntegrityError
         Where a file is missing on the disk, or differs; nothing is deleted then.
     """
-    changes = Changes()
+    changes, access = Changes(), move.access
     if keep or not exists(access.s3, access.bucket):
         return changes
     if find_state(move).mounted:
@@ -197,8 +206,8 @@ def ensure_bucket_gone(
             next_step="run 36_remove_tiles_on_s3 from its beginning",
         )
     if content(access.s3, access.bucket).objects:
-        changes.extend(ensure_bucket_access(access, move.connection, manager))
-        check_equal(move.connection, move.remote.path, move.data.directory)
+        changes.extend(ensure_bucket_access(access, MANAGER))
+        check_equal(move.connection, move.access.remote.path, move.data.directory)
     changes.extend(remove_bucket(access.s3, access.bucket))
     return changes
 

@@ -87,13 +87,13 @@ def test_the_arn_is_that_of_the_answer_where_iam_does_not_know_its_own_role_yet(
 def test_an_instance_is_given_the_role_once_and_gives_it_back(cloud, bucket, worker):
     ec2 = cloud("ec2")
     _, role = instance_role.ensure_role(cloud("iam"), bucket)
-    given = role_holders.ensure_held(ec2, role, worker)
+    given = role_holders.ensure_assigned(ec2, role, worker)
 
     assert [f"has the role {role.name}"] == [c.action for c in given]
-    assert [] == role_holders.ensure_held(ec2, role, worker)
+    assert [] == role_holders.ensure_assigned(ec2, role, worker)
     assert ["worker-1"] == role_holders.find_holders(ec2, bucket, [worker])
-    assert 1 == len(role_holders.remove_from(ec2, bucket, worker))
-    assert [] == role_holders.remove_from(ec2, bucket, worker)
+    assert 1 == len(role_holders.remove_assignment(ec2, bucket, worker))
+    assert [] == role_holders.remove_assignment(ec2, bucket, worker)
     assert [] == role_holders.find_holders(ec2, bucket, [worker])
 
 
@@ -101,13 +101,13 @@ def test_a_profile_that_was_made_anew_is_given_anew(cloud, bucket, worker):
     """It has the old one's name, and the instance would have no keys."""
     ec2, iam = cloud("ec2"), cloud("iam")
     _, old = instance_role.ensure_role(iam, bucket)
-    role_holders.ensure_held(ec2, old, worker)
+    role_holders.ensure_assigned(ec2, old, worker)
     instance_role.remove_role(iam, bucket)
     _, new = instance_role.ensure_role(iam, bucket)
 
     assert (old.name, True) == (new.name, old.profile_id != new.profile_id)
-    assert 2 == len(role_holders.ensure_held(ec2, new, worker))
-    assert [] == role_holders.ensure_held(ec2, new, worker)
+    assert 2 == len(role_holders.ensure_assigned(ec2, new, worker))
+    assert [] == role_holders.ensure_assigned(ec2, new, worker)
 
 
 @pytest.mark.parametrize("code", ["InvalidParameterValue", "IncorrectState"])
@@ -116,7 +116,7 @@ def test_what_ec2_does_not_know_yet_is_waited_for(cloud, bucket, worker, monkeyp
     ec2 = cloud("ec2")
     _, role = instance_role.ensure_role(cloud("iam"), bucket)
     unknown = late(monkeypatch, ec2, "associate_iam_instance_profile", code)
-    role_holders.ensure_held(ec2, role, worker)
+    role_holders.ensure_assigned(ec2, role, worker)
 
     assert 2 == unknown.call_count
 
@@ -125,7 +125,7 @@ def test_a_role_is_taken_when_it_is_gone_and_not_when_it_goes(cloud, bucket, wor
     """Until then the instance still has the keys, and can be given no other role."""
     ec2 = cloud("ec2")
     _, role = instance_role.ensure_role(cloud("iam"), bucket)
-    role_holders.ensure_held(ec2, role, worker)
+    role_holders.ensure_assigned(ec2, role, worker)
     look = ec2.describe_iam_instance_profile_associations
     held = look()["IamInstanceProfileAssociations"]
     answers = []
@@ -146,7 +146,7 @@ def test_a_role_is_taken_when_it_is_gone_and_not_when_it_goes(cloud, bucket, wor
 
     monkeypatch.setattr(ec2, "describe_iam_instance_profile_associations", looked)
     monkeypatch.setattr(ec2, "disassociate_iam_instance_profile", take)
-    role_holders.remove_from(ec2, bucket, worker)
+    role_holders.remove_assignment(ec2, bucket, worker)
 
     assert [1, 0] == answers
 
@@ -159,8 +159,8 @@ def test_a_role_of_others_is_not_taken_away(cloud, bucket, worker):
     )
     _, role = instance_role.ensure_role(iam, bucket)
     with pytest.raises(ConflictError, match="it has theirs"):
-        role_holders.ensure_held(ec2, role, worker)
-    assert [] == role_holders.remove_from(ec2, bucket, worker)
+        role_holders.ensure_assigned(ec2, role, worker)
+    assert [] == role_holders.remove_assignment(ec2, bucket, worker)
 
 
 def test_another_error_is_not_waited_for():

@@ -2,11 +2,12 @@
 Moving the manager's services, against a Swarm of two nodes in memory; the real one is in tests/lab.
 """
 
+from types import SimpleNamespace
+
 import pytest
 
 from runbook_lib.availability.standby import failover, tiles_backup
 from runbook_lib.availability.standby.failover import (
-    Pair,
     Stacks,
     ensure_returned,
     fail_back,
@@ -15,10 +16,10 @@ from runbook_lib.availability.standby.failover import (
 from runbook_lib.availability.standby.master_label import (
     ensure_standby,
     find_master,
-    hand_over,
+    move_master,
     wait_for_pinned,
 )
-from runbook_lib.availability.standby.readiness import forget_volumes, readiness
+from runbook_lib.availability.standby.readiness import readiness, remove_stack_volumes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from tests.fakes.docker import Container, Engine, Model, Node, Service, Volume, task
 from tests.fakes.ec2 import instance
@@ -27,6 +28,15 @@ MANAGER = instance("manager", "10.0.0.4", "54.0.0.4", instance_id="i-1")
 BACKUP = instance("manager-backup", "10.0.0.5", "54.0.0.5", instance_id="i-2")
 BOTH = {"manager": MANAGER, "manager-backup": BACKUP}
 IMAGE = "10.0.0.4:5001/geo-diff:1@sha256:ab"
+
+
+def cluster(instances, connections, engines):
+    return SimpleNamespace(
+        instances=instances,
+        connections=connections,
+        engines=engines,
+        find_engines=lambda: engines,
+    )
 
 
 def node(place, label, availability):
@@ -88,8 +98,8 @@ def test_without_exactly_one_master_there_is_none(leader, labels):
 
 def test_the_old_master_goes_before_the_new_one_comes_and_once_only(leader):
     """Killed in between, there is no master for a moment, and never two."""
-    first = hand_over(leader, MANAGER, BACKUP)
-    second = hand_over(leader, MANAGER, BACKUP)
+    first = move_master(leader, MANAGER, BACKUP)
+    second = move_master(leader, MANAGER, BACKUP)
 
     assert [("i-1", "master-backup", "drain"), ("i-2", "master", "active")] == [
         (node_id, spec["Labels"]["typeNode"], spec["Availability"])
@@ -130,21 +140,21 @@ def test_the_queue_of_then_is_forgotten_and_the_tiles_are_not():
         containers=[Container("of rabbitmq", status="exited", volumes=[queue])],
     )
 
-    assert 1 == len(forget_volumes(engine, ["work", "registry"]))
+    assert 1 == len(remove_stack_volumes(engine, ["work", "registry"]))
     assert ["tiles-data"] == [volume.name for volume in engine.volumes]
 
 
 def test_nothing_moves_back_while_the_manager_is_down(leader):
     stopped = {**BOTH, "manager": instance("manager", state="stopped", instance_id="i-1")}
-    pair = Pair(stopped, {}, {"manager-backup": leader}, Stacks())
+    pair = cluster(stopped, {}, {"manager-backup": leader})
 
     with pytest.raises(NotFoundError, match=r"(?s)expected the manager to run; it is stopped.*01_"):
-        fail_back(pair)
+        fail_back(pair, Stacks())
     assert [] == leader.node_updates
 
 
 def test_without_a_backup_in_the_swarm_there_is_nothing_to_return():
-    assert [] == ensure_returned(Pair(BOTH, {}, {}, Stacks()))
+    assert [] == ensure_returned(cluster(BOTH, {}, {}), Stacks())
 
 
 def test_what_a_failback_left_that_was_killed_is_ended(leader, monkeypatch):
@@ -152,10 +162,10 @@ def test_what_a_failback_left_that_was_killed_is_ended(leader, monkeypatch):
     started = iter([True, False])
     monkeypatch.setattr(tiles_backup, "start_timer", lambda _connection: next(started))
     spec_of(leader, BACKUP)["Availability"] = "active"
-    pair = Pair(BOTH, {"manager-backup": None}, {"manager-backup": leader}, Stacks())
+    pair = cluster(BOTH, {"manager-backup": None}, {"manager-backup": leader})
 
-    assert ["node", "backup"] == [change.what for change in ensure_returned(pair)]
-    assert [] == ensure_returned(pair)
+    assert ["node", "backup"] == [change.what for change in ensure_returned(pair, Stacks())]
+    assert [] == ensure_returned(pair, Stacks())
 
 
 def test_a_swarm_that_still_leads_through_the_manager_is_not_failed_over(leader, monkeypatch):
@@ -163,8 +173,8 @@ def test_a_swarm_that_still_leads_through_the_manager_is_not_failed_over(leader,
     monkeypatch.setattr(failover, "LEADER_TIMEOUT_S", 0.1)
     for one in leader.nodes:
         one.attrs["ManagerStatus"]["Leader"] = one.id == MANAGER.instance_id
-    pair = Pair(BOTH, {}, {"manager-backup": leader}, Stacks())
+    pair = cluster(BOTH, {}, {"manager-backup": leader})
 
     with pytest.raises(TimeoutError, match="manager still counts as the leader"):
-        fail_over(pair)
+        fail_over(pair, Stacks())
     assert [] == leader.node_updates

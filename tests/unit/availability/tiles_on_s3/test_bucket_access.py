@@ -3,6 +3,7 @@ A visit of the bucket, and who refuses what while the tiles are on S3.
 """
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,7 +24,14 @@ from tests.fakes.ec2 import instance
 from tests.places import ROOT
 
 WORKER = instance("worker-1", public_ip="54.0.0.4", instance_id="i-1")
-ACCESS = bucket_access.BucketAccess(None, None, None, Bucket("b", "1", "us-east-1", "c"))
+OTHER = replace(WORKER, role="worker-2", instance_id="i-2")
+CLUSTER = SimpleNamespace(
+    ec2=None,
+    instances={"manager": None, "worker-1": WORKER, "worker-2": OTHER},
+    connections={"manager": None, "worker-1": None},
+    roles=["manager", "worker-1"],
+)
+ACCESS = bucket_access.BucketAccess(CLUSTER, Bucket("b", "1", "us-east-1", "c"), None, None)
 DATA = DataSet("", "/srv/tiles")
 NOTEBOOKS = ROOT / "notebooks"
 
@@ -56,7 +64,7 @@ def given(monkeypatch):
 
 def test_a_visit_leaves_nothing_but_the_package(given):
     """A second run must be able to say no changes."""
-    with bucket_access.temporary_access(ACCESS, None, WORKER):
+    with bucket_access.temporary_access(ACCESS, "worker-1"):
         assert ["role"] == given
 
     assert [] == given
@@ -64,7 +72,7 @@ def test_a_visit_leaves_nothing_but_the_package(given):
 
 
 def test_a_visit_that_is_interrupted_ends_the_same_way(given):
-    with pytest.raises(KeyboardInterrupt), bucket_access.temporary_access(ACCESS, None, WORKER):
+    with pytest.raises(KeyboardInterrupt), bucket_access.temporary_access(ACCESS, "worker-1"):
         raise KeyboardInterrupt
 
     assert [] == given
@@ -73,31 +81,30 @@ def test_a_visit_that_is_interrupted_ends_the_same_way(given):
 
 def test_a_visit_that_was_killed_is_ended(monkeypatch):
     """Nothing ran after the kill: the role is still there, and the settings on the reader."""
-    two = [WORKER, replace(WORKER, role="worker-2", instance_id="i-2")]
-    holders = [two[1].role, WORKER.role]
+    holders = [OTHER.role, WORKER.role]
 
     def take(ec2, bucket, instance):
         holding = instance.role in holders
         if holding:
             holders.remove(instance.role)
-        return changed(instance.role, "has no role any more") if holding else Changes()
+        return changed(instance.role, "no longer has the role") if holding else Changes()
 
-    monkeypatch.setattr(bucket_access, "remove_from", take)
+    monkeypatch.setattr(bucket_access, "remove_assignment", take)
     monkeypatch.setattr(bucket_access, "remove_settings", lambda _, role: changed(role, "removed"))
-    ended = bucket_access.end_temporary_access(ACCESS, {"manager": None, "worker-1": None}, two)
+    ended = bucket_access.end_temporary_access(ACCESS)
 
     assert [] == holders
     assert [
         ("worker-1", "removed"),
-        ("worker-1", "has no role any more"),
-        ("worker-2", "has no role any more"),
+        ("worker-1", "no longer has the role"),
+        ("worker-2", "no longer has the role"),
     ] == [(c.name, c.action) for c in ended]
 
 
 def test_31_ends_visits_before_it_looks_who_has_the_role():
     """A check of what nobody mends fails for ever."""
     code = code_of("31_tiles_on_s3")
-    ended = code.index("ended = bucket_access.end_temporary_access(access, connections, visitors)")
+    ended = code.index("ended = bucket_access.end_temporary_access(access)")
 
     assert ended < code.index('"instances that have the role"')
 

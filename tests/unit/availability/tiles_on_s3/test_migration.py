@@ -4,21 +4,26 @@ The mount's files, the order of the move and its figures; the real one is in tes
 
 import configparser
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from runbook_lib.availability.tiles_on_s3 import migration
+from runbook_lib.availability.tiles_on_s3.bucket_access import BucketAccess
 from runbook_lib.availability.tiles_on_s3.migration import Migration, State
 from runbook_lib.availability.tiles_on_s3.mount_files import CONFIG, UNIT_FILE, Remote, mount_files
 from runbook_lib.availability.tiles_on_s3.verification import compare_readings, find_lost
 from runbook_lib.availability.tiles_on_s3.volume_speed import ratio_table, speed_finding
+from runbook_lib.cloud.bucket_settings import Bucket
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, IntegrityError
 from runbook_lib.geodiff.tiles import DataSet
 
 REMOTE = Remote("runbook-tiles-x", "us-east-1")
-MOVE = Migration(None, None, DataSet("", "/srv/tiles"), REMOTE)
+BUCKET = Bucket(REMOTE.bucket, "1", REMOTE.region, "c")
+CLUSTER = SimpleNamespace(connections={"manager": None}, engines={"manager": None})
+MOVE = Migration(BucketAccess(CLUSTER, BUCKET, None, None), DataSet("", "/srv/tiles"))
 
 
 def files(remote=REMOTE):
@@ -260,12 +265,11 @@ def test_tiles_in_both_folders_are_nobodys_guess(monkeypatch):
 
 
 def test_a_bucket_is_not_deleted_while_it_is_the_folder(monkeypatch):
-    access = type("BucketAccess", (), {"s3": None, "bucket": None})()
     monkeypatch.setattr(migration, "exists", lambda *_: True)
     monkeypatch.setattr(migration, "find_state", lambda _: State(True, False, True))
     with pytest.raises(ConflictError, match="36"):
-        migration.ensure_bucket_gone(access, MOVE, None, keep=False)
-    assert [] == migration.ensure_bucket_gone(access, MOVE, None, keep=True)
+        migration.ensure_bucket_gone(MOVE, keep=False)
+    assert [] == migration.ensure_bucket_gone(MOVE, keep=True)
 
 
 def test_a_file_that_one_reading_lacks_is_not_equal():
