@@ -1,5 +1,5 @@
 """
-Deploying a stack in place, and waiting until it runs; removing it, and waiting until it is gone.
+Deploying a stack in place, and waiting until it runs; and what is deployed.
 
 Source: sections "Deploy - Work Stack" and "Deploy - Web Stack" of the guide. Its script removes
 the stack first, which is downtime and a race (moby#29293); here `docker stack deploy` updates it.
@@ -15,12 +15,11 @@ import fabric
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
-from runbook_lib.core.wait import Pending, wait_for, wait_until_none
+from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
-from runbook_lib.stacks.containers import STACK, find_services, in_stack
+from runbook_lib.stacks.containers import STACK, find_services
 from runbook_lib.stacks.convergence import convergence
-from runbook_lib.stacks.specs import changed_services, find_specs
-from runbook_lib.stacks.stack_file import StackFile, keeps_replicas, render
+from runbook_lib.stacks.stack_file import OVERLAYS, StackFile, keeps_replicas, render
 
 
 def ensure_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
@@ -129,71 +128,34 @@ def find_live_tasks(
     return [t for t, its in zip(alive, labels, strict=True) if its.get(STACK) == name]
 
 
-def wait_for_no_containers(
-    clients: Mapping[str, docker.DockerClient], name: str, timeout_s: float = 60
+def find_overlays(manager: docker.DockerClient, stack: str) -> list[str]:
+    """
+    The overlays with which a stack was deployed, in their order.
+    """
+    services = find_services(manager, stack)
+    labels = [service.attrs["Spec"]["Labels"].get(OVERLAYS, "") for service in services]
+    # an interrupted deployment has reached some of the services: the longer list is the newer
+    return max(labels, key=len, default="").split(",") if any(labels) else []
+
+
+def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, dict[str, Any]]:
+    """
+    The specifications of a stack's services, by their names in the stack.
+    """
+    services = find_services(manager, stack)
+    return {str(s.name).removeprefix(f"{stack}_"): s.attrs["Spec"] for s in services}
+
+
+def changed_services(
+    before: Mapping[str, dict[str, Any]], now: Mapping[str, dict[str, Any]], *, mode: bool = False
 ) -> list[str]:
     """
-    Wait until no engine has a container of the stack, running or stopped; returns those left.
+    The services whose specifications differ; only with `mode` also by their number of replicas.
     """
 
-    def find() -> list[str]:
-        return [
-            f"{container['Names'][0]} on {role}"
-            for role, client in clients.items()
-            for container in _containers(client, name)
-        ]
+    def fields(spec: dict[str, Any] | None) -> dict[str, Any] | None:
+        return {k: v for k, v in spec.items() if mode or k != "Mode"} if spec else None
 
-    return wait_until_none(f"No container of {name} is left", find, timeout_s=timeout_s)
-
-
-def remove_stack(
-    connection: fabric.Connection | None,
-    manager: docker.DockerClient | None,
-    name: str,
-    timeout_s: float = 120,
-) -> Changes:
-    """
-    Remove the stack and its volumes, and wait until its tasks and networks are gone too.
-
-    `docker stack rm` returns earlier, and a deployment right after it fails. None stands for a
-    manager that is gone.
-    """
-    changes = Changes()
-    if connection is None or manager is None:
-        return changes
-    services = find_services(manager, name)
-    if services or manager.networks.list(filters=in_stack(name)):
-        run(connection, f"docker stack rm {shlex.quote(name)} 2>&1", sudo=True)
-    for service in services:
-        changes.add("service", str(service.name), "removed")
-
-    def probe() -> bool | Pending:
-        tasks = find_live_tasks(manager, name)
-        networks = manager.networks.list(filters=in_stack(name))
-        left = len(tasks) + len(_containers(manager, name)) + len(networks)
-        return Pending(f"{left} tasks and networks left") if left else True
-
-    wait_for(f"Stack {name} removed", probe, timeout_s=timeout_s)
-    for volume in manager.volumes.list(filters=in_stack(name)):
-        volume.remove()
-        changes.add("volume", str(volume.name), "removed")
-    return changes
-
-
-def remove_secrets(manager: docker.DockerClient | None, stack: StackFile) -> Changes:
-    """
-    Remove the stack's external secrets; nothing else has the passwords.
-    """
-    changes = Changes()
-    for secret in manager.secrets.list() if manager else []:
-        if secret.name in stack.external_secrets:
-            secret.remove()
-            changes.add("secret", secret.name, "removed")
-    return changes
-
-
-def _containers(client: docker.DockerClient, name: str) -> list[dict[str, Any]]:
-    """
-    As listed, not inspected one by one: some may go in between.
-    """
-    return list(client.api.containers(all=True, filters=in_stack(name)))
+    return sorted(
+        n for n in before.keys() | now.keys() if fields(before.get(n)) != fields(now.get(n))
+    )

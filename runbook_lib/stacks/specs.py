@@ -1,40 +1,16 @@
 """
-Specifications of services, read and written unchanged: the SDK's `update` would rebuild them.
+Specifications of services, written unchanged: the SDK's `update` would rebuild them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import docker
 
 from runbook_lib.core.errors import CommandError
-from runbook_lib.stacks.containers import find_services
 
 Spec = dict[str, Any]
 _TRIES = 5
-
-
-def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:
-    """
-    The specifications of a stack's services, by their names in the stack.
-    """
-    services = find_services(manager, stack)
-    return {str(s.name).removeprefix(f"{stack}_"): s.attrs["Spec"] for s in services}
-
-
-def changed_services(
-    before: Mapping[str, Spec], now: Mapping[str, Spec], *, mode: bool = False
-) -> list[str]:
-    """
-    The services whose specifications differ; only with `mode` also by their number of replicas.
-    """
-
-    def fields(spec: Spec | None) -> Spec | None:
-        return {k: v for k, v in spec.items() if mode or k != "Mode"} if spec else None
-
-    return sorted(
-        n for n in before.keys() | now.keys() if fields(before.get(n)) != fields(now.get(n))
-    )
 
 
 def scale(manager: docker.DockerClient, service: str, replicas: int) -> None:

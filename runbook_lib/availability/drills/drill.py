@@ -31,7 +31,7 @@ from runbook_lib.hosts.ssh import run
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks import specs
 from runbook_lib.stacks.containers import find_containers
-from runbook_lib.stacks.deploy import wait_for_stack
+from runbook_lib.stacks.deploy import find_specs, wait_for_stack
 
 _WAIT_S = 0.25
 """Between two batches: short, so that a second with few published tasks is no failure."""
@@ -84,7 +84,7 @@ def _spread_workers(here: DrillCluster) -> None:
     Swarm moves no task to a node that came back, so the node that is to fail might have none.
     """
     worker = here.service("worker")
-    spec = specs.find_specs(here.manager, here.stacks.work)["worker"]
+    spec = find_specs(here.manager, here.stacks.work)["worker"]
     replicas = max(spec["Mode"]["Replicated"]["Replicas"], len(here.instances))
 
     def probe() -> bool | Pending:

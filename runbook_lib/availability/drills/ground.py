@@ -28,8 +28,7 @@ from runbook_lib.hosts.clusters import Cluster, get_cluster
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks.containers import find_services
 from runbook_lib.stacks.convergence import convergence
-from runbook_lib.stacks.deploy import find_stacks
-from runbook_lib.stacks.overlays import find_overlays
+from runbook_lib.stacks.deploy import find_overlays, find_stacks
 from runbook_lib.swarm import membership
 from runbook_lib.swarm.managers import count_managers
 from runbook_lib.swarm.recovery import ensure_rejoined

@@ -23,8 +23,8 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.management_api import ManagementApi
-from runbook_lib.stacks.deploy import wait_for_stack
-from runbook_lib.stacks.specs import Spec, find_specs, running, scale, set_spec
+from runbook_lib.stacks.deploy import find_specs, wait_for_stack
+from runbook_lib.stacks.specs import Spec, running, scale, set_spec
 
 _EMPTY_POLLS = 3
 """In a row: the broker updates its counts once a second."""

@@ -14,7 +14,7 @@ from runbook_lib.geodiff.broker_cluster import (
     BrokerCluster,
     ClusterQueue,
 )
-from runbook_lib.stacks import overlays
+from runbook_lib.stacks import deploy
 from tests.fakes.docker import Engine, Service
 
 OTHER = "stacks/geo-diff/other.yml"
@@ -55,13 +55,13 @@ def deployed(*labels):
 
 
 def test_the_swarm_knows_what_was_laid_over():
-    assert [] == overlays.find_overlays(deployed("", ""), "s")
-    assert [] == overlays.find_overlays(deployed(), "s")
-    assert ["a.yml", "b.yml"] == overlays.find_overlays(deployed("a.yml,b.yml"), "s")
+    assert [] == deploy.find_overlays(deployed("", ""), "s")
+    assert [] == deploy.find_overlays(deployed(), "s")
+    assert ["a.yml", "b.yml"] == deploy.find_overlays(deployed("a.yml,b.yml"), "s")
 
 
 def test_a_deployment_that_was_cut_off_is_taken_for_the_one_with_more():
-    assert ["a.yml", "b.yml"] == overlays.find_overlays(deployed("a.yml", "", "a.yml,b.yml"), "s")
+    assert ["a.yml", "b.yml"] == deploy.find_overlays(deployed("a.yml", "", "a.yml,b.yml"), "s")
 
 
 @pytest.mark.parametrize(
