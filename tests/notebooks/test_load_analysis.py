@@ -15,7 +15,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from runbook_lib.core.project import NOTEBOOKS, PROJECT
-from tests.sweep_recording import write_sweep
+from tests.fakes.sweep import write_sweep
 
 pytestmark = pytest.mark.slow
 

@@ -26,8 +26,8 @@ from runbook_lib.load.autoscaling.trials import try_settings
 from runbook_lib.load.recordings.schema import Recording, read_recording
 from runbook_lib.load.recordings.separate_runs import find_runs
 from runbook_lib.load.recordings.source import open_recording
+from tests.fakes.sweep import MANAGER_S, NOISE, WORKER_S, rate_of, write_sweep
 from tests.places import LOGS
-from tests.sweep_recording import MANAGER_S, NOISE, WORKER_S, rate_of, write_sweep
 
 pytestmark = pytest.mark.slow
 
