@@ -64,7 +64,9 @@ def test_everything_that_is_missing_is_reported_at_once(monkeypatch, tmp_path):
     monkeypatch.setattr(kernel, "missing_features", lambda folder: [kernel.LINKS["vxlan"]])
     monkeypatch.setattr(preflight, "_engine", lambda daemon: [])
     with pytest.raises(LabError) as caught:
-        preflight.require_ready(LabConfig(port=1029), Daemon(tmp_path / "d", tmp_path / "r"))
+        preflight.require_ready(
+            LabConfig(name="preflight-test", port=1029), Daemon(tmp_path / "d", tmp_path / "r")
+        )
     text = str(caught.value)
     for word in ("VXLAN", "free memory", "free disk", "inotify"):
         assert word.lower() in text.lower()
