@@ -115,12 +115,8 @@ def reconcile(
     unexplained = {tile for layer in on_disk.values() for tile in layer} - names - old
     again = stored.duplicated(["tile", "layer"])
     redelivered = stored["task_redelivered"] | stored["result_redelivered"]
-    kinds = {
-        "done": done,
-        "rejected": rejected,
-        "lost": names - done - rejected,
-        "unexplained": unexplained,
-    }
+    lost = names - done - rejected
+    kinds = {"done": done, "rejected": rejected, "lost": lost, "unexplained": unexplained}
     counts = {
         "published": len(names),
         **{kind: len(tiles) for kind, tiles in kinds.items()},

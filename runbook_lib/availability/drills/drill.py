@@ -163,15 +163,9 @@ def run_drill(
         for stack in (here.stacks.web, here.stacks.work):
             wait_for_stack(here.manager, stack, timeout_s=limit_s)
         ended, tasks = followed or follow()
+    killed = parse_silent_workers(_log_of_autoscaler(here, broke))
     evidence = Evidence(
-        steady_from,
-        broke,
-        restored,
-        ended,
-        before | tasks,
-        swarm.changes,
-        web.answers,
-        parse_silent_workers(_log_of_autoscaler(here, broke)),
+        steady_from, broke, restored, ended, before | tasks, swarm.changes, web.answers, killed
     )
     trail = load.read_trail(trail_from)
     tiles = reconcile(trail, load.find_tiles(), tiles_before)
@@ -188,7 +182,7 @@ def _wait_until_replaced(
         running = find_replacement(before | here.tasks(), fault.tasks).running
         return bool(running) or Pending("not every replacement runs")
 
-    wait_for(f"{fault.name}: replaced", probe, timeout_s=limit_s)
+    wait_for(f"Tasks replaced ({fault.name})", probe, timeout_s=limit_s)
 
 
 def _log_of_autoscaler(here: DrillCluster, since: datetime) -> str:

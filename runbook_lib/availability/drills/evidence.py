@@ -87,8 +87,7 @@ def parse_silent_workers(log: str) -> dict[str, datetime]:
     """
     When admin-worker killed a silent worker, by the worker's task; from its log with timestamps.
     """
-    lines = _SILENT.findall(log)
-    return {task: parse_time(time) for time, task in reversed(lines)}
+    return {task: parse_time(time) for time, task in reversed(_SILENT.findall(log))}
 
 
 def find_first_notice(
@@ -145,9 +144,8 @@ def evaluate(
     who, when = find_first_notice(evidence, fault, replacement)
     led = find_new_leader(evidence, fault)
     back = replacement.running
-    recovery = measure_recovery(
-        rates, evidence.began, evidence.broke, back or evidence.ended, evidence.ended
-    )
+    ended = evidence.ended
+    recovery = measure_recovery(rates, evidence.began, evidence.broke, back or ended, ended)
     recovered = recovery.recovered_s
     web, since = evidence.web, evidence.seconds_until
     result = DrillResult(
@@ -168,7 +166,7 @@ def evaluate(
         web_failed={str(door): int((~rows["ok"]).sum()) for door, rows in web.groupby("door")},
     )
     moments = _moments(evidence, {"noticed": when, "led": led}, replacement, recovery)
-    filled = fill_seconds(rates, evidence.began, evidence.ended)
+    filled = fill_seconds(rates, evidence.began, ended)
     seconds = filled.rename("tiles_per_s").rename_axis("time").reset_index()
     return DrillOutcome(result, tiles, moments, seconds, evidence)
 

@@ -43,9 +43,9 @@ class Snapshot:
         """
         The names of the parts that have another state in a later snapshot.
         """
-        first, then = self.parts, later.parts
-        parts = sorted(p for p in first.keys() | then.keys() if first.get(p) != then.get(p))
-        return [" ".join(part) for part in parts]
+        parts = self.parts.keys() | later.parts.keys()
+        changed = (part for part in parts if self.parts.get(part) != later.parts.get(part))
+        return sorted(" ".join(part) for part in changed)
 
 
 def take_snapshot(here: DrillCluster) -> Snapshot:

@@ -126,9 +126,6 @@ class ThroughputMonitor:
 
     @property
     def done(self) -> int:
-        """
-        The tiles done at the last count.
-        """
         return self._counts[-1][1] if self._counts else 0
 
     def wait_until_done(self, tiles: int, limit_s: float) -> None:
