@@ -144,7 +144,9 @@ def test_it_checks_its_parameters_right_after_the_imports(notebook):
 
 @every_notebook
 def test_cells_are_short(notebook):
-    lengths = [len(c.source.splitlines()) for c in notebook.code[2:]]
+    """The names of one import, where they stand below each other, count as one line."""
+    imports = len(ast.parse(notebook.code[1].source).body)
+    lengths = [imports, *(len(c.source.splitlines()) for c in notebook.code[2:])]
     assert max(lengths) <= 15
 
 

@@ -33,7 +33,7 @@ _ATTEMPTS = 3
 
 def scan(directories: list[str], cache_file: Path | None = None) -> dict[str, str]:
     """
-    The SHA-256 of every file below the directories by its path; hidden ones are nobody's tiles.
+    The SHA-256 of every file below the directories, by path; hidden files are left out.
 
     A hash is taken from the cache where size, times and inode are those of then. Without a cache
     file every byte is read.

@@ -47,8 +47,8 @@ def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pd.DataFrame:
     Read its decisions; `left_out` counts what they lack.
 
     Columns: clock_s (seconds of the day), published_per_s, queued (messages; earlier versions
-    reckoned with them), load, light, running (replicas that the autoscaler reckoned with), wanted
-    (replicas after its decision).
+    used them), load, light, running (replicas that the autoscaler counted), wanted (replicas after
+    its decision).
     """
     with _opened(path) as stream:
         rows = list(_decisions(stream, left_out))

@@ -52,7 +52,7 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "published_per_s": (NUMBER, "tasks a second into the queue; NaN while it had no broker"),
         "load": (NUMBER, "published_per_s / (running x QTY_TASK)"),
         "light": (NAME, "GREY, GREEN, YELLOW or RED"),
-        "running": (NUMBER, "replicas that it reckoned with"),
+        "running": (NUMBER, "replicas that it counted"),
         "wanted": (NUMBER, "replicas after its decision"),
         "batch": (NUMBER, "tasks that the dealer deals at a time"),
     },
@@ -67,7 +67,7 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "node": (NAME, "where it happened"),
         "kind": (NAME, "container, service, node ..."),
         "action": (NAME, "start, die, oom, update ..."),
-        "name": (NAME, "of whom"),
+        "name": (NAME, "of the container, service or node"),
     },
     "steps": {
         "step": (COUNT, "place in the sweep's order, from 0"),

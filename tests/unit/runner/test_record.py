@@ -78,7 +78,7 @@ def test_a_second_run_on_the_same_cluster_is_refused_and_the_first_named(tmp_pat
         with lock(tmp_path, "another"):
             pass
         holder.kill()
-    with lock(tmp_path, "geo-diff"):  # the lock of a killed run is nobody's
+    with lock(tmp_path, "geo-diff"):  # a killed run leaves no lock
         pass
 
 
