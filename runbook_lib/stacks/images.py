@@ -41,7 +41,7 @@ def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
     """
     Build the images that the registry lacks, and the registry's own; start it, and push to it.
 
-    The registry is a stack on the manager. Without `builds` there is nothing to do.
+    The registry is a stack on the manager.
 
     Raises
     ------
@@ -49,8 +49,6 @@ def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
         Naming each image that does not build, with the last lines of its build.
     """
     changes = Changes()
-    if not builds:
-        return changes
     engines, manager = here.engines, here.engines["manager"]
     registry = registry_address(here.instances["manager"])
     stack = stack_file.read("stacks/registry/stack.yml")
