@@ -151,6 +151,12 @@ def test_cells_are_short(notebook):
 
 
 @every_notebook
+def test_it_is_short(notebook):
+    """07 alone is longer: it goes from the second manager to the map in one piece."""
+    assert len(notebook.cells) <= (75 if notebook.number == "07" else 55)
+
+
+@every_notebook
 def test_the_summary_comes_after_every_check_and_change(notebook):
     sources = [cell.source for cell in notebook.code]
     after = sources[sources.index("checks.summary()") + 1 :]
@@ -197,6 +203,18 @@ def test_its_links_lead_somewhere(notebook):
 def test_nothing_secret_is_written_in_it(notebook):
     _, kinds = Masker({}).mask(notebook.path.read_text())
     assert [] == kinds
+
+
+def test_the_words_are_plain():
+    """Words that an engineer does not write to a colleague, and a label that tires."""
+    project = FOLDER.parent
+    sources = [*FOLDER.glob("*.ipynb"), *project.glob("runbook_lib/**/*.py")]
+    sources += project.glob("lab/**/*.py")
+    words = re.compile(
+        r"\b(whom|anew|dearer|reckoned|nobody's|somebody's|Good means)\b", re.IGNORECASE
+    )
+    found = {str(path): words.findall(path.read_text(encoding="utf-8")) for path in sources}
+    assert {} == {path: each for path, each in found.items() if each}
 
 
 def test_the_readme_has_the_map_as_it_is_now(monkeypatch):
