@@ -60,33 +60,20 @@ def access_policy(bucket: Bucket, role_arn: str) -> dict[str, Any]:
 
     The lab has no TLS and not this condition, so that the last statement applies on AWS alone.
     """
-    role = {"AWS": role_arn}
-    objects = f"{bucket.arn}/*"
+    role, objects = {"AWS": role_arn}, f"{bucket.arn}/*"
+
+    def statement(effect: str, who: Any, action: Any, resource: Any) -> dict[str, Any]:  # noqa: ANN401 - parts of a JSON document
+        return {"Effect": effect, "Principal": who, "Action": action, "Resource": resource}
+
+    readwrite = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    without_tls = {"Bool": {"aws:SecureTransport": "false"}}
     return {
         "Version": "2012-10-17",
         "Statement": [
-            {
-                "Sid": "List",
-                "Effect": "Allow",
-                "Principal": role,
-                "Action": "s3:ListBucket",
-                "Resource": bucket.arn,
-            },
-            {
-                "Sid": "ReadAndWrite",
-                "Effect": "Allow",
-                "Principal": role,
-                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-                "Resource": objects,
-            },
-            {
-                "Sid": "OnlyWithTls",
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "s3:*",
-                "Resource": [bucket.arn, objects],
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            },
+            {"Sid": "List"} | statement("Allow", role, "s3:ListBucket", bucket.arn),
+            {"Sid": "ReadAndWrite"} | statement("Allow", role, readwrite, objects),
+            {"Sid": "OnlyWithTls", "Condition": without_tls}
+            | statement("Deny", "*", "s3:*", [bucket.arn, objects]),
         ],
     }
 

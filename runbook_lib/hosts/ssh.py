@@ -86,6 +86,26 @@ def pinned_instances(key_file: str) -> set[str]:
     return {line.split()[0] for line in lines if line.strip()}
 
 
+def get_pinned_keys(instance: Instance, key_file: str) -> list[str]:
+    """
+    The lines of the known_hosts file with the host keys of an instance.
+
+    Raises
+    ------
+    NotFoundError
+        Where none is pinned.
+    """
+    path = known_hosts_path(key_file)
+    lines = path.read_text().splitlines() if path.exists() else []
+    if keys := sorted(line for line in lines if line.startswith(f"{instance.instance_id} ")):
+        return keys
+    raise NotFoundError(
+        f"expected a pinned host key of {instance.role} ({instance.instance_id})",
+        evidence=f"{path} has none",
+        next_step="run 01_instances: it reads the host keys from the console output",
+    )
+
+
 def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.Connection:
     """
     Open one connection; any host key but the pinned one is refused.
@@ -124,12 +144,7 @@ def reopen(
 def _open(
     connection: fabric.Connection, instance: Instance, key_file: str, timeout_s: float
 ) -> None:
-    if instance.instance_id not in pinned_instances(key_file):
-        raise NotFoundError(
-            f"expected a pinned host key of {instance.role} ({instance.instance_id})",
-            evidence=f"{known_hosts_path(key_file)} has none",
-            next_step="run 01_instances: it reads the host keys from the console output",
-        )
+    get_pinned_keys(instance, key_file)
     pinned = paramiko.HostKeys(str(known_hosts_path(key_file)))
     for kind, key in (pinned.lookup(instance.instance_id) or {}).items():
         connection.client.get_host_keys().add(instance.public_ip, kind, key)

@@ -23,7 +23,6 @@ from runbook_lib.availability.standby.backup_files import (
     prepare_script,
 )
 from runbook_lib.cloud.instances import Instance
-from runbook_lib.cloud.key_pairs import known_hosts_path
 from runbook_lib.cloud.roles import BACKUP, MANAGER
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
@@ -32,7 +31,7 @@ from runbook_lib.core.progress import Progress
 from runbook_lib.hosts.agents.backup import STATE_FOLDER
 from runbook_lib.hosts.files import ensure_files
 from runbook_lib.hosts.installed import find_installed, remove_installed, start_unit
-from runbook_lib.hosts.ssh import run
+from runbook_lib.hosts.ssh import get_pinned_keys, run
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def ensure_backup(
 
     def write(role: str) -> list[str]:
         peer = instances[other[role]]
-        pinned = _pinned(peer, key_file)
+        pinned = get_pinned_keys(peer, key_file)
         files = backup_files(directories, peer, keys[peer.role], pinned, period_s)
         written = ensure_files(connections[role], files)
         for path in written:
@@ -192,19 +191,3 @@ def find_backup_paths(connections: Mapping[str, fabric.Connection]) -> list[str]
     """
     left = {role: find_installed(c, BACKUP_PATHS) for role, c in connections.items()}
     return [f"{role}: {path}" for role, paths in left.items() for path in paths]
-
-
-def _pinned(peer: Instance, key_file: str) -> list[str]:
-    """
-    The host keys of the other manager, as pinned here.
-    """
-    path = known_hosts_path(key_file)
-    lines = path.read_text().splitlines() if path.exists() else []
-    lines = sorted(line for line in lines if line.startswith(f"{peer.instance_id} "))
-    if lines:
-        return lines
-    raise NotFoundError(
-        f"expected a pinned host key of {peer.role} ({peer.instance_id})",
-        evidence=f"{path} has none",
-        next_step="run 01_instances: it reads the host keys from the console output",
-    )

@@ -28,5 +28,5 @@ def ask_from_container(engine: docker.DockerClient, service: Service) -> str:
     """
     image = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
     with Progress("A container asks for the metadata"):
-        said = engine.containers.run(image, ["-c", _ASK], entrypoint="python", remove=True)
-    return bytes(said).decode().strip()
+        output = engine.containers.run(image, ["-c", _ASK], entrypoint="python", remove=True)
+    return bytes(output).decode().strip()

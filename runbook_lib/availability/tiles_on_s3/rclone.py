@@ -4,7 +4,6 @@ Folders and the bucket compared, counted and copied by rclone, on the instance w
 
 import json
 import shlex
-from dataclasses import dataclass
 
 import fabric
 
@@ -20,16 +19,6 @@ from runbook_lib.hosts.ssh import run
 
 _FEWER = 10  # a copy may replace another one that has up to a tenth more files
 _DIFFERENCES = 1  # rclone's exit code for differences, and for some failures
-
-
-@dataclass(frozen=True)
-class _Size:
-    """
-    The number of files, and of their bytes.
-    """
-
-    files: int
-    bytes: int
 
 
 def check_equal(
@@ -110,7 +99,7 @@ def check_worth(connection: fabric.Connection, kept: str, removed: str) -> int:
     ConflictError
         Where it has: most likely the kept copy was lost and started again.
     """
-    here, there = _measure(connection, kept).files, _measure(connection, removed).files
+    here, there = _measure(connection, kept)[0], _measure(connection, removed)[0]
     if not here or here < there - there // _FEWER:
         raise ConflictError(
             f"expected {kept} to have about as many files as {removed}, which it replaces",
@@ -126,7 +115,7 @@ def check_room(connection: fabric.Connection, source: str, target: str) -> None:
     """
     Refuse a copy that the disk has no room for; files of an earlier copy need no room again.
     """
-    missing = _measure(connection, source).bytes - _measure(connection, target).bytes
+    missing = _measure(connection, source)[1] - _measure(connection, target)[1]
     parent = shlex.quote(target.rpartition("/")[0])
     free = int(run(connection, f"df --output=avail -B1 {parent} | tail -1"))
     if missing * 1.2 > free:
@@ -137,13 +126,13 @@ def check_room(connection: fabric.Connection, source: str, target: str) -> None:
         )
 
 
-def _measure(connection: fabric.Connection, place: str) -> _Size:
+def _measure(connection: fabric.Connection, place: str) -> tuple[int, int]:
     """
-    The size of a folder or the bucket; zero where the folder does not exist.
+    The files and bytes of a folder or the bucket; zero where the folder does not exist.
     """
     quoted = shlex.quote(place)
     script = f"{RCLONE} size --json {NO_TEMPORARY} {quoted}"
     if place.startswith("/"):
         script = f"if [ -d {quoted} ]; then {script}; fi"
     size = json.loads(run(connection, script, sudo=True) or '{"count": 0, "bytes": 0}')
-    return _Size(size["count"], size["bytes"])
+    return size["count"], size["bytes"]

@@ -103,7 +103,7 @@ def test_an_exact_copy_may_remove_few(fake_rclone, tmp_path):
 def test_a_folder_that_is_not_there_has_nothing(fake_rclone):
     calls = fake_rclone("exit 3")
 
-    assert rclone._Size(0, 0) == rclone._measure(None, "/srv/not-there")
+    assert (0, 0) == rclone._measure(None, "/srv/not-there")
     assert not calls.exists()
 
 
