@@ -178,13 +178,6 @@ class Burst:
     slowest: str
     sustained_share: float
 
-    def tiles_in(self, hours: float, tiles_per_s: float) -> float:
-        """
-        The tiles done in the hours from the start of the burst.
-        """
-        bursting = min(hours, self.hours)
-        return 3600 * tiles_per_s * (bursting + self.sustained_share * (hours - bursting))
-
     def hours_for(self, tiles: float, tiles_per_s: float) -> float:
         """
         The time that a number of tiles takes.

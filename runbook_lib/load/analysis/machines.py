@@ -54,11 +54,6 @@ class CpuUse:
 def machines_of(recording: Recording, instance_type: str) -> Machines:
     """
     Read the machines from a recording; `instance_type` is for one that does not name it.
-
-    Raises
-    ------
-    ParameterError
-        The credits of that instance type are unknown.
     """
     known = recording.experiment
     chosen = str(known.get("instance_type", instance_type))

@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of, sentence
 from runbook_lib.load.analysis.cost_findings import also_fewer
 from runbook_lib.load.analysis.run_costs import Costs
@@ -15,8 +16,6 @@ from runbook_lib.load.analysis.usl_fit import leave_one_out
 
 _BOX = "border-left:6px solid {colour};background:#f6f8f7;padding:14px 20px;max-width:820px;"
 _HEAD = "font-size:1.5em;font-weight:600;margin:0 0 8px 0;color:#1f2933"
-_NAME = "text-align:left;vertical-align:top;color:#52606d;white-space:nowrap;padding:4px 18px 4px 0"
-_TEXT = "text-align:left;vertical-align:top;color:#1f2933;padding:4px 0"
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,9 @@ class SizingBox:
 
     def _repr_html_(self) -> str:
         colour = "#1b7f79" if self.is_recommendation else "#e8590c"
-        rows = "".join(
-            f'<tr style="background:none"><td style="{_NAME}">{escape(name)}</td>'
-            f'<td style="{_TEXT}">{escape(words)}</td></tr>'
-            for name, words in self.rows
-        )
         return (
             f'<div style="{_BOX.format(colour=colour)}"><p style="{_HEAD}">'
-            f'{escape(self.headline)}</p><table style="border:0">{rows}</table></div>'
+            f"{escape(self.headline)}</p>{html_table([], self.rows)}</div>"
         )
 
 

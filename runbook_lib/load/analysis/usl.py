@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import sem
+from scipy.stats import t as t_distribution
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 
@@ -115,6 +117,15 @@ def interval(value: float, samples: Numbers) -> Interval:
     edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     low, high = np.quantile(samples, edges, method="inverted_cdf").tolist()
     return Interval(value, min(low, value), max(high, value))
+
+
+def mean_interval(values: Numbers) -> tuple[float, float, float]:
+    """
+    The mean of independent values and its 95 % interval, by Student; NaN for a single value.
+    """
+    mean, count = float(values.mean()), len(values)
+    reach = t_distribution.ppf((1 + LEVEL) / 2, count - 1) * sem(values) if count > 1 else np.nan
+    return mean, mean - float(reach), mean + float(reach)
 
 
 def design_of(replicas: Numbers) -> Numbers:

@@ -18,12 +18,12 @@ _POINTS = 60
 
 def show_throughput(fit: UslFit | None, chosen: int) -> Finding:
     """
-    Tiles a second against workers, with the law where there is one.
+    Every step as a point, the law as a line with its 95 % band, and the chosen number of workers.
     """
     if fit is None:
         return Finding(NO_RATE)
     if fit.law is None:
-        return Finding(f"No curve: {fit.limit}.", plot_throughput(fit))
+        return Finding(f"No curve: {fit.limit}.", _throughput(fit, chosen))
     one, sigma, kappa = fit.law.coefficients.values()
     words = (
         f"One worker alone does {one.value:.3g} tiles a second ({one.low:.3g} to {one.high:.3g}). "
@@ -33,7 +33,7 @@ def show_throughput(fit: UslFit | None, chosen: int) -> Finding:
     )
     remarks = [text for text in fit.limit.split("; ") if text and not text.startswith("the peak")]
     words += f" Note: {'; '.join(remarks)}." if remarks else ""
-    return Finding(words, plot_throughput(fit, chosen))
+    return Finding(words, _throughput(fit, chosen))
 
 
 def _peak(law: Law) -> str:
@@ -47,68 +47,10 @@ def _peak(law: Law) -> str:
 
 def show_efficiency(fit: UslFit | None) -> Finding:
     """
-    The throughput of one worker among others.
+    The throughput of one worker among others, as a share of that with the fewest measured.
     """
     if fit is None or len(fit.measured) < 2:
         return Finding("a second number of workers, to compare with")
-    first, last = fit.measured.iloc[0], fit.measured.iloc[-1]
-    alone, each = (row["tiles_per_s"] / row["replicas"] for row in (first, last))
-    words = (
-        f"With {count_of(int(first['replicas']), 'worker')}, each does {alone:.3g} tiles a second; "
-        f"with {last['replicas']:g}, {each:.3g}."
-    )
-    return Finding(words, plot_efficiency(fit))
-
-
-def show_left_out(left_out: pd.DataFrame) -> Finding:
-    """
-    The predictions of `leave_one_out` as a table, and how many of them came true.
-    """
-    if left_out.empty:
-        return Finding("enough numbers of workers to leave one out and predict it")
-    inside = int(left_out["inside"].sum())
-    table = left_out.round(1).assign(inside=left_out["inside"].map({True: "yes", False: "no"}))
-    table["replicas"] = table["replicas"].astype(int)
-    words = f"{inside} of {len(left_out)} lie within the interval that was predicted for them."
-    return Finding(words, table.rename(columns={"replicas": "workers"}))
-
-
-def plot_throughput(fit: UslFit, chosen: int | None = None) -> "alt.LayerChart | alt.FacetChart":
-    """
-    Draw every step as a point, the law as a line with its 95 % band, and the chosen number.
-    """
-    x = _workers(fit)
-    y = alt.Y("tiles_per_s:Q", title="throughput (tiles/s)").scale(zero=True)
-    layers = []
-    if fit.law:
-        table = _law_table(fit, fit.law)
-        top = 1.3 * float(fit.points["tiles_per_s"].max())
-        band = table.assign(low=table["low"].clip(upper=top), high=table["high"].clip(upper=top))
-        layers = [
-            alt.Chart(band)
-            .mark_area(color=_LAW, opacity=0.2)
-            .encode(x=x, y=alt.Y("low:Q", title="throughput (tiles/s)"), y2="high:Q"),
-            alt.Chart(table).mark_line(color=_LAW).encode(x=x, y=y),
-        ]
-    points = alt.Chart(fit.points).mark_circle(color=_MEASURED, size=45, opacity=0.8)
-    layers.append(points.encode(x=x, y=y))
-    if chosen:
-        mark = alt.Chart(pd.DataFrame({"replicas": [chosen], "text": [f"{chosen} workers"]}))
-        text = mark.mark_text(color=_CHOSEN, align="left", dx=5, dy=-6, fontWeight="bold")
-        layers += [
-            mark.mark_rule(color=_CHOSEN, strokeDash=[5, 3]).encode(x=x),
-            text.encode(x=x, y=alt.value(250), text="text:N"),
-        ]
-    legend = "points: steps as measured"
-    legend += "; line and band: Universal Scalability Law, 95 %" if fit.law else ""
-    title = alt.Title(_title(fit, chosen), subtitle=legend, anchor="start")
-    return alt.layer(*layers).properties(width=520, height=260, title=title)
-
-
-def plot_efficiency(fit: UslFit) -> "alt.LayerChart | alt.FacetChart":
-    """
-    Draw the throughput of one worker among others, as a share of that with the fewest measured.
-    """
     means = fit.measured.assign(each=fit.measured["tiles_per_s"] / fit.measured["replicas"])
     least = means.iloc[0]
     means["share"] = means["each"] / least["each"]
@@ -125,12 +67,55 @@ def plot_efficiency(fit: UslFit) -> "alt.LayerChart | alt.FacetChart":
     title = (
         f"With {last['replicas']:g} workers, each does {last['share']:.0%} of its throughput with "
         f"{least['replicas']:g}"
-        if len(means) > 1
-        else f"Only {least['replicas']:g} workers were measured: nothing to compare with"
     )
-    return alt.layer(*layers).properties(
-        width=520, height=220, title=alt.Title(title, anchor="start")
+    words = (
+        f"With {count_of(int(least['replicas']), 'worker')}, each does {least['each']:.3g} tiles a "
+        f"second; with {last['replicas']:g}, {last['each']:.3g}."
     )
+    chart = alt.layer(*layers).properties(width=520, height=220)
+    return Finding(words, chart.properties(title=alt.Title(title, anchor="start")))
+
+
+def show_left_out(left_out: pd.DataFrame) -> Finding:
+    """
+    The predictions of `leave_one_out` as a table, and how many of them came true.
+    """
+    if left_out.empty:
+        return Finding("enough numbers of workers to leave one out and predict it")
+    inside = int(left_out["inside"].sum())
+    table = left_out.round(1).assign(inside=left_out["inside"].map({True: "yes", False: "no"}))
+    table["replicas"] = table["replicas"].astype(int)
+    words = f"{inside} of {len(left_out)} lie within the interval that was predicted for them."
+    return Finding(words, table.rename(columns={"replicas": "workers"}))
+
+
+def _throughput(fit: UslFit, chosen: int) -> "alt.LayerChart | alt.FacetChart":
+    x = _workers(fit)
+    y = alt.Y("tiles_per_s:Q", title="throughput (tiles/s)").scale(zero=True)
+    layers = []
+    if fit.law:
+        table = _law_table(fit, fit.law)
+        top = 1.3 * float(fit.points["tiles_per_s"].max())
+        band = table.assign(low=table["low"].clip(upper=top), high=table["high"].clip(upper=top))
+        layers = [
+            alt.Chart(band)
+            .mark_area(color=_LAW, opacity=0.2)
+            .encode(x=x, y=alt.Y("low:Q", title="throughput (tiles/s)"), y2="high:Q"),
+            alt.Chart(table).mark_line(color=_LAW).encode(x=x, y=y),
+        ]
+    points = alt.Chart(fit.points).mark_circle(color=_MEASURED, size=45, opacity=0.8)
+    layers.append(points.encode(x=x, y=y))
+    if fit.law:
+        mark = alt.Chart(pd.DataFrame({"replicas": [chosen], "text": [f"{chosen} workers"]}))
+        text = mark.mark_text(color=_CHOSEN, align="left", dx=5, dy=-6, fontWeight="bold")
+        layers += [
+            mark.mark_rule(color=_CHOSEN, strokeDash=[5, 3]).encode(x=x),
+            text.encode(x=x, y=alt.value(250), text="text:N"),
+        ]
+    legend = "points: steps as measured"
+    legend += "; line and band: Universal Scalability Law, 95 %" if fit.law else ""
+    title = alt.Title(_title(fit, chosen), subtitle=legend, anchor="start")
+    return alt.layer(*layers).properties(width=520, height=260, title=title)
 
 
 def _workers(fit: UslFit) -> alt.X:
@@ -147,14 +132,13 @@ def _law_table(fit: UslFit, law: Law) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["replicas", "tiles_per_s", "low", "high"])
 
 
-def _title(fit: UslFit, chosen: int | None) -> str:
+def _title(fit: UslFit, chosen: int) -> str:
     if fit.law is None:
         counts = ", ".join(str(n) for n in fit.measured["replicas"])
         mean = fit.measured["tiles_per_s"].iloc[-1]
         return f"{mean:.0f} tiles/s with {counts} workers: too little for a curve"
-    most = int(fit.measured["replicas"].max())
-    rate = fit.law.throughput(chosen or most)
-    words = (
-        f"{chosen or most} workers do {rate.value:.0f} tiles/s ({rate.low:.0f} to {rate.high:.0f})"
+    rate = fit.law.throughput(chosen)
+    return (
+        f"{chosen} workers do {rate.value:.0f} tiles/s ({rate.low:.0f} to {rate.high:.0f}); "
+        f"more, up to {fit.measured['replicas'].max()}, add less than 5 %"
     )
-    return f"{words}; more, up to {most}, add less than 5 %" if chosen else words

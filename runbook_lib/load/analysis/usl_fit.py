@@ -9,10 +9,16 @@ import pandas as pd
 from scipy.optimize import nnls
 from scipy.stats import binom
 from scipy.stats import f as f_distribution
-from scipy.stats import t as t_distribution
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.load.analysis.usl import LEVEL, Interval, Law, Numbers, design_of
+from runbook_lib.load.analysis.usl import (
+    LEVEL,
+    Interval,
+    Law,
+    Numbers,
+    design_of,
+    mean_interval,
+)
 
 COEFFICIENTS = 3
 FEWEST_DEGREES = 2
@@ -153,12 +159,7 @@ def _measured(points: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for replicas, own in points.groupby("replicas"):
         logs = np.log(own["tiles_per_s"].to_numpy(dtype=float))
-        count, mean = len(logs), float(logs.mean())
-        reach = np.nan
-        if count > 1:
-            student = float(t_distribution.ppf((1 + LEVEL) / 2, count - 1))
-            reach = student * float(logs.std(ddof=1)) / np.sqrt(count)
-        rows.append((replicas, count, *np.exp([mean, mean - reach, mean + reach])))
+        rows.append((replicas, len(logs), *np.exp(mean_interval(logs))))
     columns = ["replicas", "repetitions", "tiles_per_s", "low", "high"]
     return pd.DataFrame(rows, columns=columns).astype({"replicas": int})
 

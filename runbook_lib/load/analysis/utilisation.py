@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import t as t_distribution
 from scipy.stats import theilslopes
 
+from runbook_lib.load.analysis.usl import mean_interval
 from runbook_lib.load.recordings.schema import Recording
 from runbook_lib.stacks.stack_file import StackFile
 
@@ -131,6 +131,6 @@ def _interval(values: npt.NDArray[Any]) -> tuple[float, float]:
     """
     if len(values) < 2 * BATCHES:
         return np.nan, np.nan
-    means = np.array([part.mean() for part in np.array_split(values, BATCHES)])
-    reach = float(t_distribution.ppf(0.975, BATCHES - 1) * means.std(ddof=1) / np.sqrt(BATCHES))
-    return max(0.0, float(means.mean()) - reach), float(means.mean()) + reach
+    stretches = np.array([part.mean() for part in np.array_split(values, BATCHES)])
+    _, low, high = mean_interval(stretches)
+    return max(0.0, low), high

@@ -9,7 +9,6 @@ import sys
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.project import GEO_DIFF
@@ -43,10 +42,3 @@ def service_module(name: str, package: Path = PACKAGE) -> ModuleType:
         sys.modules[package.name] = module
         spec.loader.exec_module(module)
     return importlib.import_module(f"{package.name}.{name}")
-
-
-def deployed_policy() -> Any:  # noqa: ANN401 - a module of the services, loaded from their sources
-    """
-    The services' module `policy`.
-    """
-    return service_module("policy")

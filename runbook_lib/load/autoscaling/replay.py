@@ -16,7 +16,7 @@ import pandas as pd
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.findings import Finding
-from runbook_lib.load.autoscaling.policy import deployed_policy
+from runbook_lib.load.autoscaling.policy import service_module
 from runbook_lib.load.recordings.schema import Recording
 
 ROUNDED_LOAD = 0.01
@@ -156,7 +156,7 @@ def replay(recording: Recording, **known: float) -> Replay:
 def _decided(seen: pd.DataFrame, rules: Any) -> pd.DataFrame:  # noqa: ANN401 - the service's Rules
     spacing = seen["time"].diff().dt.total_seconds()
     restarts = (spacing.isna() | (spacing > GAP * max(spacing.median(), 1.0))).tolist()
-    policy = deployed_policy()
+    policy = service_module("policy")
     before, greys, own, own_greys = 0, 0, 0, 0
     rows = []
     for restarted, record in zip(restarts, seen.to_dict("records"), strict=True):
@@ -206,7 +206,7 @@ def _difference(row: Mapping[str, Any], before: int, decision: Any, rules: Any) 
     wanted = int(row["wanted"])
     if decision.replicas == wanted:
         return ""
-    policy = deployed_policy()
+    policy = service_module("policy")
     light = policy.Light
     if decision.light != row["light"]:
         bounds = [rules.grey, rules.green, rules.yellow]
@@ -221,7 +221,7 @@ def _difference(row: Mapping[str, Any], before: int, decision: Any, rules: Any) 
 
 
 def _rules(seen: pd.DataFrame, given: Mapping[str, Any], known: set[str]) -> tuple[Any, list[str]]:
-    rules = deployed_policy().Rules
+    rules = service_module("policy").Rules
     names = set(rules.__dataclass_fields__)
     if known - names:
         raise ParameterError(

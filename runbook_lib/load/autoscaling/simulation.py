@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.load.autoscaling.policy import deployed_policy, service_module
+from runbook_lib.load.autoscaling.policy import service_module
 from runbook_lib.load.recordings.schema import Recording
 
 LONGEST_S = 12 * 3600
@@ -129,7 +129,7 @@ class _Run:
     """
 
     def __init__(self, setting: AutoscalerSetting, load: OfferedLoad, workers: Workers) -> None:
-        self.policy = deployed_policy()
+        self.policy = service_module("policy")
         names = [field.name for field in fields(self.policy.Rules)]
         self.rules = self.policy.Rules(**{name: getattr(setting, name) for name in names})
         rates = service_module("queue_rates")

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import docker
-from docker.errors import APIError
 from docker.models.configs import Config
 
 from runbook_lib.core.changes import Changes
@@ -118,7 +117,8 @@ def _put_back(
         if now[name] != before[name]:
             set_spec(manager, f"{stack}_{name}", before[name])
             changes.add("service", f"{stack}_{name}", "put back")
-    _forget(manager, stack)
+    for config in find_kept(manager, stack):
+        config.remove()
     return changes
 
 
@@ -169,7 +169,7 @@ def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str
         before = json.loads(base64.b64decode(kept[0].attrs["Spec"]["Data"]))
         return _put_back(manager, api, stack, before)
     changes = Changes()
-    _forget(manager, stack)
+    kept[0].remove()
     changes.add("config", _config(stack), "removed")
     return changes
 
@@ -229,11 +229,3 @@ def _keep(manager: docker.DockerClient, stack: str, specs: Mapping[str, Spec]) -
             next_step="run 06_work_stack",
         )
     manager.configs.create(name=_config(stack), data=json.dumps(specs).encode())
-
-
-def _forget(manager: docker.DockerClient, stack: str) -> None:
-    for config in find_kept(manager, stack):
-        try:
-            config.remove()
-        except APIError as error:
-            raise CommandError(f"expected to remove the config {config.name}") from error

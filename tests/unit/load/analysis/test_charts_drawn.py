@@ -9,7 +9,7 @@ import pytest
 from runbook_lib.load.analysis.cpu_credits import PLANS, simulate_credits
 from runbook_lib.load.analysis.credit_charts import plot_credits
 from runbook_lib.load.analysis.usl import curve
-from runbook_lib.load.analysis.usl_charts import plot_efficiency, plot_throughput
+from runbook_lib.load.analysis.usl_charts import show_efficiency, show_throughput
 from runbook_lib.load.analysis.usl_fit import fit_usl
 from runbook_lib.load.autoscaling.search import Objective
 from runbook_lib.load.autoscaling.simulation import (
@@ -61,7 +61,7 @@ def is_drawn(chart, tmp_path):
 
 
 def test_throughput_shows_steps_law_and_choice(sweep, tmp_path):
-    chart = plot_throughput(sweep, 7)
+    chart = show_throughput(sweep, 7).picture
     assert "7 workers do " in texts(chart)
     assert "throughput (tiles/s)" in texts(chart)
     assert is_drawn(chart, tmp_path)
@@ -69,7 +69,7 @@ def test_throughput_shows_steps_law_and_choice(sweep, tmp_path):
 
 def test_the_band_is_about_the_line(sweep):
     """It is there at every point, and never turned over."""
-    data = plot_throughput(sweep).to_dict()["datasets"].values()
+    data = show_throughput(sweep, 7).picture.to_dict()["datasets"].values()
     (band,) = [rows for rows in data if "low" in rows[0]][:1]
     assert all(row["low"] <= row["high"] for row in band)
     assert [] == [row for row in band if row["low"] is None or row["replicas"] is None]
@@ -77,15 +77,15 @@ def test_the_band_is_about_the_line(sweep):
 
 def test_without_a_fit_only_what_was_measured_is_drawn(one_count, tmp_path):
     """Points and no line: never a wrong chart."""
-    chart = plot_throughput(one_count)
+    chart = show_throughput(one_count, 12).picture
     assert ["circle"] == [layer["mark"]["type"] for layer in chart.to_dict()["layer"]]
     assert "too little for a curve" in texts(chart)
-    assert "nothing to compare with" in texts(plot_efficiency(one_count))
+    assert "a second number of workers, to compare with" == show_efficiency(one_count).words
     assert is_drawn(chart, tmp_path)
 
 
 def test_efficiency_says_what_is_left_of_a_worker(sweep, tmp_path):
-    chart = plot_efficiency(sweep)
+    chart = show_efficiency(sweep).picture
     assert "With 8 workers, each does 5" in texts(chart)
     assert is_drawn(chart, tmp_path)
 

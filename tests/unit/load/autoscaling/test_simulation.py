@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.load.autoscaling.policy import PACKAGE, deployed_policy, service_module
+from runbook_lib.load.autoscaling.policy import PACKAGE, service_module
 from runbook_lib.load.autoscaling.search import Objective, figures, search_settings, turns
 from runbook_lib.load.autoscaling.simulation import (
     AutoscalerSetting,
@@ -29,7 +29,7 @@ SETTING = AutoscalerSetting(
 
 def test_the_policy_is_the_file_that_is_deployed():
     """Not a copy of it."""
-    assert PACKAGE / "policy.py" == type(PACKAGE)(deployed_policy().__file__)
+    assert PACKAGE / "policy.py" == type(PACKAGE)(service_module("policy").__file__)
 
 
 def test_a_services_module_that_is_not_there_is_refused(tmp_path):
