@@ -53,7 +53,7 @@ def test_a_sweep_is_recorded_whole(recorded):
 
 
 def test_samples_come_at_their_rate(recorded):
-    """Of each container that lived all along, the middle gap is the period that was asked for."""
+    """Of a container that ran all the time, the median gap is the sample period."""
     _, recording = recorded
     broker = recording.stats[recording.stats["service"] == "rabbitmq"]
     gaps = broker["time"].diff().dt.total_seconds().dropna()
@@ -62,15 +62,15 @@ def test_samples_come_at_their_rate(recorded):
 
 
 def test_counters_agree_with_each_other(recorded):
-    """What the workers say they did is what the broker saw acknowledged, within their last say."""
+    """The workers' counts equal the broker's, up to each worker's last record."""
     _, recording = recorded
     tasks = recording.queues[recording.queues["queue"] == "TASK_QUEUE"]
     acknowledged = tasks["acknowledged"].max() - tasks["acknowledged"].min()
-    said = recording.workers.groupby("task")["tiles_done"]
-    done = (said.max() - said.min()).sum()
+    counters = recording.workers.groupby("task")["tiles_done"]
+    done = (counters.max() - counters.min()).sum()
 
     assert 0 < done <= acknowledged * 1.01
-    assert acknowledged <= done * 1.6  # a worker says so every five seconds, and not as it ends
+    assert acknowledged <= done * 1.6  # a worker reports every five seconds, and not when it ends
 
 
 def test_workers_kept_to_their_limit(recorded):

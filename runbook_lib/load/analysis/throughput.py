@@ -1,5 +1,5 @@
 """
-What a recorded run did: tiles a second for each step of a sweep, counted in its steady state.
+The throughput of a recorded run: tiles a second in the steady state of each step.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from runbook_lib.load.recordings.schema import Recording
 
 TASK_QUEUE = "TASK_QUEUE"
 SHORTEST_S = 60.0
-"""Of a stretch of an autoscaled run; in less, replicas were only passed through."""
+"""Of a stretch of an autoscaled run; a shorter one is only a step to another replica count."""
 
 COLUMNS = ["step", "repetition", "replicas", "seconds", "tiles_per_s", "waiting", "counted_by"]
 
@@ -19,10 +19,10 @@ def step_points(recording: Recording) -> pd.DataFrame:
     One row a step: step, repetition, replicas, seconds, tiles_per_s, waiting (median of the tasks
     in the queue; with none the dealer set the pace, NaN: not recorded), counted_by.
 
-    The workers' own counters tell the tiles, else what was acknowledged in TASK_QUEUE. Steps that
-    never were steady, or were counted by nobody, are left out. A run without steps is taken apart
-    where the replicas changed; there, with nothing counted, what is published stands for what is
-    done, which over a minute it is as long as the queue does not grow.
+    Tiles are counted by the workers, else as messages acknowledged in TASK_QUEUE. Steps that were
+    never steady, or not counted, are left out. A run without steps is split where the replicas
+    changed; there, without a count, the published rate stands for the throughput: over a minute
+    they are equal as long as the queue does not grow.
     """
     if recording.steps.empty:
         return _stretches(recording)
@@ -52,22 +52,23 @@ def _counted(recording: Recording, began: pd.Timestamp, ended: pd.Timestamp) -> 
 
 def _tiles_done(workers: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp) -> float:
     """
-    Each task's counter between the two times, straight lines between what it said. Where it said
-    nothing beyond an edge, but a moment before, it is taken to have gone on as it was.
+    The growth of each task's counter between the two times, interpolated between its records.
+    Where an edge lies a moment beyond its first or last record, it is assumed to have gone on as
+    before.
     """
     edges = np.array([began.timestamp(), ended.timestamp()])
-    found = []
+    counts = []
     for _, own in workers.sort_values("time").groupby("task"):
         times = own["time"].map(pd.Timestamp.timestamp).to_numpy(dtype=float)
         if len(times) < 2 or times[-1] < edges[0] or times[0] > edges[1]:
             continue
         first, last = np.interp(edges, times, own["tiles_done"].to_numpy(dtype=float)).tolist()
-        heard = min(edges[1], times[-1]) - max(edges[0], times[0])
+        covered = min(edges[1], times[-1]) - max(edges[0], times[0])
         moment = 2 * float(np.median(np.diff(times)))
-        unheard = np.array([times[0] - edges[0], edges[1] - times[-1]])
-        unheard = unheard[(unheard > 0) & (unheard <= moment)].sum()
-        found.append((last - first) * (1 + unheard / heard) if heard > 0 else 0.0)
-    return float(sum(found)) if found else np.nan
+        missing = np.array([times[0] - edges[0], edges[1] - times[-1]])
+        missing = missing[(missing > 0) & (missing <= moment)].sum()
+        counts.append((last - first) * (1 + missing / covered) if covered > 0 else 0.0)
+    return float(sum(counts)) if counts else np.nan
 
 
 def _acknowledged(queues: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp) -> float:
@@ -76,7 +77,7 @@ def _acknowledged(queues: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp
     if len(tasks) < 2 or tasks["time"].iloc[-1] < began or tasks["time"].iloc[0] > ended:
         return np.nan
     steps = tasks["acknowledged"].diff().fillna(0.0)
-    # a broker that restarted counts from zero: what it shows then is what was done since
+    # a broker that restarted counts from zero, so its count is what was done since
     grown = steps.where(steps >= 0, tasks["acknowledged"]).cumsum().to_numpy()
     times = tasks["time"].map(pd.Timestamp.timestamp).to_numpy(dtype=float)
     first, last = np.interp([began.timestamp(), ended.timestamp()], times, grown).tolist()
