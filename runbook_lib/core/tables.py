@@ -14,7 +14,7 @@ from IPython.core.getipython import get_ipython
 
 from runbook_lib.core.words import in_words
 
-if TYPE_CHECKING:  # who shows a frame has imported pandas; a kernel without frames need not
+if TYPE_CHECKING:  # a kernel without data frames need not import pandas
     import pandas as pd
 
 MOST_ROWS = 200

@@ -1,5 +1,5 @@
 """
-Kernels that start ahead of their notebooks, so that nobody waits for their imports.
+Kernels that start ahead of their notebooks, so that the run does not wait for imports.
 
 Only the import statements of its notebook run in a kernel before papermill uses it.
 """
