@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runbook_lib.core.errors import RunbookError
 from runbook_lib.notebook.templates import as_table, find_notebooks, write_map
-from runbook_lib.runner.headless import Request, prepare, run
+from runbook_lib.runner.headless import Request, prepare, run_notebooks
 from runbook_lib.runner.walkthrough import open_jupyterlab
 
 _INTERRUPTED = 128 + signal.SIGINT
@@ -46,7 +46,7 @@ def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> None:
         program = sys.argv[0] if sys.argv[0].endswith("runbook") else "python -m runbook_lib"
         request = Request(**values | {"command": program})
         if options.command == "run":
-            run(request)
+            run_notebooks(request)
         elif options.command == "prepare":
             print(prepare(request))
         else:

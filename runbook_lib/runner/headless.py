@@ -46,7 +46,7 @@ class Request:
     command: str = "runbook"
 
 
-def run(request: Request) -> Run:
+def run_notebooks(request: Request) -> Run:
     """
     Run the notebooks; the first failure ends the run.
 
@@ -90,7 +90,7 @@ def prepare(request: Request) -> Path:
     Raises
     ------
     ParameterError
-        As for `run`.
+        As for `run_notebooks`.
     """
     plan = _plan(request)
     import papermill  # noqa: PLC0415 - takes seconds: not before the parameters are right

@@ -147,6 +147,21 @@ def test_every_public_name_is_used_by_a_notebook_another_module_or_a_test_of_its
     assert [] == unused
 
 
+def test_a_public_name_has_one_meaning():
+    """
+    But `check`: a notebook checks its parameters, and what it finds, by their modules.
+    """
+    places = {}
+    for path in LIBRARY:
+        if room(name(path)) == "hosts.agents":  # programs, run by a shell
+            continue
+        for node in parsed(path).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name[0] != "_":
+                places.setdefault(node.name, []).append(name(path))
+    twice = {one: modules for one, modules in places.items() if len(modules) > 1}
+    assert {"check": ["core.checks", "notebook.parameters"]} == twice
+
+
 def words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text))
 

@@ -90,7 +90,7 @@ def bomb(width, height):
         (encoded(noise())[:900], "cannot be decoded"),
         (bomb(100_000, 100_000), "100000 x 100000 pixels, expected 256 x 256"),
         (encoded(noise((255, 256, 3))), "256 x 255 pixels"),
-        (bytes(2 * 1024 * 1024 + 1), "2097153 bytes, expected at most 2097152"),
+        (bytes(2 * 1024 * 1024 + 1), "2097153 bytes"),
     ],
     ids=["empty", "gif", "header", "truncated", "bomb", "size", "huge"],
 )
