@@ -44,7 +44,7 @@ QUEUED = "decisions from the messages in the queue, not from a rate (whole messa
 
 def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pd.DataFrame:
     """
-    Read its decisions; `left_out` counts what they lack.
+    Read its decisions; `left_out` counts the incomplete ones by reason.
 
     Columns: clock_s (seconds of the day), published_per_s, queued (messages; earlier versions
     used them), load, light, running (replicas that the autoscaler counted), wanted (replicas after
@@ -58,10 +58,10 @@ def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pd.DataFrame:
 
 def parameters_in_name(name: str) -> dict[str, int]:
     """
-    What a log's name says of its experiment: `..._n8-12_rr1_b600_qtyTask15`.
+    The experiment's parameters in a log's name: `..._n8-12_rr1_b600_qtyTask15`.
     """
-    found = {key: pattern.search(name) for key, pattern in PARAMETERS.items()}
-    return {key: int(match[1]) for key, match in found.items() if match}
+    matches = {key: pattern.search(name) for key, pattern in PARAMETERS.items()}
+    return {key: int(match[1]) for key, match in matches.items() if match}
 
 
 def _opened(path: Path) -> IO[str]:

@@ -1,11 +1,11 @@
 """
-Counters that start again at zero with their container, and that were rounded, summed.
+Sum counters that were rounded, and that start again at zero with their container.
 
-A service's total is the sum over its containers of what each counted. A container that restarts
-keeps its id and counts again from zero: each stretch counts with its highest reading. A reading of
-zero after a higher one is no restart but no reading (a container that goes away shows it last):
-only what grows again from a small reading has restarted. A dip by less than half is a late line, or
-a network that was taken away: the highest reading stands.
+A service's total is the sum of what each of its containers counted. A container that restarts keeps
+its id and counts from zero again: the highest reading of each stretch counts. A reading of zero
+after a higher one is not a restart (a container that goes away shows it last): only a counter that
+grows again from a small reading has restarted. A dip by less than half is a late line, or a network
+that was removed: the highest reading counts.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Unrolled:
 
     def add(self, owner: Owners, *readings: Floats) -> list[Floats]:
         """
-        For each counter what every row's owner has counted by then; NaN where not measured.
+        For each counter, what the owner of each row has counted by then; NaN where not measured.
         """
         if not len(owner):
             return list(readings)
@@ -101,7 +101,7 @@ def without_restarts(stats: pd.DataFrame) -> pd.DataFrame:
     """
     The same samples in order of time, with counters that go on where a container started again.
 
-    The column `restarts` says how often its container did in the whole recording.
+    The column `restarts` counts those of the row's container in the whole recording.
     """
     if not stats["time"].is_monotonic_increasing:
         stats = stats.sort_values("time", kind="stable", ignore_index=True)
@@ -124,7 +124,7 @@ def _owners(stats: pd.DataFrame) -> Owners:
 
 def rounding_error(values: pd.Series, digits: int | None) -> pd.Series:
     """
-    The most that rounding to so many digits can have added or taken away; 0 for None.
+    The largest error of rounding to so many digits; 0 for None.
     """
     if digits is None:
         return values * 0.0
@@ -137,7 +137,7 @@ def total_counters(
     stats: pd.DataFrame, by: list[str] | None = None, *, digits: int | None = None
 ) -> pd.DataFrame:
     """
-    What each service sent, received, read and wrote in all.
+    Sum what each service sent, received, read and wrote.
 
     Columns: those of `by` (service), containers, restarts, and for each counter the total
     (`net_in_bytes`; NaN where none was measured) and `..._error`: were all readings rounded the
@@ -160,9 +160,9 @@ def total_counters(
 
 
 @dataclass(frozen=True)
-class Balance:
+class BrokerBalance:
     """
-    What the broker received beside what the other services say that they sent.
+    What the broker received, and what the other services sent by their own counters.
     """
 
     received_bytes: float
@@ -179,11 +179,11 @@ class Balance:
         )
 
 
-def broker_balance(totals: pd.DataFrame) -> Balance | None:
+def broker_balance(totals: pd.DataFrame) -> BrokerBalance | None:
     """
-    Compare both ends of all messages, from totals by service; None where one end was not seen.
+    Compare both ends of all messages, from totals by service; None without a broker.
     """
     broker = totals["service"].str.startswith("rabbitmq")
     received = totals.loc[broker, "net_in_bytes"].sum()
     sent = totals.loc[~broker, "net_out_bytes"].sum()
-    return Balance(float(received), float(sent)) if received > 0 else None
+    return BrokerBalance(float(received), float(sent)) if received > 0 else None

@@ -1,5 +1,5 @@
 """
-The samples of one machine: its file's rows in order of time, as many as memory allows.
+The samples of one machine in order of time, thinned out where there are too many for memory.
 """
 
 import re
@@ -107,7 +107,7 @@ class ThinnedSamples:
 
     def frame(self) -> pl.DataFrame:
         """
-        What was kept, in order of time.
+        The kept samples, in order of time.
         """
         if self.bin_s:
             self._thin_out()
@@ -133,7 +133,7 @@ class ThinnedSamples:
 
 def _in_bins(samples: pl.DataFrame, bin_s: float) -> pl.DataFrame:
     """
-    One row for each container and bin; `samples` says how many rows it stands for.
+    Merge the rows of each container and bin; `samples` is how many rows one was made of.
     """
     ids = pl.col("container").to_physical().cast(pl.Int64)
     key = (pl.col("time_s") / bin_s).floor().cast(pl.Int64) * (ids.max() + 1) + ids

@@ -1,6 +1,6 @@
 """
-The logs that the authors of Geo-Diff published (`analysis/logs` of the guide's repository), read
-into the tidy schema: `<node>.csv` of docker stats, and `logs_admin_worker_*` of the autoscaler.
+Read the logs that the authors of Geo-Diff published (`analysis/logs` of the guide's repository):
+`<node>.csv` of docker stats, and `logs_admin_worker_*` of the autoscaler.
 """
 
 from collections import Counter
@@ -32,18 +32,18 @@ def read_published_logs(
     folder: Path | str, *, date: Date | str | None = None, rows_at_most: int = 1_000_000
 ) -> Recording:
     """
-    Read one published experiment; what was left out, and why, is in the recording's notes.
+    Read one published experiment; its notes say which rows were left out, and why.
 
     The logs carry no date and no time zone: `date` is that of their first row, and their clock is
-    taken as UTC. Of more than `rows_at_most` samples, bins of time are kept (see `Samples`), so
+    taken as UTC. Of more than `rows_at_most` samples, bins of time are kept (`ThinnedSamples`), so
     that memory does not grow with the length of the files.
 
     Raises
     ------
     NotFoundError
-        The folder is not there, or no file of it holds a sample or a decision.
+        The folder does not exist, or none of its files holds a sample or a decision.
     IntegrityError
-        A file has another header, more broken rows than whole ones, or times that go back.
+        A file has another header, more broken rows than good ones, or times that go back.
     """
     folder = Path(folder)
     files = sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []
@@ -78,10 +78,10 @@ def read_published_logs(
 
 def _read_decisions(logs: list[Path], notes: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
     """
-    All autoscaler logs, one after the other, and the parameters on which their names agree.
+    Read all autoscaler logs, and the parameters on which their names agree.
     """
     frames = []
-    said: dict[str, set[int]] = {}
+    parameters: dict[str, set[int]] = {}
     for path in logs:
         left_out: Counter[str] = Counter()
         frame = read_autoscaler_log(path, left_out)
@@ -93,18 +93,20 @@ def _read_decisions(logs: list[Path], notes: list[str]) -> tuple[pd.DataFrame, d
             notes.append(f"{path.name} is left out: no decision with a time")
         frames.append(frame.dropna(subset="time_s"))
         for name, value in parameters_in_name(path.name).items():
-            said.setdefault(name, set()).add(value)
-    for name, values in said.items():
+            parameters.setdefault(name, set()).add(value)
+    for name, values in parameters.items():
         if len(values) > 1:
-            notes.append(f"the logs' names do not agree on {name}: {sorted(values)}")
+            notes.append(f"the logs' names disagree on {name}: {sorted(values)}")
     decisions = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return decisions, {name: min(values) for name, values in said.items() if len(values) == 1}
+    return decisions, {name: min(values) for name, values in parameters.items() if len(values) == 1}
 
 
 def _share_days(nodes: list[NodeSamples], decisions: pd.DataFrame) -> pl.DataFrame:
     """
-    Put all files on one line of time: each node began within half a day of the first, and the
-    decisions are of the day on which they meet the most of the samples.
+    Put all files on one time axis, in order of time.
+
+    Each node began within half a day of the first. The decisions, shifted in place, get the day on
+    which they overlap the samples most.
     """
     start = nodes[0].samples["time_s"][0]
     shifted = [
@@ -139,7 +141,7 @@ def _stats(samples: pl.DataFrame, midnight: pd.Timestamp) -> pd.DataFrame:
 
 def _queues(decisions: pd.DataFrame, midnight: pd.Timestamp) -> pd.DataFrame:
     """
-    Early versions of the autoscaler said how many messages waited, and no rate.
+    Early versions of the autoscaler logged how many messages waited, and no rate.
     """
     if decisions.empty or decisions["queued"].isna().all():
         return empty_frame("queues")
@@ -161,7 +163,7 @@ def _as_table(table: str, frame: pd.DataFrame, midnight: pd.Timestamp) -> pd.Dat
 
 def _missing(nodes: list[NodeSamples], logs: list[Path], stats: pd.DataFrame) -> list[str]:
     """
-    What is not in the files, as far as the others let it be known.
+    List what the files lack, as far as the other files show it.
     """
     names = [node.name for node in nodes]
     numbers = {int(n.rpartition("-")[2]) for n in names if n.rpartition("-")[2].isdigit()}

@@ -1,9 +1,9 @@
 """
-A recorded load in one tidy schema: what the recorder writes, and what every reader hands on.
+A recorded load in one tidy schema: the recorder writes it, and every reader returns it.
 
-A recorded run is a folder of Parquet files, one a table below, and `experiment.json` beside them.
-Times are UTC. Every measurement is a float64, in which NaN says "not measured" and whole numbers
-are exact up to 2^53. Counters only grow while their owner lives, and start again at zero with it.
+A recorded run is a folder with `experiment.json` and a Parquet file for each table below. Times are
+UTC. Every measurement is a float64: NaN means "not measured", and whole numbers are exact up to
+2^53. A counter only grows while its owner lives, and starts again at zero with it.
 """
 
 import json
@@ -40,7 +40,7 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
     "queues": {
         "time": (TIME, "when it was sampled"),
         "queue": (NAME, "name in RabbitMQ"),
-        "ready": (NUMBER, "messages that wait"),
+        "ready": (NUMBER, "messages that wait for a consumer"),
         "unacknowledged": (NUMBER, "messages at a consumer"),
         "published": (NUMBER, "messages, counter since the broker started"),
         "delivered": (NUMBER, "messages, counter since the broker started"),
@@ -49,31 +49,31 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
     },
     "autoscaler": {
         "time": (TIME, "when it decided"),
-        "published_per_s": (NUMBER, "tasks a second into the queue; NaN while it had no broker"),
+        "published_per_s": (NUMBER, "tasks that entered the queue; NaN while it had no broker"),
         "load": (NUMBER, "published_per_s / (running x QTY_TASK)"),
         "light": (NAME, "GREY, GREEN, YELLOW or RED"),
         "running": (NUMBER, "replicas that it counted"),
         "wanted": (NUMBER, "replicas after its decision"),
-        "batch": (NUMBER, "tasks that the dealer deals at a time"),
+        "batch": (NUMBER, "tasks that the dealer sends at a time"),
     },
     "workers": {
-        "time": (TIME, "when the worker said so"),
+        "time": (TIME, "when the worker reported it"),
         "task": (NAME, "the Swarm task that is this worker"),
         "node": (NAME, "where it runs"),
         "tiles_done": (NUMBER, "counter since that worker started"),
     },
     "events": {
-        "time": (TIME, "of the engine that saw it"),
+        "time": (TIME, "by the clock of the engine that reported it"),
         "node": (NAME, "where it happened"),
         "kind": (NAME, "container, service, node ..."),
         "action": (NAME, "start, die, oom, update ..."),
         "name": (NAME, "of the container, service or node"),
     },
     "steps": {
-        "step": (COUNT, "place in the sweep's order, from 0"),
+        "step": (COUNT, "position in the sweep, from 0"),
         "repetition": (COUNT, "of this replica count, from 0"),
-        "replicas": (COUNT, "workers asked for"),
-        "began": (TIME, "the replica count was asked for"),
+        "replicas": (COUNT, "workers requested"),
+        "began": (TIME, "the replica count was requested"),
         "steady_from": (TIME, "warm-up was over; NaT where it never was"),
         "ended": (TIME, "the step's last sample"),
     },
@@ -84,7 +84,6 @@ SCHEMAS: dict[str, pa.Schema] = {
     table: pa.schema([(name, kind) for name, (kind, _) in columns.items()])
     for table, columns in COLUMNS.items()
 }
-"""What `pyarrow.parquet.ParquetWriter` takes."""
 
 
 def empty_frame(table: str) -> pd.DataFrame:
@@ -98,7 +97,7 @@ def empty_frame(table: str) -> pd.DataFrame:
 @dataclass(frozen=True)
 class Recording:
     """
-    One recorded load; a table that was not recorded is empty, and `notes` says what and why.
+    One recorded load; a table that was not recorded is empty, and `notes` say why.
     """
 
     source: str
@@ -119,8 +118,9 @@ class Recording:
 
 def read_recording(folder: Path | str) -> Recording:
     """
-    Read what the recorder wrote: the Parquet files of a folder (or folders of parts), and
-    `experiment.json`; a file that is missing or cut short is survived and noted.
+    Read the Parquet files of a folder (or folders of parts), and `experiment.json`.
+
+    A file that is missing or cut short is left out, and noted.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def _as_frame(table: str, read: pa.Table, path: Path) -> pd.DataFrame:
         else:
             return frame
     raise IntegrityError(
-        f"expected the columns of {table} in {path}; they are others",
+        f"expected the columns of {table} in {path}; it has other columns or types",
         evidence=f"{evidence}\nits columns: {', '.join(read.column_names)}",
         next_step="name a folder that 10_load_test of this version recorded",
     )

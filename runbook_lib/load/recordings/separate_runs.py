@@ -1,5 +1,5 @@
 """
-The separate runs inside a recording: told apart by gaps, by new containers, and by idle time.
+The separate runs inside a recording: separated by gaps, new containers, or idle time.
 """
 
 from typing import Any
@@ -12,9 +12,9 @@ from runbook_lib.load.recordings.series import even_series
 
 BIN_S = 10.0
 IDLE_S = 60.0
-"""So long without traffic, or without a sample, and another run begins."""
+"""After this long without traffic, or without a sample, another run begins."""
 IDLE_SHARE = 0.01
-"""Under this share of the recording's busiest traffic, nothing happens but heartbeats."""
+"""Traffic under this share of the recording's busiest is heartbeats only."""
 IDLE_BYTES_PER_S = 10_000.0
 RESOLUTION = pd.Timedelta("1us")
 
@@ -24,7 +24,7 @@ def find_runs(stats: pd.DataFrame, *, idle_s: float = IDLE_S) -> pd.DataFrame:
     Find the runs, one a row in order of time; together they hold every sample.
 
     Columns: run (from 1), began, ended, busy_from, busy_until (traffic; NaT for a run without
-    load), busy_s, containers (ever seen), begins_with (why it is told apart from the one before).
+    load), busy_s, containers (in all), begins_with (what separates it from the run before).
     """
     rows = []
     series = even_series(stats, width_s=BIN_S)
@@ -34,21 +34,21 @@ def find_runs(stats: pd.DataFrame, *, idle_s: float = IDLE_S) -> pd.DataFrame:
         for began, ended, why in _sessions(stats, idle_s):
             busy = traffic[began.floor(f"{BIN_S}s") : ended] > quiet
             rows += _split(pd.DatetimeIndex(busy.index[busy]), began, ended, why, idle_s)
-    found = pd.DataFrame(rows, columns=["began", "ended", "busy_from", "busy_until", "begins_with"])
-    found.insert(0, "run", np.arange(1, len(found) + 1))
-    lasted = pd.to_timedelta(found["busy_until"] - found["busy_from"])
-    found.insert(5, "busy_s", lasted.dt.total_seconds())
-    seen = [
+    runs = pd.DataFrame(rows, columns=["began", "ended", "busy_from", "busy_until", "begins_with"])
+    runs.insert(0, "run", np.arange(1, len(runs) + 1))
+    lasted = pd.to_timedelta(runs["busy_until"] - runs["busy_from"])
+    runs.insert(5, "busy_s", lasted.dt.total_seconds())
+    containers = [
         stats["container"][(stats["time"] >= began) & (stats["time"] <= ended)].nunique()
-        for began, ended in zip(found["began"], found["ended"], strict=True)
+        for began, ended in zip(runs["began"], runs["ended"], strict=True)
     ]
-    found.insert(6, "containers", seen)
-    return found
+    runs.insert(6, "containers", containers)
+    return runs
 
 
 def total_by_run(stats: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
-    What each service counted in each run; the runs of a recording add up to its total.
+    Sum what each service counted in each run; the runs of a recording add up to its total.
 
     Columns: run, service, and the counters. What a container counted between two runs belongs to
     the later one.
@@ -73,14 +73,14 @@ def _sessions(stats: pd.DataFrame, idle_s: float) -> list[tuple[pd.Timestamp, pd
     usual = pauses.median() if len(pauses) > 1 else pd.Timedelta(0)
     limit = max(pd.Timedelta(seconds=idle_s), 5 * usual)
     cuts = [n for n, t in enumerate(times) if n and (t in fresh or pauses[n] > limit)]
-    found = []
+    sessions = []
     for first, after in zip([0, *cuts], [*cuts, len(times)], strict=True):
         why = "the recording begins"
         if first:
             pause = f"{pauses[first].total_seconds():.0f} s without a sample"
             why = f"new containers, after {pause}" if times[first] in fresh else pause
-        found.append((times[first], times[after - 1], why))
-    return found
+        sessions.append((times[first], times[after - 1], why))
+    return sessions
 
 
 def _split(
@@ -93,11 +93,11 @@ def _split(
         return [(began, ended, pd.NaT, pd.NaT, why)]
     pauses_s = np.diff(busy.to_numpy()) / np.timedelta64(1, "s") - BIN_S
     later = 1 + np.flatnonzero(pauses_s >= idle_s)
-    found = []
+    stretches = []
     for begin, end in zip([0, *later], [*later, len(busy)], strict=True):
         start = busy[begin] if begin else began
         stop = busy[end] - RESOLUTION if end < len(busy) else ended
         last = min(busy[end - 1] + pd.Timedelta(seconds=BIN_S), ended)
         reason = f"{pauses_s[begin - 1]:.0f} s without traffic" if begin else why
-        found.append((start, stop, max(busy[begin], began), last, reason))
-    return found
+        stretches.append((start, stop, max(busy[begin], began), last, reason))
+    return stretches

@@ -1,5 +1,5 @@
 """
-Samples of single containers as even series of services and nodes: CPU, memory, replicas, traffic.
+Even time series of services and nodes from samples of containers: CPU, memory, replicas, traffic.
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ def even_series(
     stats: pd.DataFrame, by: list[str] | None = None, *, width_s: float = 10.0
 ) -> pd.DataFrame:
     """
-    Even bins of `width_s`, from samples that nodes took at times of their own.
+    Sum over containers in even bins of `width_s`; each node was sampled at other times.
 
     Columns: time (the bin's begin), those of `by` (service), containers (running, averaged over
     the bin), cpu_percent and memory_bytes (summed over containers), and for each counter the
     running total (`net_in_bytes`) and its rate (`net_in_bytes_per_s`). Between two samples of a
     container its counters are taken to grow evenly, so that the rates add up to the totals
-    whatever the bins. What it had counted before its first sample is in the total only.
+    for any width. What it had counted before its first sample is in the total only.
     """
     by = by or ["service"]
     if stats.empty:
@@ -64,11 +64,11 @@ def _at_edges(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarr
     counters, from zero at its first sample (they stand still before it and after its last).
     """
     lived = np.clip(edges, at[0], at[-1]) - at[0]
-    found = [lived]
+    columns = [lived]
     for column in range(values.shape[1]):
         known = np.isfinite(values[:, column])
         if not known.any():
-            found.append(np.zeros(len(edges)))
+            columns.append(np.zeros(len(edges)))
             continue
         when, what = at[known], values[known, column]
         if column < len(LEVELS):
@@ -77,14 +77,14 @@ def _at_edges(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarr
         else:
             steps = _steps(when, what)
             when, what = when[steps], what[steps] - what[0]
-        found.append(np.interp(edges, when, what))
-    return np.column_stack(found)
+        columns.append(np.interp(edges, when, what))
+    return np.column_stack(columns)
 
 
 def _steps(when: np.ndarray, what: np.ndarray) -> np.ndarray:
     """
-    Which readings of a counter to draw lines between: all, or for a rounded one those some steps
-    apart, and both ends of a pause.
+    Choose the readings of a counter to interpolate between: all, or for a rounded counter those
+    some steps apart, and both ends of a pause.
 
     Over 10 GB three digits are steps of 0.1 GB: 13 MB/s, read every 8 s, would show as 12.5 MB/s
     with bursts of 25. A rate between readings five steps apart is wrong by a fifth at most.

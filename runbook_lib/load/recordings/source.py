@@ -1,5 +1,5 @@
 """
-Any recorded load by its folder: what the recorder wrote, or what the authors published.
+Any recorded load by its folder: from our recorder, or as the authors published it.
 """
 
 from dataclasses import replace
@@ -24,21 +24,20 @@ def open_recording(folder: str, *, runs: Path = RUNS) -> Recording:
     Raises
     ------
     NotFoundError
-        There is no such folder, or nothing in it that was recorded.
+        The folder does not exist, or holds no recording.
     IntegrityError
-        A file of it holds something else.
+        One of its files has another format.
     """
     chosen = (PROJECT / Path(folder).expanduser()) if folder else _newest(runs)
-    found = next((f for f in (chosen, chosen / "load") if _holds_tables(f)), None)
-    if found is not None:
-        return _named(read_recording(found), found)
+    for tables in filter(_holds_tables, (chosen, chosen / "load")):
+        return _named(read_recording(tables), tables)
     if _holds_logs(chosen):
         return _named(read_published_logs(chosen), chosen)
     inside = sorted(p.name for p in chosen.iterdir()) if chosen.is_dir() else []
     deeper = [name for name in inside if _holds_logs(chosen / name) or _holds_tables(chosen / name)]
     raise NotFoundError(
         f"expected a recorded load in {chosen}; "
-        + ("nothing in it is one" if chosen.is_dir() else "there is no such folder"),
+        + ("the folder holds none" if chosen.is_dir() else "there is no such folder"),
         evidence=f"in the folder: {', '.join(inside) or 'nothing'}",
         next_step=f"name one of its folders: {', '.join(deeper)}"
         if deeper
@@ -49,7 +48,7 @@ def open_recording(folder: str, *, runs: Path = RUNS) -> Recording:
 
 def _named(recording: Recording, folder: Path) -> Recording:
     """
-    By its place in the project, which means the same on every machine.
+    Name it by its path in the project, which is the same on every machine.
     """
     inside = folder.is_relative_to(PROJECT)
     return replace(recording, source=str(folder.relative_to(PROJECT) if inside else folder))

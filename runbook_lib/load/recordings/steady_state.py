@@ -1,5 +1,5 @@
 """
-Where a run had warmed up, by its data: the part that makes the mean most certain.
+The steady part of a run: the part after the warm-up that gives the most certain mean.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class SteadyState:
 
 def find_steady_state(rates: pd.Series) -> SteadyState | None:
     """
-    Cut the warm-up and the end off an even series of rates (its index are times).
+    Cut the warm-up and the end off an even series of rates, indexed by time.
 
     MSER-5 (White, "An effective truncation heuristic for bias reduction in simulation output",
     1997), first from the front and then from the back: of the cuts that leave half of the series,

@@ -1,5 +1,5 @@
 """
-Wall-clock times without a date, laid out on one line of time: over midnight, and past bad ones.
+Wall-clock times without a date, put on one time axis: over midnight, and without stray times.
 """
 
 from collections import Counter
@@ -21,11 +21,11 @@ Floats = npt.NDArray[np.float64]
 
 class WallClock:
     """
-    Unwraps one file's times, a block at a time; `left_out` and `notes` say what was not straight.
+    Unwraps one file's times, a block at a time; `left_out` and `notes` say what was irregular.
 
     A time that goes back is one of four: midnight; lines mixed up by seconds; one stray time among
     good ones, which is left out; or another run on a later day, when every container is new.
-    Anything else is refused: to guess would move measurements in time.
+    Anything else is refused: a guess would move measurements in time.
     """
 
     def __init__(self, source: str, left_out: Counter[str]) -> None:
@@ -33,14 +33,14 @@ class WallClock:
         self.left_out = left_out
         self.notes: list[str] = []
         self._last = np.nan  # seconds since the first midnight, of the last good sample
-        self._seen: set[int] = set()
+        self._containers: set[int] = set()
 
     def unwrap(self, clock_s: Floats, who: npt.NDArray[np.int32], *, end: bool) -> Floats:
         """
         Seconds since the midnight before the first row, NaN for a row to leave out.
 
-        The answer is shorter than the block unless it is the `end`: the last sample's rows are
-        judged with what comes after them, so hand them in again with the next block.
+        The result is shorter than the block unless it is the `end`: the last sample's rows can only
+        be judged with the next block, so pass them again with it.
         """
         if not len(clock_s):
             return clock_s
@@ -56,7 +56,7 @@ class WallClock:
             times[good] = self._lay_out(samples[:ready][good], starts[:ready][good], who)
             self._last = float(times[good][-1])
         rows = np.repeat(times, lengths[:ready])
-        self._seen.update(np.unique(who[: len(rows)]).tolist())
+        self._containers.update(np.unique(who[: len(rows)]).tolist())
         return rows
 
     def _astray(self, samples: Floats) -> npt.NDArray[np.bool_]:
@@ -68,8 +68,8 @@ class WallClock:
         there, back = _turn(samples - before), _turn(after - samples)
         across = _turn(after - before)
         alone = (np.abs(there) > DISORDER_S) & (np.abs(back) > DISORDER_S) & (there * back < 0)
-        found: npt.NDArray[np.bool_] = alone & (across >= -DISORDER_S) & (across <= GAP_S)
-        return found
+        astray: npt.NDArray[np.bool_] = alone & (across >= -DISORDER_S) & (across <= GAP_S)
+        return astray
 
     def _lay_out(
         self, samples: Floats, starts: npt.NDArray[np.int64], who: npt.NDArray[np.int32]
@@ -82,15 +82,15 @@ class WallClock:
                 mixed_up
             )
         for at in np.flatnonzero(steps < -DISORDER_S):
-            earlier = self._seen.union(who[: starts[at]].tolist())
+            earlier = self._containers.union(who[: starts[at]].tolist())
             later = set(who[starts[at] :].tolist())
-            was, now = (clock(s) for s in (samples[at] - steps[at], samples[at]))
+            was, now = (_clock(s) for s in (samples[at] - steps[at], samples[at]))
             if earlier & later:
                 raise IntegrityError(
-                    f"expected times that go on in {self.source}; they go back from {was} to {now}",
+                    f"expected increasing times in {self.source}; they go back from {was} to {now}",
                     evidence=f"{len(earlier & later)} containers have rows before and after it, "
-                    "so it is no other run on another day",
-                    next_step="put the rows in order, or cut the file there into two recordings",
+                    "so it is not another run on another day",
+                    next_step="sort the rows, or split the file there into two recordings",
                 )
             self.notes.append(
                 f"{self.source} goes back from {was} to {now} with new containers: "
@@ -102,12 +102,12 @@ class WallClock:
 
 def _turn(difference: Floats) -> Floats:
     """
-    The way from one time of day to another, the shorter way round: from -12 h to +12 h.
+    The signed distance between two times of day, the shorter way: from -12 h to +12 h.
     """
     return (difference + DAY_S / 2) % DAY_S - DAY_S / 2
 
 
-def clock(seconds: float) -> str:
+def _clock(seconds: float) -> str:
     """
     Seconds as `HH:MM:SS` of their day.
     """

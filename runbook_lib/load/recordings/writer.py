@@ -1,7 +1,7 @@
 """
-A recording on disk as it grows: parts, each of them whole, and one file a table in the end.
+Write a recording as it grows: complete parts first, and one file for each table in the end.
 
-A reader takes a folder of parts for the table, so whoever kills us loses the last seconds only.
+Readers accept a folder of parts as the table, so a kill loses only the last seconds.
 """
 
 import json
@@ -23,7 +23,7 @@ _ROWS_IN_A_GROUP = 250_000
 
 class RecordingWriter:
     """
-    Takes rows from many threads and writes them down every few seconds.
+    Takes rows from many threads, and writes a part of each table every few seconds.
     """
 
     def __init__(self, folder: Path, flush_s: float = FLUSH_S) -> None:
@@ -37,7 +37,7 @@ class RecordingWriter:
 
     def add(self, table: str, row: tuple[Any, ...]) -> None:
         """
-        Take a row, its values in the order of the table's columns.
+        Take a row: its values in the order of the table's columns.
         """
         with self._lock:
             self._rows[table].append(row)
@@ -46,7 +46,7 @@ class RecordingWriter:
 
     def describe(self, experiment: dict[str, Any]) -> None:
         """
-        Write `experiment.json`, whole or not at all.
+        Write `experiment.json`, completely or not at all.
         """
         partial = self.folder / ".experiment.json.partial"
         partial.write_text(json.dumps(experiment, indent=1), encoding="utf-8")
@@ -54,7 +54,7 @@ class RecordingWriter:
 
     def close(self) -> None:
         """
-        Write what is left, and join the parts of each table.
+        Write the remaining rows, and join the parts of each table.
         """
         with self._lock:
             self._flush()
@@ -65,16 +65,13 @@ class RecordingWriter:
         for table, rows in self._rows.items():
             if not rows:
                 continue
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            arrays = [
-                pa.array(column, kind)
-                for column, kind in zip(columns, SCHEMAS[table].types, strict=True)
-            ]
+            schema = SCHEMAS[table]
+            columns = dict(zip(schema.names, map(list, zip(*rows, strict=True)), strict=True))
             parts = self.folder / f"{table}.parquet"
             parts.mkdir(exist_ok=True)
             name = f"part-{self._written[table]:06}.parquet"
             partial = parts / f".{name}.partial"  # a dot: readers of the folder leave it out
-            pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMAS[table]), partial)
+            pq.write_table(pa.Table.from_pydict(columns, schema), partial)
             partial.rename(parts / name)
             self._written[table] += 1
             rows.clear()
@@ -83,7 +80,7 @@ class RecordingWriter:
 
 def _join_parts(folder: Path, table: str) -> None:
     """
-    Put one file in the place of a table's folder of parts; nothing where there is none.
+    Replace a table's folder of parts, if there is one, by one file.
     """
     target = folder / f"{table}.parquet"
     if not target.is_dir():
@@ -99,7 +96,7 @@ def _join_parts(folder: Path, table: str) -> None:
 
 def _groups(parts: list[Path]) -> Iterator[pa.Table]:
     """
-    The parts in order, as few row groups: a reader's time is in the number of groups.
+    The parts in order, joined to few row groups: each group costs a reader time.
     """
     waiting: list[pa.Table] = []
     for part in parts:

@@ -208,7 +208,7 @@ def test_the_folder_of_a_run_stands_for_its_load(tmp_path):
     [
         ("nowhere", "there is no such folder"),
         ("", "there is none"),
-        ("empty", "nothing in it is one"),
+        ("empty", "the folder holds none"),
     ],
 )
 def test_a_folder_without_a_recording_is_said_to_be_one(folder, message, tmp_path):
