@@ -167,9 +167,9 @@ class AdminWorker:
 def _hear(link: Link, sign: Delivery, signs: SignsOfLife) -> None:
     link.ack(sign)
     try:
-        said = json.loads(sign.body)
-        signs.heard(str(said["task_id"]), time.time())
-        log.info(worker_record(said))
+        content = json.loads(sign.body)
+        signs.heard(str(content["task_id"]), time.time())
+        log.info(worker_record(content))
     except (ValueError, TypeError, KeyError) as exc:
         log.warning(" [!] unreadable KEEP_ALIVE: %r", exc)
 

@@ -111,11 +111,11 @@ class Catalogue:
 
     def _look(self) -> None:
         pace = Pace()
-        found = sorted({name for layer in FILTERS for name in _dates(self._root / layer)})
-        for gone in self._days.keys() - set(found):
+        names = sorted({name for layer in FILTERS for name in _dates(self._root / layer)})
+        for gone in self._days.keys() - set(names):
             del self._days[gone]
         self._rows = {key: rows for key, rows in self._rows.items() if key[0] in self._days}
-        for name in found:
+        for name in names:
             day = self._look_at(name, pace)
             if day is None:
                 self._days.pop(name, None)
@@ -129,18 +129,20 @@ class Catalogue:
         self._listing = Listing(tuple(self._days[name] for name in sorted(self._days)), complete)
 
     def _look_at(self, day: str, pace: Callable[[], None]) -> Day | None:
-        found: dict[str, dict[int, Rows]] = {}
+        by_layer: dict[str, dict[int, Rows]] = {}
         whole = -1
         for layer in FILTERS:  # RAW first: it determines which zoom covers the world
-            found[layer] = {}
+            by_layer[layer] = {}
             for z in zooms(self._root / layer / day):
                 wanted = layer != RAW and z == whole
-                found[layer][z] = self._refresh_rows(day, layer, z, wanted, pace)
+                by_layer[layer][z] = self._refresh_rows(day, layer, z, wanted, pace)
             if layer == RAW:
-                whole = max((z for z, rows in found[RAW].items() if rows.tiles == 4**z), default=-1)
-        for key in [key for key in self._rows if key[0] == day and key[2] not in found[key[1]]]:
+                whole = max(
+                    (z for z, rows in by_layer[RAW].items() if rows.tiles == 4**z), default=-1
+                )
+        for key in [key for key in self._rows if key[0] == day and key[2] not in by_layer[key[1]]]:
             del self._rows[key]
-        filled = [z for layer in found.values() for z, rows in layer.items() if rows.tiles]
+        filled = [z for layer in by_layer.values() for z, rows in layer.items() if rows.tiles]
         if not filled:
             return None
         layers = {
@@ -148,7 +150,7 @@ class Catalogue:
                 tiles=sum(each.tiles for each in rows.values()),
                 share=rows[whole].share if layer != RAW and whole in rows else None,
             )
-            for layer, rows in found.items()
+            for layer, rows in by_layer.items()
         }
         return Day(day, min(filled), max(filled), layers)
 

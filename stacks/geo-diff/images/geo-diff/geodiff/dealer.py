@@ -69,7 +69,7 @@ class Dealer:
 
     async def start(self, stop: asyncio.Event) -> None:
         async def session(link: Link) -> None:
-            await link.consume(topology.CONTROL_QUEUE, 1, lambda told: self._obey(link, told))
+            await link.consume(topology.CONTROL_QUEUE, 1, lambda order: self._obey(link, order))
             dealing = asyncio.ensure_future(self._deal(link))
             stopped = asyncio.ensure_future(stop.wait())
             try:
@@ -84,15 +84,15 @@ class Dealer:
 
         await serving.serve(self._settings.broker, session, stop)
 
-    def _obey(self, link: Link, told: Delivery) -> None:
+    def _obey(self, link: Link, order: Delivery) -> None:
         """
         Adopt the BATCH that the autoscaler sends, within this service's own bounds.
         """
-        link.ack(told)
+        link.ack(order)
         try:
-            wanted = int(json.loads(told.body)["batch"])
+            wanted = int(json.loads(order.body)["batch"])
         except (ValueError, TypeError, KeyError) as exc:
-            log.warning("unusable control message %r: %r", told.body[:80], exc)
+            log.warning("unusable control message %r: %r", order.body[:80], exc)
             return
         batch = max(self._settings.min_batch, min(self._settings.batch, wanted))
         if batch != self._batch:
@@ -107,8 +107,8 @@ class Dealer:
                 log.info("dealt %d tiles in %.1f s", count, time.monotonic() - began)
             await self._drained(link)
             # spend at most a tenth of the time on walks that find nothing new
-            looked_s = 0.0 if count else time.monotonic() - began
-            await asyncio.sleep(max(self._settings.wait_s, looked_s * IDLE_SHARE, 0.1))
+            walk_s = 0.0 if count else time.monotonic() - began
+            await asyncio.sleep(max(self._settings.wait_s, walk_s * IDLE_SHARE, 0.1))
 
     async def _walk(self, link: Link) -> int:
         tiles = pending(self._settings.tiles_dir)

@@ -72,12 +72,12 @@ def _call(base: str, method: str, path: str, body: object = None) -> Any:  # noq
 
 
 def get_service(base: str, name: str) -> Service:
-    found = _call(base, "GET", f"/services/{name}")
+    service = _call(base, "GET", f"/services/{name}")
     return Service(
-        found["ID"],
-        int(found["Version"]["Index"]),
-        found["Spec"],
-        found.get("UpdateStatus", {}).get("State", ""),
+        service["ID"],
+        int(service["Version"]["Index"]),
+        service["Spec"],
+        service.get("UpdateStatus", {}).get("State", ""),
     )
 
 
@@ -96,8 +96,8 @@ def find_tasks(base: str, service: str) -> list[Task]:
     Return the tasks of a service that should be running.
     """
     filters = json.dumps({"service": [service], "desired-state": ["running"]})
-    found = _call(base, "GET", f"/tasks?{urllib.parse.urlencode({'filters': filters})}")
-    return [_task(record) for record in found]
+    tasks = _call(base, "GET", f"/tasks?{urllib.parse.urlencode({'filters': filters})}")
+    return [_task(record) for record in tasks]
 
 
 def _task(record: Mapping[str, Any]) -> Task:
@@ -129,8 +129,8 @@ def kill_container_of(base: str, task: Task) -> None:
     """
     Send SIGKILL to the container, after checking that it is this task's.
     """
-    found = _call(base, "GET", f"/containers/{task.container_id}/json")
-    owner = found["Config"]["Labels"].get("com.docker.swarm.task.id")
+    container = _call(base, "GET", f"/containers/{task.container_id}/json")
+    owner = container["Config"]["Labels"].get("com.docker.swarm.task.id")
     if owner != task.id:
         raise DockerError(f"container {task.container_id[:12]} is of task {owner}, not {task.id}")
     _call(base, "POST", f"/containers/{task.container_id}/kill?signal=SIGKILL")

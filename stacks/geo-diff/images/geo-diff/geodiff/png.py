@@ -45,12 +45,12 @@ def texts(data: bytes) -> dict[str, str]:
     """
     Return keyword and text of every tEXt chunk.
     """
-    found = {}
+    by_keyword = {}
     for _, kind, content in chunks(data):
         if kind == b"tEXt":
             keyword, _, text = content.partition(b"\0")
-            found[keyword.decode("latin-1")] = text.decode("latin-1")
-    return found
+            by_keyword[keyword.decode("latin-1")] = text.decode("latin-1")
+    return by_keyword
 
 
 def same_picture(one: bytes, other: bytes) -> bool:

@@ -26,8 +26,8 @@ def read_published(settings: BrokerSettings, queue: str) -> int:
     request = urllib.request.Request(url, headers={"Authorization": f"Basic {token}"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=5) as answer:
-        found = json.loads(answer.read())
-    return int(found.get("message_stats", {}).get("publish", 0))
+        queue_facts = json.loads(answer.read())
+    return int(queue_facts.get("message_stats", {}).get("publish", 0))
 
 
 @dataclass

@@ -54,8 +54,8 @@ def create_app(settings: TileServerSettings) -> Flask:
         return answer_json(status, {"error": message}, NEVER_KEEP, **headers)
 
     def answer_tagged(data: bytes, kind: str, kept: str, etag: str) -> Response:
-        asked = "HTTP_IF_NONE_MATCH" in request.environ
-        if asked and request.if_none_match.contains_weak(etag.strip('"')):
+        conditional = "HTTP_IF_NONE_MATCH" in request.environ
+        if conditional and request.if_none_match.contains_weak(etag.strip('"')):
             return answer(304, b"", kind, kept, ETag=etag)
         return answer(200, data, kind, kept, ETag=etag)
 
@@ -97,9 +97,9 @@ def create_app(settings: TileServerSettings) -> Flask:
         if only is not None and only not in FILTERS:
             return error(400, f"expected one of {', '.join(FILTERS)} as filter")
         listing = catalogue.listing()
-        found = [_day(day, only) for day in listing.days if not only or day.layers[only].tiles]
+        days = [_day(day, only) for day in listing.days if not only or day.layers[only].tiles]
         # `complete` is false only until all tiles have been counted once
-        return answer_list({"dates": found, "complete": listing.complete})
+        return answer_list({"dates": days, "complete": listing.complete})
 
     @app.get("/<layer>/<path:name>")
     def tile(layer: str, name: str) -> Response:

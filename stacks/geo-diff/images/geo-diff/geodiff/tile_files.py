@@ -71,10 +71,10 @@ def read_tile(root: Path, layer: str, tile: Tile) -> TileFile:
     try:
         status = os.fstat(descriptor)
         # `(deleted)` if it was replaced after it was opened
-        found = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - a Path costs more
-        found = found.removesuffix(_DELETED)
+        real_path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - a Path costs more
+        real_path = real_path.removesuffix(_DELETED)
         regular = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES
-        if found != path or not regular:
+        if real_path != path or not regular:
             raise NoSuchTileError("no such tile")
         data = os.read(descriptor, status.st_size)
     finally:
