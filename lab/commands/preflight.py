@@ -57,7 +57,7 @@ def find_problems(config: LabConfig, daemon: Daemon) -> list[Finding]:
     """
     Inspect the host; empty when a lab can start. Changes nothing.
     """
-    is_up = bool(server_pids(config.name))
+    is_up = config.lock_file.exists() and bool(server_pids(config.name))
     config.cache_dir.mkdir(parents=True, exist_ok=True)
     return [
         *_system(),
