@@ -42,7 +42,7 @@ def decode(data: bytes) -> np.ndarray:
     Return the BGR pixels of a RAW tile; BadTileError if it is no PNG of 256 x 256.
     """
     if len(data) > MAX_BYTES:
-        raise BadTileError(f"{len(data)} bytes are more than the {MAX_BYTES} allowed")
+        raise BadTileError(f"{len(data)} bytes, expected at most {MAX_BYTES}")
     try:
         width, height = png.size(data)
     except png.PngError as exc:
