@@ -23,10 +23,6 @@ class Change:
 
 @dataclass(frozen=True)
 class Check:
-    """
-    One comparison of what was expected with what was seen.
-    """
-
     name: str
     expected: str
     actual: str
