@@ -71,7 +71,7 @@ def test_a_person_clicks_through_the_walkthrough(runbook, browser):
             page.close()
 
 
-def test_who_comes_back_later_finds_the_state_again(runbook, browser):
+def test_a_person_who_comes_back_later_finds_the_state_again(runbook, browser):
     """Another JupyterLab, other copies, a phone: the map of steps is read from the cluster."""
     with walkthrough(runbook, browser) as person:
         page = person.open(NAMES[0])

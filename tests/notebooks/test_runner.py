@@ -97,7 +97,7 @@ def test_an_interrupted_run_keeps_its_pages_and_exits_130(checkout, capsys):
     assert (run / "report.html").exists()
 
 
-def test_wrong_parameters_are_all_told_before_anything_is_made(checkout, capsys):
+def test_all_wrong_parameters_are_reported_before_anything_is_made(checkout, capsys):
     folder = checkout(n00="good")
     (folder / "lab.yml").write_text("cluster: 5\ncoutn: 2\n")
     assert 1 == main(["run", "lab.yml", "-p", "count=99"])

@@ -97,7 +97,7 @@ def test_an_instance_is_given_the_role_once_and_gives_it_back(cloud, bucket, wor
     assert [] == role_holders.find_holders(ec2, bucket, [worker])
 
 
-def test_a_profile_that_was_made_anew_is_given_anew(cloud, bucket, worker):
+def test_a_profile_that_was_made_again_is_given_again(cloud, bucket, worker):
     """It has the old one's name, and the instance would have no keys."""
     ec2, iam = cloud("ec2"), cloud("iam")
     _, old = instance_role.ensure_role(iam, bucket)

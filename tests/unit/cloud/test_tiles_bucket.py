@@ -44,7 +44,7 @@ def test_the_bucket_is_made_once_and_is_as_it_should_be(cloud, bucket):
 
 
 @pytest.mark.parametrize("undo", ["delete_bucket_tagging", "delete_public_access_block"])
-def test_what_somebody_has_changed_is_mended(cloud, bucket, undo):
+def test_settings_that_were_changed_by_hand_are_restored(cloud, bucket, undo):
     s3 = cloud("s3")
     tiles_bucket.ensure_bucket(s3, bucket)
     getattr(s3, undo)(Bucket=bucket.name)
@@ -109,7 +109,7 @@ def test_the_role_may_use_this_bucket_and_no_other(cloud, bucket):
 
 
 @pytest.mark.parametrize("role", ["", None])
-def test_a_bucket_is_not_opened_to_nobody(cloud, bucket, role):
+def test_a_bucket_without_a_role_is_not_opened(cloud, bucket, role):
     s3 = cloud("s3")
     tiles_bucket.ensure_bucket(s3, bucket)
     with pytest.raises(NotFoundError, match="there is none"):

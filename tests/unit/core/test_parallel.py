@@ -16,7 +16,7 @@ def test_results_keep_the_order_of_the_hosts():
     )
 
 
-def test_nobody_to_do_it_for_is_no_error():
+def test_an_empty_list_is_no_error():
     assert {} == for_each("nothing", {}, lambda n: n)
 
 

@@ -37,7 +37,7 @@ def test_too_few_results_are_left_alone(data, tmp_path):
     assert 5 == len(list(tmp_path.rglob("*.png")))
 
 
-def test_results_that_are_made_again_are_told_with_what_they_are_now(data, tmp_path):
+def test_results_that_are_made_again_come_with_their_new_fingerprints(data, tmp_path):
     taken = take_results(LocalConnection(), data, "DESERT", 2)
     for name, content in zip(taken, ("", "other"), strict=True):
         (tmp_path / "DESERT" / name).write_text(content)

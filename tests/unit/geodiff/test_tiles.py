@@ -62,7 +62,7 @@ def test_a_download_that_broke_off_is_completed(served, data):
     assert (Path(data.parts) / "set.zip").read_bytes() == whole
 
 
-def test_a_spoiled_remainder_is_thrown_away_and_fetched_anew(served, data):
+def test_a_spoiled_remainder_is_thrown_away_and_fetched_again(served, data):
     Path(data.parts).mkdir()
     (Path(data.parts) / "set.zip.partial").write_bytes(b"spoiled")
     ensure_parts(LocalConnection(), data)

@@ -229,7 +229,7 @@ def a_difference():
     return expected, measured
 
 
-def test_a_difference_is_told_with_what_was_expected_seen_and_likely():
+def test_a_difference_is_explained_by_what_was_expected_seen_and_likely():
     """
     One row a difference, and the same in words for the failed check.
     """

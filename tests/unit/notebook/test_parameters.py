@@ -91,7 +91,7 @@ def test_the_command_line_is_read_by_declared_types():
     } == values
 
 
-def test_every_problem_is_told_at_once_with_value_rule_and_place(file):
+def test_all_problems_are_reported_at_once_with_value_rule_and_place(file):
     settings = load(file("worker_cuont: 3\nworker_count: 0\ncluster: 24.04\n")) | read_arguments(
         ["wait_s=soon", "adopt=perhaps"], DECLARED
     )

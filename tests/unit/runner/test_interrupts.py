@@ -43,7 +43,7 @@ def test_time_that_is_up_interrupts_and_then_kills(kernel, monkeypatch):
     assert "timed out after 0.01 s" == stopper.reason
 
 
-def test_who_asks_twice_does_not_wait(kernel):
+def test_a_second_stop_does_not_wait(kernel):
     stopper = Stopper(kernel, 600)
     stopper.stop("interrupted")
     stopper.stop("interrupted")

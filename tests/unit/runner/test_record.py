@@ -34,7 +34,7 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path):
     assert 3 == len({new_folder(tmp_path) for _ in range(3)})
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(AccessError, match="cannot write into"):
         new_folder(tmp_path / "runs")

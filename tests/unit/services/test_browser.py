@@ -78,7 +78,7 @@ def test_a_web_stack_as_it_should_be_answers_every_question_as_expected(where):
     assert {} == differing(where)
 
 
-def test_a_token_that_is_not_the_servers_is_told_question_by_question(where):
+def test_a_wrong_token_is_reported_request_by_request(where):
     wrong = differing(where, Token("another"))
     assert "401 application/json" == wrong["a tile of OCEAN-SEA"]
     assert {"the filters", "the dates", "a tile that is not there"} < set(wrong)

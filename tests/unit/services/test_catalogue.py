@@ -159,7 +159,7 @@ def test_a_gone_zoom_is_forgotten(world):
     assert ("2004-07-15", RAW, 0) not in found._rows
 
 
-def test_who_asks_while_it_takes_long_gets_what_is_known(world, monkeypatch):
+def test_a_request_during_a_long_count_gets_what_is_known(world, monkeypatch):
     """
     And nobody starts a second look at the same time.
     """
@@ -183,7 +183,7 @@ def test_who_asks_while_it_takes_long_gets_what_is_known(world, monkeypatch):
     assert (True, 2) == (listing.complete, len(listing.days))
 
 
-def test_within_a_second_nobody_looks_twice(world):
+def test_the_folder_is_read_at_most_once_a_second(world):
     found = Catalogue(world, min_age_s=3600)
     first = found.listing(60)
     write_atomic(Tile("2003-12-15", 0, 0, 0).path(world, RAW), b"x")

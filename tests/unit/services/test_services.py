@@ -76,7 +76,7 @@ def test_a_rate_slides_with_its_window():
     assert [None, 10, 10, 10, 10, 5, 0, 0, 0, 0, 0, 0] == rates
 
 
-def test_a_broker_that_counts_anew_is_no_negative_rate():
+def test_a_broker_that_counts_from_zero_again_is_no_negative_rate():
     rate = SlidingRate()
     rate.add(1000, 0)
     assert None is rate.add(5, 10)
@@ -168,7 +168,7 @@ def test_a_result_that_is_no_png_writes_nothing(tmp_path):
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_result_of_a_mended_tile_takes_its_rejection_away(tmp_path):
+def test_a_result_of_a_repaired_tile_removes_its_rejection(tmp_path):
     rejected = Delivery(1, str(TILE), {"kind": "rejection", "raw-mtime-ns": 5}, b"{}", False)
     headers = {"kind": "surface", "filter": "DESERT"}
     assert store(tmp_path, rejected)

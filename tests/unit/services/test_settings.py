@@ -55,7 +55,7 @@ def test_all_that_is_wrong_is_named_at_once(environ):
         ({"QTY_TASK": "nan"}, "QTY_TASK='nan' must be between"),
     ],
 )
-def test_what_does_not_go_together_is_said(changed, said, environ):
+def test_settings_that_contradict_each_other_are_named(changed, said, environ):
     with pytest.raises(SettingsError, match="settings are not usable") as caught:
         settings.admin_settings({**environ, **changed})
     assert said in str(caught.value)

@@ -70,7 +70,7 @@ def test_a_result_may_be_kept_for_ever_and_a_raw_tile_for_minutes(get):
     assert "private, max-age=600, must-revalidate" == raw
 
 
-def test_who_has_the_tile_already_is_told_so(get_own, world):
+def test_a_client_that_has_the_tile_gets_304(get_own, world):
     tag = get_own(TILE).headers["ETag"]
     for known in (tag, f'"other", {tag}', "*"):
         answer = get_own(TILE, If_None_Match=known)

@@ -163,7 +163,7 @@ def test_raw_bytes_of_any_kind_are_no_error_of_ours(server):
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_told_server_finishes_and_ends_in_peace(still_world, tmp_path):
+def test_a_server_that_is_stopped_finishes_its_response(still_world, tmp_path):
     server = Server(still_world, tmp_path)
     connection = server.connect()
     connection.request("GET", TILE, headers=ALLOWED)

@@ -26,6 +26,6 @@ def test_without_one_the_notebook_that_deploys_it_is_named():
         check_registry(manager(my_registry_registry="running"), "10.0.0.4:5001")
 
 
-def test_one_that_does_not_start_is_told_with_its_tasks():
+def test_one_that_does_not_start_is_reported_with_its_tasks():
     with pytest.raises(NotFoundError, match="its tasks: preparing"):
         check_registry(manager(registry_registry="preparing"), "10.0.0.4:5001")

@@ -45,12 +45,12 @@ def program(tmp_path):
     return run
 
 
-def test_who_leads_is_a_worker_before_its_engine_stops(program):
+def test_the_leader_is_a_worker_before_its_engine_stops(program):
     assert [f"--role worker --label-add {LABEL}=yes me"] == program("go")
 
 
 @pytest.mark.parametrize("leads", ["false", "Error: this node is not a swarm manager"])
-def test_who_does_not_lead_just_goes(program, leads):
+def test_a_manager_that_does_not_lead_just_stops(program, leads):
     assert [] == program("go", leads=leads)
 
 
@@ -63,12 +63,12 @@ def test_of_two_that_answer_none_is_spared(program, managers):
     assert [] == program("go", managers=managers)
 
 
-def test_who_handed_over_and_is_back_is_made_a_manager_again(program):
+def test_a_leader_that_handed_over_and_is_back_is_a_manager_again(program):
     """But not by itself: it has the lead for a moment after it gave it away."""
     nodes = ["a ready yes", "b down yes", "c ready ", "d ready", "me ready yes"]
 
     assert [f"--role manager --label-rm {LABEL} a"] == program("keep", nodes=nodes)
 
 
-def test_only_who_leads_makes_managers(program):
+def test_only_the_leader_makes_managers(program):
     assert [] == program("keep", leads="false", nodes=["a ready yes"])

@@ -89,7 +89,7 @@ def test_without_a_swarm_there_is_nothing_to_remove():
     assert [] == remove_manager(swarm_of().engines, NODES, "admin-web")
 
 
-def test_who_leads_hands_over_until_it_is_the_one_that_is_to_lead():
+def test_leaders_hand_over_until_the_wanted_one_leads():
     swarm = swarm_of(manager="manager", admin_web="manager", manager_backup="manager")
     swarm.lead("admin-web", "manager-backup", "manager")
 
@@ -100,7 +100,7 @@ def test_who_leads_hands_over_until_it_is_the_one_that_is_to_lead():
     assert [] == ensure_leader(swarm.engines, NODES, "manager")
 
 
-def test_nobody_hands_over_where_another_manager_does_not_answer():
+def test_the_leader_does_not_hand_over_while_a_manager_is_silent():
     swarm = swarm_of(manager="manager", admin_web="manager", manager_backup="manager")
     swarm.lead("admin-web", "manager")
     swarm.silence("manager-backup")

@@ -23,7 +23,7 @@ def manager(*answers):
     return engine
 
 
-def test_who_is_led_has_a_majority_and_who_has_no_leader_has_none():
+def test_a_swarm_with_a_leader_has_a_majority_and_one_without_has_none():
     assert has_majority(manager([]))
     assert not has_majority(manager(ALONE))
 
@@ -63,7 +63,9 @@ class Api:
 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "with a majority"])
-def test_only_who_is_alone_is_forced_and_its_settings_are_as_before(alone, monkeypatch):
+def test_only_a_manager_without_majority_is_forced_and_its_settings_are_as_before(
+    alone, monkeypatch
+):
     monkeypatch.setattr(recovery, "_SNAPSHOT_S", 0)
     engine = Engine()
     api = engine.api = Api(alone)

@@ -115,7 +115,7 @@ def test_the_master_is_not_made_to_stand_by(leader):
         ensure_standby(leader, MANAGER)
 
 
-def test_who_stands_by_is_drained_once(leader):
+def test_the_standby_is_drained_once(leader):
     spec_of(leader, BACKUP)["Availability"] = "active"
 
     assert 1 == len(ensure_standby(leader, BACKUP))

@@ -101,7 +101,7 @@ def test_a_visit_that_was_killed_is_ended(monkeypatch):
     ] == [(c.name, c.action) for c in ended]
 
 
-def test_31_ends_visits_before_it_looks_who_has_the_role():
+def test_31_ends_visits_before_it_checks_the_roles_holders():
     """A check of what nobody mends fails for ever."""
     code = code_of("31_tiles_on_s3")
     ended = code.index("ended = bucket_access.end_temporary_access(access)")

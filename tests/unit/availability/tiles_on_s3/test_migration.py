@@ -257,7 +257,7 @@ def test_tiles_whose_mount_is_gone_come_back_from_the_bucket(monkeypatch):
     assert TILES == world.disk
 
 
-def test_tiles_in_both_folders_are_nobodys_guess(monkeypatch):
+def test_tiles_in_both_folders_are_refused(monkeypatch):
     world = World(monkeypatch, disk={"a"}, aside={"a", "b"})
     with pytest.raises(ConflictError, match="both"):
         migration.ensure_copied(MOVE)

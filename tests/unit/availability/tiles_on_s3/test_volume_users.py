@@ -54,7 +54,7 @@ def numbers(swarm):
 BEFORE = {"work_updater": 2, "work_dealer": 1, "work_rabbitmq": 1}
 
 
-def test_who_uses_the_volume_stops_and_gets_as_many_tasks_back(swarm):
+def test_users_of_the_volume_stop_and_get_as_many_tasks_back(swarm):
     changes = Changes()
     with volume_users.paused(None, swarm, "tiles-data", changes):
         assert {"work_updater": 0, "work_dealer": 0, "work_rabbitmq": 1} == numbers(swarm)

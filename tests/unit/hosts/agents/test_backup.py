@@ -52,7 +52,7 @@ def test_a_hash_is_kept_as_long_as_the_file_is_the_one_of_then(tiles, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"new", b"longer"])
-def test_a_file_that_was_replaced_is_hashed_anew(tiles, tmp_path, content):
+def test_a_file_that_was_replaced_is_hashed_again(tiles, tmp_path, content):
     """Also by one of the same size and time: rsync sets the time of the source."""
     cache = tmp_path / "hashes.json"
     scan([str(tiles)], cache)

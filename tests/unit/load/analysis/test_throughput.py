@@ -81,7 +81,7 @@ def test_a_broker_that_restarted_counts_on():
     assert pytest.approx((250 + 400) / 30) == table["tiles_per_s"].iloc[0]
 
 
-def test_the_queue_in_the_window_is_told():
+def test_the_queue_in_the_window_is_reported():
     told = queue((0, 900, 0), (15, 3, 0), (20, 5, 0), (30, 4, 0), (90, 900, 0))
     table = step_points(Recording("x", queues=told, steps=ONE_STEP))
     assert 4 == table["waiting"].iloc[0]

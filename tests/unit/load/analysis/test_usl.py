@@ -80,14 +80,14 @@ def test_enough_workers_is_the_fewest_near_the_best():
     assert 2 == found.enough(2).value
 
 
-def test_a_peak_beyond_what_was_measured_is_said():
+def test_a_peak_beyond_what_was_measured_is_reported():
     """An extrapolation is named as one."""
     law = LAWS["a_peak_beyond_what_is_measured"]
     found = fit_usl(steps(law, 0.01, np.random.default_rng(1)))
     assert "the peak lies beyond the 8 workers that were measured" in found.limit
 
 
-def test_steps_that_follow_no_such_law_are_said():
+def test_steps_that_follow_no_such_law_are_reported():
     """Each repetition agrees, and no curve of this form goes through their means."""
     rates = {1: 10.0, 2: 80.0, 4: 20.0, 8: 90.0}
     points = pd.DataFrame(

@@ -98,7 +98,7 @@ def test_without_a_broker_the_last_light_goes_on():
     assert 1 == len(found.compared)
 
 
-def test_what_nobody_tells_is_read_off_and_said():
+def test_settings_that_are_not_recorded_are_inferred_and_marked():
     """QTY_TASK from rate and LOAD, the bounds from what was reached."""
     idle = recording([60.0, 60.0, 30.0, 60.0])
     found = replay(idle)

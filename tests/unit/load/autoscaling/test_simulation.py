@@ -78,7 +78,7 @@ def test_idle_workers_are_taken_away_one_by_one():
     assert -1 == table["wanted"].diff().min()
 
 
-def test_a_load_that_nobody_can_do_has_no_good_setting():
+def test_an_impossible_load_has_no_good_setting():
     """It ends at the limit, unfinished, and scores infinite."""
     slow = Workers(tuple(0.001 * n for n in range(21)))
     run = simulate_autoscaler(SETTING, OfferedLoad(tasks=100_000), slow)
@@ -107,7 +107,7 @@ def test_the_search_finds_the_best_of_what_was_offered():
     assert pytest.approx(sorted(scores)) == table["score_usd"].tolist()
 
 
-def test_a_dearer_wait_asks_for_more_workers():
+def test_a_higher_price_of_waiting_wants_more_workers():
     """The objective decides, not a habit of the search."""
     choices = {"min_scale": [1, 4, 8]}
     load = OfferedLoad(per_s=(30.0,) * 60 + (0.0,) * 600)

@@ -47,7 +47,7 @@ def test_the_tiles_are_others_and_as_writable_as_before():
     ] == container["Mounts"]
 
 
-def test_only_who_can_keep_books_gets_a_folder_for_them():
+def test_only_a_service_with_an_audit_gets_a_folder_for_it():
     """Beside the tiles, under the name that it has in the container."""
     told = {**VARIABLES, "AUDIT": "/books"}
     keeper = copy.deepcopy(DEALER)

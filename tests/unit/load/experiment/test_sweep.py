@@ -16,5 +16,5 @@ def test_late_looks_give_even_rates_all_the_same():
 
 
 @pytest.mark.parametrize("looks", [[], [(0.0, 5)]])
-def test_of_one_look_nobody_can_tell_a_rate(looks):
+def test_one_sample_gives_no_rate(looks):
     assert even_rates(looks, 1.0).empty
