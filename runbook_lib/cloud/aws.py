@@ -46,10 +46,7 @@ class Place:
         """
         Make a boto3 client whose calls are counted under the IAM action that they need.
 
-        Raises
-        ------
-        AccessError
-            Where no credentials are found.
+        Raises AccessError where no credentials are found.
         """
         session = botocore.session.Session()
         if self.credentials_file:
@@ -79,10 +76,7 @@ def whoami(sts: Any) -> str:  # noqa: ANN401 - a boto3 client
     """
     Return the ARN that the credentials belong to.
 
-    Raises
-    ------
-    AccessError
-        Where AWS refuses them, or the endpoint does not answer.
+    Raises AccessError where AWS refuses them, or the endpoint does not answer.
     """
     try:
         return str(sts.get_caller_identity()["Arn"])
@@ -131,10 +125,7 @@ def operator_cidr(checkip_url: str, given: str = "") -> str:
     """
     Return `given`, or this machine's address as AWS sees it, as a /32.
 
-    Raises
-    ------
-    AccessError
-        Where the address has to be asked for and nobody answers.
+    Raises AccessError where the address has to be asked for and nobody answers.
     """
     if given:
         return given

@@ -67,10 +67,8 @@ def guide_rules(operator_cidr: str) -> list[Rule]:
     The tables of the guide, and what they lack: SSH from the operator's address, port 5001 of our
     image registry, and SSH between the manager and manager-backup.
 
-    Raises
-    ------
-    ParameterError
-        Where `operator_cidr` is not one IPv4 address: SSH is never opened to more than that.
+    Raises ParameterError where `operator_cidr` is not one IPv4 address: SSH is never opened to more
+    than that.
     """
     if not _is_one_address(operator_cidr):
         raise ParameterError(

@@ -80,10 +80,7 @@ def get_instances(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
     """
     The running instances by role.
 
-    Raises
-    ------
-    NotFoundError
-        Where the cluster has no instance, or one that does not run.
+    Raises NotFoundError where the cluster has no instance, or one that does not run.
     """
     found = find_instances(ec2, cluster)
     stopped = [f"{i.role} is {i.state}" for i in found if i.state != "running"]
@@ -113,10 +110,7 @@ def find_running(ec2: "EC2Client", cluster: str) -> list[Instance]:
     """
     The instances of the cluster, maybe none; for an undo that has to reach every one of them.
 
-    Raises
-    ------
-    NotFoundError
-        Where one does not run: nothing could be undone on it.
+    Raises NotFoundError where one does not run: nothing could be undone on it.
     """
     found = find_instances(ec2, cluster)
     stopped = [f"{i.role} is {i.state}" for i in found if i.state != "running"]

@@ -34,10 +34,7 @@ def key_path(key_file: str) -> Path:
     """
     The path of a private key that exists and that only its owner can read.
 
-    Raises
-    ------
-    NotFoundError, AccessError
-        Where it is missing, or readable by others.
+    Raises NotFoundError or AccessError where it is missing, or readable by others.
     """
     path = Path(key_file).expanduser()
     if not path.is_file():
@@ -61,10 +58,8 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
 
     The file is written first, so a run that is killed in between loses nothing.
 
-    Raises
-    ------
-    NotFoundError, ConflictError, AccessError
-        Where EC2 has the pair, but the file is missing, of another pair, or readable by others.
+    Raises NotFoundError, ConflictError or AccessError where EC2 has the pair, but the file is
+    missing, of another pair, or readable by others.
     """
     changes = Changes()
     path = Path(key_file).expanduser()
@@ -121,10 +116,7 @@ def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None"
     """
     The key pair of the cluster.
 
-    Raises
-    ------
-    ConflictError
-        Where a pair of that name exists without our tag.
+    Raises ConflictError where a pair of that name exists without our tag.
     """
     filters: list[Any] = [{"Name": "key-name", "Values": [cluster]}]
     pairs = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]

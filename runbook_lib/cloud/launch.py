@@ -44,10 +44,8 @@ def ensure_instances(
     A launch carries its tags and a ClientToken, so a run that is killed between request and answer
     finds its instance again and does not pay for a second one.
 
-    Raises
-    ------
-    ConflictError
-        Where the cluster has an unwanted instance, one of another type, or two of a role.
+    Raises ConflictError where the cluster has an unwanted instance, one of another type, or two of
+    a role.
     """
     found = find_instances(ec2, cluster)
     _refuse_unwanted(cluster, found, wanted, instance_type)

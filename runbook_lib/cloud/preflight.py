@@ -25,10 +25,7 @@ def vcpus(ec2: "EC2Client", instance_type: str) -> int:
     """
     The vCPUs of an instance type.
 
-    Raises
-    ------
-    ParameterError
-        Where EC2 has no such type.
+    Raises ParameterError where EC2 has no such type.
     """
     try:
         types = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds

@@ -29,10 +29,7 @@ def instance_usd_per_hour(pricing: "PricingClient", instance_type: str, region: 
     """
     The on-demand price of a Linux instance.
 
-    Raises
-    ------
-    ParameterError
-        Where the price list has no such instance type in that region.
+    Raises ParameterError where the price list has no such instance type in that region.
     """
     fields = {
         "instanceType": instance_type,

@@ -59,10 +59,7 @@ def get_role(name: str) -> Role:
     """
     The role of an instance by its name.
 
-    Raises
-    ------
-    ParameterError
-        Where no role has that name.
+    Raises ParameterError where no role has that name.
     """
     kind = WORKER if re.fullmatch(rf"{WORKER}-\d+", name) else name
     if kind not in ROLES:

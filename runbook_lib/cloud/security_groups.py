@@ -68,10 +68,7 @@ def ensure_groups(ec2: "EC2Client", cluster: str, vpc_id: str) -> Changes:
     """
     Create the groups that are missing, with their tags; they let nothing in yet.
 
-    Raises
-    ------
-    ConflictError
-        Where a group of that name exists without our tag; nothing is changed then.
+    Raises ConflictError where a group of that name exists without our tag; nothing is changed then.
     """
     found = find_groups(ec2, cluster)
     _refuse_untagged(ec2, cluster, vpc_id, {g.group_id for g in found})

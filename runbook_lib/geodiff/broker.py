@@ -54,10 +54,7 @@ def backlog(depths: pd.DataFrame, queues: list[str]) -> int:
     """
     How many messages the named queues hold.
 
-    Raises
-    ------
-    NotFoundError
-        Where the broker has no queue of that name.
+    Raises NotFoundError where the broker has no queue of that name.
     """
     known = set(depths["name"])
     if missing := [queue for queue in queues if queue not in known]:

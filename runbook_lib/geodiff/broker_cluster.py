@@ -105,10 +105,7 @@ def ensure_broker_labels(
     """
     Label the nodes of the second and the third broker; the first one runs on the manager.
 
-    Raises
-    ------
-    ParameterError
-        Where these are not two different nodes beside the manager.
+    Raises ParameterError where these are not two different nodes beside the manager.
     """
     if len(set(roles) - {"manager"}) != 2 or not set(roles) <= set(engines):
         raise ParameterError(

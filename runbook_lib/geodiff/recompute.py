@@ -20,10 +20,7 @@ def take_results(
     """
     Remove some results of a surface from the disk; returns the SHA-256 of each.
 
-    Raises
-    ------
-    ConflictError
-        Where there are fewer.
+    Raises ConflictError where there are fewer.
     """
     folder = shlex.quote(f"{data.directory}/{surface}")
     listed = run(

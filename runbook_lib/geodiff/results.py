@@ -31,10 +31,7 @@ def wait_for_results(
 
     Columns: surface (RAW is the input, REJECTED what could not be read), date, tiles.
 
-    Raises
-    ------
-    WaitTimeoutError
-        After `timeout_s`, or when nothing was added for `stalled_s`.
+    Raises WaitTimeoutError after `timeout_s`, or when nothing was added for `stalled_s`.
     """
     best, since = -1, time.monotonic()
 

@@ -103,12 +103,8 @@ def ensure_parts(manager: fabric.Connection, data: DataSet) -> Changes:
     """
     Download the parts that are missing or incomplete, and verify each against SHA256SUMS.
 
-    Raises
-    ------
-    CommandError
-        Where the URL does not serve a part.
-    IntegrityError
-        Where a part does not match its checksum even after a fresh download.
+    Raises CommandError where the URL does not serve a part; IntegrityError where a part does not
+    match its checksum even after a fresh download.
     """
     changes = Changes()
     script = _DOWNLOAD.format(parts=shlex.quote(data.parts), url=shlex.quote(data.url.rstrip("/")))
@@ -142,10 +138,7 @@ def ensure_volume(manager: docker.DockerClient, data: DataSet) -> Changes:
     """
     Create the Docker volume `tiles-data`, bound to the folder of the tiles.
 
-    Raises
-    ------
-    ConflictError
-        Where a volume of that name is bound to another folder.
+    Raises ConflictError where a volume of that name is bound to another folder.
     """
     changes = Changes()
     options = {"type": "none", "o": "bind", "device": data.directory}
@@ -175,10 +168,7 @@ def remove_tiles(
     """
     Remove the volume, the tiles and the parts; None stands for an instance or engine that is gone.
 
-    Raises
-    ------
-    ConflictError
-        Where the folder is a mount: the tiles are not on the manager's own disk.
+    Raises ConflictError where the folder is a mount: the tiles are not on the manager's own disk.
     """
     changes = Changes()
     if connection is None:

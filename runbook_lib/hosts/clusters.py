@@ -55,10 +55,7 @@ class Cluster:
         """
         A Docker client for every instance, by role.
 
-        Raises
-        ------
-        NotFoundError
-            Where an instance has no Docker.
+        Raises NotFoundError where an instance has no Docker.
         """
         clients = self.find_engines()
         if missing := [role for role in self.roles if role not in clients]:
@@ -104,10 +101,7 @@ def get_cluster(name: str, key_file: str, place: Place) -> Cluster:
     """
     The cluster whose instances all run.
 
-    Raises
-    ------
-    NotFoundError
-        Where it has no instance, or one that does not run.
+    Raises NotFoundError where it has no instance, or one that does not run.
     """
     ec2: EC2Client = place.client("ec2")
     instances = get_instances(ec2, name)
@@ -118,10 +112,7 @@ def find_cluster(name: str, key_file: str, place: Place) -> Cluster:
     """
     The cluster, maybe without any instance; for an undo that has to reach every one of them.
 
-    Raises
-    ------
-    NotFoundError
-        Where an instance does not run: nothing could be undone on it.
+    Raises NotFoundError where an instance does not run: nothing could be undone on it.
     """
     ec2: EC2Client = place.client("ec2")
     instances = {instance.role: instance for instance in find_running(ec2, name)}

@@ -102,10 +102,7 @@ def measure_matrix(
     Probes that differ from `expected` are repeated once after a pause: a loaded machine may be
     late, and EC2 takes a few seconds to apply a change of rules everywhere.
 
-    Raises
-    ------
-    CommandError
-        Where a probe could not run on an instance.
+    Raises CommandError where a probe could not run on an instance.
     """
     answers = _ask(connections, expected, timeout_s)
     differing = expected[answers.isin(counts) != expected["open"]]

@@ -90,10 +90,7 @@ def get_pinned_keys(instance: Instance, key_file: str) -> list[str]:
     """
     The lines of the known_hosts file with the host keys of an instance.
 
-    Raises
-    ------
-    NotFoundError
-        Where none is pinned.
+    Raises NotFoundError where none is pinned.
     """
     path = known_hosts_path(key_file)
     lines = path.read_text().splitlines() if path.exists() else []
@@ -193,10 +190,7 @@ def run(connection: fabric.Connection, script: str, *, sudo: bool = False) -> st
     """
     Run a bash script that stops at its first error, and return what it printed.
 
-    Raises
-    ------
-    CommandError
-        With the exit code and the last lines of its output.
+    Raises CommandError with the exit code and the last lines of its output.
     """
     command = f"bash -euo pipefail -c {shlex.quote(script)}"
     try:

@@ -42,10 +42,7 @@ def get_container(engine: docker.DockerClient, service: str, next_step: str) -> 
     """
     A running container of a service on this engine's node.
 
-    Raises
-    ------
-    NotFoundError
-        Where there is none.
+    Raises NotFoundError where there is none.
     """
     for container in find_containers(engine, service):
         return container
@@ -58,10 +55,8 @@ def read_secret(engine: docker.DockerClient, service: str, secret: str, next_ste
     """
     Read a secret inside a container of the service: it goes nowhere else, and stays in memory.
 
-    Raises
-    ------
-    NotFoundError, CommandError
-        Where no container of the service runs on this engine's node, or it has no such secret.
+    Raises NotFoundError or CommandError where no container of the service runs on this engine's
+    node, or it has no such secret.
     """
     file = f"/run/secrets/{secret}"
     result = get_container(engine, service, next_step).exec_run(["cat", file])
@@ -76,10 +71,7 @@ def run_in(
     """
     Run a command in a container; returns its output.
 
-    Raises
-    ------
-    CommandError
-        Where the exit code is not 0.
+    Raises CommandError where the exit code is not 0.
     """
     result = container.exec_run(command, environment=dict(environment or {}))
     text = bytes(result.output).decode()  # type: ignore[arg-type]  # bytes where it is no stream

@@ -78,12 +78,8 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
     """
     Wait until every service runs as wanted.
 
-    Raises
-    ------
-    CommandError
-        Where an update was rolled back or paused.
-    WaitTimeoutError
-        Where tasks stay pending, with the reason of each.
+    Raises CommandError where an update was rolled back or paused; WaitTimeoutError where tasks stay
+    pending, with the reason of each.
     """
 
     def probe() -> bool | Pending:

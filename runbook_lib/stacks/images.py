@@ -43,10 +43,7 @@ def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
 
     The registry is a stack on the manager.
 
-    Raises
-    ------
-    CommandError
-        Naming each image that does not build, with the last lines of its build.
+    Raises CommandError, naming each image that does not build, with the last lines of its build.
     """
     changes = Changes()
     engines, manager = here.engines, here.engines["manager"]

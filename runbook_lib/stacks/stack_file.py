@@ -81,10 +81,7 @@ def read(path: str | Path, overlays: Sequence[str] = ()) -> StackFile:
     The files are named relative to the project; paths in an overlay start at the folder of the
     stack file, as with Compose.
 
-    Raises
-    ------
-    NotFoundError, ParameterError
-        Where there is no such file, or it has no services.
+    Raises NotFoundError or ParameterError where there is no such file, or it has no services.
     """
     file = PROJECT / path
     content = _load(file)

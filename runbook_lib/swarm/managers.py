@@ -43,10 +43,7 @@ def ensure_manager(
     """
     Let the engine of `role` join as a manager, or promote it where it is a worker.
 
-    Raises
-    ------
-    ConflictError
-        Where it belongs to another Swarm, or where no majority would be left.
+    Raises ConflictError where it belongs to another Swarm, or where no majority would be left.
     """
     changes = Changes()
     leader, engine = clients[manager], clients[role]
@@ -95,10 +92,7 @@ def ensure_leader(
 
     The Swarm chooses the next leader, so this may take several rounds.
 
-    Raises
-    ------
-    ConflictError
-        Where no majority would be left meanwhile.
+    Raises ConflictError where no majority would be left meanwhile.
     """
     changes = Changes()
     manager = clients[role]
@@ -127,10 +121,7 @@ def remove_manager(
 
     A manager that leaves without being demoted still counts, and may cost the majority.
 
-    Raises
-    ------
-    ConflictError
-        Where no majority would be left.
+    Raises ConflictError where no majority would be left.
     """
     changes = Changes()
     leader, engine = find_manager(clients), clients.get(role)

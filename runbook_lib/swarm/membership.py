@@ -28,10 +28,7 @@ def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes
     """
     Initialise the Swarm on the manager, and let every other engine join as a worker.
 
-    Raises
-    ------
-    ConflictError
-        Where an engine belongs to another Swarm, or is locked.
+    Raises ConflictError where an engine belongs to another Swarm, or is locked.
     """
     changes = Changes()
     leader, manager_ip = clients[MANAGER], instances[MANAGER].private_ip
@@ -57,10 +54,7 @@ def is_member(manager: docker.DockerClient, client: docker.DockerClient, role: s
     """
     Whether an engine is a node of this manager's Swarm.
 
-    Raises
-    ------
-    ConflictError
-        Where it belongs to another Swarm, or is locked.
+    Raises ConflictError where it belongs to another Swarm, or is locked.
     """
     if _state(client, role) == "inactive":
         return False
@@ -133,10 +127,8 @@ def get_manager(clients: Clients) -> docker.DockerClient:
     """
     The client of the manager.
 
-    Raises
-    ------
-    NotFoundError, WaitTimeoutError
-        Where it does not manage a Swarm, or too few managers answer to change anything.
+    Raises NotFoundError or WaitTimeoutError where it does not manage a Swarm, or too few managers
+    answer to change anything.
     """
     manager = wait_for_manager(clients)
     if manager is None:
@@ -153,10 +145,7 @@ def wait_for_manager(clients: Clients, timeout_s: float = 90) -> docker.DockerCl
 
     The other managers promote it again. None only where it has no engine, or is in no Swarm.
 
-    Raises
-    ------
-    WaitTimeoutError
-        Where it is in a Swarm, and does not manage it.
+    Raises WaitTimeoutError where it is in a Swarm, and does not manage it.
     """
     client = clients.get(MANAGER)
     if client is None or client.info()["Swarm"]["LocalNodeState"] == "inactive":

@@ -61,10 +61,7 @@ def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) 
     """
     The quorum that a change of managers would leave; called before every such change.
 
-    Raises
-    ------
-    ConflictError
-        Where no majority would be left: without one, a Swarm cannot be changed.
+    Raises ConflictError where no majority would be left: without one, a Swarm cannot be changed.
     """
     then = now.after(managers=managers, unreachable=unreachable)
     if then.holds:
