@@ -91,19 +91,25 @@ def whoami(sts: Any) -> str:  # noqa: ANN401 - a boto3 client
 
 def or_none(ask: Callable[[], T]) -> T | None:
     """
-    Ask for something that may not be there: S3 and IAM say so by an error, NoSuchEntity,
-    NoSuchTagSet, NoSuchBucketPolicy, ...
+    Request something that may not be there: AWS says so by an error, for example NoSuchEntity,
+    NoSuchBucketPolicy or InvalidGroup.NotFound.
     """
     try:
         return ask()
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code.startswith("NoSuch") or code.endswith("NotFoundError"):
+        if code.startswith("NoSuch") or code.endswith(("NotFoundError", ".NotFound")):
             return None
         raise
 
 
-def once_ready(what: str, act: Callable[[], Any], codes: set[str], timeout_s: float = 60) -> None:
+def once_ready(
+    what: str,
+    act: Callable[[], Any],
+    codes: set[str],
+    timeout_s: float = 60,
+    next_step: str = "",
+) -> None:
     """
     Do what depends on something that was made or removed just now: `codes` are the errors by which
     AWS says that it does not know yet.
@@ -118,7 +124,7 @@ def once_ready(what: str, act: Callable[[], Any], codes: set[str], timeout_s: fl
             return Pending(str(error))
         return True
 
-    wait_for(what, probe, timeout_s=timeout_s, poll_s=2)
+    wait_for(what, probe, timeout_s=timeout_s, poll_s=2, next_step=next_step)
 
 
 def operator_cidr(checkip_url: str, given: str = "") -> str:

@@ -52,16 +52,6 @@ class Permission:
         return f"{self.group}: {self.protocol}/{self.from_port}{last} from {self.source}"
 
 
-@dataclass(frozen=True)
-class RuleChanges:
-    """
-    The changes that turn the actual rules into the wanted ones.
-    """
-
-    authorize: list[Rule]
-    revoke: list[Permission]
-
-
 def guide_rules(operator_cidr: str) -> list[Rule]:
     """
     The tables of the guide, and what they lack: SSH from the operator's address, port 5001 of our
@@ -102,19 +92,19 @@ def guide_rules(operator_cidr: str) -> list[Rule]:
     ]
 
 
-def rule_changes(actual: Iterable[Permission], wanted: Iterable[Rule]) -> RuleChanges:
+def rule_changes(
+    actual: Iterable[Permission], wanted: Iterable[Rule]
+) -> tuple[list[Rule], list[Permission]]:
     """
-    Compare by group, protocol, port and source; descriptions do not count.
+    The rules to authorize and those to revoke, compared by group, protocol, port and source.
 
     A rule that no table has is revoked, even where it contains a wanted one: a range of ports or an
     open protocol lets in more than the tables say.
     """
     wanted_by_key = {(r.group, r.protocol, r.port, r.port, r.source): r for r in wanted}
     actual_by_key = {(p.group, p.protocol, p.from_port, p.to_port, p.source): p for p in actual}
-    return RuleChanges(
-        authorize=[rule for key, rule in wanted_by_key.items() if key not in actual_by_key],
-        revoke=[have for key, have in actual_by_key.items() if key not in wanted_by_key],
-    )
+    missing = [rule for key, rule in wanted_by_key.items() if key not in actual_by_key]
+    return missing, [have for key, have in actual_by_key.items() if key not in wanted_by_key]
 
 
 def allows(rules: Iterable[Rule], target: str, protocol: str, port: int, sender: "Sender") -> bool:

@@ -82,15 +82,12 @@ def get_instances(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
 
     Raises NotFoundError where the cluster has no instance, or one that does not run.
     """
-    found = find_instances(ec2, cluster)
-    stopped = [f"{i.role} is {i.state}" for i in found if i.state != "running"]
-    if not found or stopped:
-        raise NotFoundError(
-            f"expected running instances of cluster {cluster!r}, found {len(found)}",
-            evidence="\n".join(stopped),
-            next_step="run 01_instances",
-        )
-    return {i.role: i for i in found}
+    if running := find_running(ec2, cluster):
+        return running
+    raise NotFoundError(
+        f"expected running instances of cluster {cluster!r}, found none",
+        next_step="run 01_instances",
+    )
 
 
 def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
@@ -106,21 +103,20 @@ def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
     )
 
 
-def find_running(ec2: "EC2Client", cluster: str) -> list[Instance]:
+def find_running(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
     """
-    The instances of the cluster, maybe none; for an undo that has to reach every one of them.
+    The instances by role, maybe none; for an undo that has to reach every one of them.
 
-    Raises NotFoundError where one does not run: nothing could be undone on it.
+    Raises NotFoundError where one does not run.
     """
     found = find_instances(ec2, cluster)
-    stopped = [f"{i.role} is {i.state}" for i in found if i.state != "running"]
-    if stopped:
+    if stopped := [f"{i.role} is {i.state}" for i in found if i.state != "running"]:
         raise NotFoundError(
             f"expected every instance of cluster {cluster!r} to run",
             evidence="\n".join(stopped),
             next_step="start it with 01_instances, or terminate all with 91_remove_instances",
         )
-    return found
+    return {i.role: i for i in found}
 
 
 def get_image(ec2: "EC2Client", ssm: "SSMClient", ubuntu_release: str) -> tuple[str, str]:
@@ -151,7 +147,7 @@ def describe(ec2: "EC2Client", cluster: str) -> "list[InstanceTypeDef]":
     The instances as EC2 describes them, with those that it still shows after termination.
     """
     pages = ec2.get_paginator("describe_instances").paginate(Filters=cluster_filter(cluster))
-    return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+    return list(pages.search("Reservations[].Instances[]"))
 
 
 def table(instances: list[Instance]) -> pd.DataFrame:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
 
-
 ORIGIN_TAG, MADE = "runbook:key-file", "made"
 
 
@@ -63,16 +62,14 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     """
     changes = Changes()
     path = Path(key_file).expanduser()
-    made = False
     known = find_key_pair(ec2, cluster)
     if known and not path.exists():
         raise NotFoundError(
             f"EC2 has the key pair {cluster!r}, but its private key is not at {path}",
             next_step="put the file back, set key_file, or start over with 90_teardown",
         )
-    if not path.exists():
+    if made := not path.exists():
         _write_key(path)
-        made = True
         changes.add("key file", str(path), "made")
     key_path(key_file)
     if known is None:

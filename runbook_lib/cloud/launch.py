@@ -55,7 +55,7 @@ def ensure_instances(
 
     def launch(one: Wanted) -> str:
         seed = [cluster, one.role, instance_type, image_id, str(one.disk_gib), *sorted(gone)]
-        seed.append(_key_pair_id(ec2, key_name))
+        seed.append(ec2.describe_key_pairs(KeyNames=[key_name])["KeyPairs"][0]["KeyPairId"])
         token = hashlib.sha256("|".join(seed).encode()).hexdigest()
         request = _launch_request(cluster, one, instance_type, image_id, root_device, key_name)
         made = ec2.run_instances(**request, ClientToken=token)["Instances"][0]
@@ -146,10 +146,6 @@ def _refuse_unwanted(
             next_step="choose another cluster name, match the parameters, or remove them with "
             "90_teardown",
         )
-
-
-def _key_pair_id(ec2: "EC2Client", key_name: str) -> str:
-    return ec2.describe_key_pairs(KeyNames=[key_name])["KeyPairs"][0]["KeyPairId"]
 
 
 def _launch_request(

@@ -8,10 +8,13 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-conne
 
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from runbook_lib.cloud.instances import find_instances, get_instance
-from runbook_lib.cloud.security_groups import create_group, ensure_membership, find_groups
+from runbook_lib.cloud.security_groups import (
+    create_group,
+    delete_group,
+    ensure_membership,
+    find_groups,
+)
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
@@ -60,19 +63,9 @@ def restore_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 60) -> Cha
     Put every instance back into the groups of its role, and delete the quarantine group.
     """
     changes = ensure_membership(ec2, cluster, find_instances(ec2, cluster))
-    for group in (g for g in find_groups(ec2, cluster) if g.name == QUARANTINE):
-
-        def probe(group_id: str = group.group_id) -> bool | Pending:
-            try:
-                ec2.delete_security_group(GroupId=group_id)
-            except ClientError as error:  # EC2 may still count an instance as its member
-                if error.response["Error"]["Code"] != "DependencyViolation":
-                    raise
-                return Pending("an instance is still in it")
-            return True
-
-        wait_for(f"The group {QUARANTINE} is deleted", probe, timeout_s=timeout_s)
-        changes.add("security group", f"{cluster}-{QUARANTINE}", "deleted")
+    for group in find_groups(ec2, cluster):
+        if group.name == QUARANTINE:
+            delete_group(ec2, cluster, group, changes, timeout_s)
     return changes
 
 

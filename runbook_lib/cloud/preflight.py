@@ -29,19 +29,15 @@ def vcpus(ec2: "EC2Client", instance_type: str) -> int:
     """
     try:
         types = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("InvalidInstanceType", "InvalidParameterValue"):
+        return types[0]["VCpuInfo"]["DefaultVCpus"]
+    except (ClientError, IndexError) as error:
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+        if code not in ("", "InvalidInstanceType", "InvalidParameterValue"):
             raise
-        types = []
-        cause: Exception | None = error
-    else:
-        cause = None
-    if not types:
         raise ParameterError(
             f"expected an instance type of EC2, saw {instance_type!r}",
             next_step="correct instance_type; the guide's is t2.micro",
-        ) from cause
-    return types[0]["VCpuInfo"]["DefaultVCpus"]
+        ) from error
 
 
 def quota_vcpus(quotas: "ServiceQuotasClient") -> int:

@@ -5,7 +5,8 @@ DescribeSecurityGroups merges the sources of one port into one permission; the c
 rules do not. `group_ids` maps the names of the tables to EC2's ids.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import IpPermissionTypeDef, SecurityGroupRuleTypeDef
 
+R = TypeVar("R", Rule, Permission)
+
 
 def find_permissions(ec2: "EC2Client", group_ids: dict[str, str]) -> list[Permission]:
     """
@@ -25,7 +28,7 @@ def find_permissions(ec2: "EC2Client", group_ids: dict[str, str]) -> list[Permis
     pages = ec2.get_paginator("describe_security_group_rules").paginate(
         Filters=[{"Name": "group-id", "Values": list(names)}]
     )
-    rules = [rule for page in pages for rule in page["SecurityGroupRules"]]
+    rules = pages.search("SecurityGroupRules[]")
     return [_permission(rule, names) for rule in rules if not rule["IsEgress"]]
 
 
@@ -37,20 +40,13 @@ def authorize(
 
     EC2 refuses the whole call then: the caller reads the rules again, and adds those still missing.
     """
-    won = True
-    for name, group_id in group_ids.items():
-        missing = [rule for rule in rules if rule.group == name]
-        if not missing:
-            continue
+
+    def call(group_id: str, missing: list[Rule]) -> None:
         wanted = [_ip_permission(rule, group_ids) for rule in missing]
-        try:
-            ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=wanted)
-        except ClientError as error:
-            won = _lost(error, "InvalidPermission.Duplicate")
-            continue
-        for rule in missing:
-            changes.add("rule", str(rule), "authorized")
-    return won
+        ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=wanted)
+
+    lost = ("InvalidPermission.Duplicate",)
+    return _call_per_group(group_ids, rules, call, lost, changes, "authorized")
 
 
 def revoke(
@@ -59,19 +55,35 @@ def revoke(
     """
     Revoke rules by their ids, one call a group; False where one of them was gone already.
     """
+
+    def call(group_id: str, leaving: list[Permission]) -> None:
+        ids = [permission.rule_id for permission in leaving]
+        ec2.revoke_security_group_ingress(GroupId=group_id, SecurityGroupRuleIds=ids)
+
+    lost = ("InvalidPermission.NotFound", "InvalidSecurityGroupRuleId.NotFound")
+    return _call_per_group(group_ids, extra, call, lost, changes, "revoked")
+
+
+def _call_per_group(
+    group_ids: dict[str, str],
+    rules: list[R],
+    call: Callable[[str, list[R]], None],
+    lost: tuple[str, ...],
+    changes: Changes,
+    action: str,
+) -> bool:
     won = True
     for name, group_id in group_ids.items():
-        leaving = [permission for permission in extra if permission.group == name]
-        if not leaving:
-            continue
-        ids = [permission.rule_id for permission in leaving]
-        try:
-            ec2.revoke_security_group_ingress(GroupId=group_id, SecurityGroupRuleIds=ids)
-        except ClientError as error:
-            won = _lost(error, "InvalidPermission.NotFound", "InvalidSecurityGroupRuleId.NotFound")
-            continue
-        for permission in leaving:
-            changes.add("rule", str(permission), "revoked")
+        if its := [rule for rule in rules if rule.group == name]:
+            try:
+                call(group_id, its)
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in lost:
+                    raise
+                won = False
+                continue
+            for rule in its:
+                changes.add("rule", str(rule), action)
     return won
 
 
@@ -91,24 +103,7 @@ def _permission(raw: "SecurityGroupRuleTypeDef", names: dict[str, str]) -> Permi
 
 
 def _ip_permission(rule: Rule, group_ids: dict[str, str]) -> "IpPermissionTypeDef":
-    permission: IpPermissionTypeDef = {
-        "IpProtocol": rule.protocol,
-        "FromPort": rule.port,
-        "ToPort": rule.port,
-    }
-    if rule.source in group_ids:
-        permission["UserIdGroupPairs"] = [
-            {"GroupId": group_ids[rule.source], "Description": rule.why}
-        ]
-    else:
-        permission["IpRanges"] = [{"CidrIp": rule.source, "Description": rule.why}]
-    return permission
-
-
-def _lost(error: ClientError, *codes: str) -> bool:
-    """
-    Return False for a lost race; raise any other error.
-    """
-    if error.response["Error"]["Code"] not in codes:
-        raise error
-    return False
+    ports: Any = {"IpProtocol": rule.protocol, "FromPort": rule.port, "ToPort": rule.port}
+    if group_id := group_ids.get(rule.source):
+        return {**ports, "UserIdGroupPairs": [{"GroupId": group_id, "Description": rule.why}]}
+    return {**ports, "IpRanges": [{"CidrIp": rule.source, "Description": rule.why}]}

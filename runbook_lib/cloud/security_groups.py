@@ -7,6 +7,7 @@ Source: section "Grupos de Seguridad (Reglas de FW)" of the guide; `firewall` ha
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runbook_lib.cloud.aws import once_ready, or_none
 from runbook_lib.cloud.firewall import Permission, Rule, rule_changes
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.roles import ROLES, get_role
@@ -56,11 +57,11 @@ def find_groups(ec2: "EC2Client", cluster: str) -> list[Group]:
     """
     The groups that carry the cluster's tag, in the order of the tables.
     """
-    paginator = ec2.get_paginator("describe_security_groups")
-    pages = paginator.paginate(Filters=cluster_filter(cluster))
-    found = []
-    for raw in (group for page in pages for group in page["SecurityGroups"]):
-        found.append(Group(tags_of(raw).get(ROLE_TAG, "?"), raw["GroupId"], raw["VpcId"]))
+    pages = ec2.get_paginator("describe_security_groups").paginate(Filters=cluster_filter(cluster))
+    found = [
+        Group(tags_of(raw).get(ROLE_TAG, "?"), raw["GroupId"], raw["VpcId"])
+        for raw in pages.search("SecurityGroups[]")
+    ]
     return sorted(found, key=lambda g: NAMES.index(g.name) if g.name in NAMES else len(NAMES))
 
 
@@ -85,16 +86,30 @@ def create_group(
     Create one tagged group without rules; return its id.
     """
     full_name = f"{cluster}-{name}"
+    tags = tag_specifications(tag_list(cluster, name, Name=full_name), "security-group")
     group_id = ec2.create_security_group(
-        GroupName=full_name,
-        Description=description,
-        VpcId=vpc_id,
-        TagSpecifications=tag_specifications(
-            tag_list(cluster, name, Name=full_name), "security-group"
-        ),
+        GroupName=full_name, Description=description, VpcId=vpc_id, TagSpecifications=tags
     )["GroupId"]
     changes.add("security group", full_name, f"created {group_id}")
     return group_id
+
+
+def delete_group(
+    ec2: "EC2Client", cluster: str, group: Group, changes: Changes, timeout_s: float
+) -> None:
+    """
+    Delete a group once EC2 no longer counts an instance as its member; it may be gone already.
+    """
+    full_name = f"{cluster}-{group.name}"
+    once_ready(
+        f"Security group {full_name} deleted",
+        lambda: or_none(lambda: ec2.delete_security_group(GroupId=group.group_id)),
+        {"DependencyViolation"},
+        timeout_s,
+        next_step="see what still uses it:  aws ec2 describe-network-interfaces --filters "
+        f"Name=group-id,Values={group.group_id}",
+    )
+    changes.add("security group", full_name, "deleted")
 
 
 def find_rules(ec2: "EC2Client", cluster: str) -> list[Permission]:
@@ -126,10 +141,9 @@ def ensure_rules(ec2: "EC2Client", cluster: str, rules: list[Rule]) -> Changes:
     group_ids = _group_ids(ec2, cluster)
     changes = Changes()
     for _ in range(5):
-        differing = rule_changes(find_permissions(ec2, group_ids), rules)
-        won = authorize(ec2, group_ids, differing.authorize, changes)
-        won &= revoke(ec2, group_ids, differing.revoke, changes)
-        if won:
+        missing, extra = rule_changes(find_permissions(ec2, group_ids), rules)
+        authorized = authorize(ec2, group_ids, missing, changes)
+        if revoke(ec2, group_ids, extra, changes) and authorized:
             return changes
     raise ConflictError(
         f"the rules of {cluster!r} kept changing while they were being corrected",
@@ -142,13 +156,13 @@ def ensure_membership(ec2: "EC2Client", cluster: str, instances: list[Instance])
     Put every instance into exactly the groups of its role.
     """
     ids = _group_ids(ec2, cluster)
-    wanted = {i.role: get_role(i.role).groups for i in instances}
+    wanted = [(instance, get_role(instance.role).groups) for instance in instances]
     changes = Changes()
-    for instance in instances:
-        group_ids = [ids[name] for name in wanted[instance.role]]
+    for instance, names in wanted:
+        group_ids = [ids[name] for name in names]
         if set(group_ids) != set(instance.group_ids):
             ec2.modify_instance_attribute(InstanceId=instance.instance_id, Groups=group_ids)
-            changes.add("membership", instance.role, f"now in {', '.join(wanted[instance.role])}")
+            changes.add("membership", instance.role, f"now in {', '.join(names)}")
     return changes
 
 

@@ -6,12 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from runbook_lib.cloud.instances import ALIVE, describe, find_instances
 from runbook_lib.cloud.key_pairs import MADE, ORIGIN_TAG, find_key_pair, known_hosts_path, matches
 from runbook_lib.cloud.security_group_rules import find_permissions, revoke
-from runbook_lib.cloud.security_groups import Group, find_groups
+from runbook_lib.cloud.security_groups import Group, delete_group, find_groups
 from runbook_lib.cloud.tags import ROLE_TAG, cluster_filter, tags_of
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.wait import Pending, wait_for, wait_until_none
@@ -37,12 +35,9 @@ def remove_instances(
         changes.add("instance", instance.role, f"terminated {instance.instance_id}")
 
     def probe() -> bool | Pending:
-        left = [
-            i
-            for i in describe(ec2, cluster)
-            if i["State"]["Name"] != "terminated" and role in ("", tags_of(i).get(ROLE_TAG))
-        ]
-        return Pending(f"{len(left)} still shutting down", 0, 0) if left else True
+        left = [i for i in describe(ec2, cluster) if i["State"]["Name"] != "terminated"]
+        count = sum(role in ("", tags_of(i).get(ROLE_TAG)) for i in left)
+        return Pending(f"{count} still shutting down") if count else True
 
     wait_for("Instances terminated", probe, timeout_s=timeout_s)
     return changes
@@ -61,15 +56,8 @@ def remove_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> Cha
     _move_members_out(ec2, groups, changes)
     group_ids = {group.name: group.group_id for group in groups}
     revoke(ec2, group_ids, find_permissions(ec2, group_ids), changes)
-    for name, group_id in group_ids.items():
-        wait_for(
-            f"Security group {cluster}-{name} deleted",
-            partial(_delete, ec2, group_id),
-            timeout_s=timeout_s,
-            next_step="see what still uses it:  aws ec2 describe-network-interfaces --filters "
-            f"Name=group-id,Values={group_id}",
-        )
-        changes.add("security group", f"{cluster}-{name}", "deleted")
+    for group in groups:
+        delete_group(ec2, cluster, group, changes, timeout_s)
     return changes
 
 
@@ -117,12 +105,8 @@ def wait_for_no_leftovers(ec2: "EC2Client", cluster: str, timeout_s: float = 120
 
     Disks are deleted some seconds after their instance.
     """
-    return wait_until_none(
-        "Nothing is left in EC2",
-        lambda: find_leftovers(ec2, cluster),
-        timeout_s=timeout_s,
-        poll_s=1,
-    )
+    find = partial(find_leftovers, ec2, cluster)
+    return wait_until_none("Nothing is left in EC2", find, timeout_s=timeout_s, poll_s=1)
 
 
 def _move_members_out(ec2: "EC2Client", groups: list[Group], changes: Changes) -> None:
@@ -133,12 +117,8 @@ def _move_members_out(ec2: "EC2Client", groups: list[Group], changes: Changes) -
             {"Name": "instance-state-name", "Values": list(ALIVE)},
         ]
     )
-    members = {
-        tags_of(i).get(ROLE_TAG, i["InstanceId"]): i
-        for page in pages
-        for reservation in page["Reservations"]
-        for i in reservation["Instances"]
-    }
+    found = pages.search("Reservations[].Instances[]")
+    members = {tags_of(i).get(ROLE_TAG, i["InstanceId"]): i for i in found}
     for name, member in sorted(members.items()):
         others = [g["GroupId"] for g in member["SecurityGroups"] if g["GroupId"] not in ours]
         stay = others or [_default_group(ec2, member["VpcId"])]
@@ -154,14 +134,3 @@ def _default_group(ec2: "EC2Client", vpc_id: str) -> str:
             {"Name": "group-name", "Values": ["default"]},
         ]
     )["SecurityGroups"][0]["GroupId"]
-
-
-def _delete(ec2: "EC2Client", group_id: str) -> bool | Pending:
-    try:
-        ec2.delete_security_group(GroupId=group_id)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "DependencyViolation":
-            return Pending(error.response["Error"]["Message"])
-        if error.response["Error"]["Code"] != "InvalidGroup.NotFound":
-            raise
-    return True

@@ -125,10 +125,9 @@ def _groups(ec2: "EC2Client", cluster: str, operator_cidr: str) -> StepState:
     if not groups:
         return StepState("02_security_groups", NOT_YET, "no group")
     ids = {group.name: group.group_id for group in groups}
-    changes = rule_changes(find_permissions(ec2, ids), guide_rules(operator_cidr))
-    extra, missing = len(changes.revoke), len(changes.authorize)
-    state = DIFFERS if extra or missing else DONE
-    return StepState("02_security_groups", state, f"{missing} rules missing, {extra} too many")
+    missing, extra = rule_changes(find_permissions(ec2, ids), guide_rules(operator_cidr))
+    detail = f"{len(missing)} rules missing, {len(extra)} too many"
+    return StepState("02_security_groups", DIFFERS if missing or extra else DONE, detail)
 
 
 def _install(clients: Mapping[str, docker.DockerClient], count: int) -> StepState:

@@ -115,5 +115,5 @@ def find_cluster(name: str, key_file: str, place: Place) -> Cluster:
     Raises NotFoundError where an instance does not run: nothing could be undone on it.
     """
     ec2: EC2Client = place.client("ec2")
-    instances = {instance.role: instance for instance in find_running(ec2, name)}
+    instances = find_running(ec2, name)
     return Cluster(name, key_file, place, ec2, instances, list(instances))

@@ -9,7 +9,6 @@ import pytest
 from runbook_lib.cloud.firewall import (
     Permission,
     Rule,
-    RuleChanges,
     Sender,
     allows,
     guide_rules,
@@ -30,7 +29,7 @@ def test_rules_are_compared_as_the_case_says(path):
     The name of each file is the sentence that it specifies.
     """
     case = json.loads(path.read_text())
-    expected = RuleChanges(
+    expected = (
         [Rule(**rule) for rule in case["authorize"]],
         [Permission(**held) for held in case["revoke"]],
     )
