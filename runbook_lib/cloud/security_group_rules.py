@@ -6,7 +6,7 @@ rules do not. `group_ids` maps the names of the tables to EC2's ids.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -103,7 +103,9 @@ def _permission(raw: "SecurityGroupRuleTypeDef", names: dict[str, str]) -> Permi
 
 
 def _ip_permission(rule: Rule, group_ids: dict[str, str]) -> "IpPermissionTypeDef":
-    ports: Any = {"IpProtocol": rule.protocol, "FromPort": rule.port, "ToPort": rule.port}
+    source: IpPermissionTypeDef
     if group_id := group_ids.get(rule.source):
-        return {**ports, "UserIdGroupPairs": [{"GroupId": group_id, "Description": rule.why}]}
-    return {**ports, "IpRanges": [{"CidrIp": rule.source, "Description": rule.why}]}
+        source = {"UserIdGroupPairs": [{"GroupId": group_id, "Description": rule.why}]}
+    else:
+        source = {"IpRanges": [{"CidrIp": rule.source, "Description": rule.why}]}
+    return {"IpProtocol": rule.protocol, "FromPort": rule.port, "ToPort": rule.port, **source}
