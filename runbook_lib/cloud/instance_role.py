@@ -1,19 +1,29 @@
 """
-The role by which an instance accesses the bucket: its keys are short-lived, come from the metadata
-service, and are never stored on a disk.
+The role by which an instance accesses the bucket, assigned to instances and taken away again.
 
-The role has no policy of its own: the bucket's policy says what the role may do. So the operator
-needs no right to write policies for roles, which would be the right to everything.
+Its keys are short-lived, come from the metadata service, and are never stored on a disk. It has no
+policy of its own: the bucket's policy says what the role may do. So the operator needs no right to
+write policies for roles, which would be the right to everything.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.html
+
+Role and instance profile have the bucket's name. IAM knows no regions, so two clusters could share
+the cluster's name alone. And a path instead of a name would not do: IAM does not know the path of a
+role that does not exist yet, so that params/iam-policy.json could not allow to search for it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib.cloud.aws import once_ready, or_none
-from runbook_lib.cloud.bucket_settings import Bucket
-from runbook_lib.cloud.tags import CLUSTER_TAG, ROLE_TAG
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.tags import tag_list
+from runbook_lib.cloud.tiles_bucket import Bucket
 from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.wait import Pending, wait_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
 
 _TRUST = """{
   "Version": "2012-10-17",
@@ -25,6 +35,7 @@ _TRUST = """{
     }
   ]
 }"""
+_HELD = ["associating", "associated"]
 
 
 @dataclass(frozen=True)
@@ -38,22 +49,11 @@ class BucketRole:
     profile_id: str
 
 
-def role_name(bucket: Bucket) -> str:
-    """
-    The name of the role, and of its instance profile: the bucket's.
-
-    IAM knows no regions, so two clusters could share the cluster's name alone. And a path instead
-    of a name would not do: IAM does not know the path of a role that does not exist yet, so that
-    params/iam-policy.json could not allow to search for it.
-    """
-    return bucket.name
-
-
 def find_role(iam: Any, bucket: Bucket) -> str:  # noqa: ANN401 - a boto3 client
     """
     The role's ARN; "" where there is none.
     """
-    role = or_none(lambda: iam.get_role(RoleName=role_name(bucket))["Role"])
+    role = or_none(lambda: iam.get_role(RoleName=bucket.name)["Role"])
     return str(role["Arn"]) if role else ""
 
 
@@ -63,9 +63,7 @@ def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, BucketRole]:  # noqa
 
     The responses say what was made: IAM may not find it for some seconds.
     """
-    changes = Changes()
-    name = role_name(bucket)
-    tags = [{"Key": CLUSTER_TAG, "Value": bucket.cluster}, {"Key": ROLE_TAG, "Value": "tiles"}]
+    changes, name, tags = Changes(), bucket.name, tag_list(bucket.cluster, "tiles")
     arn = find_role(iam, bucket)
     if not arn:
         made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_TRUST, Tags=tags)
@@ -74,7 +72,7 @@ def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, BucketRole]:  # noqa
     profile = _profile(iam, name)
     if profile is None:
         made = iam.create_instance_profile(InstanceProfileName=name, Tags=tags)
-        profile = dict(made["InstanceProfile"])
+        profile = made["InstanceProfile"]
         changes.add("instance profile", name, "made")
     if not profile["Roles"]:
         once_ready(
@@ -90,31 +88,108 @@ def remove_role(iam: Any, bucket: Bucket) -> Changes:  # noqa: ANN401 - a boto3 
     """
     Remove profile and role.
     """
-    changes = Changes()
-    name = role_name(bucket)
-    profile = _profile(iam, name)
-    if profile is not None:
+    changes, name = Changes(), bucket.name
+    if profile := _profile(iam, name):
+        by_name = {"InstanceProfileName": name}
         for role in profile["Roles"]:
-            iam.remove_role_from_instance_profile(
-                InstanceProfileName=name, RoleName=role["RoleName"]
-            )
-        once_ready(
-            f"IAM removes the profile {name}",
-            lambda: iam.delete_instance_profile(InstanceProfileName=name),
-            {"DeleteConflict"},
-        )
+            iam.remove_role_from_instance_profile(**by_name, RoleName=role["RoleName"])
+        delete = iam.delete_instance_profile
+        once_ready(f"IAM removes the profile {name}", lambda: delete(**by_name), {"DeleteConflict"})
         changes.add("instance profile", name, "removed")
     if find_role(iam, bucket):
-        once_ready(
-            f"IAM removes the role {name}",
-            lambda: iam.delete_role(RoleName=name),
-            {"DeleteConflict"},
-        )
+        gone = iam.delete_role
+        once_ready(f"IAM removes the role {name}", lambda: gone(RoleName=name), {"DeleteConflict"})
         changes.add("role", name, "removed")
     return changes
 
 
+def ensure_assigned(ec2: "EC2Client", role: BucketRole, instance: Instance) -> Changes:
+    """
+    Assign the profile to an instance; again, if the profile was removed and made again since.
+
+    Raises
+    ------
+    ConflictError
+        Where the instance has another profile: it can have only one.
+    """
+    changes = Changes()
+    held = _profiles(ec2, instance, _HELD)
+    if others := [name for name, _ in held.values() if name != role.name]:
+        raise ConflictError(
+            f"expected {instance.role} to have no role; it has {', '.join(others)}",
+            next_step="if nothing on the instance needs it, remove it in the EC2 console",
+        )
+    if [(role.name, role.profile_id)] == list(held.values()):
+        return changes
+    changes.extend(_take(ec2, list(held), instance))
+    once_ready(
+        f"{instance.role} has the role",
+        lambda: ec2.associate_iam_instance_profile(
+            IamInstanceProfile={"Name": role.name}, InstanceId=instance.instance_id
+        ),
+        # EC2 finds a new profile some seconds later; another one may still be disassociating
+        {"InvalidParameterValue", "IncorrectState"},
+        timeout_s=120,
+    )
+    changes.add("instance", instance.role, f"has the role {role.name}")
+    return changes
+
+
+def remove_assignment(ec2: "EC2Client", bucket: Bucket, instance: Instance) -> Changes:
+    """
+    Take the profile away; keys that it gave out are invalid once the role is removed.
+    """
+    held = _profiles(ec2, instance, _HELD).items()
+    return _take(ec2, [one for one, (name, _) in held if name == bucket.name], instance)
+
+
+def find_holders(ec2: "EC2Client", bucket: Bucket, instances: list[Instance]) -> list[str]:
+    """
+    Those of the instances that have the profile: manager, worker-1, ...
+    """
+    held = {i.role: _profiles(ec2, i, _HELD).values() for i in instances}
+    return [
+        role for role, profiles in held.items() if bucket.name in [name for name, _ in profiles]
+    ]
+
+
 def _profile(iam: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a boto3 client
     get = iam.get_instance_profile
-    profile = or_none(lambda: get(InstanceProfileName=name)["InstanceProfile"])
-    return dict(profile) if profile else None
+    return or_none(lambda: get(InstanceProfileName=name)["InstanceProfile"])
+
+
+def _profiles(
+    ec2: "EC2Client", instance: Instance, states: list[str]
+) -> dict[str, tuple[str, str]]:
+    """
+    The name and the id of the profiles of an instance, by the id of the association.
+    """
+    response = ec2.describe_iam_instance_profile_associations(
+        Filters=[
+            {"Name": "instance-id", "Values": [instance.instance_id]},
+            {"Name": "state", "Values": states},
+        ]
+    )
+    associations = response["IamInstanceProfileAssociations"]
+    held = {one["AssociationId"]: one["IamInstanceProfile"] for one in associations}
+    return {
+        one: (profile["Arn"].rpartition("/")[2], profile["Id"]) for one, profile in held.items()
+    }
+
+
+def _take(ec2: "EC2Client", held: list[str], instance: Instance) -> Changes:
+    """
+    End associations, and wait until that is done: meanwhile the instance still has the keys.
+    """
+    changes = Changes()
+    for one in held:
+        ec2.disassociate_iam_instance_profile(AssociationId=one)
+        changes.add("instance", instance.role, "no longer has the role")
+
+    def probe() -> bool | Pending:
+        still = _profiles(ec2, instance, [*_HELD, "disassociating"]).keys() & set(held)
+        return Pending("EC2 is still disassociating it") if still else True
+
+    if held:
+        wait_for(f"{instance.role} has no role", probe, timeout_s=120, poll_s=2)
+    return changes

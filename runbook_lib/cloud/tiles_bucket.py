@@ -1,8 +1,13 @@
 """
 The bucket of a cluster's tiles: found by its name, marked by its tag, closed to everybody else.
+
+Versioning stays off: a lost result can be computed again, and a rename on S3 is a copy and a
+removal, so that S3 would keep every result three times.
 """
 
-import json
+import hashlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -10,23 +15,35 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from botocore.exceptions import ClientError
 
-from runbook_lib.cloud.aws import once_ready
-from runbook_lib.cloud.bucket_settings import (
-    PUBLIC_ACCESS,
-    Bucket,
-    access_policy,
-    read_policy,
-    read_settings,
-    same_policy,
-    wanted_settings,
-)
-from runbook_lib.cloud.tags import CLUSTER_TAG
+from runbook_lib.cloud.aws import or_none
+from runbook_lib.cloud.tags import CLUSTER_TAG, ROLE_TAG, tag_list
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError
+from runbook_lib.core.errors import AccessError, ConflictError
 from runbook_lib.core.progress import Progress
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+
+PREFIX = "runbook-tiles-"  # params/iam-policy.json gives rights on these names, and on no other
+_KINDS = ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"]
+_CLOSED: Any = dict.fromkeys(_KINDS, True)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """
+    The bucket of a cluster's tiles, whether or not it exists.
+    """
+
+    name: str
+    account: str
+    region: str
+    cluster: str
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:s3:::{self.name}"
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,17 @@ class Content:
     objects: int
     folders: int
     mib: float
+
+
+def bucket_of(sts: "STSClient", cluster: str, region: str) -> Bucket:
+    """
+    The bucket of a cluster. Bucket names are unique in all of AWS, so that the name contains a hash
+    of account and region.
+    """
+    account = sts.get_caller_identity()["Account"]
+    readable = re.sub(r"[^a-z0-9]+", "-", cluster.lower()).strip("-")[:32]
+    unique = hashlib.sha256(f"{cluster}|{account}|{region}".encode()).hexdigest()[:12]
+    return Bucket(f"{PREFIX}{readable}-{unique}", account, region, cluster)
 
 
 def exists(s3: "S3Client", bucket: Bucket) -> bool:
@@ -66,27 +94,23 @@ def ensure_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
     """
     Make the bucket: tagged, encrypted, and closed to the public whatever a policy says.
     """
-    changes = Changes()
+    changes, name = Changes(), bucket.name
     if not exists(s3, bucket):
         elsewhere: Any = {"CreateBucketConfiguration": {"LocationConstraint": bucket.region}}
-        s3.create_bucket(Bucket=bucket.name, **({} if bucket.region == "us-east-1" else elsewhere))
-        changes.add("bucket", bucket.name, "made")
-    now, wanted = read_settings(s3, bucket), wanted_settings(bucket)
+        s3.create_bucket(Bucket=name, **({} if bucket.region == "us-east-1" else elsewhere))
+        changes.add("bucket", name, "made")
+    now, wanted = _settings(s3, bucket), _wanted(bucket)
     if now["tags"] != wanted["tags"]:
         _refuse_strangers(s3, bucket, now["tags"])
-        tags: Any = [{"Key": key, "Value": value} for key, value in wanted["tags"].items()]
-        s3.put_bucket_tagging(Bucket=bucket.name, Tagging={"TagSet": tags})
-        changes.add("bucket", bucket.name, "tagged")
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tag_list(bucket.cluster, "tiles")})
+        changes.add("bucket", name, "tagged")
     if now["public access"] != wanted["public access"]:
-        closed: Any = PUBLIC_ACCESS
-        s3.put_public_access_block(Bucket=bucket.name, PublicAccessBlockConfiguration=closed)
-        changes.add("bucket", bucket.name, "public access blocked")
+        s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=_CLOSED)
+        changes.add("bucket", name, "public access blocked")
     if now["encryption"] != wanted["encryption"]:
         rule: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-        s3.put_bucket_encryption(
-            Bucket=bucket.name, ServerSideEncryptionConfiguration={"Rules": [rule]}
-        )
-        changes.add("bucket", bucket.name, "encrypted by default")
+        s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+        changes.add("bucket", name, "encrypted by default")
     return changes
 
 
@@ -94,47 +118,16 @@ def settings_table(s3: "S3Client", bucket: Bucket) -> pd.DataFrame:
     """
     The settings as they should be and as they are; columns: setting, wanted, actual, equal.
     """
-    now, wanted = read_settings(s3, bucket), wanted_settings(bucket)
+    now, wanted = _settings(s3, bucket), _wanted(bucket)
     rows = [(k, _words(wanted[k]), _words(now[k]), now[k] == wanted[k]) for k in wanted]
     return pd.DataFrame(rows, columns=["setting", "wanted", "actual", "equal"])
-
-
-def ensure_access(s3: "S3Client", bucket: Bucket, role_arn: str, timeout_s: float = 60) -> Changes:
-    """
-    Let one role read and write, by the bucket's policy, so that the role needs none.
-
-    Raises
-    ------
-    NotFoundError
-        Where there is no role.
-    """
-    changes = Changes()
-    if not role_arn:
-        raise NotFoundError(
-            f"expected a role to give access to {bucket.name}; there is none",
-            next_step="run this notebook again: IAM may need a moment to find its own role",
-        )
-    wanted = access_policy(bucket, role_arn)
-    if same_policy(read_policy(s3, bucket), wanted):
-        return changes
-    once_ready(
-        "The bucket accepts the role",
-        lambda: s3.put_bucket_policy(Bucket=bucket.name, Policy=json.dumps(wanted)),
-        {"MalformedPolicy"},  # S3 finds a new role some seconds later
-        timeout_s,
-    )
-    changes.add("bucket", bucket.name, f"opened to {role_arn.rpartition('/')[2]}")
-    return changes
 
 
 def content(s3: "S3Client", bucket: Bucket) -> Content:
     """
     How much the bucket holds; nothing where there is no bucket.
     """
-    if not exists(s3, bucket):
-        return Content(0, 0, 0.0)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name)
-    objects = [one for page in pages for one in page.get("Contents", [])]
+    objects = [one for page in _pages(s3, bucket) for one in page] if exists(s3, bucket) else []
     folders = {str(above) for one in objects for above in PurePosixPath(one["Key"]).parents}
     mib = round(sum(one["Size"] for one in objects) / 2**20, 1)
     return Content(len(objects), len(folders), mib)
@@ -144,41 +137,64 @@ def remove_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
     """
     Delete the bucket with all its objects; the caller has checked that they may go.
     """
-    changes = Changes()
+    changes, count = Changes(), 0
     if not exists(s3, bucket):
         return changes
-    _refuse_strangers(s3, bucket, read_settings(s3, bucket)["tags"])
-    count = 0
+    _refuse_strangers(s3, bucket, _settings(s3, bucket)["tags"])
     with Progress(f"{bucket.name} emptied"):
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name):
-            if keys := [{"Key": one["Key"]} for one in page.get("Contents", [])]:
-                objects: Any = {"Objects": keys}
-                response = s3.delete_objects(Bucket=bucket.name, Delete=objects)
-                _refuse_rest(bucket, response.get("Errors", []))
-                count += len(response.get("Deleted", []))
+        for page in filter(None, _pages(s3, bucket)):
+            objects: Any = {"Objects": [{"Key": one["Key"]} for one in page]}
+            response = s3.delete_objects(Bucket=bucket.name, Delete=objects)
+            if errors := response.get("Errors"):  # although the status is 200
+                raise AccessError(
+                    f"expected S3 to remove all objects of {bucket.name}; it refused {len(errors)}",
+                    evidence="\n".join(f"{e['Key']}: {e.get('Message', '')}" for e in errors[:5]),
+                    next_step="compare your rights with params/iam-policy.json",
+                )
+            count += len(response.get("Deleted", []))
     s3.delete_bucket(Bucket=bucket.name)
     changes.add("bucket", bucket.name, f"deleted, with {count} objects")
     return changes
 
 
+def _wanted(bucket: Bucket) -> dict[str, Any]:
+    return {
+        "tags": {CLUSTER_TAG: bucket.cluster, ROLE_TAG: "tiles"},
+        "public access": _CLOSED,
+        "encryption": "AES256",
+        "versioning": "off",
+    }
+
+
+def _settings(s3: "S3Client", bucket: Bucket) -> dict[str, Any]:
+    """
+    The settings as they are, by the names of `_wanted`.
+    """
+    name = bucket.name
+    tags = or_none(lambda: s3.get_bucket_tagging(Bucket=name)["TagSet"]) or []
+    closed = or_none(lambda: s3.get_public_access_block(Bucket=name))
+    encryption = or_none(lambda: s3.get_bucket_encryption(Bucket=name))
+    rules = encryption["ServerSideEncryptionConfiguration"]["Rules"] if encryption else []
+    by_default = [rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in rules]
+    return {
+        "tags": {tag["Key"]: tag["Value"] for tag in tags},
+        "public access": closed["PublicAccessBlockConfiguration"] if closed else {},
+        "encryption": by_default[0] if by_default else "",
+        "versioning": s3.get_bucket_versioning(Bucket=name).get("Status", "off"),
+    }
+
+
 def _words(setting: Any) -> str:  # noqa: ANN401 - a text, or several by name
     if not isinstance(setting, dict):
         return str(setting)
-    if all(setting.values()) and setting.keys() == PUBLIC_ACCESS.keys():
+    if setting == _CLOSED:
         return "all four kinds blocked"
     return ", ".join(f"{name}={value}" for name, value in sorted(setting.items()))
 
 
-def _refuse_rest(bucket: Bucket, errors: Any) -> None:  # noqa: ANN401 - S3's records
-    """
-    Raise what S3 refused: its response to a removal of many is 200 even then.
-    """
-    if errors:
-        raise AccessError(
-            f"expected S3 to remove all objects of {bucket.name}; it refused {len(errors)}",
-            evidence="\n".join(f"{e['Key']}: {e.get('Message', '')}" for e in errors[:5]),
-            next_step="compare your rights with params/iam-policy.json",
-        )
+def _pages(s3: "S3Client", bucket: Bucket) -> Iterator[list[Any]]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name):
+        yield list(page.get("Contents", []))
 
 
 def _refuse_strangers(s3: "S3Client", bucket: Bucket, tags: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ import requests
 
 from runbook_lib.availability.tiles_on_s3 import mount_files, volume_users
 from runbook_lib.availability.tiles_on_s3.volume_users import find_users
-from runbook_lib.cloud import bucket_settings, instances
+from runbook_lib.cloud import instances, tiles_bucket
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff import tiles
@@ -201,7 +201,7 @@ def cluster(runbook):
         instance=instance,
         manager=connection,
         leader=leader,
-        bucket=bucket_settings.bucket_of(place.client("sts"), name, "us-east-1"),
+        bucket=tiles_bucket.bucket_of(place.client("sts"), name, "us-east-1"),
         s3=session.create_client("s3", region_name="us-east-1", endpoint_url=place.endpoint_url),
         before={
             user.name: user.attrs["Spec"]["Mode"]["Replicated"]["Replicas"]

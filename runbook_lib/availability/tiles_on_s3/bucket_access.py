@@ -14,11 +14,16 @@ from runbook_lib.availability.tiles_on_s3.mount import (
     wait_for_access,
 )
 from runbook_lib.availability.tiles_on_s3.mount_files import Remote
-from runbook_lib.cloud.bucket_settings import Bucket, bucket_of
-from runbook_lib.cloud.instance_role import ensure_role, remove_role
-from runbook_lib.cloud.role_holders import ensure_assigned, find_holders, remove_assignment
+from runbook_lib.cloud.bucket_policy import ensure_access
+from runbook_lib.cloud.instance_role import (
+    ensure_assigned,
+    ensure_role,
+    find_holders,
+    remove_assignment,
+    remove_role,
+)
 from runbook_lib.cloud.roles import MANAGER
-from runbook_lib.cloud.tiles_bucket import ensure_access
+from runbook_lib.cloud.tiles_bucket import Bucket, bucket_of
 from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.changes import Changes
 from runbook_lib.hosts.clusters import Cluster

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from botocore.exceptions import ClientError
 
-from runbook_lib.cloud import aws, bucket_settings, instance_role, role_holders
+from runbook_lib.cloud import aws, instance_role, tiles_bucket
 from runbook_lib.core import wait
 from runbook_lib.core.errors import ConflictError
 from tests.fakes.ec2 import instance
@@ -20,7 +20,7 @@ def without_sleep(monkeypatch):
 
 @pytest.fixture
 def bucket(cloud):
-    return bucket_settings.bucket_of(cloud("sts"), "c", "us-east-1")
+    return tiles_bucket.bucket_of(cloud("sts"), "c", "us-east-1")
 
 
 @pytest.fixture
@@ -62,14 +62,14 @@ def test_the_role_is_made_once_and_only_an_instance_can_take_it(cloud, bucket):
 def test_a_cluster_of_the_same_name_in_another_region_has_a_role_of_its_own(cloud, bucket):
     """IAM knows no regions: the teardown of one would take the other's tiles away."""
     iam = cloud("iam")
-    elsewhere = bucket_settings.bucket_of(cloud("sts"), "c", "eu-west-1")
+    elsewhere = tiles_bucket.bucket_of(cloud("sts"), "c", "eu-west-1")
     for one in (bucket, elsewhere):
         instance_role.ensure_role(iam, one)
     instance_role.remove_role(iam, elsewhere)
 
     assert instance_role.find_role(iam, bucket)
-    long = bucket_settings.bucket_of(cloud("sts"), "x" * 99, "eu-west-1")
-    assert len(instance_role.role_name(long)) <= 64
+    long = tiles_bucket.bucket_of(cloud("sts"), "x" * 99, "eu-west-1")
+    assert len(long.name) <= 64
 
 
 def test_the_arn_is_that_of_the_answer_where_iam_does_not_know_its_own_role_yet(
@@ -87,27 +87,27 @@ def test_the_arn_is_that_of_the_answer_where_iam_does_not_know_its_own_role_yet(
 def test_an_instance_is_given_the_role_once_and_gives_it_back(cloud, bucket, worker):
     ec2 = cloud("ec2")
     _, role = instance_role.ensure_role(cloud("iam"), bucket)
-    given = role_holders.ensure_assigned(ec2, role, worker)
+    given = instance_role.ensure_assigned(ec2, role, worker)
 
     assert [f"has the role {role.name}"] == [c.action for c in given]
-    assert [] == role_holders.ensure_assigned(ec2, role, worker)
-    assert ["worker-1"] == role_holders.find_holders(ec2, bucket, [worker])
-    assert 1 == len(role_holders.remove_assignment(ec2, bucket, worker))
-    assert [] == role_holders.remove_assignment(ec2, bucket, worker)
-    assert [] == role_holders.find_holders(ec2, bucket, [worker])
+    assert [] == instance_role.ensure_assigned(ec2, role, worker)
+    assert ["worker-1"] == instance_role.find_holders(ec2, bucket, [worker])
+    assert 1 == len(instance_role.remove_assignment(ec2, bucket, worker))
+    assert [] == instance_role.remove_assignment(ec2, bucket, worker)
+    assert [] == instance_role.find_holders(ec2, bucket, [worker])
 
 
 def test_a_profile_that_was_made_again_is_given_again(cloud, bucket, worker):
     """It has the old one's name, and the instance would have no keys."""
     ec2, iam = cloud("ec2"), cloud("iam")
     _, old = instance_role.ensure_role(iam, bucket)
-    role_holders.ensure_assigned(ec2, old, worker)
+    instance_role.ensure_assigned(ec2, old, worker)
     instance_role.remove_role(iam, bucket)
     _, new = instance_role.ensure_role(iam, bucket)
 
     assert (old.name, True) == (new.name, old.profile_id != new.profile_id)
-    assert 2 == len(role_holders.ensure_assigned(ec2, new, worker))
-    assert [] == role_holders.ensure_assigned(ec2, new, worker)
+    assert 2 == len(instance_role.ensure_assigned(ec2, new, worker))
+    assert [] == instance_role.ensure_assigned(ec2, new, worker)
 
 
 @pytest.mark.parametrize("code", ["InvalidParameterValue", "IncorrectState"])
@@ -116,7 +116,7 @@ def test_what_ec2_does_not_know_yet_is_waited_for(cloud, bucket, worker, monkeyp
     ec2 = cloud("ec2")
     _, role = instance_role.ensure_role(cloud("iam"), bucket)
     unknown = late(monkeypatch, ec2, "associate_iam_instance_profile", code)
-    role_holders.ensure_assigned(ec2, role, worker)
+    instance_role.ensure_assigned(ec2, role, worker)
 
     assert 2 == unknown.call_count
 
@@ -125,7 +125,7 @@ def test_a_role_is_taken_when_it_is_gone_and_not_when_it_goes(cloud, bucket, wor
     """Until then the instance still has the keys, and can be given no other role."""
     ec2 = cloud("ec2")
     _, role = instance_role.ensure_role(cloud("iam"), bucket)
-    role_holders.ensure_assigned(ec2, role, worker)
+    instance_role.ensure_assigned(ec2, role, worker)
     look = ec2.describe_iam_instance_profile_associations
     held = look()["IamInstanceProfileAssociations"]
     answers = []
@@ -146,7 +146,7 @@ def test_a_role_is_taken_when_it_is_gone_and_not_when_it_goes(cloud, bucket, wor
 
     monkeypatch.setattr(ec2, "describe_iam_instance_profile_associations", looked)
     monkeypatch.setattr(ec2, "disassociate_iam_instance_profile", take)
-    role_holders.remove_assignment(ec2, bucket, worker)
+    instance_role.remove_assignment(ec2, bucket, worker)
 
     assert [1, 0] == answers
 
@@ -159,8 +159,8 @@ def test_a_role_of_others_is_not_taken_away(cloud, bucket, worker):
     )
     _, role = instance_role.ensure_role(iam, bucket)
     with pytest.raises(ConflictError, match="it has theirs"):
-        role_holders.ensure_assigned(ec2, role, worker)
-    assert [] == role_holders.remove_assignment(ec2, bucket, worker)
+        instance_role.ensure_assigned(ec2, role, worker)
+    assert [] == instance_role.remove_assignment(ec2, bucket, worker)
 
 
 def test_another_error_is_not_waited_for():

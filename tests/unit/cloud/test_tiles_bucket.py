@@ -9,7 +9,7 @@ from moto.s3.models import s3_backends
 
 from lab.iam.policy import Verdict, evaluate, glob, statements_of
 from runbook_lib.availability.tiles_on_s3.costs import s3_cost_table
-from runbook_lib.cloud import bucket_settings, instance_role, tiles_bucket
+from runbook_lib.cloud import bucket_policy, tiles_bucket
 from runbook_lib.cloud.tiles_bucket import Content
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from tests.places import ROOT
@@ -20,17 +20,17 @@ ROLE = "arn:aws:iam::123456789012:role/runbook-tiles-geo-diff-x"
 
 @pytest.fixture
 def bucket(cloud):
-    return bucket_settings.bucket_of(cloud("sts"), "Geo_Diff", "us-east-1")
+    return tiles_bucket.bucket_of(cloud("sts"), "Geo_Diff", "us-east-1")
 
 
 def test_the_name_is_the_same_each_time_and_another_in_another_region(cloud, bucket):
     """Bucket names are DNS labels, and one name space for all of AWS."""
-    elsewhere = bucket_settings.bucket_of(cloud("sts"), "Geo_Diff", "eu-west-1")
+    elsewhere = tiles_bucket.bucket_of(cloud("sts"), "Geo_Diff", "eu-west-1")
 
-    assert bucket == bucket_settings.bucket_of(cloud("sts"), "Geo_Diff", "us-east-1")
+    assert bucket == tiles_bucket.bucket_of(cloud("sts"), "Geo_Diff", "us-east-1")
     assert bucket.name.startswith("runbook-tiles-geo-diff-")
     assert bucket.name != elsewhere.name
-    assert len(bucket_settings.bucket_of(cloud("sts"), "x" * 99, "eu-west-1").name) <= 63
+    assert len(tiles_bucket.bucket_of(cloud("sts"), "x" * 99, "eu-west-1").name) <= 63
 
 
 def test_the_bucket_is_made_once_and_is_as_it_should_be(cloud, bucket):
@@ -93,9 +93,9 @@ def test_its_content_is_counted_and_it_goes_with_all_of_it(cloud, bucket):
 def test_the_role_may_use_this_bucket_and_no_other(cloud, bucket):
     s3 = cloud("s3")
     tiles_bucket.ensure_bucket(s3, bucket)
-    tiles_bucket.ensure_access(s3, bucket, ROLE)
-    assert [] == tiles_bucket.ensure_access(s3, bucket, ROLE)
-    statements = statements_of(bucket_settings.read_policy(s3, bucket))
+    bucket_policy.ensure_access(s3, bucket, ROLE)
+    assert [] == bucket_policy.ensure_access(s3, bucket, ROLE)
+    statements = statements_of(bucket_policy.read_policy(s3, bucket))
 
     def may(action, resource, **context):
         return evaluate(statements, action, resource, context) is Verdict.ALLOWED
@@ -113,13 +113,13 @@ def test_a_bucket_without_a_role_is_not_opened(cloud, bucket, role):
     s3 = cloud("s3")
     tiles_bucket.ensure_bucket(s3, bucket)
     with pytest.raises(NotFoundError, match="there is none"):
-        tiles_bucket.ensure_access(s3, bucket, role)
-    assert bucket_settings.read_policy(s3, bucket) is None
+        bucket_policy.ensure_access(s3, bucket, role)
+    assert bucket_policy.read_policy(s3, bucket) is None
 
 
 def test_a_policy_in_another_order_is_the_same_one(bucket, monkeypatch):
     """AWS gives lists back as it likes; a second run must be able to say no changes."""
-    wanted = bucket_settings.access_policy(bucket, ROLE)
+    wanted = bucket_policy.access_policy(bucket, ROLE)
     given = json.loads(json.dumps(wanted))
     given["Statement"][0]["Action"] = [given["Statement"][0]["Action"]]
     for statement in given["Statement"][1:]:
@@ -128,11 +128,11 @@ def test_a_policy_in_another_order_is_the_same_one(bucket, monkeypatch):
                 statement[name].reverse()
 
     assert given != wanted
-    monkeypatch.setattr(tiles_bucket, "read_policy", lambda *_: given)
-    assert [] == tiles_bucket.ensure_access(None, bucket, ROLE)
+    monkeypatch.setattr(bucket_policy, "read_policy", lambda *_: given)
+    assert [] == bucket_policy.ensure_access(None, bucket, ROLE)
     given["Statement"][1]["Action"].pop()
-    assert not bucket_settings.same_policy(given, wanted)
-    assert not bucket_settings.same_policy(None, wanted)
+    assert not bucket_policy.same_policy(given, wanted)
+    assert not bucket_policy.same_policy(None, wanted)
 
 
 def test_the_operators_policy_covers_these_names_and_gives_no_role_a_right(bucket):
@@ -147,7 +147,7 @@ def test_the_operators_policy_covers_these_names_and_gives_no_role_a_right(bucke
         for r in ([s["Resource"]] if isinstance(s["Resource"], str) else s["Resource"])
     ]
 
-    role = instance_role.role_name(bucket)
+    role = bucket.name
     for kind in ("role", "instance-profile"):
         assert any(glob(r, f"arn:aws:iam::{bucket.account}:{kind}/{role}") for r in resources)
     assert not {"iam:PutRolePolicy", "iam:AttachRolePolicy", "s3:GetObject"} & set(actions)

@@ -9,8 +9,7 @@ import pytest
 
 from runbook_lib.availability.tiles_on_s3 import bucket_access, metadata_reach
 from runbook_lib.cloud import tiles_bucket
-from runbook_lib.cloud.bucket_settings import Bucket
-from runbook_lib.cloud.tiles_bucket import Content
+from runbook_lib.cloud.tiles_bucket import Bucket, Content
 from runbook_lib.core import checks
 from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.changes import Changes

@@ -15,7 +15,7 @@ from runbook_lib.availability.tiles_on_s3.migration import Migration, State
 from runbook_lib.availability.tiles_on_s3.mount_files import CONFIG, UNIT_FILE, Remote, mount_files
 from runbook_lib.availability.tiles_on_s3.verification import compare_readings, find_lost
 from runbook_lib.availability.tiles_on_s3.volume_speed import ratio_table, speed_finding
-from runbook_lib.cloud.bucket_settings import Bucket
+from runbook_lib.cloud.tiles_bucket import Bucket
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, IntegrityError
 from runbook_lib.geodiff.tiles import DataSet
