@@ -12,10 +12,11 @@ from datetime import datetime
 
 import pandas as pd
 
+from runbook_lib.availability.drills.times import by_time
+
 SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
 REJECTED = "REJECTED"
-_PUBLISHED = ["time", "tile"]
-_STORED = ["time", "tile", "layer", "is_new", "worker", "task_redelivered", "result_redelivered"]
+_FLAGS = ["is_new", "task_redelivered", "result_redelivered"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class AuditTrail:
     published
         Columns time, tile: every task whose publication the broker confirmed.
     stored
-        Columns time, tile, layer, is_new (whether the disk changed), worker (its Swarm task),
+        Columns time, tile, layer, worker (its Swarm task), is_new (whether the disk changed),
         task_redelivered and result_redelivered (whether the broker had delivered it before).
     """
 
@@ -72,10 +73,10 @@ def parse_trail(text: str, since: datetime) -> AuditTrail:
     """
     entries = [json.loads(line) for line in text.splitlines()]
     recent = [entry for entry in entries if datetime.fromisoformat(entry["time"]) >= since]
-    return AuditTrail(
-        _frame([e for e in recent if e["audit"] == "published"], _PUBLISHED),
-        _frame([e for e in recent if e["audit"] == "stored"], _STORED),
-    )
+    published, stored = ([e for e in recent if e["audit"] == k] for k in ("published", "stored"))
+    columns = ["time", "tile", "layer", "worker", *_FLAGS]
+    flags = dict.fromkeys(_FLAGS, bool)
+    return AuditTrail(by_time(published, ["time", "tile"]), by_time(stored, columns).astype(flags))
 
 
 def parse_listing(listing: str) -> dict[str, set[str]]:
@@ -124,15 +125,11 @@ def reconcile(
         "delivered_twice": stored.loc[again | redelivered, "tile"].nunique(),
         "done_twice": stored.loc[again, "tile"].nunique(),
     }
-    return Reconciliation(counts, _fates(trail, kinds))
-
-
-def _fates(trail: AuditTrail, kinds: Mapping[str, Collection[str]]) -> pd.DataFrame:
     fates = pd.Series({t: kind for kind, tiles in kinds.items() for t in tiles}, dtype=object)
     table = fates.rename_axis("tile").rename("fate").reset_index()
     for name, events in (("published", trail.published), ("stored", trail.stored)):
         table[name] = table["tile"].map(events["tile"].value_counts()).fillna(0).astype(int)
-    return table.sort_values("tile", ignore_index=True)
+    return Reconciliation(counts, table.sort_values("tile", ignore_index=True))
 
 
 def finished_per_second(trail: AuditTrail) -> pd.DataFrame:
@@ -149,10 +146,3 @@ def finished_per_second(trail: AuditTrail) -> pd.DataFrame:
         return pd.DataFrame({"time": pd.Series(dtype="datetime64[us, UTC]"), "tiles_per_s": []})
     counts = finished.to_frame("time").set_index("time").assign(tiles=1.0)["tiles"]
     return counts.resample("1s").sum().rename("tiles_per_s").reset_index()
-
-
-def _frame(entries: list[dict[str, object]], columns: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame(entries, columns=columns)
-    table["time"] = pd.to_datetime(table["time"], utc=True, format="ISO8601")
-    kinds = {c: bool for c in columns if c.startswith("is_") or c.endswith("_redelivered")}
-    return table.astype(kinds).sort_values("time", ignore_index=True)

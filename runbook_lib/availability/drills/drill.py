@@ -39,6 +39,10 @@ _SHUT_DOWN_S = 30.0
 """A manager that shuts down still publishes for a while: its successor must get as far."""
 _PUBLISHING_S = 320.0
 """The tiles last this long: work is steady after half a minute, and has 240 s to recover."""
+_OUTAGE_S = 20.0
+"""Long enough to see that nothing recovers by itself."""
+_LIMIT_S = 240.0
+"""Of the steady state, of the recovery and of the drain, each."""
 
 
 @contextmanager
@@ -59,15 +63,9 @@ def under_load(
     """
     most_tiles = faults * (least_tiles + round(tiles_per_s * _PUBLISHING_S))
     room = load_tiles.get_room(here.disk, here.data, most_tiles)
-    variables = {
-        "BATCH": max(1, round(tiles_per_s * _WAIT_S)),
-        "MIN_BATCH": 1,
-        "WAIT": _WAIT_S,
-        "AUDIT": AUDIT_FOLDER,
-        "HOLD": "yes",
-        "MAX_TIMEOUT": max_timeout_s,
-    }
-    work = here.stacks.work
+    batch, work = max(1, round(tiles_per_s * _WAIT_S)), here.stacks.work
+    variables = {"BATCH": batch, "MIN_BATCH": 1, "WAIT": _WAIT_S, "AUDIT": AUDIT_FOLDER}
+    variables |= {"HOLD": "yes", "MAX_TIMEOUT": max_timeout_s}
     with ExitStack() as stack:
         for disk in here.disks:
             folder = stack.enter_context(load_tiles.linked(disk, here.data, room))
@@ -78,11 +76,8 @@ def under_load(
 
 
 def _spread_workers(here: DrillCluster) -> None:
-    """
-    Restart the workers, at least one for each node: Swarm spreads them evenly.
-
-    Swarm moves no task to a node that came back, so the node that is to fail might have none.
-    """
+    # Restarted, at least one for each node, Swarm spreads them evenly; it moves no task to a node
+    # that came back, so the node that is to fail might have none.
     worker = here.service("worker")
     spec = find_specs(here.manager, here.stacks.work)["worker"]
     replicas = max(spec["Mode"]["Replicated"]["Replicas"], len(here.instances))
@@ -98,12 +93,7 @@ def _spread_workers(here: DrillCluster) -> None:
 
 
 def run_drill(
-    load: Workload,
-    prepare: Callable[[], Fault],
-    *,
-    drill: str,
-    least_tiles: int,
-    limit_s: float = 240,
+    load: Workload, prepare: Callable[[], Fault], *, drill: str, least_tiles: int
 ) -> DrillOutcome:
     """
     Wait for the steady state, inject one fault, measure, restore and audit; writes the result.
@@ -116,12 +106,10 @@ def run_drill(
         Makes the fault in the steady state: its targets are what runs then.
     least_tiles
         The least number of tiles to publish, half of them before the fault.
-    limit_s
-        The time limit of the steady state, of the recovery and of the drain, each.
     """
     here = load.here
     load.stop_dealer()
-    load.drain(limit_s)
+    load.drain(_LIMIT_S)
     now = _manager_clock(here)
     trail_from, tiles_before, solutions = now(), load.find_tiles(), here.solutions
     web, swarm = _web_monitor(here, now), SwarmMonitor(here.managers, here.instances, now)
@@ -129,19 +117,23 @@ def run_drill(
         throughput = ThroughputMonitor(load, now)
         scorecard.write_journal(drill, scorecard.DEALING)
         specs.scale(here.manager, here.service("dealer"), 1)
-        steady_from = throughput.wait_until_steady(least_tiles / 2, limit_s)
+        steady_from = throughput.wait_until_steady(least_tiles / 2, _LIMIT_S)
         fault, before, disk = prepare(), here.tasks(), here.disk
         journal = partial(scorecard.write_journal, drill, broke=fault.name)
 
+        def replaced() -> bool | Pending:
+            running = find_replacement(before | here.tasks(), fault.tasks).running
+            return bool(running) or Pending("not every replacement runs")
+
         def follow() -> tuple[datetime, TaskHistory]:
             web.move(here.addresses)
-            _wait_until_replaced(here, before, fault, limit_s)
-            moved = round(load.tiles_per_s * _SHUT_DOWN_S) if here.disk != disk else 0
-            least = max(least_tiles, throughput.done + moved if moved else 0)
-            throughput.wait_until_done(least, limit_s)
+            wait_for(f"Tasks replaced ({fault.name})", replaced, timeout_s=_LIMIT_S)
+            more = round(load.tiles_per_s * _SHUT_DOWN_S) if here.disk != disk else 0
+            least = max(least_tiles, throughput.done + more) if more else least_tiles
+            throughput.wait_until_done(least, _LIMIT_S)
             ended, tasks = now(), here.tasks()
             load.stop_dealer()
-            load.drain(limit_s)
+            load.drain(_LIMIT_S)
             return ended, tasks
 
         swarm.skip(fault.node)
@@ -150,7 +142,7 @@ def run_drill(
         try:
             fault.inject()
             journal(scorecard.BROKEN)
-            time.sleep(fault.outage_s)
+            time.sleep(0.0 if fault.recovers else _OUTAGE_S)
             followed = follow() if fault.recovers else None
         finally:
             with load_stack.uninterrupted():
@@ -161,11 +153,11 @@ def run_drill(
         fault.reconnect()
         web.move(here.addresses)
         for stack in (here.stacks.web, here.stacks.work):
-            wait_for_stack(here.manager, stack, timeout_s=limit_s)
+            wait_for_stack(here.manager, stack, timeout_s=_LIMIT_S)
         ended, tasks = followed or follow()
-    killed = parse_silent_workers(_log_of_autoscaler(here, broke))
     evidence = Evidence(
-        steady_from, broke, restored, ended, before | tasks, swarm.changes, web.answers, killed
+        *(steady_from, broke, restored, ended),
+        *(before | tasks, swarm.changes, web.answers, _find_silent_workers(here, broke)),
     )
     trail = load.read_trail(trail_from)
     tiles = reconcile(trail, load.find_tiles(), tiles_before)
@@ -175,26 +167,14 @@ def run_drill(
     return outcome
 
 
-def _wait_until_replaced(
-    here: DrillCluster, before: TaskHistory, fault: Fault, limit_s: float
-) -> None:
-    def probe() -> bool | Pending:
-        running = find_replacement(before | here.tasks(), fault.tasks).running
-        return bool(running) or Pending("not every replacement runs")
-
-    wait_for(f"Tasks replaced ({fault.name})", probe, timeout_s=limit_s)
-
-
-def _log_of_autoscaler(here: DrillCluster, since: datetime) -> str:
+def _find_silent_workers(here: DrillCluster, since: datetime) -> dict[str, datetime]:
     containers = find_containers(here.manager, here.service("admin-worker"), stopped=True)
     logs = [c.logs(timestamps=True, since=since.timestamp()) for c in containers]
-    return "\n".join(bytes(log).decode(errors="replace") for log in logs)
+    return parse_silent_workers("\n".join(bytes(log).decode(errors="replace") for log in logs))
 
 
 def _manager_clock(here: DrillCluster) -> Clock:
-    """
-    The time by the manager's clock, to the length of a request.
-    """
+    # exact to the length of a request
     sent = datetime.now(UTC)
     remote = parse_time(here.manager.info()["SystemTime"])
     ahead = remote - (sent + (datetime.now(UTC) - sent) / 2)

@@ -16,7 +16,7 @@ from runbook_lib.availability.drills.scorecard import DrillResult, result_table
 from runbook_lib.availability.drills.times import (
     Replacement,
     TaskHistory,
-    ThroughputRecovery,
+    by_time,
     fill_seconds,
     find_replacement,
     measure_recovery,
@@ -57,6 +57,13 @@ class Evidence:
 
     def seconds_until(self, moment: datetime | None) -> float | None:
         return None if moment is None else round((moment - self.broke).total_seconds(), 1)
+
+    def in_seconds(self, table: pd.DataFrame, decimals: int) -> pd.DataFrame:
+        """
+        A table of events with `seconds` since the fault, in place of `time`.
+        """
+        seconds = (table["time"] - pd.Timestamp(self.broke)).dt.total_seconds()
+        return table.assign(seconds=seconds.round(decimals)).drop(columns="time")
 
 
 @dataclass(frozen=True)
@@ -143,8 +150,7 @@ def evaluate(
     replacement = find_replacement(evidence.tasks, fault.tasks)
     who, when = find_first_notice(evidence, fault, replacement)
     led = find_new_leader(evidence, fault)
-    back = replacement.running
-    ended = evidence.ended
+    back, ended = replacement.running, evidence.ended
     recovery = measure_recovery(rates, evidence.began, evidence.broke, back or ended, ended)
     recovered = recovery.recovered_s
     web, since = evidence.web, evidence.seconds_until
@@ -165,42 +171,28 @@ def evaluate(
         web_asked=len(web),
         web_failed={str(door): int((~rows["ok"]).sum()) for door, rows in web.groupby("door")},
     )
-    moments = _moments(evidence, {"noticed": when, "led": led}, replacement, recovery)
+    times = {
+        "broke": evidence.broke,
+        "noticed": when,
+        "led": led,
+        "rescheduled": replacement.rescheduled,
+        "back": back,
+        "recovered": evidence.broke + timedelta(seconds=recovered) if recovered else None,
+        "restored": evidence.restored,
+    }
+    moments = [(moment, what) for what, moment in times.items() if moment and moment <= ended]
     filled = fill_seconds(rates, evidence.began, ended)
     seconds = filled.rename("tiles_per_s").rename_axis("time").reset_index()
-    return DrillOutcome(result, tiles, moments, seconds, evidence)
+    return DrillOutcome(result, tiles, by_time(moments, ["time", "what"]), seconds, evidence)
 
 
 def swarm_table(outcomes: Mapping[str, DrillOutcome]) -> pd.DataFrame:
     """
     Each change of a node's state; columns: fault, seconds (since it), role, state.
     """
-    tables = [outcome.evidence.swarm.assign(fault=name) for name, outcome in outcomes.items()]
-    since = [o.evidence.swarm["time"] - pd.Timestamp(o.evidence.broke) for o in outcomes.values()]
-    seconds = pd.concat(since, ignore_index=True).dt.total_seconds().round(1)
-    table = pd.concat(tables, ignore_index=True).assign(seconds=seconds)
-    return table[["fault", "seconds", "role", "state"]]
-
-
-def _moments(
-    evidence: Evidence,
-    named: Mapping[str, datetime | None],
-    replacement: Replacement,
-    recovery: ThroughputRecovery,
-) -> pd.DataFrame:
-    recovered = recovery.recovered_s
-    rows = {
-        "broke": evidence.broke,
-        **named,
-        "rescheduled": replacement.rescheduled,
-        "back": replacement.running,
-        "recovered": evidence.broke + timedelta(seconds=recovered) if recovered else None,
-        "restored": evidence.restored,
-    }
-    moments = [(when, what) for what, when in rows.items() if when and when <= evidence.ended]
-    table = pd.DataFrame(moments, columns=["time", "what"])
-    table["time"] = pd.to_datetime(table["time"], utc=True)
-    return table.sort_values("time", ignore_index=True)
+    recorded = {name: outcome.evidence for name, outcome in outcomes.items()}
+    tables = [e.in_seconds(e.swarm, 1).assign(fault=name) for name, e in recorded.items()]
+    return pd.concat(tables, ignore_index=True)[["fault", "seconds", "role", "state"]]
 
 
 def _first_time(table: pd.DataFrame, rows: "pd.Series[bool]") -> datetime | None:

@@ -1,5 +1,6 @@
 """
-The faults that a drill injects: a process killed or hung, a node stopped or cut off.
+The faults that a drill injects: a process killed or hung, a worker's node stopped or cut off, a
+manager stopped.
 
 Making a `Fault` changes nothing yet: it selects the target, and refuses one that does not exist.
 """
@@ -8,16 +9,19 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
-from runbook_lib.availability.drills.ground import DrillCluster
-from runbook_lib.availability.drills.process_signals import get_oldest_container, resume_process
+from runbook_lib.availability.drills.ground import DrillCluster, resume_process
+from runbook_lib.availability.standby.failover import fail_back, fail_over
 from runbook_lib.cloud import launch, power
+from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB
 from runbook_lib.core.errors import NotFoundError
-from runbook_lib.swarm.membership import node_id, wait_for_nodes
+from runbook_lib.stacks.containers import find_containers
+from runbook_lib.swarm import recovery
+from runbook_lib.swarm.managers import ensure_leader
+from runbook_lib.swarm.membership import get_manager, node_id, wait_for_nodes
 
 KILLED, HUNG = "killed", "hung"
 STOP = "stop"
 _SIGNALS = {KILLED: "SIGKILL", HUNG: "SIGSTOP"}
-_TASK = "com.docker.swarm.task.id"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Fault:
     node
         The role of the node that fails; "" where only a process does.
     recovers
-        Whether work continues before `restore`; otherwise it is called after `outage_s`.
+        Whether work continues before `restore`; otherwise it is called after an outage.
     """
 
     name: str
@@ -46,7 +50,6 @@ class Fault:
     reconnect: Callable[[], None] = lambda: None
     node: str = ""
     recovers: bool = True
-    outage_s: float = 0.0
 
 
 def process_fails(here: DrillCluster, service: str, role: str, how: str) -> Fault:
@@ -54,10 +57,17 @@ def process_fails(here: DrillCluster, service: str, role: str, how: str) -> Faul
     A process of a service on a node, killed or hung: then it exists, and does nothing.
     """
     _check_target(role, here.engines)
-    process = get_oldest_container(here.engines[role], here.service(service), role)
+    name = here.service(service)
+    running = find_containers(here.engines[role], name)
+    if not running:
+        raise NotFoundError(
+            f"expected a running container of {name} on {role}, found none",
+            next_step=f"choose a node that runs one:  docker service ps {name}",
+        )
+    process = min(running, key=lambda c: str(c.attrs["State"]["StartedAt"]))  # the oldest
     return Fault(
         f"{service} {how}",
-        (str(process.labels[_TASK]),),
+        (str(process.labels["com.docker.swarm.task.id"]),),
         partial(process.kill, _SIGNALS[how]),
         partial(resume_process, process, role),
     )
@@ -73,19 +83,18 @@ def node_fails(here: DrillCluster, role: str, how: str) -> Fault:
         Where there is no such worker, or no worker process runs on it.
     """
     check_worker(here, role)
-    tasks = find_running_tasks(here, role, [here.service("worker")])
+    tasks = _find_tasks(here, role, [here.service("worker")])
     if not tasks:
         raise NotFoundError(
             f"expected a worker process on {role}, found none",
             next_step="choose another drilled_node",
         )
-
     return Fault(
         f"{role} {'stopped' if how == STOP else 'cut off'}",
         tasks,
-        partial(take_down, here, role, how),
-        partial(restore_instance, here, role),
-        partial(reconnect, here, role),
+        partial(_take_down, here, role, how),
+        partial(_restore_instance, here, role),
+        partial(_reconnect, here, role),
         node=role,
     )
 
@@ -105,36 +114,109 @@ def _check_target(role: str, targets: Collection[str]) -> None:
         )
 
 
-def take_down(here: DrillCluster, role: str, how: str = STOP) -> None:
-    """
-    Stop an instance or cut it off, and close the connection to it.
-    """
+def _take_down(here: DrillCluster, role: str, how: str = STOP) -> None:
     act = power.stop if how == STOP else power.cut_off
     act(here.ec2, here.name, role)
     here.connections[role].close()
 
 
-def restore_instance(here: DrillCluster, role: str) -> None:
-    """
-    Start an instance, and restore its security groups.
-    """
+def _restore_instance(here: DrillCluster, role: str) -> None:
     launch.start(here.ec2, here.name, role)
     power.restore_groups(here.ec2, here.name)
 
 
-def reconnect(here: DrillCluster, role: str) -> None:
-    """
-    Open the connection to a restored instance, and wait until the Swarm sees its node.
-    """
+def _reconnect(here: DrillCluster, role: str) -> None:
     here.reopen(role)
     wait_for_nodes(here.manager, here.engines, timeout_s=120)
 
 
-def find_running_tasks(here: DrillCluster, role: str, services: Collection[str]) -> tuple[str, ...]:
-    """
-    The ids of the tasks of these services that should run on a node.
-    """
+def _find_tasks(here: DrillCluster, role: str, services: Collection[str]) -> tuple[str, ...]:
+    # the ids of the tasks of these services that should run on a node
     filters = {"node": node_id(here.engines[role]), "desired-state": "running"}
     names = {s.id: str(s.name) for s in here.manager.services.list()}
     tasks = here.manager.api.tasks(filters=filters)
     return tuple(str(t["ID"]) for t in tasks if names.get(t["ServiceID"]) in services)
+
+
+def manager_faults(here: DrillCluster) -> dict[str, Callable[[], Fault]]:
+    """
+    The faults of the managers that exist: two as in the guide, or three with `manager-backup`.
+    """
+    if BACKUP in here.solutions:
+        return {"the manager, replaced": partial(_manager_replaced, here)}
+    return {
+        "the other manager": partial(_majority_lost, here),
+        "the manager": partial(_manager_lost, here),
+    }
+
+
+def _majority_lost(here: DrillCluster) -> Fault:
+    # Recovery is --force-new-cluster on the other manager; admin-web then joins as a new node.
+    def restore() -> None:
+        if not recovery.has_majority(here.manager):
+            recovery.force_new_cluster(here.manager, here.instances[MANAGER])
+        launch.start(here.ec2, here.name, WEB)
+        here.reopen(WEB)
+        recovery.ensure_rejoined(here.engines, here.instances, WEB)
+
+    return Fault(
+        f"{WEB} stopped",
+        _find_tasks(here, WEB, [f"{here.stacks.web}_map"]),
+        partial(_take_down, here, WEB),
+        restore,
+        node=WEB,
+        recovers=False,
+    )
+
+
+def _manager_lost(here: DrillCluster) -> Fault:
+    # the guide's architecture has no other way than to start it again
+    wait_for_leader = partial(get_manager, here.engines)  # then the stack can be restored
+    return _manager_stopped(here, lambda: None, wait_for_leader, recovers=False)
+
+
+def _manager_replaced(here: DrillCluster) -> Fault:
+    # It leads when it stops, which is the harder case. The previous leader must know the whole log
+    # when the lead is transferred, and it may have just joined again as a manager.
+    recovery.compact_raft_log(here.manager)
+    ensure_leader(here.engines, here.instances, MANAGER)
+
+    def move() -> None:
+        here.master = BACKUP
+        fail_over(here, here.stacks)
+
+    def move_back() -> None:
+        fail_back(here, here.stacks)
+        here.master = MANAGER
+
+    return _manager_stopped(here, move, move_back, recovers=True)
+
+
+def _manager_stopped(
+    here: DrillCluster,
+    replace: Callable[[], object],
+    take_back: Callable[[], object],
+    *,
+    recovers: bool,
+) -> Fault:
+    # the operator's part: `replace` after it has stopped, `take_back` after it has started
+    names = {str(s.name) for s in here.manager.services.list()}
+
+    def inject() -> None:
+        _take_down(here, MANAGER)
+        replace()
+
+    def restore() -> None:
+        _restore_instance(here, MANAGER)
+        here.reopen(MANAGER)
+        take_back()
+
+    return Fault(
+        f"{MANAGER} stopped",
+        _find_tasks(here, MANAGER, names),
+        inject,
+        restore,
+        partial(_reconnect, here, MANAGER),
+        node=MANAGER,
+        recovers=recovers,
+    )

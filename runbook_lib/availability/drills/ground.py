@@ -5,12 +5,14 @@ What a killed drill left is found on the live cluster: an instance that is stopp
 groups of its role, a stopped process, a stack on other tiles. No other record of it exists.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import docker
 import fabric
+from docker.errors import APIError
+from docker.models.containers import Container
 
-from runbook_lib.availability.drills.process_signals import resume_processes
 from runbook_lib.availability.drills.times import TaskHistory
 from runbook_lib.availability.standby.failover import Stacks, ensure_returned
 from runbook_lib.cloud import launch, power
@@ -26,7 +28,7 @@ from runbook_lib.geodiff.tiles import DataSet
 from runbook_lib.hosts import ssh
 from runbook_lib.hosts.clusters import Cluster, get_cluster
 from runbook_lib.load.experiment import load_stack, load_tiles
-from runbook_lib.stacks.containers import find_services
+from runbook_lib.stacks.containers import SERVICE, find_services, in_stack
 from runbook_lib.stacks.convergence import convergence
 from runbook_lib.stacks.deploy import find_overlays, find_stacks
 from runbook_lib.swarm import membership
@@ -136,7 +138,7 @@ def get_drill_cluster(
         repairs.extend(ensure_rejoined(here.engines, here.instances, WEB))
     if BACKUP in here.instances:
         repairs.extend(ensure_returned(here, here.stacks))
-    repairs.extend(resume_processes(here.engines, stacks.work))
+    repairs.extend(_resume_processes(here.engines, stacks.work))
     _require_health(here, _SETTLE_S if repairs else _SETTLE_S / 5)
     repairs.extend(load_stack.ensure_put_back(here.manager, here.broker, stacks.work))
     for disk in here.disks:
@@ -146,9 +148,6 @@ def get_drill_cluster(
 
 
 def _find_problems(here: DrillCluster) -> list[str]:
-    """
-    Problems of nodes, quorum and services, in words.
-    """
     table = membership.node_table(here.manager, here.instances)
     missing = here.instances.keys() - set(table["role"])
     problems = [f"{role} is no node of the Swarm" for role in here.instances if role in missing]
@@ -189,3 +188,27 @@ def _require_health(here: DrillCluster, timeout_s: float) -> None:
             evidence="\n".join(problems),
             next_step="run the notebooks 01 to 07: each restores its part",
         )
+
+
+def resume_process(container: Container, role: str) -> Changes:
+    """
+    Send SIGCONT to a process that was stopped by SIGSTOP.
+    """
+    changes = Changes()
+    try:
+        processes = container.top(ps_args="-o pid,stat").get("Processes") or []
+        if any(str(row[1]).startswith("T") for row in processes):
+            container.kill("SIGCONT")
+            changes.add("process", f"{container.labels[SERVICE]} on {role}", "resumed")
+    except APIError:  # it was killed meanwhile, as the drill expects
+        pass
+    return changes
+
+
+def _resume_processes(engines: Mapping[str, docker.DockerClient], stack: str) -> Changes:
+    changes = Changes()
+    filters = {**in_stack(stack), "status": "running"}
+    for role, engine in engines.items():
+        for container in engine.containers.list(filters=filters, ignore_removed=True):
+            changes.extend(resume_process(container, role))
+    return changes

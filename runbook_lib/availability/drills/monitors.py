@@ -4,7 +4,7 @@ The Swarm and the web, polled twice a second while something fails: what changed
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from docker.errors import APIError
 from paramiko import SSHException
 from requests import RequestException
 
-from runbook_lib.availability.drills.times import Clock
+from runbook_lib.availability.drills.times import Clock, by_time
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.geodiff.web import Addresses, Token
 from runbook_lib.geodiff.web_client import fetch
@@ -54,7 +54,7 @@ class SwarmMonitor:
         """
         One row a change after the first poll; columns: time, role, state.
         """
-        return _by_time(self._rows, ["time", "role", "state"])
+        return by_time(self._rows, ["time", "role", "state"])
 
     def skip(self, role: str) -> None:
         """
@@ -108,7 +108,7 @@ class WebMonitor:
         """
         One row a request; columns: time (when it was sent), door (page or tiles), ok, answer.
         """
-        return _by_time(self._rows, ["time", "door", "ok", "answer"]).astype({"ok": bool})
+        return by_time(self._rows, ["time", "door", "ok", "answer"]).astype({"ok": bool})
 
     def poll_until(self, over: threading.Event, door: str) -> None:
         while not over.is_set():
@@ -118,24 +118,13 @@ class WebMonitor:
             over.wait(max(0.0, began + _PERIOD_S - time.monotonic()))
 
 
-def _by_time(rows: Iterable[tuple[object, ...]], columns: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows), columns=columns)
-    table["time"] = pd.to_datetime(table["time"], utc=True)
-    return table.sort_values("time", ignore_index=True, kind="stable")
-
-
 @contextmanager
 def polling(swarm: SwarmMonitor, web: WebMonitor) -> Iterator[None]:
-    """
-    Poll until the block ends.
-    """
     over = threading.Event()
-    threads = [
-        threading.Thread(target=swarm.poll_until, args=(over,), daemon=True),
-        threading.Thread(target=web.poll_until, args=(over, PAGE), daemon=True),
-        threading.Thread(target=web.poll_until, args=(over, TILES), daemon=True),
-    ]
+    doors = [threading.Thread(target=web.poll_until, args=(over, d)) for d in (PAGE, TILES)]
+    threads = [threading.Thread(target=swarm.poll_until, args=(over,)), *doors]
     for thread in threads:
+        thread.daemon = True
         thread.start()
     try:
         yield

@@ -75,13 +75,9 @@ def check_restored(here: DrillCluster, before: Snapshot) -> checks.Verdicts:
     CheckFailedError
         Naming what differs.
     """
-    problems = wait_until_healthy(here)
-    lines = [checks.none("problems left in the cluster", problems)]
+    lines = [checks.none("problems left in the cluster", wait_until_healthy(here))]
     load_tiles.remove_load_tiles(here.disk)
     after = take_snapshot(here)
-    changed, is_same = before.differences(after), after.tiles.equals(before.tiles)
-    lines += [
-        checks.none("differences from before the drill", changed),
-        checks.true("the guide's tiles are untouched", is_same),
-    ]
-    return checks.Verdicts(lines)
+    lines += [checks.none("differences from before the drill", before.differences(after))]
+    is_same = after.tiles.equals(before.tiles)
+    return checks.Verdicts([*lines, checks.true("the guide's tiles are untouched", is_same)])

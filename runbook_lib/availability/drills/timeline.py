@@ -4,7 +4,7 @@ The timeline of a drill: throughput, the moments of fault and recovery, failed w
 
 import pandas as pd
 
-from runbook_lib.availability.drills.evidence import DrillOutcome, Evidence
+from runbook_lib.availability.drills.evidence import DrillOutcome
 from runbook_lib.availability.drills.monitors import PAGE, TILES
 from runbook_lib.availability.drills.times import WINDOW_S
 from runbook_lib.core.charts import alt
@@ -28,7 +28,7 @@ def plot_timeline(outcome: DrillOutcome) -> alt.VConcatChart:
     Below, a tick for each web request that failed. Seconds count from the fault.
     """
     evidence = outcome.evidence
-    rates = _seconds(outcome.rates, evidence)
+    rates = evidence.in_seconds(outcome.rates, 2)
     rates["mean"] = rates["tiles_per_s"].rolling(WINDOW_S, center=True, min_periods=1).mean()
     top = max(rates["tiles_per_s"], default=1.0)
     ends = [float(rates["seconds"].min()), float(rates["seconds"].max())]
@@ -39,8 +39,8 @@ def plot_timeline(outcome: DrillOutcome) -> alt.VConcatChart:
         y=alt.Y("tiles_per_s:Q", title="tiles finished, per second")
     )
     mean = base.mark_line(color="#1864ab").encode(y="mean:Q")
-    work = alt.layer(area, mean, *_rules(_seconds(outcome.moments, evidence), top))
-    failed = _seconds(evidence.web[~evidence.web["ok"]], evidence)
+    work = alt.layer(area, mean, *_rules(evidence.in_seconds(outcome.moments, 2), top))
+    failed = evidence.in_seconds(evidence.web[~evidence.web["ok"]], 2)
     failed = failed[failed["seconds"].between(ends[0], ends[1])]
     doors = alt.Y("door:N", title="failed requests").scale(domain=[PAGE, TILES])
     ticks = alt.Chart(failed, width=680, height=50).encode(x=x, y=doors)
@@ -56,9 +56,8 @@ def plot_timelines(outcomes: list[DrillOutcome]) -> alt.VConcatChart:
     """
     The timelines of several faults, one below the other.
     """
-    charts = [plot_timeline(outcome) for outcome in outcomes]
-    chart: alt.VConcatChart = alt.vconcat(*charts).resolve_scale(color="independent")
-    return chart
+    charts = alt.vconcat(*map(plot_timeline, outcomes))
+    return charts.resolve_scale(color="independent")  # type: ignore[no-any-return]
 
 
 def timeline_title(outcome: DrillOutcome) -> str:
@@ -66,21 +65,17 @@ def timeline_title(outcome: DrillOutcome) -> str:
     The finding, as a sentence.
     """
     r = outcome.result
-    lost = f"{r.lost} of {r.published:,} tiles lost"
     noticed = "not noticed" if r.noticed_s is None else f"noticed after {r.noticed_s:.0f} s"
-    if r.recovered_s is None:
-        return f"{r.broke}: {noticed}, throughput did not recover, {lost}"
-    if r.recovered_s == 0:
-        return f"{r.broke}: {noticed}, throughput never fell below 90 %, {lost}"
-    return f"{r.broke}: {noticed}, throughput recovered after {r.recovered_s:.0f} s, {lost}"
+    throughput = "did not recover" if r.recovered_s is None else "never fell below 90 %"
+    if r.recovered_s:
+        throughput = f"recovered after {r.recovered_s:.0f} s"
+    lost = f"{r.lost} of {r.published:,} tiles lost"
+    return f"{r.broke}: {noticed}, throughput {throughput}, {lost}"
 
 
 def _rules(moments: pd.DataFrame, top: float) -> list[alt.Chart]:
-    """
-    Labels above the throughput, each one line below the last: moments may be close together.
-
-    A white edge keeps them readable where a rule crosses them.
-    """
+    # Each label one line below the last: moments may be close together. A white edge keeps it
+    # readable where a rule crosses it.
     shown = moments.assign(
         what=moments["what"].map(_WORDS),
         y=[top * (1.1 + 0.1 * n) for n in reversed(range(len(moments)))],
@@ -97,8 +92,3 @@ def _rules(moments: pd.DataFrame, top: float) -> list[alt.Chart]:
     )
     label = words.mark_text(align="left", dx=4, fontSize=11, fontWeight=600)
     return [base.mark_rule(strokeWidth=1.5).encode(color=colour), edge, label.encode(color=colour)]
-
-
-def _seconds(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    seconds = (table["time"] - pd.Timestamp(evidence.broke)).dt.total_seconds()
-    return table.assign(seconds=seconds.round(2)).drop(columns="time")

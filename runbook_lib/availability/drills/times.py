@@ -4,7 +4,7 @@ From events to seconds: when a failed task was replaced, and when throughput had
 Tasks have Swarm's own times (CreatedAt, Status.Timestamp), tiles those of the audit trail.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -137,6 +137,15 @@ def _recovered_s(
 def _succeeds(task: Mapping[str, Any], victim: Mapping[str, Any]) -> bool:
     same = task["ServiceID"] == victim["ServiceID"] and task.get("Slot") == victim.get("Slot")
     return bool(same and parse_time(task["CreatedAt"]) > parse_time(victim["CreatedAt"]))
+
+
+def by_time(rows: Iterable[object], columns: list[str]) -> pd.DataFrame:
+    """
+    A DataFrame of events; the column `time` is in UTC, and in order.
+    """
+    table = pd.DataFrame(list(rows), columns=columns)
+    table["time"] = pd.to_datetime(table["time"], utc=True, format="ISO8601")
+    return table.sort_values("time", ignore_index=True, kind="stable")
 
 
 def parse_time(text: str) -> datetime:

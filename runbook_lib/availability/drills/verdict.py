@@ -46,26 +46,20 @@ def verdict(prediction: Prediction, result: DrillResult, least_tiles: int) -> ch
     """
     what, p = result.broke, prediction
     limits = {
-        "seconds until it was noticed": (p.noticed_s, _or_never(result.noticed_s)),
-        "seconds until another manager led": (p.leader_s, _or_never(result.leader_s)),
-        "seconds until it was replaced": (p.back_s, _or_never(result.back_s)),
-        "seconds until throughput recovered": (p.recovered_s, _or_never(result.recovered_s)),
+        "seconds until it was noticed": (p.noticed_s, result.noticed_s),
+        "seconds until another manager led": (p.leader_s, result.leader_s),
+        "seconds until it was replaced": (p.back_s, result.back_s),
+        "seconds until throughput recovered": (p.recovered_s, result.recovered_s),
         "failed web requests": (p.web_failed, sum(result.web_failed.values())),
     }
+    is_enough = result.published >= least_tiles
     lines = [
         checks.check(f"{what}: tiles lost", expected=p.lost, actual=result.lost),
-        checks.true(
-            f"{what}: at least {least_tiles} tiles published", result.published >= least_tiles
-        ),
+        checks.true(f"{what}: at least {least_tiles} tiles published", is_enough),
         checks.check(f"{what}: noticed by", expected=p.noticed_by, actual=result.noticed_by),
-        *(
-            checks.check_at_most(f"{what}: {words}", limit=limit, actual=actual)
-            for words, (limit, actual) in limits.items()
-            if limit is not None
-        ),
     ]
+    for words, (limit, actual) in limits.items():
+        if limit is not None:
+            most = math.inf if actual is None else actual
+            lines.append(checks.check_at_most(f"{what}: {words}", limit=limit, actual=most))
     return checks.Verdicts(lines)
-
-
-def _or_never(seconds: float | None) -> float:
-    return math.inf if seconds is None else seconds

@@ -17,7 +17,6 @@ from runbook_lib.availability.drills.audit import (
 )
 from runbook_lib.availability.drills.ground import DrillCluster
 from runbook_lib.availability.drills.times import RECOVERED_SHARE, Clock
-from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
 from runbook_lib.load.experiment import load_stack
@@ -25,8 +24,6 @@ from runbook_lib.stacks import specs
 
 AUDIT_FOLDER = "/audit"
 """In the containers of dealer and updater, and below the tiles on the host."""
-_EMPTY_POLLS = 3
-"""In a row: the broker counts once a second."""
 _STEADY_S = 25.0
 _RISING_S = 5.0
 _TAIL_S = 15.0
@@ -43,28 +40,19 @@ class Workload:
     tiles_per_s: int
 
     def stop_dealer(self) -> None:
-        """
-        Publish no more tasks.
-        """
         specs.scale(self.here.manager, self.here.service("dealer"), 0)
 
     def drain(self, limit_s: float) -> None:
         """
         Wait until every task is done: no message is ready or unacknowledged, and no dealer runs.
         """
-        here, broker, empty = self.here, self.here.broker, 0
+        here, broker = self.here, self.here.broker
 
-        def probe() -> bool | Pending:
-            nonlocal empty
-            try:
-                left = load_stack.waiting(broker)
-                left += specs.running(here.manager, here.service("dealer"))
-            except (CommandError, NotFoundError) as error:
-                return Pending(str(error).splitlines()[0])
-            empty = 0 if left else empty + 1
-            return empty >= _EMPTY_POLLS or Pending(f"{left} messages left")
+        def count() -> tuple[int, int]:
+            messages = load_stack.waiting(broker)
+            return specs.running(here.manager, here.service("dealer")), messages
 
-        wait_for("Queues drained", probe, timeout_s=limit_s, poll_s=1)
+        load_stack.wait_until_empty("Queues drained", count, timeout_s=limit_s, poll_s=1)
 
     def read_trail(self, since: datetime) -> AuditTrail:
         """

@@ -12,7 +12,7 @@ import copy
 import json
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import docker
@@ -20,13 +20,12 @@ from docker.models.configs import Config
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError
+from runbook_lib.core.findings import first_line
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.management_api import ManagementApi
 from runbook_lib.stacks.deploy import find_specs, wait_for_stack
 from runbook_lib.stacks.specs import Spec, running, scale, set_spec
 
-_EMPTY_POLLS = 3
-"""In a row: the broker updates its counts once a second."""
 SWITCHED = ("updater", "admin-worker", "worker", "dealer")
 """The services that a load test changes."""
 _WORK = ("TASK_QUEUE", "RESULT_QUEUE")
@@ -107,9 +106,6 @@ def switched(
 def _put_back(
     manager: docker.DockerClient, api: ManagementApi, stack: str, before: Mapping[str, Spec]
 ) -> Changes:
-    """
-    Discard the work in progress, then restore every service.
-    """
     changes = Changes()
     _stop_flow(manager, api, stack)
     now = find_specs(manager, stack)
@@ -123,36 +119,48 @@ def _put_back(
 
 
 def _stop_flow(manager: docker.DockerClient, api: ManagementApi, stack: str) -> None:
-    """
-    Stop the dealer and the updaters, and discard the messages in the queues.
-
-    No result of the load may reach the guide's tiles, and a rolling update would let old and new
-    updaters take from one queue. A tile of the guide that is discarded is dealt again.
-    """
+    # No result of the load may reach the guide's tiles, and a rolling update would let old and new
+    # updaters take from one queue. A tile of the guide that is discarded is dealt again.
     ends = [f"{stack}_dealer", f"{stack}_updater"]
     for service in ends:
         scale(manager, service, 0)
+
+    def count() -> tuple[int, int]:
+        left = sum(running(manager, service) for service in ends)
+        for queue in _WORK:
+            api.purge(queue)
+        return left, waiting(api)
+
+    step = "run this notebook again: it first puts the stack back"
+    what = "Dealer and updaters stopped, queues empty"
+    wait_until_empty(what, count, timeout_s=60, poll_s=0.6, next_step=step)
+
+
+def wait_until_empty(
+    what: str,
+    count: Callable[[], tuple[int, int]],
+    *,
+    timeout_s: float,
+    poll_s: float,
+    next_step: str = "",
+) -> None:
+    """
+    Wait until there are no tasks that publish, and no messages: `count` returns both.
+
+    In three polls in a row, because the broker updates its counts once a second.
+    """
     empty = 0
 
-    def stopped() -> bool | Pending:
+    def probe() -> bool | Pending:
         nonlocal empty
-        left = sum(running(manager, service) for service in ends)
         try:
-            for queue in _WORK:
-                api.purge(queue)
-            messages = waiting(api)
+            left, messages = count()
         except CommandError as error:  # the broker may be on its way back
-            return Pending(str(error).splitlines()[0])
+            return Pending(first_line(error))
         empty = 0 if left or messages else empty + 1
-        return empty == _EMPTY_POLLS or Pending(f"{left} tasks run, {messages} messages")
+        return empty >= 3 or Pending(f"{left} tasks run, {messages} messages")
 
-    wait_for(
-        "Dealer and updaters stopped, queues empty",
-        stopped,
-        timeout_s=60,
-        poll_s=0.6,
-        next_step="run this notebook again: it first puts the stack back",
-    )
+    wait_for(what, probe, timeout_s=timeout_s, poll_s=poll_s, next_step=next_step)
 
 
 def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str) -> Changes:
@@ -161,16 +169,14 @@ def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str
 
     A deployment of 06 since then has put it back already: only the config is then removed.
     """
-    kept = find_kept(manager, stack)
-    if not kept:
-        return Changes()
-    specs = find_specs(manager, stack)
-    if any(_is_switched(specs[name]) for name in SWITCHED if name in specs):
-        before = json.loads(base64.b64decode(kept[0].attrs["Spec"]["Data"]))
-        return _put_back(manager, api, stack, before)
     changes = Changes()
-    kept[0].remove()
-    changes.add("config", _config(stack), "removed")
+    for kept in find_kept(manager, stack):
+        specs = find_specs(manager, stack)
+        if any(_is_switched(specs[name]) for name in SWITCHED if name in specs):
+            before = json.loads(base64.b64decode(kept.attrs["Spec"]["Data"]))
+            return _put_back(manager, api, stack, before)
+        kept.remove()
+        changes.add("config", _config(stack), "removed")
     return changes
 
 
@@ -183,9 +189,7 @@ def find_kept(manager: docker.DockerClient, stack: str) -> list[Config]:
 
 
 def _is_switched(spec: Spec) -> bool:
-    """
-    Whether a load test stopped the service, or gave it other tiles.
-    """
+    # a load test stopped the service, or gave it other tiles
     mounts = spec["TaskTemplate"]["ContainerSpec"].get("Mounts") or []
     on_others = any(m["Target"] == "/tiles" and m["Type"] == "bind" for m in mounts)
     return on_others or not spec["Mode"]["Replicated"]["Replicas"]
@@ -221,8 +225,7 @@ def _config(stack: str) -> str:
 
 
 def _keep(manager: docker.DockerClient, stack: str, specs: Mapping[str, Spec]) -> None:
-    missing = set(SWITCHED) - specs.keys()
-    if missing:
+    if missing := set(SWITCHED) - specs.keys():
         raise NotFoundError(
             f"expected the work stack {stack} with {', '.join(sorted(SWITCHED))}; some are missing",
             evidence=f"missing: {', '.join(sorted(missing))}",
