@@ -28,13 +28,6 @@ class CreditPlan:
     most_saved: float
     launch_credits: float
 
-    @property
-    def baseline_vcpus(self) -> float:
-        """
-        The vCPUs that can be used indefinitely: they spend what is earned.
-        """
-        return self.credits_per_h / 60
-
 
 PLANS = {
     "t2.nano": CreditPlan(1, 3, 72, 30),
@@ -64,72 +57,36 @@ def get_plan(instance_type: str) -> CreditPlan:
     return PLANS[instance_type]
 
 
-@dataclass(frozen=True)
-class CreditBalance:
+def simulate_credits(plan: CreditPlan, wanted_vcpus: "pd.Series[float]") -> pd.DataFrame:
     """
-    The credits left: of the launch, and saved since.
-    """
-
-    launch: float
-    saved: float
-
-    @property
-    def credits(self) -> float:
-        """
-        All that can be spent.
-        """
-        return self.launch + self.saved
-
-
-def fresh(plan: CreditPlan) -> CreditBalance:
-    """
-    The balance of an instance at its launch.
-    """
-    return CreditBalance(plan.launch_credits, 0.0)
-
-
-def simulate_credits(
-    plan: CreditPlan, wanted_vcpus: "pd.Series[float]", balance: CreditBalance | None = None
-) -> pd.DataFrame:
-    """
-    Follow a CPU use over time; columns: time, wanted_vcpus, used_vcpus, launch_credits,
-    saved_credits, credits, throttled.
+    Follow the CPU use of a fresh instance over time; columns: time, wanted_vcpus, used_vcpus,
+    launch_credits, saved_credits, credits, throttled.
 
     Parameters
     ----------
     wanted_vcpus
         Indexed by time; each value holds until the next, the last as long as the one before it.
-    balance
-        At the start; None: a fresh instance.
 
     Raises
     ------
     ParameterError
         Fewer than two samples, times that do not grow, or more CPU than there is.
     """
-    left = balance or fresh(plan)
+    launch, saved = plan.launch_credits, 0.0
     rows = []
-    minutes = _minutes(plan, wanted_vcpus)
-    for time, wanted, span in zip(wanted_vcpus.index, wanted_vcpus, minutes, strict=True):
-        before, (left, got) = left, _spend(plan, left, float(wanted), float(span))
-        throttled = got < float(wanted) * (1 - 1e-9)
-        rows.append((time, wanted, got, before.launch, before.saved, before.credits, throttled))
+    minutes = _minutes(plan, wanted_vcpus).tolist()
+    uses = wanted_vcpus.to_numpy(dtype=float).tolist()
+    for time, wanted, span in zip(wanted_vcpus.index, uses, minutes, strict=True):
+        earned = plan.credits_per_h / 60 * span
+        spent = min(wanted * span, launch + saved + earned)
+        got = spent / span
+        throttled = got < wanted * (1 - 1e-9)
+        rows.append((time, wanted, got, launch, saved, launch + saved, throttled))
+        of_launch = min(launch, spent)
+        launch -= of_launch
+        saved = min(plan.most_saved, max(0.0, saved + earned - (spent - of_launch)))
     columns = ["time", "wanted_vcpus", "used_vcpus", "launch_credits", "saved_credits"]
     return pd.DataFrame(rows, columns=[*columns, "credits", "throttled"])
-
-
-def _spend(
-    plan: CreditPlan, balance: CreditBalance, wanted_vcpus: float, minutes: float
-) -> tuple[CreditBalance, float]:
-    """
-    The balance after some minutes of a CPU use, and the vCPUs that the instance got.
-    """
-    earned = plan.credits_per_h / 60 * minutes
-    got = min(wanted_vcpus * minutes, balance.credits + earned)
-    of_launch = min(balance.launch, got)
-    saved = balance.saved + earned - (got - of_launch)
-    left = CreditBalance(balance.launch - of_launch, min(plan.most_saved, max(0.0, saved)))
-    return left, got / minutes
 
 
 def _minutes(plan: CreditPlan, wanted: "pd.Series[float]") -> npt.NDArray[np.float64]:
@@ -151,19 +108,6 @@ def _minutes(plan: CreditPlan, wanted: "pd.Series[float]") -> npt.NDArray[np.flo
             next_step="give the CPU of one node, in vCPUs (100 % of `docker stats` is 1)",
         )
     return np.append(spans, spans[-1])
-
-
-def burst_hours(plan: CreditPlan, vcpus: float, balance: CreditBalance | None = None) -> float:
-    """
-    How long a CPU use lasts until the instance falls to its baseline; infinite below it.
-    """
-    left = balance or fresh(plan)
-    per_h = 60 * vcpus
-    if per_h <= plan.credits_per_h:
-        return np.inf
-    of_launch_h = left.launch / per_h
-    saved = min(plan.most_saved, left.saved + plan.credits_per_h * of_launch_h)
-    return of_launch_h + saved / (per_h - plan.credits_per_h)
 
 
 @dataclass(frozen=True)
@@ -219,5 +163,10 @@ def burst(plan: CreditPlan, vcpus_by_node: Mapping[str, float]) -> Burst:
         )
     slowest = max(vcpus_by_node, key=lambda node: vcpus_by_node[node])
     use = vcpus_by_node[slowest]
-    share = min(1.0, plan.baseline_vcpus / use) if use else 1.0
-    return Burst(burst_hours(plan, use), slowest, share)
+    spent_per_h = 60 * use
+    if spent_per_h <= plan.credits_per_h:
+        return Burst(np.inf, slowest, 1.0)
+    launch_h = plan.launch_credits / spent_per_h
+    saved = min(plan.most_saved, plan.credits_per_h * launch_h)
+    hours = launch_h + saved / (spent_per_h - plan.credits_per_h)
+    return Burst(hours, slowest, plan.credits_per_h / 60 / use)

@@ -1,23 +1,30 @@
 """
-The recommended parameters of a load analysis, written as a file that the runner takes as it is.
+The parameters that a load analysis recommends, written as a file that the runner takes as it is.
 """
 
 import json
+import math
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
 
+from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.findings import Finding
 from runbook_lib.core.project import FOLDER_VARIABLE, NOTEBOOKS, PROJECT, RUNS, run_folder
 from runbook_lib.load.analysis.sizing import Sizing
-from runbook_lib.load.autoscaling.recommendation import recommend, write_parameters
-from runbook_lib.load.autoscaling.trials import Trials
+from runbook_lib.load.autoscaling.trials import SHARE_AT_WORK, Trials
 from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner import values
 
-NAME = "recommended.yml"
+PARAMETERS = ("min_scale", "max_scale", "batch", "wait_s", "qty_task", "refresh_rate_s")
+"""Those of 06_work_stack that follow from a load."""
+
 RECORD = "runbook run <parameter file> --only 10 -p replicas=1,2,4,8"
 USUAL_BASE = "params/lab.yml"
 
@@ -52,11 +59,10 @@ def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> Recomme
         why = sizing.limits[0] if sizing.limits else "there is no fit"
         return RecommendedFile(f"enough for a recommendation: {why}")
     low, high = sizing.workers.low, sizing.workers.high
+    sustained = sizing.burst.sustained_share if sizing.burst else 1.0
     recommended = recommend(
         workers=sizing.chosen,
-        sustained_workers=max(
-            1.0, sizing.chosen * (sizing.burst.sustained_share if sizing.burst else 1.0)
-        ),
+        sustained_workers=max(1.0, sizing.chosen * sustained),
         tiles_per_s=sizing.rate.value,
         wait_s=float(sizing.recording.experiment.get("wait_s", 2.0)),
         refresh_rate_s=trials.refresh_rate_s,
@@ -65,7 +71,7 @@ def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> Recomme
     source = PROJECT / sizing.recording.source
     before = PROJECT / (base or _base_of_the_run())
     path = write_parameters(
-        _folder(source) / NAME,
+        _folder(source) / "recommended.yml",
         before,
         recommended,
         header=f"Recommended by 11_load_analysis, from {_relative(source)}.\n"
@@ -74,8 +80,8 @@ def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> Recomme
     values.resolve(values.load(path), values.declared(find_notebooks(NOTEBOOKS)), {})
     was = values.load(before)
     rows = [
-        (name, str(was[name].value) if name in was else "", f"{new.value:g}", new.reason)
-        for name, new in recommended.items()
+        (name, str(was[name].value) if name in was else "", f"{value:g}", reason)
+        for name, (value, reason) in recommended.items()
     ]
     table = pd.DataFrame(rows, columns=["parameter", "before", "recommended", "why"])
     command = f"runbook run {_relative(path)} --only 06"
@@ -101,3 +107,115 @@ def _base_of_the_run() -> str:
 
 def _relative(path: Path) -> Path:
     return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+
+
+def recommend(
+    *,
+    workers: float,
+    sustained_workers: float,
+    tiles_per_s: float,
+    wait_s: float,
+    refresh_rate_s: int,
+    reason: str,
+) -> dict[str, tuple[float, str]]:
+    """
+    The parameters that follow from the measured numbers, each with the reason for it.
+
+    Parameters
+    ----------
+    workers
+        The fewest that come within 5 % of the best.
+    sustained_workers
+        As many as the CPU credits sustain; fewer than `workers` where a burst would end.
+    tiles_per_s
+        The throughput at `workers`.
+    wait_s, refresh_rate_s
+        As recorded, or the best that was tried.
+    reason
+        The evidence for the number of workers, in a few words.
+
+    Raises
+    ------
+    ParameterError
+        A number that is not above zero.
+    """
+    numbers = {"workers": workers, "sustained_workers": sustained_workers}
+    numbers |= {"tiles_per_s": tiles_per_s, "wait_s": wait_s, "refresh_rate_s": refresh_rate_s}
+    wrong = {n: v for n, v in numbers.items() if not (math.isfinite(v) and v > 0)}
+    if wrong:
+        raise ParameterError(
+            "expected measured numbers above zero for a recommendation",
+            evidence="\n".join(f"{name}: {value}" for name, value in wrong.items()),
+            next_step="record a sweep of three replica counts and more, repeated",
+        )
+    most = math.ceil(workers)
+    fewest = max(1, min(most, math.floor(sustained_workers)))
+    each = tiles_per_s / workers
+    # LOAD = published / (replicas x QTY_TASK): at full work it shall be YELLOW
+    trusted = max(1, round(each / SHARE_AT_WORK))
+    return {
+        "min_scale": (fewest, "the workers that the CPU credits sustain for hours"),
+        "max_scale": (most, reason),
+        "batch": (
+            max(1, round(tiles_per_s * wait_s)),
+            f"{tiles_per_s:.0f} tiles a second, for wait_s seconds",
+        ),
+        "wait_s": (float(wait_s), "seconds between two batches"),
+        "qty_task": (trusted, f"one worker does {each:.0f} a second; at that, LOAD is yellow"),
+        "refresh_rate_s": (int(refresh_rate_s), "seconds between two decisions of the autoscaler"),
+    }
+
+
+def write_parameters(
+    target: Path, base: Path, recommended: Mapping[str, tuple[float, str]], *, header: str
+) -> Path:
+    """
+    Write a whole parameter file: the base one, with the recommended values in their places.
+
+    A run has one parameter file. It is written to a temporary file and then moved, so that a reader
+    never sees half of it.
+
+    Raises
+    ------
+    NotFoundError
+        There is no base file.
+    ParameterError
+        A parameter that a load analysis does not recommend, or a base that is not flat YAML.
+    """
+    if not base.is_file():
+        raise NotFoundError(
+            f"expected a parameter file at {base}; there is none", next_step="name params/lab.yml"
+        )
+    strange = sorted(recommended.keys() - set(PARAMETERS))
+    text = base.read_text(encoding="utf-8").rstrip("\n")
+    before = _read(text)
+    if strange or not isinstance(before, dict):
+        raise ParameterError(
+            "expected recommended parameters of 06_work_stack, and a flat base file",
+            evidence=f"not among {', '.join(PARAMETERS)}: {', '.join(strange) or 'none'}",
+            next_step="see params/lab.yml",
+        )
+    lines = [f"# {line}" for line in header.splitlines()]
+    for name, (value, reason) in recommended.items():
+        line = f"{name}: {value}".ljust(32) + f" # {reason}"
+        at = re.search(rf"^{name}:.*$", text, re.MULTILINE)
+        start, end = at.span() if at else (len(text), len(text))
+        text = text[:start] + ("" if at else "\n") + line + text[end:]
+    whole = "\n".join([*lines, text, ""])
+    if _read(whole) != before | {name: value for name, (value, _) in recommended.items()}:
+        raise ParameterError(
+            f"expected each recommended parameter on one line of {base}; one is not",
+            next_step="write it as  name: value  on a line of its own",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    beside.write_text(whole, encoding="utf-8")
+    beside.replace(target)
+    return target
+
+
+def _read(text: str) -> Any:  # noqa: ANN401 - whatever the YAML holds, None where it is invalid
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None

@@ -2,31 +2,32 @@
 The autoscaler's settings tried on paper against a recorded load, or against the dealer's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from runbook_lib.core.charts import alt
 from runbook_lib.core.findings import Finding
 from runbook_lib.load.analysis.sizing import Sizing
-from runbook_lib.load.autoscaling.recommendation import SHARE_AT_WORK
 from runbook_lib.load.autoscaling.search import Objective, figures, search_settings
 from runbook_lib.load.autoscaling.simulation import (
     AutoscalerSetting,
     OfferedLoad,
+    Simulation,
     Workers,
     recorded_load,
     simulate_autoscaler,
 )
-from runbook_lib.load.autoscaling.trial_charts import plot_settings
 
 LIGHTS = ("grey", "green", "yellow")
 DEALT_S = 1200
 """For a sweep, whose own load is made to be too much: twenty minutes' work, as it is dealt."""
+SHARE_AT_WORK = 0.6
+"""LOAD in the middle of YELLOW, where the policy adds one worker and not two."""
 LOADS_AT_WORK = (0.3, SHARE_AT_WORK, 0.9)
 REFRESH_RATES_S = (1, 5, 15)
-SLOW_S = 30
 SHOWN = ["min_scale", "max_scale", "qty_task", "refresh_rate_s"]
 FIGURES = ["hours", "seconds_in_queue", "node_hours", "turns_per_h", "score_usd"]
 
@@ -78,17 +79,13 @@ def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) 
         basis = f"{load.tasks:,} tasks, as the dealer deals them"
         recorded = replace(recorded, batch=max(1, round(rate * recorded.wait_s)))
     known_to = max(most, int(sizing.points["replicas"].max()))
-    recorded = replace(
-        recorded,
-        min_scale=min(recorded.min_scale, known_to),
-        max_scale=min(recorded.max_scale, known_to),
-    )
+    bounds = {n: min(getattr(recorded, n), known_to) for n in ("min_scale", "max_scale")}
+    recorded = replace(recorded, **bounds)
     # by the law; without one each worker does what it did, as only one number of them is known
     throughput = sizing.fit.throughput
-    rates = [
-        throughput(n).value if sizing.is_recommendation else rate / most * n
-        for n in range(1, known_to + 1)
-    ]
+    counts = range(1, known_to + 1)
+    by_law = sizing.is_recommendation
+    rates = (throughput(n).value if by_law else rate / most * n for n in counts)
     workers = Workers((0.0, *rates))
     choices = {
         "min_scale": sorted({1, max(1, most // 2), most}),
@@ -104,11 +101,11 @@ def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) 
         f"always {most} workers": replace(recorded, min_scale=most, max_scale=most),
         "down to one worker": replace(recorded, min_scale=1),
         "double QTY_TASK": replace(recorded, qty_task=2 * recorded.qty_task),
-        f"decides every {SLOW_S} s": replace(recorded, refresh_rate_s=SLOW_S),
+        "decides every 30 s": replace(recorded, refresh_rate_s=30),
     }
     runs = {name: simulate_autoscaler(setting, load, workers) for name, setting in tried.items()}
     words = _words(table, figures(runs["as recorded"], objective)["score_usd"])
-    each = "by the law" if sizing.is_recommendation else f"each {rate / most:.2g} tiles a second"
+    each = "by the law" if by_law else f"each {rate / most:.2g} tiles a second"
     words += f" On paper: {basis}; workers {each}."
     return Trials(words, plot_settings(runs, objective), table, best["refresh_rate_s"])
 
@@ -123,3 +120,59 @@ def _words(table: pd.DataFrame, recorded: float) -> str:
     others = f"{near - 1} more lie within 5 % of it" if near > 1 else "no other is within 5 %"
     chosen = ", ".join(f"{name} {best[name]:g}" for name in SHOWN)
     return f"The best of {len(table)} is {chosen}: {best['score_usd']:.3f} USD, {gain}; {others}."
+
+
+def plot_settings(runs: Mapping[str, Simulation], objective: Objective) -> alt.VConcatChart:
+    """
+    Draw a column a setting, in the order given: waiting tasks, and replicas running and wanted.
+    """
+    columns: list[alt.VConcatChart] = []
+    scores = {}
+    deepest, widest = (
+        max(float(run.timeline[name].max()) for run in runs.values())
+        for name in ("waiting", "wanted")
+    )
+    longest = max(len(run.timeline) for run in runs.values()) / 60
+    x = alt.X("minutes:Q", title="minutes").scale(domain=[0, longest], nice=False)
+    which = alt.Color("which:N", title=None).legend(orient="bottom")
+    which = which.scale(domain=["running", "wanted"], range=["#1b7f79", "#e8590c"])
+    for name, run in runs.items():
+        result = figures(run, objective)
+        scores[name] = result["score_usd"]
+        subtitle = [
+            f"{result['score_usd']:.3f} USD · {result['seconds_in_queue']:.0f} s in queue",
+            f"{result['replica_hours']:.1f} replica-h · {result['turns_per_h']:.1f} turns/h",
+        ]
+        title = alt.Title(name, subtitle=subtitle, anchor="start", fontSize=11)
+        table = _thin(run.timeline)
+        y = alt.Y("waiting:Q", title=None if columns else "tasks waiting")
+        y = y.scale(domain=[0, deepest * 1.05 + 1])
+        waiting = alt.Chart(table, width=190, height=90, title=title)
+        waiting = waiting.mark_area(color="#3b5bdb", opacity=0.6).encode(x=x.title(None), y=y)
+        long = table.melt("minutes", ["running", "wanted"], "which", "replicas")
+        y = alt.Y("replicas:Q", title=None if columns else "replicas")
+        y = y.scale(domain=[0, widest + 1])
+        replicas = alt.Chart(long, width=190, height=90).mark_line(interpolate="step-after")
+        columns.append(alt.vconcat(waiting, replicas.encode(x=x, y=y, color=which), spacing=6))
+    rows = [alt.hconcat(*columns[at : at + 3]) for at in range(0, len(columns), 3)]
+    title = alt.Title(_title(scores), subtitle=repr(objective).split(" + "), anchor="start")
+    return alt.vconcat(*rows).properties(title=title)
+
+
+def _thin(timeline: pd.DataFrame) -> pd.DataFrame:
+    """
+    The highest of each stretch: means of the queue would hide its peaks.
+    """
+    size = max(1, len(timeline) // 400)
+    table = timeline.groupby(timeline["second"] // size)[["waiting", "running", "wanted"]].max()
+    return table.assign(minutes=table.index * size / 60).reset_index(drop=True)
+
+
+def _title(scores: Mapping[str, float]) -> str:
+    best, worst = min(scores, key=lambda n: scores[n]), max(scores, key=lambda n: scores[n])
+    if scores[best] == scores[worst]:
+        return f"All {len(scores)} settings cost the same, {scores[best]:.3f} USD"
+    return (
+        f"“{best}” is the best of {len(scores)}: {scores[best]:.3f} USD; "
+        f"“{worst}” costs {scores[worst]:.3f}"
+    )

@@ -18,7 +18,7 @@ from runbook_lib.load.autoscaling.simulation import (
     Workers,
     simulate_autoscaler,
 )
-from runbook_lib.load.autoscaling.trial_charts import plot_settings
+from runbook_lib.load.autoscaling.trials import plot_settings
 
 pytestmark = pytest.mark.slow
 

@@ -2,6 +2,8 @@
 CPU credits: AWS's own rules and figures.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +13,7 @@ from hypothesis import strategies as st
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.load.analysis.cpu_credits import (
     PLANS,
-    CreditBalance,
     burst,
-    burst_hours,
-    fresh,
     get_plan,
     simulate_credits,
 )
@@ -30,12 +29,7 @@ def use(vcpus, hours, step_min=1):
 
 
 def test_the_guides_figures_of_a_t2_micro():
-    assert (6, 144, 30, 0.1) == (
-        MICRO.credits_per_h,
-        MICRO.most_saved,
-        MICRO.launch_credits,
-        MICRO.baseline_vcpus,
-    )
+    assert (6, 144, 30) == (MICRO.credits_per_h, MICRO.most_saved, MICRO.launch_credits)
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -61,23 +55,25 @@ def test_a_fresh_instance_bursts_for_33_minutes_and_then_has_a_tenth():
     throttled = run.index[run["throttled"]]
     hours = (throttled[0] - run.index[0]) / pd.Timedelta("1h")
     assert pytest.approx(30 / 54, abs=0.02) == hours
-    assert pytest.approx(30 / 54) == burst_hours(MICRO, 1.0)
+    after = burst(MICRO, {"worker-1": 1.0})
+    assert pytest.approx((30 / 54, 0.1)) == (after.hours, after.sustained_share)
     assert pytest.approx(0.1) == run["used_vcpus"].iloc[-1]
 
 
 def test_the_baseline_lasts_for_ever():
-    assert np.inf == burst_hours(MICRO, 0.1, CreditBalance(0, 0))
-    assert not simulate_credits(MICRO, use(0.1, 5), CreditBalance(0, 0))["throttled"].any()
+    spent = replace(MICRO, launch_credits=0)
+    assert np.inf == burst(spent, {"worker-1": 0.1}).hours
+    assert not simulate_credits(spent, use(0.1, 5))["throttled"].any()
 
 
-@given(st.floats(0.11, 1), st.floats(0, 30), st.floats(0, 144))
-def test_the_burst_lasts_as_the_simulation_says(vcpus, launch, saved):
+@given(st.floats(0.11, 1), st.floats(0, 174))
+def test_the_burst_lasts_as_the_simulation_says(vcpus, launch):
     """The formula and the minute by minute account agree to the minute."""
-    balance = CreditBalance(launch, saved)
-    hours = burst_hours(MICRO, vcpus, balance)
+    plan = replace(MICRO, launch_credits=launch)
+    hours = burst(plan, {"worker-1": vcpus}).hours
     if hours > 20:
         return
-    run = simulate_credits(MICRO, use(vcpus, hours + 1), balance)
+    run = simulate_credits(plan, use(vcpus, hours + 1))
     minutes = int(run["throttled"].to_numpy().argmax())
     assert abs(hours * 60 - minutes) <= 1.01
 
@@ -88,7 +84,7 @@ def test_no_credit_is_made_or_lost_but_at_the_limit(vcpus):
     run = simulate_credits(MICRO, pd.Series(vcpus, index=use(0, 4).index[: len(vcpus)]))
     left = run["credits"]
     spent, earned = run["used_vcpus"].iloc[:-1].sum(), 0.1 * (len(run) - 1)
-    assert pytest.approx(fresh(MICRO).credits + earned, abs=1e-6) == spent + left.iloc[-1]
+    assert pytest.approx(MICRO.launch_credits + earned, abs=1e-6) == spent + left.iloc[-1]
     assert (left >= 0).all()
 
 

@@ -7,12 +7,7 @@ import yaml
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.load.autoscaling.policy import service_module
-from runbook_lib.load.autoscaling.recommendation import (
-    PARAMETERS,
-    Recommended,
-    recommend,
-    write_parameters,
-)
+from runbook_lib.load.autoscaling.recommended_file import PARAMETERS, recommend, write_parameters
 from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner.values import declared, load, resolve
 from tests.places import ROOT
@@ -60,14 +55,12 @@ def test_what_is_not_recommended_stays(written):
 def test_a_parameter_that_the_base_lacks_is_added(tmp_path):
     base = tmp_path / "base.yml"
     base.write_text("cluster: x\n")
-    path = write_parameters(
-        tmp_path / "new.yml", base, {"batch": Recommended(7, r"a \1 reason")}, header="x"
-    )
+    path = write_parameters(tmp_path / "new.yml", base, {"batch": (7, r"a \1 reason")}, header="x")
     assert {"cluster": "x", "batch": 7} == yaml.safe_load(path.read_text())
 
 
 def test_it_is_replaced_whole_and_nothing_is_left_beside_it(written):
-    write_parameters(written, LAB, {"batch": Recommended(9, "again")}, header="Again.")
+    write_parameters(written, LAB, {"batch": (9, "again")}, header="Again.")
     assert 9 == yaml.safe_load(written.read_text())["batch"]
     assert [written] == list(written.parent.iterdir())
 
@@ -75,7 +68,7 @@ def test_it_is_replaced_whole_and_nothing_is_left_beside_it(written):
 def test_at_full_work_the_policy_asks_for_more_but_not_for_two():
     """QTY_TASK is set so that workers at their rate show YELLOW."""
     policy = service_module("policy")
-    values = {name: found.value for name, found in recommend(**MEASURED).items()}
+    values = {name: value for name, (value, _) in recommend(**MEASURED).items()}
     rules = policy.Rules(values["qty_task"], 2, 6, 240, 50, 50)
     assert "YELLOW" == policy.light_of(policy.load_of(4 * 40.0, 4, rules.qty_task), rules)
 
@@ -94,7 +87,7 @@ def test_a_base_that_is_not_there_is_refused(tmp_path):
 
 def test_other_parameters_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="region"):
-        write_parameters(tmp_path / "x.yml", LAB, {"region": Recommended(1, "")}, header="")
+        write_parameters(tmp_path / "x.yml", LAB, {"region": (1, "")}, header="")
     assert [] == list(tmp_path.iterdir())
 
 
@@ -103,4 +96,4 @@ def test_a_value_over_two_lines_is_refused(tmp_path):
     base = tmp_path / "base.yml"
     base.write_text("batch:\n  300\n")
     with pytest.raises(ParameterError, match="on a line of its own"):
-        write_parameters(tmp_path / "x.yml", base, {"batch": Recommended(1, "why")}, header="")
+        write_parameters(tmp_path / "x.yml", base, {"batch": (1, "why")}, header="")
