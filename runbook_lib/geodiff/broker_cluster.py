@@ -21,7 +21,7 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.broker import rabbitmqctl
 from runbook_lib.stacks.containers import get_container, run_in
 from runbook_lib.swarm.membership import Clients, ensure_label, node_id
-from runbook_lib.swarm.node_specs import change_spec
+from runbook_lib.swarm.nodes import change_spec
 
 CLUSTER = "stacks/geo-diff/rabbitmq-cluster.yml"
 BEFORE = "stacks/geo-diff/rabbitmq-cluster-before.yml"

@@ -14,7 +14,6 @@ from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.swarm.join import join
 from runbook_lib.swarm.membership import (
     Clients,
     address,
@@ -23,7 +22,7 @@ from runbook_lib.swarm.membership import (
     is_member,
     node_id,
 )
-from runbook_lib.swarm.node_specs import change_spec
+from runbook_lib.swarm.nodes import change_spec, join
 from runbook_lib.swarm.quorum import Quorum, check_quorum_after
 
 
@@ -57,18 +56,14 @@ def ensure_manager(
             advertise_ip=instances[role].private_ip,
         )
         changes.add("node", role, "joined as a manager")
-    elif not _is_manager(node := leader.nodes.get(node_id(engine))):
+    elif (node := leader.nodes.get(node_id(engine))).attrs["Spec"]["Role"] != "manager":
         check_quorum_after(count_managers(leader), managers=1)
-        _set_role(node, "manager")
+        change_spec(node, {"Role": "manager"})
         changes.add("node", role, "promoted to manager")
-
-    def probe() -> bool | Pending:
-        node = leader.nodes.get(node_id(engine))
-        return _answers(node) or Pending(f"no manager on {role} answers yet")
-
+    silent = Pending(f"no manager on {role} answers yet")
     wait_for(
         f"{role} answers as a manager",
-        probe,
+        lambda: _answers(leader.nodes.get(node_id(engine))) or silent,
         timeout_s=timeout_s,
         next_step="run 02_security_groups: managers talk to each other on 2377",
     )
@@ -103,7 +98,7 @@ def ensure_leader(
             return leading == role or Pending("no leader yet")
         check_quorum_after(count_managers(manager), managers=-1)
         for node in find_nodes_at(manager, instances[leading].private_ip):
-            _set_role(node, "worker")
+            change_spec(node, {"Role": "worker"})
             _wait_until_demoted(manager, str(node.id), leading, timeout_s)
         ensure_manager(clients, instances, leading, manager=role, timeout_s=timeout_s)
         changes.add("node", leading, "handed the lead over")
@@ -128,10 +123,10 @@ def remove_manager(
     if leader is None or role not in instances:
         return changes
     for node in find_nodes_at(leader, instances[role].private_ip):
-        if _is_manager(node):
+        if node.attrs["Spec"]["Role"] == "manager":
             gone = 0 if _answers(node) else -1
             check_quorum_after(count_managers(leader), managers=-1, unreachable=gone)
-            _set_role(node, "worker")
+            change_spec(node, {"Role": "worker"})
             changes.add("node", role, "demoted to worker")
         _wait_until_demoted(leader, str(node.id), role, timeout_s)
         if engine and node_id(engine) == node.id:
@@ -146,21 +141,10 @@ def _answers(node: Node) -> bool:
     return bool(node.attrs.get("ManagerStatus", {}).get("Reachability") == "reachable")
 
 
-def _is_manager(node: Node) -> bool:
-    return bool(node.attrs["Spec"]["Role"] == "manager")
-
-
-def _set_role(node: Node, role: str) -> None:
-    change_spec(node, {"Role": role})
-
-
 def _wait_until_demoted(
     leader: docker.DockerClient, node_id: str, role: str, timeout_s: float
 ) -> None:
-    """
-    The Swarm counts its majority without the node only after the managers have agreed on it.
-    """
-
+    # the Swarm counts its majority without the node only after the managers have agreed on it
     def probe() -> bool | Pending:
         demoted = not leader.nodes.get(node_id).attrs.get("ManagerStatus")
         return demoted or Pending(f"{role} still counts as a manager")

@@ -18,8 +18,7 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.swarm.join import join
-from runbook_lib.swarm.node_specs import change_spec
+from runbook_lib.swarm.nodes import PORT, change_spec, join
 
 Clients = Mapping[str, docker.DockerClient]
 
@@ -33,7 +32,7 @@ def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes
     changes = Changes()
     leader, manager_ip = clients[MANAGER], instances[MANAGER].private_ip
     if _state(leader, MANAGER) == "inactive":
-        leader.swarm.init(advertise_addr=manager_ip, listen_addr="0.0.0.0:2377")
+        leader.swarm.init(advertise_addr=manager_ip, listen_addr=f"0.0.0.0:{PORT}")
         changes.add("swarm", MANAGER, "initialised")
     _wait_for_leader(leader)
     leader.swarm.reload()
@@ -106,21 +105,21 @@ def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) 
     One row a node; columns: role, hostname, state, availability, manager, labels, engine.
     """
     roles = {i.private_ip: role for role, i in instances.items()}
-    rows: list[dict[str, Any]] = [
-        {
-            "role": roles.get(address(node.attrs), "?"),
-            "hostname": node.attrs["Description"]["Hostname"],
-            "state": node.attrs["Status"]["State"],
-            "availability": node.attrs["Spec"]["Availability"],
-            "manager": node.attrs.get("ManagerStatus", {}).get("Reachability", ""),
-            "labels": ", ".join(f"{k}={v}" for k, v in node.attrs["Spec"]["Labels"].items()),
-            "engine": node.attrs["Description"]["Engine"]["EngineVersion"],
-        }
-        for node in manager.nodes.list()
+    columns = ["role", "hostname", "state", "availability", "manager", "labels", "engine"]
+    rows: list[Any] = [
+        (
+            roles.get(address(node), "?"),
+            node["Description"]["Hostname"],
+            node["Status"]["State"],
+            node["Spec"]["Availability"],
+            node.get("ManagerStatus", {}).get("Reachability", ""),
+            ", ".join(f"{k}={v}" for k, v in node["Spec"]["Labels"].items()),
+            node["Description"]["Engine"]["EngineVersion"],
+        )
+        for node in (listed.attrs for listed in manager.nodes.list())
     ]
     order = [*instances, "?"]
-    rows.sort(key=lambda row: order.index(row["role"]))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(sorted(rows, key=lambda row: order.index(row[0])), columns=columns)
 
 
 def get_manager(clients: Clients) -> docker.DockerClient:
@@ -150,13 +149,9 @@ def wait_for_manager(clients: Clients, timeout_s: float = 90) -> docker.DockerCl
     client = clients.get(MANAGER)
     if client is None or client.info()["Swarm"]["LocalNodeState"] == "inactive":
         return None
-
-    def probe() -> docker.DockerClient | Pending:
-        return find_manager(clients) or Pending("it is a worker of a Swarm")
-
     return find_manager(clients) or wait_for(
         "The manager manages the Swarm again",
-        probe,
+        lambda: find_manager(clients) or Pending("it is a worker of a Swarm"),
         timeout_s=timeout_s,
         next_step="docker node ls  on another manager; there  docker node promote  makes it one",
     )
@@ -199,10 +194,7 @@ def _state(client: docker.DockerClient, role: str) -> str:
 
 
 def _wait_for_leader(manager: docker.DockerClient, timeout_s: float = 60) -> None:
-    """
-    A manager that has just started waits for the others; without a majority, for ever.
-    """
-
+    # a manager that has just started waits for the others; without a majority, for ever
     def probe() -> bool | Pending:
         error = manager.info()["Swarm"].get("Error", "")
         return Pending(error) if error else True
@@ -218,9 +210,6 @@ def _wait_for_leader(manager: docker.DockerClient, timeout_s: float = 60) -> Non
 
 
 def _remove_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: Changes) -> None:
-    """
-    Remove the workers that are down, and that are none of our engines.
-    """
     ours = {node_id(client) for client in clients.values()}
     for node in manager.nodes.list(filters={"role": "worker"}):
         if node.id not in ours and node.attrs["Status"]["State"] == "down":
@@ -241,5 +230,5 @@ def address(node: dict[str, Any]) -> str:
     """
     address = str(node["Status"].get("Addr", ""))
     if address in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
-        address = node.get("ManagerStatus", {}).get("Addr", "").rsplit(":", 1)[0]
+        return str(node.get("ManagerStatus", {}).get("Addr", "")).rsplit(":", 1)[0]
     return address

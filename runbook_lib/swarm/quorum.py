@@ -11,8 +11,6 @@ import pandas as pd
 
 from runbook_lib.core.errors import ConflictError
 
-_HOURS_A_YEAR = 365 * 24
-
 
 @dataclass(frozen=True)
 class Quorum:
@@ -44,26 +42,19 @@ class Quorum:
     def holds(self) -> bool:
         return self.reachable >= self.needed
 
-    def after(self, *, managers: int = 0, unreachable: int = 0) -> "Quorum":
-        """
-        The quorum after a change: one that joins is `managers=1`, one that fails `unreachable=1`.
-        """
-        return Quorum(self.managers + managers, self.unreachable + unreachable)
-
     def __repr__(self) -> str:
-        silent = f", {self.unreachable} do not answer" if self.unreachable else ""
-        return (
-            f"{self.managers} manager(s), {self.needed} needed, {self.tolerated} may fail{silent}"
-        )
+        counts = f"{self.managers} manager(s), {self.needed} needed, {self.tolerated} may fail"
+        return counts + (f", {self.unreachable} do not answer" if self.unreachable else "")
 
 
 def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) -> Quorum:
     """
-    The quorum that a change of managers would leave; called before every such change.
+    The quorum that a change would leave: one that joins is `managers=1`, one that fails
+    `unreachable=1`. Called before every change of managers.
 
     Raises ConflictError where no majority would be left: without one, a Swarm cannot be changed.
     """
-    then = now.after(managers=managers, unreachable=unreachable)
+    then = Quorum(now.managers + managers, now.unreachable + unreachable)
     if then.holds:
         return then
     raise ConflictError(
@@ -90,7 +81,6 @@ def quorum_table(most: int = 3, each_down: float = 0.01) -> pd.DataFrame:
             comb(managers, down) * each_down**down * (1 - each_down) ** (managers - down)
             for down in range(quorum.tolerated + 1, managers + 1)
         )
-        hours = round(lost * _HOURS_A_YEAR, 1)
-        rows.append((managers, quorum.needed, quorum.tolerated, hours))
+        rows.append((managers, quorum.needed, quorum.tolerated, round(lost * 365 * 24, 1)))
     columns = ["managers", "must_agree", "may_fail", "hours_a_year_without"]
     return pd.DataFrame(rows, columns=columns)

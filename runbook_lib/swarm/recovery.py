@@ -25,9 +25,8 @@ from runbook_lib.swarm.membership import (
     find_nodes_at,
     node_id,
 )
-from runbook_lib.swarm.node_specs import change_spec
+from runbook_lib.swarm.nodes import change_spec
 
-_NO_LEADER, _NOT_YET = "leader", "context deadline exceeded"
 _SNAPSHOT_S = 1.0
 
 
@@ -44,9 +43,9 @@ def has_majority(manager: docker.DockerClient, timeout_s: float = 60) -> bool:
             manager.nodes.list()
         except APIError as error:
             message = str(error.explanation)
-            if _NOT_YET in message:
+            if "context deadline exceeded" in message:
                 return Pending(message)
-            if _NO_LEADER in message:
+            if "leader" in message:
                 return False
             raise
         return True
@@ -87,11 +86,8 @@ def force_new_cluster(
         advertise_addr=instance.private_ip, listen_addr="0.0.0.0:2377", force_new_cluster=True
     )
     changes.add("swarm", instance.role, "leads alone: --force-new-cluster")
-
-    def probe() -> bool | Pending:
-        return has_majority(manager) or Pending("no leader yet")
-
-    wait_for(f"{instance.role} leads", probe, timeout_s=timeout_s)
+    leads = f"{instance.role} leads"
+    wait_for(leads, lambda: has_majority(manager) or Pending("no leader yet"), timeout_s=timeout_s)
     compact_raft_log(manager)
     return changes
 
@@ -131,17 +127,13 @@ def _is_manager(leader: docker.DockerClient, engine: docker.DockerClient) -> boo
 
 
 def _is_made_one_again(leader: docker.DockerClient, engine: docker.DockerClient, role: str) -> bool:
-    """
-    Whether it handed the lead over; then the others promote it, and this waits for that.
-    """
+    # it has the label if it handed the lead over; then the others promote it
     node = _find_node(leader, engine)
     if node is None or LABEL not in node.attrs["Spec"]["Labels"]:
         return False
-
-    def probe() -> bool | Pending:
-        return _is_manager(leader, engine) or Pending("it is still a worker")
-
-    return wait_for(f"{role} is a manager again", probe, timeout_s=90)
+    worker = Pending("it is still a worker")
+    again = f"{role} is a manager again"
+    return wait_for(again, lambda: _is_manager(leader, engine) or worker, timeout_s=90)
 
 
 def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
@@ -156,10 +148,6 @@ def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
 def _forget(
     leader: docker.DockerClient, instance: Instance, changes: Changes, timeout_s: float
 ) -> None:
-    """
-    Remove the nodes that the instance was.
-    """
-
     def probe() -> bool | Pending:
         for node in find_nodes_at(leader, instance.private_ip):
             # a manager is demoted first; one that was forced out is none, though its role says so

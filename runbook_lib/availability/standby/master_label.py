@@ -19,7 +19,7 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.swarm.membership import address
-from runbook_lib.swarm.node_specs import change_spec
+from runbook_lib.swarm.nodes import change_spec
 
 LABEL, MASTER, STANDBY = TYPE_NODE, ROLES[MANAGER].type_node, ROLES[BACKUP].type_node
 _PINNED = f"node.labels.{LABEL} == {MASTER}"

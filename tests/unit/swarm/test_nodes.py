@@ -5,7 +5,7 @@ A node that was written since it was read is read again; another refusal is not 
 import pytest
 from docker.errors import APIError
 
-from runbook_lib.swarm.node_specs import change_spec
+from runbook_lib.swarm.nodes import change_spec
 from tests.fakes.docker import Engine, Node, in_turn
 
 

@@ -1,0 +1,61 @@
+"""
+A node: its engine joins, and its specification changes, which the Swarm may write at the same time.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+from docker.errors import APIError
+from docker.models.nodes import Node
+
+from runbook_lib.core.wait import Pending, wait_for
+
+PORT = 2377
+
+
+def join(
+    engine: docker.DockerClient,
+    *,
+    manager_ip: str,
+    token: str,
+    advertise_ip: str,
+    timeout_s: float = 90,
+) -> None:
+    """
+    Join through one of the managers; the token decides whether as a manager or as a worker.
+
+    The engine's API answers after twenty seconds, joined or not: right after the boot, or on a busy
+    machine, an engine joins later.
+    """
+    try:
+        engine.swarm.join(
+            remote_addrs=[f"{manager_ip}:{PORT}"], join_token=token, advertise_addr=advertise_ip
+        )
+    except APIError as error:
+        if "continue in the background" not in str(error.explanation):
+            raise
+
+    def probe() -> bool | Pending:
+        state = str(engine.info()["Swarm"]["LocalNodeState"])
+        return state == "active" or Pending(f"it is {state}")
+
+    wait_for(f"{advertise_ip} joins the Swarm", probe, timeout_s=timeout_s)
+
+
+def change_spec(node: Node, changes: Mapping[str, Any], timeout_s: float = 15) -> None:
+    """
+    Change some fields; read and written again where the node has changed since it was read.
+    """
+
+    def probe() -> bool | Pending:
+        try:
+            node.update({**node.attrs["Spec"], **changes})
+        except APIError as error:
+            if "out of sequence" not in str(error.explanation):
+                raise
+            node.reload()
+            return Pending("the Swarm changed it in between")
+        return True
+
+    wait_for("The node is changed", probe, timeout_s=timeout_s)
