@@ -56,6 +56,8 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
     running = [t for t in tasks if t["DesiredState"] == t["Status"]["State"] == "running"]
     current = [t for t in running if _is_current(t, spec)]
     asked = [t for t in tasks if t["DesiredState"] in ("running", "ready")]
+    states = [t["Status"] for t in asked]
+    starting = [s for s in states if s["State"] != "running" and not s.get("Err")]
     update = service.attrs.get("UpdateStatus", {})
     reasons = sorted({_reason(t) for t in asked})
     if len(current) < len(asked):
@@ -74,7 +76,7 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
         mode=mode.lower(),
         image=spec["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0],
         running=len(current),
-        starting=len([t for t in asked if _is_starting(t)]),
+        starting=len(starting),
         wanted=max(wanted, 1) if mode == "Global" else wanted,
         reason="; ".join(filter(None, reasons)),
         failure=_failure(update),
@@ -82,20 +84,13 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
 
 
 def _is_current(task: dict[str, Any], spec: dict[str, Any]) -> bool:
-    wanted = spec["TaskTemplate"]
-    same_container = task["Spec"].get("ContainerSpec") == wanted["ContainerSpec"]
-    same_force = task["Spec"].get("ForceUpdate", 0) == wanted.get("ForceUpdate", 0)
-    return bool(same_container and same_force)
-
-
-def _is_starting(task: dict[str, Any]) -> bool:
-    return task["Status"]["State"] != "running" and not task["Status"].get("Err")
+    its, wanted = task["Spec"], spec["TaskTemplate"]
+    if its.get("ContainerSpec") != wanted["ContainerSpec"]:
+        return False
+    return bool(its.get("ForceUpdate", 0) == wanted.get("ForceUpdate", 0))
 
 
 def _reason(task: dict[str, Any]) -> str:
-    """
-    Why a task does not run yet, in words; "" where it runs.
-    """
     state = task["Status"]["State"]
     if state == "running":
         return ""
@@ -105,9 +100,6 @@ def _reason(task: dict[str, Any]) -> str:
 
 
 def _failures(tasks: list[dict[str, Any]]) -> list[str]:
-    """
-    The errors of earlier tasks, without repetition.
-    """
     failed = [t for t in tasks if t["Status"]["State"] in ("failed", "rejected")]
     errors = sorted({str(t["Status"].get("Err", "")) for t in failed})
     return [f"failed {len(failed)} times before: {'; '.join(errors)}"] if failed else []

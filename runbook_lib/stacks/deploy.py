@@ -8,11 +8,14 @@ the stack first, which is downtime and a race (moby#29293); here `docker stack d
 import secrets
 import shlex
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import docker
 import fabric
+import pandas as pd
 
+from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
@@ -20,6 +23,7 @@ from runbook_lib.hosts.ssh import run
 from runbook_lib.stacks.containers import STACK, find_services
 from runbook_lib.stacks.convergence import convergence
 from runbook_lib.stacks.stack_file import OVERLAYS, StackFile, keeps_replicas, render
+from runbook_lib.swarm.membership import address
 
 
 def ensure_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
@@ -84,8 +88,7 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
 
     def probe() -> bool | Pending:
         states = [convergence(manager, service) for service in find_services(manager, name)]
-        failed = [s for s in states if s.failure]
-        if failed:
+        if failed := [s for s in states if s.failure]:
             raise CommandError(
                 f"expected stack {name} to converge; {len(failed)} service(s) did not",
                 evidence="\n".join(f"{s.service}: {s.failure}" for s in failed),
@@ -122,6 +125,30 @@ def find_live_tasks(
     alive = [t for t in manager.api.tasks(filters) if t["Status"]["State"] not in ended]
     labels = [task["Spec"].get("ContainerSpec", {}).get("Labels") or {} for task in alive]
     return [t for t, its in zip(alive, labels, strict=True) if its.get(STACK) == name]
+
+
+def service_table(manager: docker.DockerClient, name: str) -> pd.DataFrame:
+    """
+    One row a service; columns: service, mode, running, starting, wanted, image.
+    """
+    rows = [asdict(convergence(manager, service)) for service in find_services(manager, name)]
+    columns = ["service", "mode", "running", "starting", "wanted", "image"]
+    return pd.DataFrame(rows, columns=columns).sort_values("service", ignore_index=True)
+
+
+def placement_table(
+    manager: docker.DockerClient, name: str, instances: Mapping[str, Instance]
+) -> pd.DataFrame:
+    """
+    Running tasks; one row a node's role, one column a service.
+    """
+    addresses = {i.private_ip: role for role, i in instances.items()}
+    roles = {n.id: addresses.get(address(n.attrs), "?") for n in manager.nodes.list()}
+    tasks = find_live_tasks(manager, name, **{"desired-state": "running"})
+    services = {s.id: str(s.name).removeprefix(f"{name}_") for s in find_services(manager, name)}
+    rows = [(roles.get(t.get("NodeID", ""), "?"), services[t["ServiceID"]]) for t in tasks]
+    placed = pd.DataFrame(rows, columns=["role", "service"])
+    return placed.groupby(["role", "service"]).size().unstack(fill_value=0)
 
 
 def find_overlays(manager: docker.DockerClient, stack: str) -> list[str]:

@@ -17,9 +17,8 @@ from runbook_lib.core.parallel import for_each
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.hosts.engine import REGISTRY_PORT
 from runbook_lib.stacks import deploy, stack_file
+from runbook_lib.stacks.containers import find_services
 from runbook_lib.stacks.stack_file import Build
-
-_REGISTRY = "registry_registry"
 
 
 def registry_address(manager: Instance) -> str:
@@ -45,7 +44,6 @@ def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
 
     Raises CommandError, naming each image that does not build, with the last lines of its build.
     """
-    changes = Changes()
     engines, manager = here.engines, here.engines["manager"]
     registry = registry_address(here.instances["manager"])
     stack = stack_file.read("stacks/registry/stack.yml")
@@ -54,11 +52,10 @@ def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
     wanted = dict(zip(references(builds, registry).values(), builds.values(), strict=True))
     # the registry's own image comes first, so that the manager builds it, where it stays
     first = dict(zip(images.values(), own.values(), strict=True))
-    changes.extend(_build_missing(engines, first | wanted))
-    changes.extend(
-        deploy.ensure_stack(
-            here.connections["manager"], manager, stack, "registry", images=images, variables={}
-        )
+    changes = _build_missing(engines, first | wanted)
+    connection = here.connections["manager"]
+    changes += deploy.ensure_stack(
+        connection, manager, stack, "registry", images=images, variables={}
     )
     deploy.wait_for_stack(manager, "registry")
     changes.extend(_push_missing(engines, wanted))
@@ -69,10 +66,8 @@ def check_registry(manager: docker.DockerClient, address: str) -> None:
     """
     Raise NotFoundError where no registry runs on the manager: 06_work_stack deploys it.
     """
-    services = manager.services.list(filters={"name": _REGISTRY})
-    tasks = [
-        t for s in services if s.name == _REGISTRY for t in s.tasks({"desired-state": "running"})
-    ]
+    services = [s for s in find_services(manager, "registry") if s.name == "registry_registry"]
+    tasks = [task for s in services for task in s.tasks({"desired-state": "running"})]
     states = [str(task["Status"]["State"]) for task in tasks]
     if "running" not in states:
         raise NotFoundError(
@@ -103,11 +98,8 @@ def has_image(engine: docker.DockerClient, reference: str) -> bool:
 def _build_missing(
     engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
 ) -> Changes:
-    """
-    Build what neither its engine nor the registry has, one image an engine, all at once.
-
-    The guide builds everything on the manager, one after the other, but a t2.micro has one CPU.
-    """
+    # one image an engine, all at once: the guide builds everything on the manager, one after the
+    # other, but a t2.micro has one CPU
     changes = Changes()
     builders = dict(zip(wanted, itertools.cycle(engines.items()), strict=False))
 
@@ -125,9 +117,6 @@ def _build_missing(
 def _push_missing(
     engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
 ) -> Changes:
-    """
-    Push what the registry does not have, from the engines that built it, all at once.
-    """
     changes = Changes()
 
     def one(reference: str) -> None:
@@ -147,9 +136,7 @@ def _push_missing(
 
 
 def _is_pushed(engine: docker.DockerClient, reference: str) -> bool:
-    """
-    Ask the registry through an engine: only the `worker` group can reach it.
-    """
+    # asked through an engine: only the `worker` group can reach the registry
     if "/" not in reference:
         return False
     try:
@@ -180,9 +167,7 @@ def _build(engine: docker.DockerClient, build: Build, reference: str) -> None:
 
 
 def _context(build: Build) -> io.BytesIO:
-    """
-    The build context as a tar whose bytes depend on the sources alone.
-    """
+    # a tar whose bytes depend on the sources alone
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for file in stack_file.source_files(build.context):

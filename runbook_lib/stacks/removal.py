@@ -60,11 +60,8 @@ def wait_for_no_containers(
     """
 
     def find() -> list[str]:
-        return [
-            f"{container['Names'][0]} on {role}"
-            for role, client in clients.items()
-            for container in _containers(client, name)
-        ]
+        listed = [(c, role) for role, client in clients.items() for c in _containers(client, name)]
+        return [f"{container['Names'][0]} on {role}" for container, role in listed]
 
     return wait_until_none(f"No container of {name} is left", find, timeout_s=timeout_s)
 
@@ -113,9 +110,7 @@ def remove_volumes(
 
 
 def _containers(client: docker.DockerClient, name: str) -> list[dict[str, Any]]:
-    """
-    As listed, not inspected one by one: some may go in between.
-    """
+    # as listed, not inspected one by one: some may go in between
     return list(client.api.containers(all=True, filters=in_stack(name)))
 
 

@@ -10,18 +10,14 @@ import docker
 from runbook_lib.core.errors import CommandError
 
 Spec = dict[str, Any]
-_TRIES = 5
 
 
 def scale(manager: docker.DockerClient, service: str, replicas: int) -> None:
     """
     Set the number of replicas, and change nothing else.
     """
-
-    def change(spec: Spec) -> Spec:
-        return {**spec, "Mode": {"Replicated": {"Replicas": replicas}}}
-
-    _update(manager, service, change)
+    mode = {"Replicated": {"Replicas": replicas}}
+    _update(manager, service, lambda spec: {**spec, "Mode": mode})
 
 
 def set_spec(manager: docker.DockerClient, service: str, spec: Spec) -> None:
@@ -46,18 +42,16 @@ def running(manager: docker.DockerClient, service: str) -> int:
 
 
 def _update(manager: docker.DockerClient, service: str, change: Callable[[Spec], Spec]) -> None:
-    """
-    Read, change, write; again where the service was written in between.
-    """
     api = manager.api
-    for attempt in range(_TRIES):
+    for attempt in range(5):
         current = api.inspect_service(service)
         url = f"{api.base_url}/v{api.api_version}/services/{current['ID']}/update"
         version = {"version": current["Version"]["Index"]}
         response = api.post(url, params=version, json=change(current["Spec"]), timeout=60)
         if response.ok:
             return
-        if "out of sequence" not in response.text or attempt == _TRIES - 1:
+        # read, changed and written again where the service was written in between
+        if "out of sequence" not in response.text or attempt == 4:
             raise CommandError(
                 f"expected Swarm to update {service}",
                 evidence=f"{response.status_code} {response.text.strip()}",

@@ -21,7 +21,6 @@ import yaml
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.project import PROJECT
-from runbook_lib.stacks.merge_patch import merged
 
 LIVE_REPLICAS = {"runbook.replicas": "live"}
 OVERLAYS = "runbook.overlays"
@@ -66,17 +65,13 @@ class StackFile:
         """
         The Docker secrets that must exist before the stack is deployed.
         """
-        secrets = self.content.get("secrets") or {}
-        return [
-            str((spec or {}).get("name", name))
-            for name, spec in secrets.items()
-            if (spec or {}).get("external")
-        ]
+        secrets = {n: spec or {} for n, spec in (self.content.get("secrets") or {}).items()}
+        return [str(s.get("name", name)) for name, s in secrets.items() if s.get("external")]
 
 
 def read(path: str | Path, overlays: Sequence[str] = ()) -> StackFile:
     """
-    Read a stack file, and apply its overlays in their order (see `merge_patch`).
+    Read a stack file, and apply its overlays in their order (see `merged`).
 
     The files are named relative to the project; paths in an overlay start at the folder of the
     stack file, as with Compose.
@@ -88,6 +83,24 @@ def read(path: str | Path, overlays: Sequence[str] = ()) -> StackFile:
     for overlay in overlays:
         content = merged(content, _load(PROJECT / overlay))
     return StackFile(file, content, tuple(overlays))
+
+
+def merged(under: Any, over: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
+    """
+    Apply an overlay to a document as JSON Merge Patch (RFC 7386); neither is changed.
+
+    Mappings are merged, everything else is replaced, and null removes. Compose's own merge appends
+    lists to lists, so that no file could remove a port.
+    """
+    if not isinstance(over, Mapping):
+        return over
+    result = dict(under) if isinstance(under, Mapping) else {}
+    for key, value in over.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
 
 
 def _load(file: Path) -> dict[str, Any]:
