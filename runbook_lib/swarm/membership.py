@@ -119,7 +119,8 @@ def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) 
         for node in (listed.attrs for listed in manager.nodes.list())
     ]
     order = [*instances, "?"]
-    return pd.DataFrame(sorted(rows, key=lambda row: order.index(row[0])), columns=columns)
+    rows.sort(key=lambda row: order.index(row[0]))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def get_manager(clients: Clients) -> docker.DockerClient:
