@@ -52,6 +52,17 @@ class Costs:
         enough = self.table["hours"] * NEAR_THE_PEAK <= self.at_chosen["hours"]
         return int(self.table.loc[enough, "workers"].min())
 
+    @property
+    def also_fewer(self) -> str:
+        """
+        That fewer workers take as long, where the credits are the limit; else "".
+        """
+        if not 0 < self.fewest_in_time < self.chosen:
+            return ""
+        return (
+            f" With {self.fewest_in_time} it takes no longer: then the CPU credits are the limit."
+        )
+
 
 def find_costs(sizing: Sizing, *, tiles: int, usd_per_hour: float) -> Costs:
     """

@@ -9,7 +9,6 @@ import numpy as np
 
 from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of, sentence
-from runbook_lib.load.analysis.cost_findings import also_fewer
 from runbook_lib.load.analysis.run_costs import Costs
 from runbook_lib.load.analysis.sizing import Sizing
 from runbook_lib.load.analysis.usl_fit import leave_one_out
@@ -86,7 +85,7 @@ def _time_and_cost(sizing: Sizing, costs: Costs) -> str:
     words = f"{costs.tiles:,} tiles take {at['hours']:.3g} h and cost {at['usd']:.2f} USD"
     if sizing.burst is None or np.isinf(sizing.burst.hours):
         return words
-    return sentence(f"{words}; {sizing.burst}") + also_fewer(costs)
+    return sentence(f"{words}; {sizing.burst}") + costs.also_fewer
 
 
 def _evidence(sizing: Sizing) -> str:

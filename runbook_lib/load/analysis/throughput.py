@@ -1,17 +1,19 @@
 """
-The throughput of a recorded run: tiles a second in the steady state of each step.
+The throughput of a recorded run, in the steady state of each step; and a first look at a load just
+recorded: was it steady, did the queue hold. The full analysis is 11_load_analysis.
 """
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from runbook_lib.core.charts import alt
 from runbook_lib.load.recordings.schema import Recording
 
 TASK_QUEUE = "TASK_QUEUE"
 SHORTEST_S = 60.0
 """Of a stretch of an autoscaled run; a shorter one is only a step to another replica count."""
-
-COLUMNS = ["step", "repetition", "replicas", "seconds", "tiles_per_s", "waiting", "counted_by"]
 
 
 def step_points(recording: Recording) -> pd.DataFrame:
@@ -24,30 +26,49 @@ def step_points(recording: Recording) -> pd.DataFrame:
     changed; there, without a count, the published rate stands for the throughput: over a minute
     they are equal as long as the queue does not grow.
     """
-    if recording.steps.empty:
-        return _stretches(recording)
     rows = []
-    steps = recording.steps.dropna(subset="steady_from")
-    windows = zip(steps["steady_from"], steps["ended"], strict=True)
-    for step, (began, ended) in zip(steps.itertuples(), windows, strict=True):
+    tasks = recording.queues[recording.queues["queue"] == TASK_QUEUE]
+    for step, repetition, replicas, began, ended, published in _windows(recording):
         seconds = (ended - began).total_seconds()
         if seconds <= 0:
             continue
-        counted_by, done = _counted(recording, began, ended)
-        if not np.isnan(done):
-            waiting = _waiting(recording.queues, began, ended)
-            rate = done / seconds
-            rows.append(
-                (step.step, step.repetition, step.replicas, seconds, rate, waiting, counted_by)
-            )
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rates = {
+            "workers": _tiles_done(recording.workers, began, ended) / seconds,
+            "queue": _acknowledged(tasks, began, ended) / seconds,
+            "publishing": published,
+        }
+        counted_by = next((by for by, rate in rates.items() if not np.isnan(rate)), None)
+        if counted_by is not None:
+            waiting = tasks.loc[tasks["time"].between(began, ended), "ready"].median()
+            rate = rates[counted_by]
+            rows.append((step, repetition, replicas, seconds, rate, waiting, counted_by))
+    columns = ["step", "repetition", "replicas", "seconds", "tiles_per_s", "waiting", "counted_by"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _counted(recording: Recording, began: pd.Timestamp, ended: pd.Timestamp) -> tuple[str, float]:
-    done = _tiles_done(recording.workers, began, ended)
-    if not np.isnan(done):
-        return "workers", done
-    return "queue", _acknowledged(recording.queues, began, ended)
+def _windows(recording: Recording) -> list[tuple[Any, ...]]:
+    """
+    The step, repetition, replicas, begin, end and published rate of each; NaN for a step.
+    """
+    if not recording.steps.empty:
+        steps = recording.steps.dropna(subset="steady_from").assign(published=np.nan)
+        columns = ["step", "repetition", "replicas", "steady_from", "ended", "published"]
+        return list(steps[columns].itertuples(index=False, name=None))
+    rates = recording.autoscaler.dropna(subset=["published_per_s", "running"]).sort_values("time")
+    idle = rates["light"] == "GREY"
+    changed = (rates["running"] != rates["running"].shift()) | (
+        idle != idle.shift(fill_value=False)
+    )
+    windows: list[tuple[Any, ...]] = []
+    for _, own in rates.groupby(changed.cumsum()):
+        began, ended = own["time"].iloc[0], own["time"].iloc[-1]
+        mean = float(own["published_per_s"].mean())
+        at_work = mean > 0 and own["light"].iloc[0] != "GREY"
+        if at_work and (ended - began).total_seconds() >= SHORTEST_S:
+            replicas = int(own["running"].iloc[0])
+            repetition = sum(window[2] == replicas for window in windows)
+            windows.append((len(windows), repetition, replicas, began, ended, mean))
+    return windows
 
 
 def _tiles_done(workers: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp) -> float:
@@ -71,9 +92,8 @@ def _tiles_done(workers: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp)
     return float(sum(counts)) if counts else np.nan
 
 
-def _acknowledged(queues: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp) -> float:
-    tasks = queues[queues["queue"] == TASK_QUEUE].dropna(subset="acknowledged")
-    tasks = tasks.sort_values("time")
+def _acknowledged(tasks: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp) -> float:
+    tasks = tasks.dropna(subset="acknowledged").sort_values("time")
     if len(tasks) < 2 or tasks["time"].iloc[-1] < began or tasks["time"].iloc[0] > ended:
         return np.nan
     steps = tasks["acknowledged"].diff().fillna(0.0)
@@ -84,30 +104,52 @@ def _acknowledged(queues: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp
     return float(last - first)
 
 
-def _waiting(queues: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp) -> float:
-    within = queues["time"].between(began, ended) & (queues["queue"] == TASK_QUEUE)
-    return float(queues.loc[within, "ready"].median()) if within.any() else np.nan
+def tasks_published(recording: Recording) -> int:
+    """
+    How many tasks were dealt during the recording; a broker that restarted counts from zero.
+    """
+    counts = recording.queues.loc[recording.queues["queue"] == TASK_QUEUE, "published"]
+    return int(counts.diff().clip(lower=0).sum())
 
 
-def _stretches(recording: Recording) -> pd.DataFrame:
-    rates = recording.autoscaler.dropna(subset=["published_per_s", "running"])
-    rates = rates.sort_values("time")
-    rows: list[tuple[object, ...]] = []
-    changed = (rates["running"] != rates["running"].shift()) | (
-        (rates["light"] == "GREY") != (rates["light"].shift() == "GREY")
+def plot_rates(points: pd.DataFrame) -> alt.Chart:
+    """
+    Throughput against replicas, a point a step; the title says which count did most.
+    """
+    means = points.groupby("replicas")["tiles_per_s"].mean()
+    title = "No step became steady"
+    if len(means):
+        title = f"{means.idxmax()} workers did most: {means.max():.0f} tiles/s"
+    table = points.assign(repetition=points["repetition"].astype(str))
+    chart = alt.Chart(table, title=title, width=420, height=220)
+    drawn: alt.Chart = chart.mark_point(filled=True, size=70).encode(
+        x=alt.X("replicas:Q", title="workers").axis(tickMinStep=1),
+        y=alt.Y("tiles_per_s:Q", title="tiles done, per second").scale(zero=True),
+        color=alt.Color("repetition:N", title="repetition"),
     )
-    seen: dict[int, int] = {}
-    for _, own in rates.groupby(changed.cumsum()):
-        began, ended = own["time"].iloc[0], own["time"].iloc[-1]
-        seconds = (ended - began).total_seconds()
-        mean = float(own["published_per_s"].mean())
-        if seconds < SHORTEST_S or mean <= 0 or own["light"].iloc[0] == "GREY":
-            continue
-        replicas = int(own["running"].iloc[0])
-        repetition = seen.get(replicas, 0)
-        seen[replicas] = repetition + 1
-        waiting = _waiting(recording.queues, began, ended)
-        counted_by, done = _counted(recording, began, ended)
-        counted_by, rate = ("publishing", mean) if np.isnan(done) else (counted_by, done / seconds)
-        rows.append((len(rows), repetition, replicas, seconds, rate, waiting, counted_by))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return drawn
+
+
+def plot_queue(recording: Recording, points: pd.DataFrame) -> "alt.LayerChart | alt.FacetChart":
+    """
+    Messages waiting over time, each step shaded; the title says if the workers ran out of tasks.
+    """
+    shown = recording.queues[recording.queues["queue"].isin([TASK_QUEUE, "RESULT_QUEUE"])]
+    tasks = shown[shown["queue"] == TASK_QUEUE]
+    dry = int((points["waiting"] < 1).sum())
+    title = f"No step ran out of tasks: {points['waiting'].min():.0f} or more waited (median)"
+    if points.empty:
+        title = f"At most {tasks['ready'].max():.0f} tasks waited"
+    elif dry:
+        title = f"In {dry} of {len(points)} steps the workers ran out of tasks"
+    steps = recording.steps.assign(replicas=recording.steps["replicas"].astype(str))
+    workers = alt.Color("replicas:N", title="workers", sort=None)
+    bands = alt.Chart(steps).mark_rect(opacity=0.25)
+    line = alt.Chart(shown, title=title).mark_line(color="#333")
+    line = line.encode(
+        x=alt.X("time:T", title="time (UTC)").scale(type="utc"),
+        y=alt.Y("ready:Q", title="messages waiting"),
+        strokeDash=alt.StrokeDash("queue:N", title="queue", sort=[TASK_QUEUE]),
+    )
+    layers = (bands.encode(x="began:T", x2="ended:T", color=workers), line)
+    return alt.layer(*layers).properties(width=620, height=200)

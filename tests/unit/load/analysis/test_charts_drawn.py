@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from runbook_lib.load.analysis.cost_findings import plot_credits
 from runbook_lib.load.analysis.cpu_credits import PLANS, simulate_credits
-from runbook_lib.load.analysis.credit_charts import plot_credits
 from runbook_lib.load.analysis.usl import curve
 from runbook_lib.load.analysis.usl_charts import show_efficiency, show_throughput
 from runbook_lib.load.analysis.usl_fit import fit_usl

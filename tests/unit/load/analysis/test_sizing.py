@@ -12,9 +12,13 @@ import pytest
 
 from runbook_lib.core.errors import IntegrityError, NotFoundError, ParameterError
 from runbook_lib.load.analysis.bottleneck import show_bottleneck
-from runbook_lib.load.analysis.cost_findings import show_costs, show_idle, show_savings
-from runbook_lib.load.analysis.credit_charts import show_credits
-from runbook_lib.load.analysis.machine_tables import run_table, side_by_side, total_differences
+from runbook_lib.load.analysis.cost_findings import (
+    show_costs,
+    show_credits,
+    show_idle,
+    show_savings,
+)
+from runbook_lib.load.analysis.machine_views import run_table, side_by_side, total_differences
 from runbook_lib.load.analysis.run_costs import find_costs
 from runbook_lib.load.analysis.sizing import find_sizing
 from runbook_lib.load.analysis.sizing_box import summarise

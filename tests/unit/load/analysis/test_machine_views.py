@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runbook_lib.load.analysis.machine_charts import (
+from runbook_lib.load.analysis.machine_views import (
     MEASURES,
     plot_load,
     plot_measure,
     plot_queues,
     plot_replicas,
+    side_by_side,
 )
-from runbook_lib.load.analysis.machine_tables import side_by_side
 from runbook_lib.load.recordings.published_logs import read_published_logs
 from runbook_lib.load.recordings.schema import Recording
 from tests.places import LOGS as DATA

@@ -1,12 +1,15 @@
 """
-Charts of a recorded load; each title states the finding, each axis its unit.
+Tables and charts of what a recording holds; each title states the finding, each axis its unit.
 """
 
 import pandas as pd
 
 from runbook_lib.core.charts import alt
+from runbook_lib.load.recordings.counters import COUNTERS, total_counters
 from runbook_lib.load.recordings.schema import Recording
+from runbook_lib.load.recordings.separate_runs import find_runs
 from runbook_lib.load.recordings.series import even_series
+from runbook_lib.load.recordings.source import open_recording
 
 LIGHTS = {
     "GREY": (0.0, "#c9ced6"),
@@ -24,6 +27,62 @@ MEASURES = {
     "net_out_bytes": ("network out, total", "sent in all (GB)", 1e9, "GB"),
 }
 """Measures of `even_series`: name, axis, divisor, unit."""
+
+
+def run_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """
+    `find_runs` for a page: times to the second, minutes of load.
+    """
+    clock = {name: runs[name].dt.strftime("%H:%M:%S") for name in ("began", "ended")}
+    minutes = (runs["busy_s"] / 60).round(1).fillna(0.0)
+    table = runs[["run"]].assign(**clock, minutes_of_load=minutes)
+    table = table.assign(containers=runs["containers"], begins_with=runs["begins_with"])
+    return table.rename(columns=lambda name: name.replace("_", " "))
+
+
+def side_by_side(recording: Recording, others: list[str]) -> pd.DataFrame:
+    """
+    Experiments as columns, this one first; `others` are folders.
+    """
+    named = {recording.source: recording, **{folder: open_recording(folder) for folder in others}}
+    columns = {"/".join(name.split("/")[-3:]): _figures(found) for name, found in named.items()}
+    return pd.DataFrame(columns).fillna("")
+
+
+def _figures(recording: Recording) -> dict[str, object]:
+    totals = total_counters(recording.stats).set_index("service")
+    runs = find_runs(recording.stats)
+    known = {key: value for key, value in recording.experiment.items() if key != "digits"}
+    return known | {
+        "nodes": recording.stats["node"].nunique(),
+        "runs (with load)": f"{len(runs)} ({runs['busy_from'].notna().sum()})",
+        "busy (minutes)": round(runs["busy_s"].sum() / 60, 1),
+        **{
+            f"{service} {way} (GB)": round(float(totals[f"net_{column}_bytes"][service]) / 1e9, 2)
+            for service in totals.index
+            for way, column in (("sent", "out"), ("received", "in"))
+        },
+    }
+
+
+def total_differences(recording: Recording) -> pd.DataFrame:
+    """
+    Where a total is not the sum over the highest counter of each container.
+
+    Columns: service, counter, total, highest. Services with containers that restarted under their
+    id have more than one highest counter, and are left out.
+    """
+    totals = total_counters(recording.stats).set_index("service")
+    each = recording.stats.groupby(["service", "node", "container"])[COUNTERS].max()
+    highest = each.groupby("service").sum(min_count=1)
+    rows = [
+        (service, name, totals.loc[service, name], highest.loc[service, name])
+        for service in totals.index[totals["restarts"] == 0]
+        for name in COUNTERS
+    ]
+    table = pd.DataFrame(rows, columns=["service", "counter", "total", "highest"]).dropna()
+    apart = (table["total"] - table["highest"]).abs() > 1e-6 * table["highest"]
+    return table[apart]
 
 
 def show_measure(stats: pd.DataFrame, measure: str) -> alt.HConcatChart:
@@ -63,15 +122,10 @@ def plot_measure(stats: pd.DataFrame, measure: str, *, by: str = "service") -> a
     title = f"{top} leads in {name}: {peaks[top]:.3g} {unit}"
     title += "" if is_total else f" at most, {mean:.3g} on average"
     order = peaks.sort_values().index.tolist()[::-1]
-    chart = alt.Chart(series[["time", by, "value"]], title=title, width=640, height=160)
-    drawn: alt.Chart = chart.mark_line(
-        interpolate="step-after" if "per_s" in measure else "linear"
-    ).encode(
-        x=_clock(stats),
-        y=alt.Y("value:Q", title=axis),
-        color=alt.Color(f"{by}:N", title=by, sort=order),
+    y, colour = alt.Y("value:Q", title=axis), alt.Color(f"{by}:N", title=by, sort=order)
+    return _lines(
+        series[["time", by, "value"]], title, _clock(stats), y, colour, stepped="per_s" in measure
     )
-    return drawn
 
 
 def plot_load(autoscaler: pd.DataFrame) -> alt.LayerChart:
@@ -97,34 +151,29 @@ def plot_load(autoscaler: pd.DataFrame) -> alt.LayerChart:
     return alt.LayerChart(layer=layers, title=title, width=640, height=180)
 
 
-def plot_replicas(recording: Recording, *, service: str = "worker") -> alt.Chart:
+def plot_replicas(recording: Recording) -> alt.Chart:
     """
-    Replicas that the autoscaler requested, those that it counted, and those in the samples.
+    The workers that the autoscaler requested, those that it counted, and those in the samples.
     """
     lines = []
     if len(recording.autoscaler):
         known = recording.autoscaler[["time", "running", "wanted"]]
         known = known.rename(columns={"running": "counted", "wanted": "requested"})
         lines.append(known.melt("time", var_name="which", value_name="replicas"))
-    stats = recording.stats[recording.stats["service"] == service]
+    stats = recording.stats[recording.stats["service"] == "worker"]
     if len(stats):
         series = even_series(stats, width_s=_width_s(recording.stats))
         series = _broken_at_gaps(series.assign(value=series["containers"]), "service")
-        series = series.rename(columns={"value": "replicas"})[["time", "replicas"]]
-        lines.append(series.assign(which="in the samples"))
+        known = series[["time", "value"]].rename(columns={"value": "replicas"})
+        lines.append(known.assign(which="in the samples"))
     if not lines:
         return _nothing("No replicas were recorded")
     table = pd.concat(lines, ignore_index=True)
     means = table.groupby("which")["replicas"].mean()
     title = "; ".join(f"{mean:.1f} replicas {which}" for which, mean in means.items())
-    chart = alt.Chart(table, title=f"On average {title}", width=640, height=160)
-    drawn: alt.Chart = chart.mark_line(interpolate="step-after").encode(
-        x=_clock(table),
-        y=alt.Y("replicas:Q", title=f"replicas of {service}"),
-        color=alt.Color("which:N", title=None),
-        strokeDash=alt.StrokeDash("which:N", title=None),
-    )
-    return drawn
+    which = (alt.Color("which:N", title=None), alt.StrokeDash("which:N", title=None))
+    y = alt.Y("replicas:Q", title="replicas of worker")
+    return _lines(table, f"On average {title}", _clock(table), y, *which, stepped=True)
 
 
 def plot_queues(queues: pd.DataFrame) -> alt.VConcatChart:
@@ -135,22 +184,25 @@ def plot_queues(queues: pd.DataFrame) -> alt.VConcatChart:
         return alt.vconcat(_nothing("No queues were recorded"))
     depth = queues.groupby("queue")["ready"].max()
     title = f"At most {depth.max():,.0f} messages waited, in {depth.idxmax()}"
-    waiting = alt.Chart(queues, title=title, width=640, height=140).mark_line()
-    y = alt.Y("ready:Q", title="messages waiting")
-    waiting = waiting.encode(x=_clock(queues), y=y, color="queue:N")
+    x, y, colour = _clock(queues), alt.Y("ready:Q", title="messages waiting"), alt.Color("queue:N")
+    waiting = _lines(queues, title, x, y, colour, height=140)
     rates = _rates(queues)
     if rates.empty:
         return alt.vconcat(waiting)
     fastest = rates.iloc[int(rates["per_s"].to_numpy().argmax())]
     title = f"{fastest['queue']} had up to {fastest['per_s']:.3g} messages a second"
-    flow = alt.Chart(rates, title=title, width=640, height=140).mark_line()
-    flow = flow.encode(
-        x=_clock(queues),
-        y=alt.Y("per_s:Q", title="messages a second"),
-        color="queue:N",
-        strokeDash=alt.StrokeDash("which:N", title=None),
+    y, dash = alt.Y("per_s:Q", title="messages a second"), alt.StrokeDash("which:N", title=None)
+    return alt.vconcat(waiting, _lines(rates, title, x, y, colour, dash, height=140))
+
+
+def _lines(
+    table: pd.DataFrame, title: str, *channels: object, stepped: bool = False, height: int = 160
+) -> alt.Chart:
+    chart = alt.Chart(table, title=title, width=640, height=height)
+    drawn: alt.Chart = chart.mark_line(interpolate="step-after" if stepped else "linear").encode(
+        *channels
     )
-    return alt.vconcat(waiting, flow)
+    return drawn
 
 
 def _rates(queues: pd.DataFrame) -> pd.DataFrame:
