@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import docker
 import fabric
 import pandas as pd
 
@@ -17,9 +16,9 @@ from runbook_lib.cloud.aws import Place
 from runbook_lib.cloud.instances import Instance, find_running, get_instances, table
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.hosts import ssh
-from runbook_lib.hosts.docker_ssh import find_docker_clients
 
 if TYPE_CHECKING:
+    import docker
     from mypy_boto3_ec2 import EC2Client
 
 
@@ -51,7 +50,7 @@ class Cluster:
         return ssh.connect_all([self.instances[role] for role in self.roles], self.key_file)
 
     @cached_property
-    def engines(self) -> dict[str, docker.DockerClient]:
+    def engines(self) -> "dict[str, docker.DockerClient]":
         """
         A Docker client for every instance, by role.
 
@@ -65,10 +64,13 @@ class Cluster:
             )
         return clients
 
-    def find_engines(self) -> dict[str, docker.DockerClient]:
+    def find_engines(self) -> "dict[str, docker.DockerClient]":
         """
         A Docker client for those instances that have Docker, by role.
         """
+        # imported here: Docker's SDK costs every kernel that needs no engine, as in 02, a second
+        from runbook_lib.hosts.docker_ssh import find_docker_clients  # noqa: PLC0415
+
         return find_docker_clients(self.connections)
 
     @property
