@@ -8,8 +8,6 @@ grows again from a small reading has restarted. A dip by less than half is a lat
 that was removed: the highest reading counts.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -25,16 +23,12 @@ Owners = npt.NDArray[np.integer]
 class Unrolled:
     """
     The counters of many owners, made to go on over restarts; blocks come in order of time.
-
-    An array of the state has a row for each counter and a column for each owner.
     """
 
     def __init__(self, counters: int = 1) -> None:
-        none: Floats = np.zeros((counters, 0))
-        self.last = none  # the last reading above zero,
-        self.peak = none  # the highest one since the last start,
-        self.before = none  # what was counted until that start,
-        self.restarts = none  # and how many starts there were after the first
+        # for each counter and owner: the last reading above zero, the highest since the last
+        # start, what was counted until that start, and how many starts followed the first
+        self._state: Floats = np.zeros((counters, 4, 0))
 
     def add(self, owner: Owners, *readings: Floats) -> list[Floats]:
         """
@@ -42,59 +36,46 @@ class Unrolled:
         """
         if not len(owner):
             return list(readings)
-        more = int(owner.max()) + 1 - self.last.shape[1]
-        if more > 0:
-            self.last, self.peak, self.before, self.restarts = (
-                np.pad(state, ((0, 0), (0, more)))
-                for state in (self.last, self.peak, self.before, self.restarts)
-            )
+        more = max(0, int(owner.max()) + 1 - self._state.shape[2])
+        self._state = np.pad(self._state, ((0, 0), (0, 0), (0, more)))
         order = np.argsort(owner, kind="stable")
         who = owner[order]
         first = np.r_[True, who[1:] != who[:-1]]
-        counted = []
-        for number, column in enumerate(readings):
-            answer = np.empty(len(owner))
-            answer[order] = self._add(number, who, first, column[order])
-            counted.append(answer)
+        counted = [np.empty(len(owner)) for _ in readings]
+        for state, column, answer in zip(self._state, readings, counted, strict=True):
+            answer[order] = _unroll(state, who, first, column[order])
         return counted
 
-    def _add(self, number: int, who: Owners, first: npt.NDArray[np.bool_], read: Floats) -> Floats:
+    def restarts(self, owner: Owners) -> Floats:
         """
-        One counter, with the rows of each owner side by side, the `first` of each marked.
+        How often the owner of each row has restarted, by the counter that shows most of it.
         """
-        states = last, peak, before = self.last[number], self.peak[number], self.before[number]
-        filled = np.where(read > 0, read, np.nan)
-        if np.isnan(filled).any():
-            filled = np.where(first & np.isnan(filled), last[who], filled)
-            filled = pd.Series(filled).ffill().to_numpy()  # an owner's first row is never NaN
-        previous = np.where(first, last[who], np.r_[0.0, filled[:-1]])
-        ends = np.r_[np.flatnonzero(first[1:]), len(who) - 1]
-        if (filled >= previous).all() and (filled[first] >= peak[who[first]]).all():
-            highest, until = filled, before[who]  # it only grew, as it nearly always does
-        else:
-            highest, until = self._over_restarts(number, who, first, filled, previous)
-        for state, rows in zip(states, (filled, highest, until), strict=True):
-            state[who[ends]] = rows[ends]
-        counted: Floats = np.where(np.isnan(read), np.nan, highest + until)
-        return counted
+        most: Floats = self._state[:, 3].max(axis=0, initial=0)[owner]
+        return most
 
-    def _over_restarts(
-        self, number: int, who: Owners, first: npt.NDArray[np.bool_], filled: Floats, prior: Floats
-    ) -> tuple[Floats, Floats]:
-        """
-        The highest reading since the last start, and what was counted until that start.
-        """
-        peak = self.peak[number][who]
-        again = filled < RESTART * prior
-        started = np.where(first & ~again, np.maximum(filled, peak), filled)
-        stretch = np.cumsum(first | again)
-        highest = np.asarray(pd.Series(started).groupby(stretch, sort=False).cummax(), dtype=float)
-        ended = np.where(again, np.where(first, peak, np.r_[0.0, highest[:-1]]), 0.0)
-        # the sum of ended stretches within one owner: the running sum, less that at its first row
-        running = np.cumsum(ended)
-        at = np.maximum.accumulate(np.where(first, np.arange(len(who)), 0))
-        np.add.at(self.restarts[number], who[again], 1)
-        return highest, self.before[number][who] + running - (running - ended)[at]
+
+def _unroll(state: Floats, who: Owners, first: npt.NDArray[np.bool_], read: Floats) -> Floats:
+    """
+    Count one counter, with the rows of each owner side by side, the `first` of each marked.
+    """
+    last, peak, before, restarts = state
+    # an owner's first row is never NaN
+    filled = np.where(read > 0, read, np.where(first, last[who], np.nan))
+    filled = pd.Series(filled).ffill().to_numpy()
+    previous = np.where(first, last[who], np.r_[0.0, filled[:-1]])
+    highest, until = filled, before[who]
+    # a counter nearly always only grows
+    if (filled < previous).any() or (filled[first] < peak[who[first]]).any():
+        again = filled < RESTART * previous
+        np.add.at(restarts, who[again], 1)
+        started = np.where(first & ~again, np.maximum(filled, peak[who]), filled)
+        highest = pd.Series(started).groupby(np.cumsum(first | again)).cummax().to_numpy()
+        ended = np.where(again, np.where(first, peak[who], np.r_[0.0, highest[:-1]]), 0.0)
+        until = until + pd.Series(ended).groupby(who).cumsum().to_numpy()
+    ends = np.r_[first[1:], True]
+    last[who[ends]], peak[who[ends]], before[who[ends]] = filled[ends], highest[ends], until[ends]
+    counted: Floats = np.where(np.isnan(read), np.nan, highest + until)
+    return counted
 
 
 def without_restarts(stats: pd.DataFrame) -> pd.DataFrame:
@@ -108,18 +89,14 @@ def without_restarts(stats: pd.DataFrame) -> pd.DataFrame:
     owner = _owners(stats)
     unrolled = Unrolled(len(COUNTERS))
     counted = unrolled.add(owner, *(stats[name].to_numpy(float) for name in COUNTERS))
-    restarts = unrolled.restarts.max(axis=0)[owner] if len(owner) else owner
+    restarts = unrolled.restarts(owner)
     return stats.assign(**dict(zip(COUNTERS, counted, strict=True)), restarts=restarts)
 
 
 def _owners(stats: pd.DataFrame) -> Owners:
-    """
-    Each row's container as a number: the same short id on two nodes is two of them.
-    """
-    container, ids = pd.factorize(stats["container"])
-    node, _ = pd.factorize(stats["node"])
-    owner, _ = pd.factorize(node * np.int64(len(ids) + 1) + container)
-    return np.asarray(owner, dtype=np.int64)
+    # the same short id on two nodes is two containers
+    groups = stats.groupby(["node", "container"], sort=False, dropna=False)
+    return groups.ngroup().to_numpy()
 
 
 def rounding_error(values: pd.Series, digits: int | None) -> pd.Series:
@@ -146,44 +123,12 @@ def total_counters(
     """
     by = by or ["service"]
     counted = without_restarts(stats)
-    owner = _owners(counted)
-    highest = counted.groupby(owner, sort=True)[[*COUNTERS, "restarts"]].max()
-    _, where = np.unique(owner, return_index=True)
-    highest[by] = counted[by].iloc[where].to_numpy()
+    each = dict.fromkeys(by, "first") | dict.fromkeys([*COUNTERS, "restarts"], "max")
+    highest = counted.groupby(_owners(counted)).agg(each)
     for name in COUNTERS:
         highest[f"{name}_error"] = rounding_error(highest[name], digits)
-    groups = highest.groupby(by, sort=True)
+    groups = highest.groupby(by)
     sums = groups[[n for name in COUNTERS for n in (name, f"{name}_error")]].sum(min_count=1)
     sums.insert(0, "containers", groups.size())
     sums.insert(1, "restarts", groups["restarts"].sum())
     return sums.reset_index()
-
-
-@dataclass(frozen=True)
-class BrokerBalance:
-    """
-    What the broker received, and what the other services sent by their own counters.
-    """
-
-    received_bytes: float
-    sent_bytes: float
-
-    @property
-    def unaccounted_share(self) -> float:
-        return max(0.0, 1 - self.sent_bytes / self.received_bytes)
-
-    def __repr__(self) -> str:
-        return (
-            f"the broker received {self.received_bytes / 1e9:.2f} GB, and the containers seen "
-            f"sent {self.sent_bytes / 1e9:.2f} GB: {self.unaccounted_share:.0%} came from others"
-        )
-
-
-def broker_balance(totals: pd.DataFrame) -> BrokerBalance | None:
-    """
-    Compare both ends of all messages, from totals by service; None without a broker.
-    """
-    broker = totals["service"].str.startswith("rabbitmq")
-    received = totals.loc[broker, "net_in_bytes"].sum()
-    sent = totals.loc[~broker, "net_out_bytes"].sum()
-    return BrokerBalance(float(received), float(sent)) if received > 0 else None

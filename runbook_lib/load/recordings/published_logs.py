@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.load.recordings.autoscaler_log import parameters_in_name, read_autoscaler_log
-from runbook_lib.load.recordings.counters import broker_balance, total_counters
+from runbook_lib.load.recordings.counters import total_counters
 from runbook_lib.load.recordings.node_samples import NodeSamples, read_node
 from runbook_lib.load.recordings.schema import SCHEMAS, Recording, empty_frame
 from runbook_lib.load.recordings.wall_clock import DAY_S, WallClock
@@ -173,7 +173,14 @@ def _missing(nodes: list[NodeSamples], logs: list[Path], stats: pd.DataFrame) ->
     notes += [f"{name} has no file: what ran there is missing" for name in absent]
     if not logs:
         notes.append("no logs_admin_worker_*: the autoscaler's decisions are unknown")
-    balance = broker_balance(total_counters(stats, digits=DIGITS))
-    if balance is not None and balance.unaccounted_share > UNACCOUNTED:
-        notes.append(f"containers are missing from the files: {balance}")
+    totals = total_counters(stats)
+    broker = totals["service"].str.startswith("rabbitmq")
+    received = totals.loc[broker, "net_in_bytes"].sum()
+    sent = totals.loc[~broker, "net_out_bytes"].sum()
+    if sent < (1 - UNACCOUNTED) * received:
+        notes.append(
+            f"containers are missing from the files: the broker received {received / 1e9:.2f} GB, "
+            f"and the containers seen sent {sent / 1e9:.2f} GB: "
+            f"{1 - sent / received:.0%} came from others"
+        )
     return notes

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from runbook_lib.load.recordings.counters import (
     COUNTERS,
     Unrolled,
-    broker_balance,
     rounding_error,
     total_counters,
     without_restarts,
@@ -124,16 +123,3 @@ def test_blocks_count_as_the_rule_says_row_by_row(rows, cut):
         *unrolled.add(owners[cut:], readings[cut:])[0],
     ]
     np.testing.assert_array_equal(one_by_one(owners, readings), counted)
-
-
-def test_the_brokers_balance_shows_containers_that_no_file_has():
-    """A fifth of what the broker received, nobody is seen to have sent."""
-    stats = pd.concat([samples(1, 1000, service="rabbitmq", container="b"), samples(1, 800)])
-    balance = broker_balance(total_counters(stats))
-    assert pytest.approx(0.2) == balance.unaccounted_share
-    assert "20% came from others" in repr(balance)
-
-
-def test_without_a_broker_there_is_no_balance():
-    """One end says nothing."""
-    assert broker_balance(total_counters(samples(1, 2))) is None

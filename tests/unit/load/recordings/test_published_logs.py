@@ -125,6 +125,18 @@ def test_containers_that_no_file_has_are_noted():
     assert not noted(read_published_logs(DATA / "experiment_1"), "came from others")
 
 
+def test_the_brokers_balance_shows_containers_that_no_file_has(tmp_path):
+    """A fifth of what the broker received, no container in the files has sent."""
+    broker = row("10:00:00", 1000, container="b1", name="geo-diff-work_rabbitmq")
+    recording = read(tmp_path, lines(broker, row("10:00:00", 800)))
+    assert noted(recording, "20% came from others")
+
+
+def test_without_a_broker_there_is_no_balance(tmp_path):
+    """One end says nothing."""
+    assert not noted(read(tmp_path, lines(row("10:00:00", 800))), "came from others")
+
+
 @pytest.mark.parametrize(
     ("bend", "note"),
     [
