@@ -28,9 +28,7 @@ class RunbookError(Exception):
         super().__init__("\n".join(parts))
 
     def _render_traceback_(self) -> list[str]:
-        """
-        Let a notebook show the message alone: the stack is ours, the message is the reader's.
-        """
+        # IPython calls it: a notebook shows the message alone, for the stack is ours
         return [f"{type(self).__name__}: {self}"]
 
 

@@ -59,9 +59,7 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _html(head: Sequence[str], columns: Sequence[Sequence[Any]]) -> str:
-    """
-    Columns as a table; a column of nothing but numbers is aligned to the right.
-    """
+    # a column of nothing but numbers is aligned to the right
     numeric = [
         all(isinstance(v, Real | None) and not isinstance(v, bool) for v in c) for c in columns
     ]
@@ -79,19 +77,12 @@ def _row(tag: str, texts: Iterable[str], styles: Iterable[str]) -> str:
 
 
 def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return (
-        str(value)
-        if isinstance(value, str | int) and not isinstance(value, bool)
-        else in_words(value)
-    )
+    is_plain = isinstance(value, str | int) and not isinstance(value, bool)
+    return "" if value is None else str(value) if is_plain else in_words(value)
 
 
 def _numbers(column: Sequence[Any]) -> list[str]:
-    """
-    With the decimals that the most precise of them needs, six at most.
-    """
+    # with the decimals that the most precise of them needs, six at most
     exact = [f"{v:.6f}".rstrip("0") for v in column if isinstance(v, float)]
     decimals = max((len(text.partition(".")[2]) for text in exact), default=0)
     return ["" if v is None else _number(v, decimals) for v in column]

@@ -3,19 +3,13 @@ The values in a notebook, checked against its parameters cell.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from runbook_lib.core import tables
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.notebook.declarations import (
-    Parameter,
-    Setting,
-    declarations,
-    find_problems,
-    refuse,
-)
+from runbook_lib.notebook.declarations import Setting, declarations, find_problems, refuse
 
 
 @dataclass(frozen=True)
@@ -46,28 +40,20 @@ def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
         Naming every value that breaks its rule.
     """
     tables.register()
-    declared = _last_declared(notebook, namespace.get("In", []))
-    problems = []
-    for name, parameter in declared.items():
-        value = namespace.get(name, parameter.default)
-        where = (
-            parameter.where if value == parameter.default else f"{notebook}, injected parameters"
+    # IPython keeps the source of every cell, edited or not: the last run of the parameters cell
+    history = reversed(namespace.get("In", []))
+    source = next((s for s in history if re.match(r"(#.*\n|\s)*\w+: \w+ = ", s)), None)
+    if source is None:
+        raise ParameterError(
+            f"the parameters cell of {notebook} has not run in this kernel",
+            next_step="run the cell at the top, then this one",
         )
-        problems += find_problems(parameter, Setting(value, where))
+    declared = declarations(source, f"{notebook}, parameters cell")
+    values = {name: namespace.get(name, p.default) for name, p in declared.items()}
+    problems = []
+    for name, value in values.items():
+        p = declared[name]
+        where = p.where if value == p.default else f"{notebook}, injected parameters"
+        problems += find_problems(p, Setting(value, where))
     refuse(problems)
-    return InEffect(
-        tuple((n, str(namespace.get(n, p.default)), p.help) for n, p in declared.items())
-    )
-
-
-def _last_declared(notebook: str, history: Sequence[str]) -> dict[str, Parameter]:
-    """
-    The declarations of the last run: IPython keeps the source of every cell, edited or not.
-    """
-    for source in reversed(history):
-        if re.match(r"(#.*\n|\s)*\w+: \w+ = ", source):
-            return declarations(source, f"{notebook}, parameters cell")
-    raise ParameterError(
-        f"the parameters cell of {notebook} has not run in this kernel",
-        next_step="run the cell at the top, then this one",
-    )
+    return InEffect(tuple((n, str(value), declared[n].help) for n, value in values.items()))

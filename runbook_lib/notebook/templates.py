@@ -93,9 +93,7 @@ def heading_above(sources: list[tuple[str, str]], index: int) -> str:
 
 
 def _heading(source: str) -> str:
-    """
-    The last heading of a cell's markdown, outside code blocks.
-    """
+    # the last one, outside code blocks
     text = re.sub(r"^```.*?^```", "", source, flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+\s+(.+)$", text, flags=re.MULTILINE)
     return str(headings[-1]).strip() if headings else ""
@@ -109,15 +107,11 @@ def find_notebooks(folder: Path) -> list[Notebook]:
 
 
 def _read(path: Path) -> Notebook:
-    cells = tuple(
-        Cell(
-            kind=cell["cell_type"],
-            source="".join(cell["source"]),
-            tags=tuple(cell["metadata"].get("tags", [])),
-        )
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-    )
-    return Notebook(path, cells)
+    cells = [
+        Cell(c["cell_type"], "".join(c["source"]), tuple(c["metadata"].get("tags", [])))
+        for c in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    ]
+    return Notebook(path, tuple(cells))
 
 
 def select_notebooks(

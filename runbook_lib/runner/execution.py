@@ -105,11 +105,8 @@ def execute(
     except papermill.PapermillExecutionError as failure:
         position.index = failure.cell_index
         error = _message(failure)
-    except (
-        RuntimeError,
-        TimeoutError,
-        KeyboardInterrupt,
-    ) as failure:  # the kernel died, or does not answer
+    except (RuntimeError, TimeoutError, KeyboardInterrupt) as failure:
+        # the kernel died, or does not answer
         error = f"{type(failure).__name__}: {failure}" if str(failure) else "between two cells"
         _save_error(output, position.index, error)
     finally:
@@ -124,22 +121,17 @@ def execute(
 
 
 def _save_error(output: Path, index: int, error: str) -> None:
-    """
-    Add the error to the saved notebook: papermill does not, where the kernel is gone.
-    """
+    # papermill adds no error to the saved notebook where the kernel is gone
     notebook = json.loads(output.read_text(encoding="utf-8"))
     name, _, value = error.partition(": ")
     cell = next(c for c in notebook["cells"][index:] if c["cell_type"] == "code")
-    cell["outputs"].append(
-        {"output_type": "error", "ename": name, "evalue": value, "traceback": [error]}
-    )
+    shown = {"output_type": "error", "ename": name, "evalue": value, "traceback": [error]}
+    cell["outputs"].append(shown)
     output.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _message(failure: papermill.PapermillExecutionError) -> str:
-    """
-    The message of a RunbookError is enough; another error needs the lines that raised it.
-    """
+    # the message of a RunbookError is enough; another error needs the lines that raised it
     message = f"{failure.ename}: {_ANSI.sub('', failure.evalue)}"
     trace = _ANSI.sub("", "\n".join(failure.traceback))
     arrows = [line.strip() for line in trace.splitlines() if re.match(r"\s*-+> \d", line)]
@@ -147,17 +139,12 @@ def _message(failure: papermill.PapermillExecutionError) -> str:
 
 
 def _unfinished(notebook: NotebookNode) -> str:
-    """
-    Papermill counts `exit()` in a cell as success and skips the rest; we do not.
-    """
+    # papermill counts `exit()` in a cell as success and skips the rest; we do not
     names = [o.ename for o in _outputs(notebook) if o.output_type == "error"]
     return f"{names[0]}: the notebook ended before its last cell" if names else ""
 
 
 def _find_activity(notebook: NotebookNode) -> dict[str, Any]:
-    """
-    Changes, checks, calls and notes from a notebook's summary; empty where it has none.
-    """
     kept = [o.data[SUMMARY_MIME] for o in _outputs(notebook) if SUMMARY_MIME in o.get("data", {})]
     return dict(kept[-1]) if kept else {}
 

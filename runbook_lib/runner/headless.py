@@ -61,24 +61,24 @@ def run_notebooks(request: Request) -> Run:
     KeyboardInterrupt
         With the same message, after SIGINT or SIGTERM.
     """
-    plan = _plan(request)
-    cluster = str(plan.values.get("cluster", "run"))
+    _, notebooks, given, values = _plan(request)
+    cluster = str(values.get("cluster", "run"))
     with lock(request.runs, cluster), interruptible() as running, kernels() as pool:
         record = Run(
             folder=new_folder(request.runs),
             parameters_file=str(request.parameters_file),
-            given=plan.given,
-            parameters=plan.values,
-            pages=[Page(notebook.name, notebook.title) for notebook in plan.notebooks],
+            given=given,
+            parameters=values,
+            pages=[Page(notebook.name, notebook.title) for notebook in notebooks],
         )
         print(f"{record.folder} · {record.parameters_file}", flush=True)
         record.write()
         pool.environment[FOLDER_VARIABLE] = str(record.folder.resolve())
-        pool.warm_up(plan.notebooks[0])
+        pool.warm_up(notebooks[0])
         # Imported here: papermill takes seconds, and the first kernel starts meanwhile.
         from runbook_lib.runner.sequence import execute_all  # noqa: PLC0415 - see above
 
-        execute_all(record, plan.notebooks, pool, running, request.timeout_s)
+        execute_all(record, notebooks, pool, running, request.timeout_s)
     _close(record, request)
     return record
 
@@ -92,46 +92,32 @@ def prepare(request: Request) -> Path:
     ParameterError
         As for `run_notebooks`.
     """
-    plan = _plan(request)
+    everything, _, _, values = _plan(request)
     import papermill  # noqa: PLC0415 - takes seconds: not before the parameters are right
 
     folder = new_folder(request.runs, "-walkthrough")
-    for notebook in plan.everything:
-        papermill.execute_notebook(
-            notebook.path,
-            folder / notebook.path.name,
-            parameters=own(notebook, plan.values),
-            prepare_only=True,
-        )
+    for notebook in everything:
+        copy, given = folder / notebook.path.name, own(notebook, values)
+        papermill.execute_notebook(notebook.path, copy, parameters=given, prepare_only=True)
     return folder
 
 
-@dataclass(frozen=True)
-class _Plan:
-    everything: list[Notebook]
-    notebooks: list[Notebook]
-    given: list[str]
-    values: dict[str, Any]
-
-
-def _plan(request: Request) -> _Plan:
+def _plan(
+    request: Request,
+) -> tuple[list[Notebook], list[Notebook], list[str], dict[str, Any]]:
+    # all notebooks, those of the run, the `-p` values, and the value of every parameter
     everything = find_notebooks(request.notebooks)
     only, given = list(request.only), list(request.given)
     if request.resume:
         only, earlier = get_unfinished(request.runs, request.parameters_file)
         given = [*earlier, *given]
     settings = load(request.parameters_file)
-    chosen = select_notebooks(
-        everything,
-        only=only,
-        first=request.first,
-        last=request.last,
-        usual=take_notebooks(settings),
-    )
+    usual, first, last = take_notebooks(settings), request.first, request.last
+    chosen = select_notebooks(everything, only=only, first=first, last=last, usual=usual)
     known = declared(everything)
     settings |= read_arguments(given, known)
     values = resolve(settings, known, declared(chosen))
-    return _Plan(everything, chosen, given, values)
+    return everything, chosen, given, values
 
 
 def _close(record: Run, request: Request) -> None:

@@ -94,8 +94,5 @@ def credentials_in_use(credentials_file: str) -> dict[str, str]:
         frozen = None
     if frozen is None:
         return {}  # 00_start_here names the problem
-    named = {
-        "the AWS secret access key": frozen.secret_key,
-        "the AWS session token": frozen.token,
-    }
-    return {kind: secret for kind, secret in named.items() if secret}
+    named = {"secret access key": frozen.secret_key, "session token": frozen.token}
+    return {f"the AWS {kind}": secret for kind, secret in named.items() if secret}

@@ -98,9 +98,7 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
 
 
 def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
-    """
-    The output of each cell tagged `report`, by the heading above it; of equal headings the last.
-    """
+    # the output of each cell tagged `report`, by the heading above it; of equal headings the last
     found: dict[str, Markup] = {}
     notebooks = [path for name in names if (path := folder / f"{name}.ipynb").exists()]
     for notebook in notebooks:
@@ -115,10 +113,7 @@ def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
 
 
 def _linked(body: str, bodies: dict[str, str]) -> Markup:
-    """
-    Keep the links to notebooks that are in this report; of other links, keep the text.
-    """
-
+    # only links to notebooks that are in this report remain; of the others, their text
     def link(match: re.Match[str]) -> str:
         return match[0] if match[1] in bodies else match[2]
 

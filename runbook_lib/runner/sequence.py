@@ -30,9 +30,8 @@ def execute_all(
     with ThreadPoolExecutor(1) as drawer:
         masker = Masker(credentials_in_use(str(run.parameters.get("credentials_file", ""))))
         try:
-            for page, notebook, after in zip(
-                run.pages, notebooks, [*notebooks[1:], None], strict=True
-            ):
+            following = [*notebooks[1:], None]
+            for page, notebook, after in zip(run.pages, notebooks, following, strict=True):
                 kernel = pool.take(notebook)
                 if after:
                     pool.warm_up(after)
@@ -86,9 +85,7 @@ def _report(run: Run, bodies: dict[str, str]) -> None:
 
 @contextmanager
 def _cell_lines() -> Iterator[Callable[[str], None]]:
-    """
-    Print one line a cell: its heading when it begins, its seconds when it ends.
-    """
+    # one line a cell: its heading when it begins, its seconds when it ends
     began = 0.0
 
     def end() -> None:

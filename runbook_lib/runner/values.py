@@ -56,9 +56,8 @@ def load(path: Path) -> dict[str, Setting]:
         if key.value in settings:
             problems.append(f"{where}: {key.value} is already set at {settings[key.value].where}")
         elif not _is_flat(node):
-            problems.append(
-                f"{where}: {key.value} is nested; expected a plain value, or a list of them"
-            )
+            wanted = "expected a plain value, or a list of them"
+            problems.append(f"{where}: {key.value} is nested; {wanted}")
         else:
             value = yaml.SafeLoader("").construct_object(node, deep=True)
             settings[str(key.value)] = Setting(value, where)

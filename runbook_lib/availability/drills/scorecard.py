@@ -94,11 +94,8 @@ def write_result(result: DrillResult, fates: pd.DataFrame) -> Path:
 
 
 def _folder() -> Path:
-    """
-    The drills' folder in that of the headless run; a notebook in hand makes its own once.
-    """
     run = project.run_folder()
-    os.environ[project.FOLDER_VARIABLE] = str(run)
+    os.environ[project.FOLDER_VARIABLE] = str(run)  # a notebook in hand makes it once
     folder = run / DRILLS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -115,10 +112,7 @@ def find_results(runs: Path) -> list[DrillResult]:
 
 
 def _read(path: Path) -> DrillResult | None:
-    """
-    A file that another version wrote with other fields is skipped.
-    """
-    try:
+    try:  # a file that another version wrote with other fields is skipped
         data = json.loads(path.read_text(encoding="utf-8"))
         return DrillResult(**data | {"solutions": tuple(data["solutions"])})
     except (OSError, ValueError, KeyError, TypeError):

@@ -136,23 +136,20 @@ def remove_load_tiles(manager: fabric.Connection, timeout_s: float = 300) -> Cha
     """
     Remove the tiles that a load test left, and wait until they are gone.
     """
-    changes = Changes()
-    if not _begin_to_remove(manager):
-        return changes
 
     def probe() -> bool | Pending:
         left = run(manager, f"ls -d {FOLDER}* 2>/dev/null || true", sudo=True).split()
-        return Pending(", ".join(left)) if left else True
+        return not left or Pending(", ".join(left))
 
-    wait_for("Tiles of a load test removed", probe, timeout_s=timeout_s)
-    changes.add("folder", FOLDER, "removed")
+    changes = Changes()
+    if _begin_to_remove(manager):
+        wait_for("Tiles of a load test removed", probe, timeout_s=timeout_s)
+        changes.add("folder", FOLDER, "removed")
     return changes
 
 
 def _begin_to_remove(manager: fabric.Connection) -> bool:
-    """
-    Rename, so that the folder is gone at once, and remove in the background; whether it existed.
-    """
+    # renamed, so that the folder is gone at once, and removed in the background
     script = f"""
 if [ -e {FOLDER} ]; then mv {FOLDER} {FOLDER}.removed.$(date +%s%N); fi
 left=$(ls -d {FOLDER}.removed.* 2>/dev/null || true)

@@ -127,20 +127,17 @@ def plan(parameters: Mapping[str, Any]) -> Experiment:
     values = {field.name: parameters[field.name] for field in fields(Experiment)}
     counts = tuple(int(count) for count in values["replicas"])
     experiment = Experiment(**values | {"replicas": counts})
+    e = experiment
     problems = []
     if len(set(counts)) < len(counts):
-        problems.append(f"replicas {list(counts)} names a count twice; use repetitions")
-    if experiment.min_scale > experiment.max_scale:
-        problems.append(f"min_scale {experiment.min_scale} is above {experiment.max_scale}")
-    if experiment.planned_s > experiment.limit_s:
-        problems.append(
-            f"limit_s {experiment.limit_s:g} is less than the {experiment.planned_s:g} s planned"
-        )
-    if experiment.held and experiment.step_s < FEWEST_SAMPLES * experiment.sample_period_s:
-        problems.append(
-            f"step_s {experiment.step_s:g} is too short to find the warm-up: "
-            f"{FEWEST_SAMPLES} samples are needed"
-        )
+        problems += [f"replicas {list(counts)} names a count twice; use repetitions"]
+    if e.min_scale > e.max_scale:
+        problems += [f"min_scale {e.min_scale} is above {e.max_scale}"]
+    if e.planned_s > e.limit_s:
+        problems += [f"limit_s {e.limit_s:g} is less than the {e.planned_s:g} s planned"]
+    if e.held and e.step_s < FEWEST_SAMPLES * e.sample_period_s:
+        short = f"step_s {e.step_s:g} is too short to find the warm-up"
+        problems += [f"{short}: {FEWEST_SAMPLES} samples are needed"]
     if problems:
         raise ParameterError(
             "expected parameters that agree with each other",

@@ -5,6 +5,7 @@ Each node has one agent, on one channel of its SSH connection. Whatever ends the
 samples are kept: in parts on disk every few seconds, in one file a table at the end.
 """
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,18 +17,65 @@ from typing import Any
 import fabric
 import pandas as pd
 
+from runbook_lib.core.errors import CommandError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.project import run_folder
 from runbook_lib.geodiff.management_api import ManagementApi
 from runbook_lib.hosts.clusters import Cluster
-from runbook_lib.load.experiment.node_stream import NodeStream
+from runbook_lib.load.experiment.node_stream import NodeStream, Sink
 from runbook_lib.load.experiment.plan import Experiment
-from runbook_lib.load.experiment.queue_watch import QueueWatch
 from runbook_lib.load.recordings.writer import RecordingWriter
 
 AUTOSCALER = "admin-worker"
 _SETTLED_S = 3.0
 """After the last step, for the broker's last counters."""
+
+
+class QueueWatch:
+    """
+    Polls the queues in a thread at a fixed rate; rows of the table `queues` for a sink.
+    """
+
+    def __init__(self, api: ManagementApi, *, period_s: float, sink: Sink) -> None:
+        self.polls = self.skipped = self.lost = 0
+        self.done: list[tuple[float, int]] = []
+        """Epoch seconds and tasks acknowledged so far, a pair for each poll."""
+        self.trouble = ""
+        self._api, self._period_s, self._sink = api, period_s, sink
+        self._stop = threading.Event()
+        self._poll()
+        self._thread = threading.Thread(target=self._watch, name="queues", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """
+        End the thread, after its last poll.
+        """
+        self._stop.set()
+        self._thread.join(15)
+
+    def _watch(self) -> None:
+        began, number = time.monotonic(), 1
+        while not self._stop.wait(max(0.0, began + number * self._period_s - time.monotonic())):
+            try:
+                self._poll()
+            except CommandError as error:
+                self.lost += 1
+                self.trouble = str(error)
+            due = int((time.monotonic() - began) / self._period_s)
+            self.skipped += max(0, due - number)
+            number = max(number, due) + 1
+
+    def _poll(self) -> None:
+        queues = self._api.queues()
+        now = time.time()
+        for q in queues:
+            counters = (q.published, q.delivered, q.acknowledged)
+            row = (q.name, q.ready, q.unacknowledged, *counters, q.consumers)
+            self._sink("queues", (datetime.fromtimestamp(now, UTC), *row))
+            if q.name == "TASK_QUEUE":
+                self.done.append((now, q.acknowledged))
+        self.polls += 1
 
 
 class Recorder:
