@@ -13,7 +13,7 @@ import botocore.session
 import pytest
 import requests
 
-from runbook_lib.availability.tiles_on_s3 import mount_files, volume_users
+from runbook_lib.availability.tiles_on_s3 import mount, volume_users
 from runbook_lib.availability.tiles_on_s3.volume_users import find_users
 from runbook_lib.cloud import instances, tiles_bucket
 from runbook_lib.core.errors import CommandError
@@ -51,7 +51,7 @@ def test_what_was_acknowledged_is_in_s3_when_the_mount_dies_at_once(runbook):
     """A result is never on the manager alone; and the services find the mount again."""
     live = cluster(runbook)
     counted = count(live.manager)
-    unit = mount_files.MOUNT_UNIT
+    unit = mount.MOUNT_UNIT
     kill = f"systemctl kill --signal SIGKILL {unit}"
     said = ssh.run(live.manager, f"{written_by_a_container(live)}; {kill}", sudo=True)
     names = keys(live, ".proof/")

@@ -1,5 +1,9 @@
 """
 Access of an instance to the bucket: the role, and rclone with its settings.
+
+Its containers have none: instances are launched with a hop limit of 1, and a container is one hop
+further from the metadata, and with it from the keys of the role.
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 """
 
 from collections.abc import Iterator
@@ -7,13 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import docker
+from docker.models.services import Service
+
 from runbook_lib.availability.tiles_on_s3.mount import (
+    Remote,
     ensure_rclone,
     ensure_settings,
     remove_settings,
     wait_for_access,
 )
-from runbook_lib.availability.tiles_on_s3.mount_files import Remote
 from runbook_lib.cloud.bucket_policy import ensure_access
 from runbook_lib.cloud.instance_role import (
     ensure_assigned,
@@ -26,10 +33,22 @@ from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.cloud.tiles_bucket import Bucket, bucket_of
 from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.changes import Changes
+from runbook_lib.core.progress import Progress
 from runbook_lib.hosts.clusters import Cluster
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+_ASK = """
+import urllib.request
+ask = urllib.request.Request("http://169.254.169.254/latest/api/token", method="PUT")
+ask.add_header("X-aws-ec2-metadata-token-ttl-seconds", "60")
+try:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(ask, timeout=3):
+        print("answered")
+except OSError as error:
+    print(error)
+"""
 
 
 @dataclass(frozen=True)
@@ -101,11 +120,8 @@ def end_temporary_access(access: BucketAccess) -> Changes:
     """
     End the access of all but the manager, which a killed run left behind.
     """
-    changes = Changes()
-    for role in access.cluster.instances:
-        if role != MANAGER:
-            changes.extend(remove_bucket_access(access, role))
-    return changes
+    others = [role for role in access.cluster.instances if role != MANAGER]
+    return Changes(change for role in others for change in remove_bucket_access(access, role))
 
 
 def remove_bucket_access(access: BucketAccess, role: str) -> Changes:
@@ -128,3 +144,13 @@ def remove_bucket_role(access: BucketAccess) -> Changes:
         changes.extend(remove_assignment(access.cluster.ec2, access.bucket, instance))
     changes.extend(remove_role(access.iam, access.bucket))
     return changes
+
+
+def ask_from_container(engine: docker.DockerClient, service: Service) -> str:
+    """
+    Ask for a token from a container of a service's image: "answered", or why not.
+    """
+    image = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    with Progress("A container asks for the metadata"):
+        output = engine.containers.run(image, ["-c", _ASK], entrypoint="python", remove=True)
+    return bytes(output).decode().strip()

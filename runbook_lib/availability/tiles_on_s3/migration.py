@@ -49,16 +49,10 @@ class Migration:
 
     @property
     def connection(self) -> fabric.Connection:
-        """
-        The connection to the manager.
-        """
         return self.access.cluster.connections[MANAGER]
 
     @property
     def leader(self) -> docker.DockerClient:
-        """
-        The manager's Docker client.
-        """
         return self.access.cluster.engines[MANAGER]
 
     @property
@@ -108,11 +102,11 @@ def ensure_copied(move: Migration) -> Changes:
     """
     Copy what S3 lacks while the application runs: most of it, so that the pause is short.
     """
-    changes = Changes()
-    if not find_state(move).mounted:
-        count = copy_files(move.connection, _local(move), move.access.remote.path)
-        if count:
-            changes.add("tiles", move.access.bucket.name, f"{count} files copied")
+    changes, bucket = Changes(), move.access.remote.path
+    if not find_state(move).mounted and (
+        count := copy_files(move.connection, _local(move), bucket)
+    ):
+        changes.add("tiles", move.access.bucket.name, f"{count} files copied")
     return changes
 
 
@@ -155,8 +149,7 @@ def ensure_copied_back(move: Migration) -> Changes:
     changes = Changes()
     if find_state(move).mounted:
         check_room(move.connection, move.access.remote.path, move.aside)
-        count = copy_files(move.connection, move.access.remote.path, move.aside, exact=True)
-        if count:
+        if count := copy_files(move.connection, move.access.remote.path, move.aside, exact=True):
             changes.add("tiles", move.aside, f"{count} files copied back")
     return changes
 

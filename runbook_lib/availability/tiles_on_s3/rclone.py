@@ -7,16 +7,14 @@ import shlex
 
 import fabric
 
-from runbook_lib.availability.tiles_on_s3.mount_files import (
-    COPY,
-    MOUNT_UNIT,
-    NO_TEMPORARY,
-    RCLONE,
-)
+from runbook_lib.availability.tiles_on_s3.mount import MOUNT_UNIT, RCLONE
 from runbook_lib.core.errors import CommandError, ConflictError, IntegrityError
 from runbook_lib.core.progress import Progress
 from runbook_lib.hosts.ssh import run
 
+_NO_TEMPORARY = "--exclude '*.writing'"
+_COPY = f"--checksum --transfers 16 --checkers 16 --buffer-size 0 {_NO_TEMPORARY}"
+"""`--checksum`: compare size and MD5, which S3 lists; modification times cost a request each."""
 _FEWER = 10  # a copy may replace another one that has up to a tenth more files
 _DIFFERENCES = 1  # rclone's exit code for differences, and for some failures
 
@@ -38,7 +36,9 @@ def check_equal(
         Where the comparison is incomplete: rclone was killed, or could not list a folder.
     """
     one_way = "" if exact else "--one-way"
-    compare = f"{RCLONE} check {shlex.quote(source)} {shlex.quote(target)} {one_way} {NO_TEMPORARY}"
+    compare = (
+        f"{RCLONE} check {shlex.quote(source)} {shlex.quote(target)} {one_way} {_NO_TEMPORARY}"
+    )
     script = f"""
     report=$(mktemp) log=$(mktemp) code=0
     {compare} --checkers 16 --combined $report >$log 2>&1 || code=$?
@@ -83,7 +83,7 @@ def copy_files(
     if exact:
         files = check_worth(connection, source, target)
         action = f"sync --max-delete {files // _FEWER}"
-    command = f"{RCLONE} {action} {shlex.quote(source)} {shlex.quote(target)} {COPY} -v"
+    command = f"{RCLONE} {action} {shlex.quote(source)} {shlex.quote(target)} {_COPY} -v"
     script = f"report=$(mktemp); nice {command} >$report 2>&1 || {{ tail -5 $report; exit 1; }}\n"
     with Progress(f"{source} copied to {target}"):
         script += "grep -c ': Copied (' $report || true; rm $report"
@@ -131,7 +131,7 @@ def _measure(connection: fabric.Connection, place: str) -> tuple[int, int]:
     The files and bytes of a folder or the bucket; zero where the folder does not exist.
     """
     quoted = shlex.quote(place)
-    script = f"{RCLONE} size --json {NO_TEMPORARY} {quoted}"
+    script = f"{RCLONE} size --json {_NO_TEMPORARY} {quoted}"
     if place.startswith("/"):
         script = f"if [ -d {quoted} ]; then {script}; fi"
     size = json.loads(run(connection, script, sudo=True) or '{"count": 0, "bytes": 0}')

@@ -7,7 +7,7 @@ import shlex
 import fabric
 import pandas as pd
 
-from runbook_lib.availability.tiles_on_s3.mount_files import RCLONE, Remote
+from runbook_lib.availability.tiles_on_s3.mount import RCLONE, Remote
 from runbook_lib.core.progress import Progress
 from runbook_lib.hosts.ssh import run
 

@@ -40,12 +40,7 @@ def paused(
             changes.add("volume", volume, f"not used for {time.monotonic() - began:.0f} s")
 
 
-def pause(
-    connection: fabric.Connection,
-    leader: docker.DockerClient,
-    volume: str,
-    timeout_s: float = 120,
-) -> None:
+def pause(connection: fabric.Connection, leader: docker.DockerClient, volume: str) -> None:
     """
     Scale every service that uses the volume to 0, and wait until no container mounts it.
     """
@@ -59,10 +54,10 @@ def pause(
         left = run(connection, script, sudo=True).split()
         return Pending(f"{len(left)} containers still mount it") if left else True
 
-    wait_for(f"No container uses {volume}", probe, timeout_s=timeout_s)
+    wait_for(f"No container uses {volume}", probe, timeout_s=120)
 
 
-def resume(leader: docker.DockerClient, volume: str, timeout_s: float = 180) -> Changes:
+def resume(leader: docker.DockerClient, volume: str) -> Changes:
     """
     Start every service that was stopped with as many replicas as before, and wait for its tasks.
     """
@@ -82,7 +77,7 @@ def resume(leader: docker.DockerClient, volume: str, timeout_s: float = 180) -> 
     wait_for(
         f"The services of {volume} run again",
         probe,
-        timeout_s=timeout_s,
+        timeout_s=180,
         next_step="docker service ps --no-trunc <service>  on the manager says why a task waits",
     )
     return changes
@@ -92,12 +87,12 @@ def find_users(leader: docker.DockerClient, volume: str) -> list[Service]:
     """
     The services that mount the volume, by name.
     """
-    users = []
-    for service in leader.services.list():
+
+    def uses(service: Service) -> bool:
         mounts = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Mounts") or []
-        if any(mount["Type"] == "volume" and mount["Source"] == volume for mount in mounts):
-            users.append(service)
-    return sorted(users, key=lambda service: str(service.name))
+        return any(mount["Type"] == "volume" and mount["Source"] == volume for mount in mounts)
+
+    return sorted(filter(uses, leader.services.list()), key=lambda service: str(service.name))
 
 
 def running_tasks(leader: docker.DockerClient, name: str) -> int:

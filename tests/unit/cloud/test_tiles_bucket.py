@@ -8,7 +8,6 @@ import pytest
 from moto.s3.models import s3_backends
 
 from lab.iam.policy import Verdict, evaluate, glob, statements_of
-from runbook_lib.availability.tiles_on_s3.costs import s3_cost_table
 from runbook_lib.cloud import bucket_policy, tiles_bucket
 from runbook_lib.cloud.tiles_bucket import Content
 from runbook_lib.core.errors import ConflictError, NotFoundError
@@ -154,11 +153,3 @@ def test_the_operators_policy_covers_these_names_and_gives_no_role_a_right(bucke
     assert [] == [a for a in actions if "*" in a]
     assert any(glob(r, f"{bucket.arn}/RAW/a.png") for r in resources if r.startswith("arn:aws:s3"))
     assert not any(glob(r, "arn:aws:s3:::another") for r in resources if r.startswith("arn:aws:s3"))
-
-
-def test_what_adds_up_is_listings_and_a_longer_belief_costs_less():
-    content = Content(objects=10_000, folders=1_400, mib=1024.0)
-    an_hour = {s: s3_cost_table(content, s).set_index("what")["usd"].iloc[-1] for s in (60, 900)}
-
-    assert 0.42 == pytest.approx(an_hour[60])
-    assert 0.028 == pytest.approx(an_hour[900])

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runbook_lib.availability.tiles_on_s3 import bucket_access, metadata_reach
+from runbook_lib.availability.tiles_on_s3 import bucket_access
 from runbook_lib.cloud import tiles_bucket
 from runbook_lib.cloud.tiles_bucket import Bucket, Content
 from runbook_lib.core import checks
@@ -156,5 +156,5 @@ def test_what_a_container_is_told_is_what_is_said(said):
     engine, service = Engine(), Service("geo-diff-work_worker", spec)
     engine.containers.run = run
 
-    assert said == metadata_reach.ask_from_container(engine, service)
+    assert said == bucket_access.ask_from_container(engine, service)
     assert [("geo-diff:1", "python")] == asked

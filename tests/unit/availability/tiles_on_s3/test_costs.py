@@ -1,5 +1,5 @@
 """
-The measurement of a volume's speed: what it leaves where it is killed; the figures are in the lab.
+What S3 costs: what a killed measurement leaves, and the prices; the speeds are in the lab.
 """
 
 import subprocess
@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from runbook_lib.availability.tiles_on_s3 import volume_speed
+from runbook_lib.availability.tiles_on_s3 import costs
+from runbook_lib.cloud.tiles_bucket import Content
 from tests.fakes.docker import Container, Engine, Service, Volume
 
 
@@ -39,7 +40,7 @@ def leader(monkeypatch):
     limits = {"Resources": {"Limits": {"NanoCPUs": 1, "MemoryBytes": 1}}}
     spec = {"TaskTemplate": {**limits, "ContainerSpec": {"Image": "geo-diff:1"}}}
     updater = Service("geo-diff_updater", spec)
-    monkeypatch.setattr(volume_speed, "find_users", lambda *_: [updater])
+    monkeypatch.setattr(costs, "find_users", lambda *_: [updater])
 
 
 @pytest.mark.usefixtures("leader")
@@ -47,12 +48,12 @@ def test_what_a_killed_measurement_left_is_removed_by_the_next_one(monkeypatch):
     """Killed, no `finally` runs: a container that works on, and its volume."""
     engine = Manager(dies=True)
     with monkeypatch.context() as killed:
-        killed.setattr(volume_speed, "_remove_left", lambda _: None)
+        killed.setattr(costs, "_remove_left", lambda _: None)
         with pytest.raises(SystemExit):
-            volume_speed.measure_speed(engine, None, seconds=1, rounds=1)
+            costs.measure_speed(engine, None, seconds=1, rounds=1)
     assert (2, 2) == (len(engine.volumes.list()), len(engine.containers.list()))
     engine.dies = False
-    rows = volume_speed.measure_speed(engine, None, seconds=1, rounds=1)
+    rows = costs.measure_speed(engine, None, seconds=1, rounds=1)
 
     assert [4.0] == list(rows["per_s"])
     assert ["tiles-data", "updater"] == engine.there
@@ -75,7 +76,7 @@ def test_the_work_begins_in_a_folder_without_another_ones_files(tmp_path):
         "    path.write_bytes(data)\n"
         "    return True\n"
     )
-    work = volume_speed._WORK
+    work = costs._WORK
     for place in ("tiles", "disk"):
         work = work.replace(f'"/{place}', f'"{tmp_path}/{place}')
     command = [sys.executable, "-c", work, "0.01", "2"]
@@ -90,3 +91,13 @@ def test_the_work_begins_in_a_folder_without_another_ones_files(tmp_path):
 
     assert (0, "") == (done.returncode, done.stderr)
     assert not (tmp_path / "tiles/.speed").exists()
+
+
+def test_what_adds_up_is_listings_and_a_longer_belief_costs_less():
+    content = Content(objects=10_000, folders=1_400, mib=1024.0)
+    an_hour = {
+        s: costs.s3_cost_table(content, s).set_index("what")["usd"].iloc[-1] for s in (60, 900)
+    }
+
+    assert 0.42 == pytest.approx(an_hour[60])
+    assert 0.028 == pytest.approx(an_hour[900])
