@@ -29,7 +29,6 @@ AFTER = "stacks/geo-diff/rabbitmq-cluster-after.yml"
 NODES = ("rabbit@rabbitmq-1", "rabbit@rabbitmq-2", "rabbit@rabbitmq-3")
 VOLUMES = ("rabbitmq-1-data", "rabbitmq-2-data", "rabbitmq-3-data")
 _LABEL = "broker"
-_CARRY_S = 600
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def move_messages(engine: docker.DockerClient, service: str, source: str) -> Cha
     failure, run it again.
     """
     changes = Changes()
-    command = ["timeout", str(_CARRY_S), "python", "-m", "geodiff", "carry"]
+    command = ["timeout", "600", "python", "-m", "geodiff", "carry"]
     container = get_container(engine, service, "run 06_work_stack")
     output = run_in(container, command, {"CARRY_FROM": source})
     records = (json.loads(line) for line in output.splitlines() if line.startswith("{"))

@@ -62,7 +62,19 @@ class ManagementApi:
         Every queue; CommandError where the API does not answer.
         """
         entries = self._call("GET", f"/api/queues/%2F?disable_stats=false&columns={_COUNTERS}")
-        return [_queue(entry) for entry in entries]
+        counters = [entry.get("message_stats", {}) for entry in entries]  # none if never used
+        return [
+            Queue(
+                name=entry["name"],
+                ready=entry.get("messages_ready", 0),
+                unacknowledged=entry.get("messages_unacknowledged", 0),
+                published=stats.get("publish", 0),
+                delivered=stats.get("deliver_get", 0),
+                acknowledged=stats.get("ack", 0),
+                consumers=entry.get("consumers", 0),
+            )
+            for entry, stats in zip(entries, counters, strict=True)
+        ]
 
     def purge(self, queue: str) -> None:
         """
@@ -113,11 +125,7 @@ def open_management_api(
     return ManagementApi(connection, read_secret(manager, service, "rabbitmq_password", step))
 
 
-class _Tunnel(http.client.HTTPConnection):
-    """
-    HTTP over a channel of the SSH connection, as `ssh -L` makes one.
-    """
-
+class _Tunnel(http.client.HTTPConnection):  # over a channel of SSH, as `ssh -L` makes one
     def __init__(self, connection: fabric.Connection) -> None:
         super().__init__("127.0.0.1", PORT)
         self._connection = connection
@@ -128,16 +136,3 @@ class _Tunnel(http.client.HTTPConnection):
         )
         channel.settimeout(_TIMEOUT_S)
         self.sock = channel
-
-
-def _queue(entry: dict[str, Any]) -> Queue:
-    counters = entry.get("message_stats", {})  # a queue that was never used has none
-    return Queue(
-        name=entry["name"],
-        ready=entry.get("messages_ready", 0),
-        unacknowledged=entry.get("messages_unacknowledged", 0),
-        published=counters.get("publish", 0),
-        delivered=counters.get("deliver_get", 0),
-        acknowledged=counters.get("ack", 0),
-        consumers=entry.get("consumers", 0),
-    )

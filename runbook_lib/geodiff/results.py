@@ -1,20 +1,30 @@
 """
 The results on the manager's disk: awaited, counted, and compared with the reference.
+
+The reference is the segmentation as Geo-Diff's original worker computes it, once per surface.
+Source: `services/worker/geodiff_worker.py` of Geo-Diff. Its hue ranges are tuned to an image
+whose red and blue are swapped (`COLOR_RGB2HSV` on OpenCV's BGR order); so is this.
 """
 
 import time
 from collections.abc import Mapping
 
+import cv2
 import fabric
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from numpy.typing import NDArray
 
 from runbook_lib.core.charts import alt
 from runbook_lib.core.errors import WaitTimeoutError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.segmentation import decode, segment
 from runbook_lib.geodiff.tiles import DataSet, count_tiles, data_uri, find_tiles, read_tiles
+
+HUES = {"FOREST-JUNGLE": (41, 79), "OCEAN-SEA": (0, 40), "DESERT": (80, 135)}
+"""For each surface the lowest and the highest hue, of OpenCV's 0..179."""
+
+Image = NDArray[np.uint8]
 
 
 def wait_for_results(
@@ -77,6 +87,26 @@ def compare_sample(
             equal = float(np.mean(np.all(expected == actual, axis=2)))
             rows.append((tile, surface, float(np.mean(expected[..., 3] > 0)), equal))
     return pd.DataFrame(rows, columns=["tile", "surface", "share", "equal_pixels"])
+
+
+def decode(png: bytes) -> Image:
+    """
+    The pixels of a PNG as stored, height x width x channels (BGR or BGRA).
+    """
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    return np.asarray(image, np.uint8)
+
+
+def segment(raw_png: bytes, surface: str) -> Image:
+    """
+    One surface of a RAW tile as BGRA; what is not of the surface is (0, 0, 0, 0).
+    """
+    pixels = cv2.imdecode(np.frombuffer(raw_png, np.uint8), cv2.IMREAD_COLOR)
+    image = np.asarray(pixels, np.uint8)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    low, high = HUES[surface]
+    mask = cv2.inRange(hsv, np.array([low, 0, 0]), np.array([high, 255, 255]))
+    return np.dstack([cv2.bitwise_and(image, image, mask=mask), mask]).astype(np.uint8)
 
 
 def missing(counts: pd.DataFrame, surfaces: list[str]) -> int:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 DONE, NOT_YET, DIFFERS = "done", "not yet", "differs"
 MARKS = {DONE: "🟢", NOT_YET: "⚪", DIFFERS: "🟠"}
-
-
 _INNER = ("03_install", "04_tiles", "05_swarm", "06_work_stack", "07_web_stack")
 
 
@@ -136,9 +134,8 @@ def _install(clients: Mapping[str, docker.DockerClient], count: int) -> StepStat
 
 
 def _tiles(manager: docker.DockerClient) -> StepState:
-    if find_volume(manager):
-        return StepState("04_tiles", DONE, f"volume {VOLUME}")
-    return StepState("04_tiles", NOT_YET, "no volume")
+    state, detail = (DONE, f"volume {VOLUME}") if find_volume(manager) else (NOT_YET, "no volume")
+    return StepState("04_tiles", state, detail)
 
 
 def _swarm(manager: docker.DockerClient, count: int) -> StepState:
@@ -162,9 +159,7 @@ def _stack(manager: docker.DockerClient, step: str, name: str) -> StepState:
 
 
 def _web(manager: docker.DockerClient, name: str, addresses: web.Addresses | None) -> StepState:
-    """
-    An instance that was stopped has a new public address; its services may have the old one.
-    """
+    # an instance that was stopped has a new public address; its services may have the old one
     step = _stack(manager, "07_web_stack", name)
     if step.state != DONE or addresses is None:
         return step
@@ -182,5 +177,4 @@ def _no_swarm(manager: docker.DockerClient, step: str) -> StepState | None:
     swarm = manager.info()["Swarm"]
     if not swarm.get("ControlAvailable"):
         return StepState(step, NOT_YET, "no Swarm")
-    error = str(swarm.get("Error", ""))
-    return StepState(step, DIFFERS, error) if error else None
+    return StepState(step, DIFFERS, str(swarm["Error"])) if swarm.get("Error") else None

@@ -17,8 +17,6 @@ from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.web import Addresses, Token
 
-STRANGER = "http://stranger.example"
-
 
 @dataclass(frozen=True)
 class WebAnswer:
@@ -66,9 +64,7 @@ def fetch(
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """
-    The operating system's own words, under those of two libraries.
-    """
+    # the operating system's own words, under those of two libraries
     return _first_cause(error.__context__) if error.__context__ else error
 
 
@@ -140,15 +136,13 @@ def measure_answers(where: Addresses, token: Token, tiles: list[str]) -> pd.Data
         ("a tile without the token", f"401 {json_kind}", fetch(url).kind),
         ("a tile with a wrong token", f"401 {json_kind}", fetch(url, wrong).kind),
         ("which page may fetch tiles: ours", where.page, _allowed_origin(url, where.page)),
-        ("which page may fetch tiles: another", "nobody", _allowed_origin(url, STRANGER)),
+        ("which page may fetch tiles: another", "nobody", _allowed_origin(url, "http://x.example")),
     ]
     return pd.DataFrame(rows, columns=["question", "expected", "seen"])
 
 
 def _allowed_origin(url: str, origin: str) -> str:
-    """
-    The answer to a browser's preflight: which origin may send a token.
-    """
+    # the answer to a browser's preflight: which origin may send a token
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "GET",

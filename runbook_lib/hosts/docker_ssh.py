@@ -17,7 +17,6 @@ from runbook_lib.hosts.ssh import run_all
 
 _OLDEST, _NEWEST = "1.41", "1.44"
 """API versions of Docker 20.10 and 25; the client uses the newest that the engine has too."""
-_SERVER_ERRORS = (500, 503)
 _DROPPED = ("node lost leader status", "context deadline exceeded")
 _LEADER_CHANGE_S, _AGAIN_S = 30.0, 0.5
 """Raft elects within 10 to 19 s."""
@@ -37,7 +36,7 @@ def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker
     client.api.base_url = "http+docker://ssh"
     client.api._custom_adapter = adapter
     spoken = client.api.version(api_version=False)["ApiVersion"]
-    client.api._version = min(spoken, _NEWEST, key=_parts)
+    client.api._version = min(spoken, _NEWEST, key=lambda v: [int(part) for part in v.split(".")])
     return client
 
 
@@ -53,10 +52,6 @@ def find_docker_clients(
     return for_each("Engines opened", present, docker_client)
 
 
-def _parts(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
 class _Channel(SSHConnection):
     def connect(self) -> None:
         channel = self.ssh_transport.open_session()
@@ -66,15 +61,12 @@ class _Channel(SSHConnection):
 
 
 class _Pool(SSHConnectionPool):
-    """
-    Uses the current transport: a connection that was opened again has a new one.
-    """
-
     def __init__(self, client: SSHClient, timeout_s: int, size: int) -> None:
         super().__init__(client, timeout_s, size)
         self._client = client
 
     def _new_conn(self) -> _Channel:
+        # asked for each time: a connection that was opened again has a new transport
         transport = self._client.get_transport()
         if transport is None or not transport.is_active():
             raise OSError("the SSH connection is closed")
@@ -114,6 +106,5 @@ class _Adapter(SSHHTTPAdapter):
 
 def _was_dropped(request: PreparedRequest, response: Response) -> bool:
     is_harmless = request.method == "GET" or "version=" in (request.url or "")
-    if not is_harmless or response.status_code not in _SERVER_ERRORS:
-        return False
-    return any(words in response.text for words in _DROPPED)
+    failed = is_harmless and response.status_code in (500, 503)
+    return failed and any(words in response.text for words in _DROPPED)

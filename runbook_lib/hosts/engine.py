@@ -123,10 +123,10 @@ def ensure_engine(
     docker_version
         The exact package version; "" for the installed one, or the newest.
     """
-    source = {"docker-ce": _DOCKER_CE, "distro": _DISTRO}[docker_source]
+    sources = {"docker-ce": ("docker-ce", _DOCKER_CE), "distro": ("docker.io", _DISTRO)}
+    package, source = sources[docker_source]
     pin = f"={shlex.quote(docker_version)}" if docker_version else ""
     script = REFRESH + source.format(apt=APT, pin=pin)
-    package = {"docker-ce": "docker-ce", "distro": "docker.io"}[docker_source]
     install = _INSTALL.format(
         script=shlex.quote(script), wanted=shlex.quote(docker_version), package=package
     )
@@ -164,13 +164,13 @@ def engine_table(clients: Mapping[str, docker.DockerClient]) -> pd.DataFrame:
     """
     info = for_each("Engines answer", clients, lambda client: client.info())
     rows = [
-        {
-            "role": role,
-            "engine": i["ServerVersion"],
-            "storage": i["Driver"],
-            "cgroups": i.get("CgroupVersion", "1"),
-            "limits": bool(i["MemoryLimit"] and i["CpuCfsQuota"]),
-        }
+        (
+            role,
+            i["ServerVersion"],
+            i["Driver"],
+            i.get("CgroupVersion", "1"),
+            bool(i["MemoryLimit"] and i["CpuCfsQuota"]),
+        )
         for role, i in info.items()
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["role", "engine", "storage", "cgroups", "limits"])

@@ -45,13 +45,10 @@ def ensure_host_keys(
     The keys of all other instances are removed.
     """
     changes = Changes()
-    path = known_hosts_path(key_file)
-    lines = path.read_text().splitlines() if path.exists() else []
     pinned = pinned_instances(key_file)
     wanted = {i.instance_id for i in instances}
-    lines = [line for line in lines if line.split() and line.split()[0] in wanted]
+    lines = [line for line in _pinned_lines(key_file) if line.split()[0] in wanted]
     missing = {i.instance_id: i for i in instances if i.instance_id not in pinned}
-    gone = pinned - wanted
 
     def probe() -> bool | Pending:
         for instance_id, instance in list(missing.items()):
@@ -68,9 +65,10 @@ def ensure_host_keys(
 
     if missing:
         wait_for("Host keys read from the console output", probe, timeout_s=timeout_s, poll_s=1)
-    for instance_id in sorted(gone):
+    for instance_id in sorted(pinned - wanted):
         changes.add("host keys", instance_id, "removed: the instance is gone")
     if changes:
+        path = known_hosts_path(key_file)
         partial = path.with_name(f"{path.name}.partial")
         partial.write_text("\n".join(lines) + "\n")
         partial.rename(path)
@@ -81,9 +79,12 @@ def pinned_instances(key_file: str) -> set[str]:
     """
     The ids of the instances whose host keys are pinned.
     """
+    return {line.split()[0] for line in _pinned_lines(key_file)}
+
+
+def _pinned_lines(key_file: str) -> list[str]:
     path = known_hosts_path(key_file)
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {line.split()[0] for line in lines if line.strip()}
+    return [line for line in path.read_text().splitlines() if line] if path.exists() else []
 
 
 def get_pinned_keys(instance: Instance, key_file: str) -> list[str]:
@@ -92,13 +93,12 @@ def get_pinned_keys(instance: Instance, key_file: str) -> list[str]:
 
     Raises NotFoundError where none is pinned.
     """
-    path = known_hosts_path(key_file)
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = _pinned_lines(key_file)
     if keys := sorted(line for line in lines if line.startswith(f"{instance.instance_id} ")):
         return keys
     raise NotFoundError(
         f"expected a pinned host key of {instance.role} ({instance.instance_id})",
-        evidence=f"{path} has none",
+        evidence=f"{known_hosts_path(key_file)} has none",
         next_step="run 01_instances: it reads the host keys from the console output",
     )
 

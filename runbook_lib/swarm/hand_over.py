@@ -14,8 +14,13 @@ import fabric
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.parallel import for_each
-from runbook_lib.hosts.files import HostFile, ensure_files
-from runbook_lib.hosts.installed import find_installed, remove_installed, start_unit
+from runbook_lib.hosts.installed import (
+    HostFile,
+    ensure_files,
+    find_installed,
+    remove_installed,
+    start_unit,
+)
 from runbook_lib.hosts.ssh import run
 
 LABEL = "handed-over"

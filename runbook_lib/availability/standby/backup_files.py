@@ -12,8 +12,7 @@ from pathlib import Path
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.hosts.agents import backup
 from runbook_lib.hosts.agents.backup import HASH_CACHE, SETTINGS_FOLDER, STATE_FOLDER
-from runbook_lib.hosts.files import HostFile
-from runbook_lib.hosts.installed import install_packages
+from runbook_lib.hosts.installed import HostFile, install_packages
 
 BACKUP_USER = "tiles-backup"
 BACKUP_SERVICE, BACKUP_TIMER = f"{BACKUP_USER}.service", f"{BACKUP_USER}.timer"

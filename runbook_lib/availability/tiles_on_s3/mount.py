@@ -21,8 +21,9 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.progress import Progress
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.hosts.files import HostFile, ensure_files
 from runbook_lib.hosts.installed import (
+    HostFile,
+    ensure_files,
     find_installed,
     install_packages,
     remove_installed,

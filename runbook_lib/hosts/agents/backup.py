@@ -29,6 +29,7 @@ STATE_FOLDER = "/var/lib/tiles-backup"
 HASH_CACHE = "/var/cache/tiles-backup/hashes.json"
 KEPT_RUNS = 500
 _ATTEMPTS = 3
+_SSH = ("ssh", "-F", f"{SETTINGS_FOLDER}/ssh_config")
 
 
 def scan(directories: list[str], cache_file: Path | None = None) -> dict[str, str]:
@@ -142,22 +143,16 @@ def _files(directories: list[str]) -> Iterator[Path]:
             yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
-def _ssh() -> list[str]:
-    return ["ssh", "-F", f"{SETTINGS_FOLDER}/ssh_config"]
-
-
 def _remote(request: str) -> str:
-    asked = [*_ssh(), "other-manager", request]
+    asked = [*_SSH, "other-manager", request]
     return subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _copy(module: str, directory: str, *, every_byte: bool = False) -> None:
-    """
-    Each file is written under a hidden name and renamed, so that no reader sees half a tile.
-    """
+    # each file is written under a hidden name and renamed, so that no reader sees half a tile
     options = ["--recursive", "--times", "--chmod=D755,F644", "--timeout=60"]
     options += ["--checksum"] if every_byte else []
-    shell = " ".join(_ssh())
+    shell = " ".join(_SSH)
     command = ["rsync", *options, f"--rsh={shell}", f"other-manager::{module}/", f"{directory}/"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 

@@ -110,9 +110,7 @@ def _counters_2(folder: str) -> tuple[float, int, int, int, int, int]:
 
 
 def _limit(text: str) -> int:
-    """
-    Without a limit of its own, a container has the machine's memory.
-    """
+    # without a limit of its own, a container has the machine's memory
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return whole if text.strip() == "max" else min(int(text), whole)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # Python 3.8 knows tuple[int] only as an annotation
     Probe = tuple[int, str, str, int]  # row, protocol, address, port
 
 
-def connect_all(probes: list[Probe], timeout_s: float) -> dict[int, str]:
+def probe_tcp(probes: list[Probe], timeout_s: float) -> dict[int, str]:
     """
     Connect to every TCP port at once; by row "accepted", "refused", "unreachable" or "silence".
 
@@ -94,7 +94,7 @@ def probe_all(probes: list[Probe], nonce: str, timeout_s: float) -> dict[int, st
     for _ in range(REPEATS - 1):
         send_all(udp, nonce)
         time.sleep(0.1)
-    answers = connect_all(tcp, timeout_s)
+    answers = probe_tcp(tcp, timeout_s)
     send_all(udp, nonce)
     return answers
 

@@ -66,9 +66,7 @@ class Agent:
             await asyncio.sleep(number * period_s - elapsed)
 
     async def _events(self) -> None:
-        """
-        Follow the engine's events; where it restarts, go on from where it was.
-        """
+        # where the engine restarts, go on from where it was
         wanted = urllib.parse.quote(json.dumps({"event": ACTIONS, "type": KINDS}))
         since = f"{time.time():.9f}"
         while True:
@@ -105,9 +103,7 @@ class Agent:
                 task.add_done_callback(self.tasks.discard)
 
     async def _follow(self, full_id: str) -> None:
-        """
-        Pass on the records that a container logs: its lines that are an object with "record".
-        """
+        # the records that a container logs are those lines that are an object with "record"
         query = f"follow=1&stdout=1&since={self.plan['since']:.0f}"
         reader = await request(f"/containers/{full_id}/logs?{query}")
         rest = b""

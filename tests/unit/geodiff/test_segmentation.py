@@ -5,7 +5,7 @@ The reference segmentation.
 import cv2
 import numpy as np
 
-from runbook_lib.geodiff.segmentation import HUES, decode, segment
+from runbook_lib.geodiff.results import HUES, decode, segment
 
 
 def noise():

@@ -11,7 +11,7 @@ import pytest
 
 from runbook_lib.cloud.firewall import guide_rules
 from runbook_lib.core.errors import CommandError, NotFoundError
-from runbook_lib.hosts.agents.probe import connect_all
+from runbook_lib.hosts.agents.probe import probe_tcp
 from runbook_lib.hosts.reachability import (
     SERVED,
     compare,
@@ -128,7 +128,7 @@ def test_a_connection_is_accepted_refused_or_met_with_silence(silent_port, free_
         ports = [listener.getsockname()[1], free_port, silent_port]
         probes = [(row, "tcp", "127.0.0.1", port) for row, port in enumerate(ports)]
 
-        answers = connect_all([*probes, (3, "tcp", "255.255.255.255", 1)], 0.3)
+        answers = probe_tcp([*probes, (3, "tcp", "255.255.255.255", 1)], 0.3)
 
     assert answers == {0: "accepted", 1: "refused", 2: "silence", 3: "unreachable"}
 
