@@ -95,9 +95,7 @@ def start(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 180) -> 
     return changes
 
 
-def wait_for_instances(
-    ec2: "EC2Client", cluster: str, wanted: list[Wanted], timeout_s: float = 600
-) -> list[Instance]:
+def wait_for_instances(ec2: "EC2Client", cluster: str, wanted: list[Wanted]) -> list[Instance]:
     """
     Wait until every wanted instance runs and both of EC2's status checks are ok.
 
@@ -120,7 +118,7 @@ def wait_for_instances(
             return Pending(f"waiting for {', '.join(missing)}", len(ok), len(found))
         return found
 
-    return wait_for("Instances pass their status checks", probe, timeout_s=timeout_s)
+    return wait_for("Instances pass their status checks", probe, timeout_s=600)
 
 
 def _refuse_unwanted(

@@ -26,7 +26,7 @@ QUARANTINE = "quarantine"
 """The role of the group that lets nothing in, and that no rule of another group names."""
 
 
-def stop(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 120) -> Changes:
+def stop(ec2: "EC2Client", cluster: str, role: str) -> Changes:
     """
     Stop an instance, and wait until it has stopped.
     """
@@ -40,7 +40,7 @@ def stop(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 120) -> C
         state = get_instance(ec2, cluster, role).state
         return state == "stopped" or Pending(f"it is {state}")
 
-    wait_for(f"{role} has stopped", probe, timeout_s=timeout_s)
+    wait_for(f"{role} has stopped", probe, timeout_s=120)
     return changes
 
 
@@ -70,15 +70,13 @@ def restore_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 60) -> Cha
 
 
 def _ensure_quarantine(ec2: "EC2Client", cluster: str, changes: Changes) -> str:
-    groups = find_groups(ec2, cluster)
-    for group in groups:
-        if group.name == QUARANTINE:
-            return group.group_id
+    groups = {group.name: group for group in find_groups(ec2, cluster)}
+    if QUARANTINE in groups:
+        return groups[QUARANTINE].group_id
     if not groups:
         raise NotFoundError(
             f"expected the security groups of {cluster!r}, found none",
             next_step="run 02_security_groups",
         )
-    return create_group(
-        ec2, cluster, QUARANTINE, "Geo-Diff drill: an instance cut off", groups[0].vpc_id, changes
-    )
+    vpc_id, why = next(iter(groups.values())).vpc_id, "Geo-Diff drill: an instance cut off"
+    return create_group(ec2, cluster, QUARANTINE, why, vpc_id, changes)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 
-def remove_instances(
-    ec2: "EC2Client", cluster: str, *, role: str = "", timeout_s: float = 300
-) -> Changes:
+def remove_instances(ec2: "EC2Client", cluster: str, *, role: str = "") -> Changes:
     """
     Terminate the instances that carry the cluster's tag, and wait until they are gone.
 
@@ -39,7 +37,7 @@ def remove_instances(
         count = sum(role in ("", tags_of(i).get(ROLE_TAG)) for i in left)
         return Pending(f"{count} still shutting down") if count else True
 
-    wait_for("Instances terminated", probe, timeout_s=timeout_s)
+    wait_for("Instances terminated", probe, timeout_s=300)
     return changes
 
 
@@ -99,14 +97,14 @@ def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
     return [f"{kind} {name}" for kind, name in found]
 
 
-def wait_for_no_leftovers(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> list[str]:
+def wait_for_no_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
     """
     Wait until EC2 has nothing of the cluster, and return what is left at the end.
 
     Disks are deleted some seconds after their instance.
     """
     find = partial(find_leftovers, ec2, cluster)
-    return wait_until_none("Nothing is left in EC2", find, timeout_s=timeout_s, poll_s=1)
+    return wait_until_none("Nothing is left in EC2", find, timeout_s=120, poll_s=1)
 
 
 def _move_members_out(ec2: "EC2Client", groups: list[Group], changes: Changes) -> None:

@@ -133,9 +133,7 @@ def remove_broker_labels(manager: docker.DockerClient, keep: Collection[str] = (
     return changes
 
 
-def wait_for_cluster(
-    engine: docker.DockerClient, service: str, timeout_s: float = 240
-) -> BrokerCluster:
+def wait_for_cluster(engine: docker.DockerClient, service: str) -> BrokerCluster:
     """
     Wait until all three nodes run, and every queue has a member on each of them.
     """
@@ -147,7 +145,7 @@ def wait_for_cluster(
             return Pending(str(error).splitlines()[0])
         return Pending("; ".join(brokers.lacking)) if brokers.lacking else brokers
 
-    return wait_for("The brokers are one cluster", probe, timeout_s=timeout_s, poll_s=2)
+    return wait_for("The brokers are one cluster", probe, timeout_s=240, poll_s=2)
 
 
 def move_messages(engine: docker.DockerClient, service: str, source: str) -> Changes:

@@ -25,23 +25,18 @@ HUES = {"FOREST-JUNGLE": (41, 79), "OCEAN-SEA": (0, 40), "DESERT": (80, 135)}
 """For each surface the lowest and the highest hue, of OpenCV's 0..179."""
 
 Image = NDArray[np.uint8]
+_STALLED_S = 120
 
 
 def wait_for_results(
-    manager: fabric.Connection,
-    data: DataSet,
-    surfaces: list[str],
-    *,
-    stack_name: str,
-    timeout_s: float = 1500,
-    stalled_s: float = 120,
+    manager: fabric.Connection, data: DataSet, surfaces: list[str], *, stack_name: str
 ) -> pd.DataFrame:
     """
     Wait until every RAW tile has a result of each surface, or its rejection; returns the counts.
 
     Columns: surface (RAW is the input, REJECTED what could not be read), date, tiles.
 
-    Raises WaitTimeoutError after `timeout_s`, or when nothing was added for `stalled_s`.
+    Raises WaitTimeoutError after 25 minutes, or when nothing was added for two.
     """
     best, since = -1, time.monotonic()
 
@@ -56,14 +51,14 @@ def wait_for_results(
             return counts
         if done > best:
             best, since = done, time.monotonic()
-        if time.monotonic() - since > stalled_s:
+        if time.monotonic() - since > _STALLED_S:
             raise WaitTimeoutError(
-                f"expected {wanted} results; {done} are there, and none came for {stalled_s:g} s",
+                f"expected {wanted} results; {done} are there, and none came for {_STALLED_S} s",
                 next_step=f"docker service logs {stack_name}_worker  on the manager",
             )
         return Pending(f"{done} of {wanted} results", done, wanted)
 
-    return wait_for("Tiles segmented", probe, timeout_s=timeout_s, poll_s=2)
+    return wait_for("Tiles segmented", probe, timeout_s=1500, poll_s=2)
 
 
 def compare_sample(

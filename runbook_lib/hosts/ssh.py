@@ -36,9 +36,7 @@ def host_keys(console_output: str) -> list[tuple[str, str]]:
     return _KEY.findall(blocks[-1]) if blocks else []
 
 
-def ensure_host_keys(
-    ec2: "EC2Client", instances: list[Instance], key_file: str, timeout_s: float = 600
-) -> Changes:
+def ensure_host_keys(ec2: "EC2Client", instances: list[Instance], key_file: str) -> Changes:
     """
     Pin the host keys of every instance; on AWS the console output takes a few minutes.
 
@@ -64,7 +62,7 @@ def ensure_host_keys(
         return True
 
     if missing:
-        wait_for("Host keys read from the console output", probe, timeout_s=timeout_s, poll_s=1)
+        wait_for("Host keys read from the console output", probe, timeout_s=600, poll_s=1)
     for instance_id in sorted(pinned - wanted):
         changes.add("host keys", instance_id, "removed: the instance is gone")
     if changes:

@@ -19,10 +19,7 @@ from runbook_lib.stacks.stack_file import StackFile
 
 
 def remove_stack(
-    connection: fabric.Connection | None,
-    manager: docker.DockerClient | None,
-    name: str,
-    timeout_s: float = 120,
+    connection: fabric.Connection | None, manager: docker.DockerClient | None, name: str
 ) -> Changes:
     """
     Remove the stack and its volumes, and wait until its tasks and networks are gone too.
@@ -45,16 +42,14 @@ def remove_stack(
         left = len(tasks) + len(_containers(manager, name)) + len(networks)
         return Pending(f"{left} tasks and networks left") if left else True
 
-    wait_for(f"Stack {name} removed", probe, timeout_s=timeout_s)
+    wait_for(f"Stack {name} removed", probe, timeout_s=120)
     for volume in manager.volumes.list(filters=in_stack(name)):
         volume.remove()
         changes.add("volume", str(volume.name), "removed")
     return changes
 
 
-def wait_for_no_containers(
-    clients: Mapping[str, docker.DockerClient], name: str, timeout_s: float = 60
-) -> list[str]:
+def wait_for_no_containers(clients: Mapping[str, docker.DockerClient], name: str) -> list[str]:
     """
     Wait until no engine has a container of the stack, running or stopped; returns those left.
     """
@@ -63,7 +58,7 @@ def wait_for_no_containers(
         listed = [(c, role) for role, client in clients.items() for c in _containers(client, name)]
         return [f"{container['Names'][0]} on {role}" for container, role in listed]
 
-    return wait_until_none(f"No container of {name} is left", find, timeout_s=timeout_s)
+    return wait_until_none(f"No container of {name} is left", find, timeout_s=60)
 
 
 def remove_secrets(manager: docker.DockerClient | None, stack: StackFile) -> Changes:
@@ -79,10 +74,7 @@ def remove_secrets(manager: docker.DockerClient | None, stack: StackFile) -> Cha
 
 
 def remove_volumes(
-    clients: Mapping[str, docker.DockerClient],
-    stack: str,
-    names: Collection[str] = (),
-    timeout_s: float = 60,
+    clients: Mapping[str, docker.DockerClient], stack: str, names: Collection[str] = ()
 ) -> Changes:
     """
     Remove a stack's volumes on every node; with `names` (as in the stack file) only those.
@@ -103,7 +95,7 @@ def remove_volumes(
                 changes.add("volume", name, f"removed on {role}")
             return Pending(f"in use on {role}: {', '.join(sorted(used))}") if used else True
 
-        wait_for(f"Volumes of {stack} removed on {role}", probe, timeout_s=timeout_s)
+        wait_for(f"Volumes of {stack} removed on {role}", probe, timeout_s=60)
 
     for_each("Volumes removed", {role: role for role in clients}, one)
     return changes

@@ -25,6 +25,8 @@ from runbook_lib.swarm.membership import (
 from runbook_lib.swarm.nodes import change_spec, join
 from runbook_lib.swarm.quorum import Quorum, check_quorum_after
 
+_TIMEOUT_S = 90
+
 
 def count_managers(manager: docker.DockerClient) -> Quorum:
     nodes = manager.nodes.list(filters={"role": "manager"})
@@ -32,12 +34,7 @@ def count_managers(manager: docker.DockerClient) -> Quorum:
 
 
 def ensure_manager(
-    clients: Clients,
-    instances: Mapping[str, Instance],
-    role: str,
-    *,
-    manager: str = MANAGER,
-    timeout_s: float = 90,
+    clients: Clients, instances: Mapping[str, Instance], role: str, *, manager: str = MANAGER
 ) -> Changes:
     """
     Let the engine of `role` join as a manager, or promote it where it is a worker.
@@ -64,7 +61,7 @@ def ensure_manager(
     wait_for(
         f"{role} answers as a manager",
         lambda: _answers(leader.nodes.get(node_id(engine))) or silent,
-        timeout_s=timeout_s,
+        timeout_s=_TIMEOUT_S,
         next_step="run 02_security_groups: managers talk to each other on 2377",
     )
     return changes
@@ -79,9 +76,7 @@ def find_leader(manager: docker.DockerClient, instances: Mapping[str, Instance])
     return next((role for role, i in instances.items() if i.private_ip in leading), "")
 
 
-def ensure_leader(
-    clients: Clients, instances: Mapping[str, Instance], role: str, timeout_s: float = 90
-) -> Changes:
+def ensure_leader(clients: Clients, instances: Mapping[str, Instance], role: str) -> Changes:
     """
     Let the manager of `role` lead: demote the leader, so that it hands over, and promote it again.
 
@@ -99,18 +94,16 @@ def ensure_leader(
         check_quorum_after(count_managers(manager), managers=-1)
         for node in find_nodes_at(manager, instances[leading].private_ip):
             change_spec(node, {"Role": "worker"})
-            _wait_until_demoted(manager, str(node.id), leading, timeout_s)
-        ensure_manager(clients, instances, leading, manager=role, timeout_s=timeout_s)
+            _wait_until_demoted(manager, str(node.id), leading)
+        ensure_manager(clients, instances, leading, manager=role)
         changes.add("node", leading, "handed the lead over")
         return Pending(f"{leading} led")
 
-    wait_for(f"{role} leads", retry_api_errors(probe), timeout_s=timeout_s)
+    wait_for(f"{role} leads", retry_api_errors(probe), timeout_s=_TIMEOUT_S)
     return changes
 
 
-def remove_manager(
-    clients: Clients, instances: Mapping[str, Instance], role: str, timeout_s: float = 90
-) -> Changes:
+def remove_manager(clients: Clients, instances: Mapping[str, Instance], role: str) -> Changes:
     """
     Demote the node of `role`, let it leave, and remove it; nothing to do where it is gone.
 
@@ -128,11 +121,11 @@ def remove_manager(
             check_quorum_after(count_managers(leader), managers=-1, unreachable=gone)
             change_spec(node, {"Role": "worker"})
             changes.add("node", role, "demoted to worker")
-        _wait_until_demoted(leader, str(node.id), role, timeout_s)
+        _wait_until_demoted(leader, str(node.id), role)
         if engine and node_id(engine) == node.id:
-            _leave(engine, role, timeout_s)
+            _leave(engine, role)
             changes.add("node", role, "left the Swarm")
-        _remove(leader, str(node.id), role, timeout_s)
+        _remove(leader, str(node.id), role)
         changes.add("node", role, "removed")
     return changes
 
@@ -141,15 +134,13 @@ def _answers(node: Node) -> bool:
     return bool(node.attrs.get("ManagerStatus", {}).get("Reachability") == "reachable")
 
 
-def _wait_until_demoted(
-    leader: docker.DockerClient, node_id: str, role: str, timeout_s: float
-) -> None:
+def _wait_until_demoted(leader: docker.DockerClient, node_id: str, role: str) -> None:
     # the Swarm counts its majority without the node only after the managers have agreed on it
     def probe() -> bool | Pending:
         demoted = not leader.nodes.get(node_id).attrs.get("ManagerStatus")
         return demoted or Pending(f"{role} still counts as a manager")
 
-    wait_for(f"{role} is a worker", retry_api_errors(probe), timeout_s=timeout_s)
+    wait_for(f"{role} is a worker", retry_api_errors(probe), timeout_s=_TIMEOUT_S)
 
 
 def retry_api_errors(probe: Callable[[], bool | Pending]) -> Callable[[], bool | Pending]:
@@ -166,7 +157,7 @@ def retry_api_errors(probe: Callable[[], bool | Pending]) -> Callable[[], bool |
     return retrying
 
 
-def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
+def _leave(engine: docker.DockerClient, role: str) -> None:
     def probe() -> bool | Pending:
         state = engine.info()["Swarm"]
         if state.get("ControlAvailable") or state["LocalNodeState"] != "active":
@@ -174,10 +165,10 @@ def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
         engine.swarm.leave()
         return True
 
-    wait_for(f"{role} leaves", probe, timeout_s=timeout_s)
+    wait_for(f"{role} leaves", probe, timeout_s=_TIMEOUT_S)
 
 
-def _remove(leader: docker.DockerClient, node_id: str, role: str, timeout_s: float) -> None:
+def _remove(leader: docker.DockerClient, node_id: str, role: str) -> None:
     def probe() -> bool | Pending:
         node = leader.nodes.get(node_id)
         if node.attrs["Status"]["State"] != "down":
@@ -185,4 +176,4 @@ def _remove(leader: docker.DockerClient, node_id: str, role: str, timeout_s: flo
         node.remove()
         return True
 
-    wait_for(f"{role} is removed", probe, timeout_s=timeout_s)
+    wait_for(f"{role} is removed", probe, timeout_s=_TIMEOUT_S)

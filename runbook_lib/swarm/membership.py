@@ -194,7 +194,7 @@ def _state(client: docker.DockerClient, role: str) -> str:
     return state
 
 
-def _wait_for_leader(manager: docker.DockerClient, timeout_s: float = 60) -> None:
+def _wait_for_leader(manager: docker.DockerClient) -> None:
     # a manager that has just started waits for the others; without a majority, for ever
     def probe() -> bool | Pending:
         error = manager.info()["Swarm"].get("Error", "")
@@ -204,7 +204,7 @@ def _wait_for_leader(manager: docker.DockerClient, timeout_s: float = 60) -> Non
         wait_for(
             "The managers agree on a leader",
             probe,
-            timeout_s=timeout_s,
+            timeout_s=60,
             next_step="start the managers that are missing (01_instances); if they are gone for "
             "good, on the manager:  sudo docker swarm init --force-new-cluster",
         )

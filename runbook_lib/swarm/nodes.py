@@ -14,14 +14,7 @@ from runbook_lib.core.wait import Pending, wait_for
 PORT = 2377
 
 
-def join(
-    engine: docker.DockerClient,
-    *,
-    manager_ip: str,
-    token: str,
-    advertise_ip: str,
-    timeout_s: float = 90,
-) -> None:
+def join(engine: docker.DockerClient, *, manager_ip: str, token: str, advertise_ip: str) -> None:
     """
     Join through one of the managers; the token decides whether as a manager or as a worker.
 
@@ -40,10 +33,10 @@ def join(
         state = str(engine.info()["Swarm"]["LocalNodeState"])
         return state == "active" or Pending(f"it is {state}")
 
-    wait_for(f"{advertise_ip} joins the Swarm", probe, timeout_s=timeout_s)
+    wait_for(f"{advertise_ip} joins the Swarm", probe, timeout_s=90)
 
 
-def change_spec(node: Node, changes: Mapping[str, Any], timeout_s: float = 15) -> None:
+def change_spec(node: Node, changes: Mapping[str, Any]) -> None:
     """
     Change some fields; read and written again where the node has changed since it was read.
     """
@@ -58,4 +51,4 @@ def change_spec(node: Node, changes: Mapping[str, Any], timeout_s: float = 15) -
             return Pending("the Swarm changed it in between")
         return True
 
-    wait_for("The node is changed", probe, timeout_s=timeout_s)
+    wait_for("The node is changed", probe, timeout_s=15)

@@ -70,9 +70,7 @@ def compact_raft_log(manager: docker.DockerClient) -> None:
         time.sleep(_SNAPSHOT_S)
 
 
-def force_new_cluster(
-    manager: docker.DockerClient, instance: Instance, timeout_s: float = 60
-) -> Changes:
+def force_new_cluster(manager: docker.DockerClient, instance: Instance) -> Changes:
     """
     Let this manager lead alone, with the services, secrets and nodes that it knows.
 
@@ -87,14 +85,12 @@ def force_new_cluster(
     )
     changes.add("swarm", instance.role, "leads alone: --force-new-cluster")
     leads = f"{instance.role} leads"
-    wait_for(leads, lambda: has_majority(manager) or Pending("no leader yet"), timeout_s=timeout_s)
+    wait_for(leads, lambda: has_majority(manager) or Pending("no leader yet"), timeout_s=60)
     compact_raft_log(manager)
     return changes
 
 
-def ensure_rejoined(
-    clients: Clients, instances: Mapping[str, Instance], role: str, timeout_s: float = 60
-) -> Changes:
+def ensure_rejoined(clients: Clients, instances: Mapping[str, Instance], role: str) -> Changes:
     """
     Let a manager that was forced out leave its old Swarm, and join as a new node.
 
@@ -107,9 +103,9 @@ def ensure_rejoined(
     engine = clients[role]
     if not (_is_manager(leader, engine) or _is_made_one_again(leader, engine, role)):
         if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
-            _leave(engine, role, 3 * timeout_s)
+            _leave(engine, role)
             changes.add("node", role, "left its old Swarm")
-        _forget(leader, instances[role], changes, timeout_s)
+        _forget(leader, instances[role], changes)
         changes.extend(ensure_manager(clients, instances, role))
     if role == WEB:  # a node that joins again has lost its label
         changes.extend(ensure_label(leader, node_id(engine), TYPE_NODE, ROLES[WEB].type_node))
@@ -136,18 +132,16 @@ def _is_made_one_again(leader: docker.DockerClient, engine: docker.DockerClient,
     return wait_for(again, lambda: _is_manager(leader, engine) or worker, timeout_s=90)
 
 
-def _leave(engine: docker.DockerClient, role: str, timeout_s: float) -> None:
+def _leave(engine: docker.DockerClient, role: str) -> None:
     def probe() -> bool | Pending:
         if engine.info()["Swarm"]["LocalNodeState"] != "inactive":
             engine.api.leave_swarm(force=True)
         return True
 
-    wait_for(f"{role} leaves its old Swarm", retry_api_errors(probe), timeout_s=timeout_s)
+    wait_for(f"{role} leaves its old Swarm", retry_api_errors(probe), timeout_s=180)
 
 
-def _forget(
-    leader: docker.DockerClient, instance: Instance, changes: Changes, timeout_s: float
-) -> None:
+def _forget(leader: docker.DockerClient, instance: Instance, changes: Changes) -> None:
     def probe() -> bool | Pending:
         for node in find_nodes_at(leader, instance.private_ip):
             # a manager is demoted first; one that was forced out is none, though its role says so
@@ -158,4 +152,4 @@ def _forget(
             changes.add("node", instance.role, "removed")
         return True
 
-    wait_for(f"{instance.role} is removed", retry_api_errors(probe), timeout_s=timeout_s)
+    wait_for(f"{instance.role} is removed", retry_api_errors(probe), timeout_s=60)
