@@ -17,8 +17,8 @@ from runbook_lib.load.recordings.schema import Recording
 NEARLY_ALL = 0.85
 """Of a limit: a container that is throttled at its limit shows little less than all of it."""
 
-QUEUES = {"TASK_QUEUE": "workers", "RESULT_QUEUE": "updater"}
-"""The consumers of each queue."""
+QUEUES = {"RESULT_QUEUE": "updater", "TASK_QUEUE": "workers"}
+"""The consumers of each queue, the last stage first."""
 
 SIDES = {
     "workers": {"worker", "rabbitmq"},
@@ -55,7 +55,8 @@ def find_bottleneck(
     memory_bytes: float = 2**30,
 ) -> Bottleneck:
     """
-    Name the resource that limits a run in its steady state, with the evidence.
+    Name the resource that limits a run in its steady state, with the evidence; NotFoundError where
+    no container was sampled in it.
 
     Parameters
     ----------
@@ -63,11 +64,6 @@ def find_bottleneck(
         CPUs of a container by service, as `cpu_limits_of` reads them.
     vcpus, memory_bytes
         Of a node.
-
-    Raises
-    ------
-    NotFoundError
-        No container was sampled in it.
     """
     stats = steady(recording.stats, recording)
     if stats.empty:
@@ -79,8 +75,7 @@ def find_bottleneck(
         )
     table = utilisation(stats, cpu_limits, vcpus=vcpus, memory_bytes=memory_bytes)
     queues = queue_growth(steady(recording.queues, recording))
-    side, why = _side(queues)
-    return Bottleneck(*_verdict(table, side, why), table, queues)
+    return Bottleneck(*_verdict(table, *_side(queues)), table, queues)
 
 
 def show_bottleneck(bottleneck: Bottleneck | None, *, limits_known: bool, most: int = 8) -> Finding:
@@ -104,9 +99,6 @@ def show_bottleneck(bottleneck: Bottleneck | None, *, limits_known: bool, most: 
 
 
 def _verdict(table: pd.DataFrame, side: str, why: str) -> tuple[str, str]:
-    """
-    The resource that is used up, or "", and the words.
-    """
     if side:
         nodes = table["kind"].str.startswith("node")
         table = table[nodes | table["of"].isin(SIDES[side])]
@@ -136,15 +128,13 @@ def _side(queues: pd.DataFrame) -> tuple[str, str]:
     """
     if queues.empty:
         return "", "No queue was recorded, so it is unknown which side falls behind."
-    by_name: dict[str, dict[Any, Any]] = {
-        str(row["queue"]): row for row in queues.to_dict("records")
-    }
-    for queue in ("RESULT_QUEUE", "TASK_QUEUE"):
-        if queue in by_name and by_name[queue]["low"] > 0:
-            row = by_name[queue]
-            return QUEUES[queue], (
+    by_name: dict[Any, dict[Any, Any]] = queues.set_index("queue").to_dict("index")
+    for queue, consumers in QUEUES.items():
+        row = by_name.get(queue, {"low": 0})
+        if row["low"] > 0:
+            return consumers, (
                 f"{queue} grows by {row['growth_per_s']:.2g} messages a second (95 %: "
-                f"{row['low']:.2g} to {row['high']:.2g}), so the {QUEUES[queue]} cannot keep up."
+                f"{row['low']:.2g} to {row['high']:.2g}), so the {consumers} cannot keep up."
             )
     if "TASK_QUEUE" not in by_name:
         return "", "TASK_QUEUE was not recorded, so it is unknown whether tasks waited."

@@ -41,12 +41,7 @@ PLANS = {
 
 def get_plan(instance_type: str) -> CreditPlan:
     """
-    The plan of an instance type.
-
-    Raises
-    ------
-    ParameterError
-        It is not one of T2.
+    The plan of an instance type; one that is not of T2 is a ParameterError.
     """
     if instance_type not in PLANS:
         raise ParameterError(
@@ -65,12 +60,8 @@ def simulate_credits(plan: CreditPlan, wanted_vcpus: "pd.Series[float]") -> pd.D
     Parameters
     ----------
     wanted_vcpus
-        Indexed by time; each value holds until the next, the last as long as the one before it.
-
-    Raises
-    ------
-    ParameterError
-        Fewer than two samples, times that do not grow, or more CPU than there is.
+        Indexed by time; two values or more, over growing times, within the vCPUs that there are;
+        each holds until the next, the last as long as the one before it.
     """
     launch, saved = plan.launch_credits, 0.0
     rows = []
@@ -148,11 +139,6 @@ def burst(plan: CreditPlan, vcpus_by_node: Mapping[str, float]) -> Burst:
     evenly over the workers, and that a node's work is proportional to its CPU use. When the first
     node falls back, the others' use falls with it, and those with a smaller use than their baseline
     never run out: so the share that remains is that of the node with the highest use.
-
-    Raises
-    ------
-    ParameterError
-        No node, or an impossible CPU use.
     """
     wrong = {n: u for n, u in vcpus_by_node.items() if not 0 <= u <= plan.vcpus * 1.05}
     if wrong or not vcpus_by_node:

@@ -77,12 +77,8 @@ def machines_of(recording: Recording, instance_type: str) -> Machines:
 
 def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
     """
-    Divide the measured CPU, see `node_vcpus`, by the rate of the same time.
-
-    Raises
-    ------
-    ParameterError
-        No tile was done, or the manager was not sampled.
+    Divide the measured CPU, see `node_vcpus`, by the rate of the same time; without tiles, or
+    without the manager's CPU, a ParameterError.
     """
     if not (np.isfinite(tiles_per_s) and tiles_per_s > 0) or "manager" not in vcpus_by_node:
         raise ParameterError(

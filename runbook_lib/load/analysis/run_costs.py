@@ -20,6 +20,9 @@ from runbook_lib.load.analysis.usl import NEAR_THE_PEAK, Interval
 
 OTHER_INSTANCES = 2
 """The manager and admin-web: they are paid for too."""
+REPLICAS_PER_NODE = 2
+IDLE_VCPUS = 0.01
+"""Of one worker."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,9 @@ class Costs:
         """
         That fewer workers take as long, where the credits are the limit; else "".
         """
-        if not 0 < self.fewest_in_time < self.chosen:
-            return ""
-        return (
-            f" With {self.fewest_in_time} it takes no longer: then the CPU credits are the limit."
-        )
+        fewest = self.fewest_in_time
+        words = f" With {fewest} it takes no longer: then the CPU credits are the limit."
+        return words if 0 < fewest < self.chosen else ""
 
 
 def find_costs(sizing: Sizing, *, tiles: int, usd_per_hour: float) -> Costs:
@@ -99,16 +100,11 @@ def costs_by_workers(
     usd_per_hour: float = 0.0116,
 ) -> pd.DataFrame:
     """
-    The time and money of a data set with each number of workers.
+    The time and money of a data set, a tile or more, with each number of workers.
 
     Columns: workers, tiles_per_s (as measured), burst_hours (until a node has spent its credits),
     runs_out_first, sustained_share, hours_promised (without credits), hours, hours_low, hours_high
     (95 %, by the law), usd, usd_low, usd_high (all instances, manager and admin-web too).
-
-    Raises
-    ------
-    ParameterError
-        No tiles, or no nodes.
     """
     if tiles <= 0 or worker_nodes <= 0:
         raise ParameterError(
@@ -144,7 +140,7 @@ def costs_by_workers(
 @dataclass(frozen=True)
 class IdleCost:
     """
-    The cost of idle workers, on all nodes together.
+    Of the workers on all nodes together.
     """
 
     usd_per_hour: float
@@ -163,12 +159,7 @@ def idle_cost(
     idle_vcpus: dict[str, float], plan: CreditPlan, *, usd_per_hour: float = 0.0116
 ) -> IdleCost:
     """
-    The cost from the vCPUs that each worker node uses while it idles.
-
-    Raises
-    ------
-    ParameterError
-        There is no node.
+    The cost from the vCPUs that each worker node, one at least, uses while it idles.
     """
     if not idle_vcpus:
         raise ParameterError(
@@ -195,50 +186,34 @@ class Savings:
     usd_if_stopped: float
 
     def __repr__(self) -> str:
+        share = 1 - self.replica_hours / self.fixed_replica_hours
+        node_hours = self.fixed_node_hours - self.node_hours
         return (
             f"autoscaling used {self.replica_hours:.1f} of {self.fixed_replica_hours:.1f} "
-            f"replica-hours in {self.hours:.1f} h "
-            f"({1 - self.replica_hours / self.fixed_replica_hours:.0%} saved): "
-            f"{self.credits:.1f} CPU credits, and 0 USD while every node keeps running. "
-            f"Stopping a node that has no worker would save "
-            f"{self.fixed_node_hours - self.node_hours:.1f} node-hours, "
-            f"{self.usd_if_stopped:.4f} USD"
+            f"replica-hours in {self.hours:.1f} h ({share:.0%} saved): {self.credits:.1f} CPU "
+            "credits, and 0 USD while every node keeps running. Stopping a node that has no worker "
+            f"would save {node_hours:.1f} node-hours, {self.usd_if_stopped:.4f} USD"
         )
 
 
 def autoscaling_savings(
-    replicas: "pd.Series[float]",
-    fixed: int,
-    *,
-    replicas_per_node: int = 2,
-    idle_vcpus_per_replica: float = 0.01,
-    usd_per_hour: float = 0.0116,
+    replicas: "pd.Series[float]", fixed: int, *, usd_per_hour: float = 0.0116
 ) -> Savings:
     """
-    Compare replicas over time with a fixed number.
-
-    Parameters
-    ----------
-    replicas
-        Indexed by time, each value until the next; `autoscaler` of a recording has them.
-
-    Raises
-    ------
-    ParameterError
-        Fewer than two times, or times that do not grow.
+    Compare replicas over two or more growing times, each until the next, with a fixed number.
     """
     index = pd.DatetimeIndex(replicas.index)
-    if len(index) < 2 or not index.is_monotonic_increasing or fixed < 1 or replicas_per_node < 1:
+    if len(index) < 2 or not index.is_monotonic_increasing or fixed < 1:
         raise ParameterError(
             "expected replicas over growing times, and a fixed number to compare with; got "
-            f"{len(index)} times and {fixed} workers, {replicas_per_node} a node",
+            f"{len(index)} times and {fixed} workers",
             next_step="take recording.autoscaler.set_index('time')['running']",
         )
     spans_h = np.diff(index.to_numpy()) / np.timedelta64(1, "h")
     count = replicas.to_numpy(dtype=float)[:-1]
     hours = float(spans_h.sum())
-    nodes = float((np.ceil(count / replicas_per_node) * spans_h).sum())
-    fixed_nodes = float(np.ceil(fixed / replicas_per_node)) * hours
+    nodes = float((np.ceil(count / REPLICAS_PER_NODE) * spans_h).sum())
+    fixed_nodes = float(np.ceil(fixed / REPLICAS_PER_NODE)) * hours
     used = float((count * spans_h).sum())
     return Savings(
         hours=hours,
@@ -246,6 +221,6 @@ def autoscaling_savings(
         fixed_replica_hours=fixed * hours,
         node_hours=nodes,
         fixed_node_hours=fixed_nodes,
-        credits=60 * idle_vcpus_per_replica * (fixed * hours - used),
+        credits=60 * IDLE_VCPUS * (fixed * hours - used),
         usd_if_stopped=(fixed_nodes - nodes) * usd_per_hour,
     )

@@ -80,7 +80,7 @@ class Sizing:
 
 def find_sizing(recording: Recording, *, instance_type: str, most_workers: int = 0) -> Sizing:
     """
-    Compute it.
+    Compute it; the credits of the instance type must be known.
 
     Parameters
     ----------
@@ -88,22 +88,14 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
         For a recording that does not name it.
     most_workers
         The most to consider; 0, or more than were measured: as many as were measured.
-
-    Raises
-    ------
-    ParameterError
-        The credits of the instance type are unknown.
     """
     machines = machines_of(recording, instance_type)
-    limits = []
     points = _points(recording)
-    fit = _fit(points)
-    if fit is None:
-        limits.append("it has no throughput")
-    elif fit.law is None:
-        limits.append(fit.limit)
-    workers = _workers(fit, most_workers) if fit is not None else None
-    bottleneck, use = None, None
+    fit, workers, bottleneck, use = _fit(points), None, None, None
+    limits = ["it has no throughput"] if fit is None else []
+    if fit is not None:
+        workers = _workers(fit, most_workers)
+        limits += [fit.limit] if fit.law is None else []
     try:
         bottleneck = find_bottleneck(
             _at_work(recording, points, workers),
@@ -143,12 +135,11 @@ def _fit(points: pd.DataFrame) -> UslFit | None:
         return None
     own = points[points["limited_by"] == "workers"]
     if own.empty:
-        return replace(
-            fit_usl(points),
-            law=None,
-            limit="the dealer set the pace, as far as this recording shows: these workers kept up, "
-            "and fewer might have",
+        limit = (
+            "the dealer set the pace, as far as this recording shows: these workers kept up, and "
+            "fewer might have"
         )
+        return replace(fit_usl(points), law=None, limit=limit)
     fit = fit_usl(own)
     if len(own) < len(points):
         left_out = f"{len(points) - len(own)} of {len(points)} steps ran out of tasks"
@@ -165,7 +156,7 @@ def _workers(fit: UslFit, most_workers: int) -> Interval:
     if fit.law is not None and (fit.law.misfit_p >= MISFIT or allowed.empty):
         return fit.law.enough(most)
     if fit.law is None or allowed.empty:
-        best = float(measured.index[int(measured.to_numpy().argmax())])
+        best = float(measured.index[int(measured.argmax())])
         return Interval(best, best, best)
     # the curve does not describe the steps: the fewest among the counts that were measured
     near = allowed[allowed >= NEAR_THE_PEAK * allowed.max()]

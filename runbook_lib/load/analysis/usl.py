@@ -70,16 +70,17 @@ class Law:
         """
         Tiles a second with a number of workers, by the law.
         """
-        at = np.array([float(replicas)])
-        return interval(float(curve(self.terms, at)[0]), curve(self.samples, at)[:, 0])
+        return self._throughput(replicas, np.ones_like(self.noises))
 
     def prediction(self, replicas: float, repetitions: int = 1) -> Interval:
         """
         The mean of further steps: the law's interval and the steps' own noise.
         """
-        at = np.array([float(replicas)])
         draws = np.random.default_rng(1).standard_normal(len(self.samples))
-        noise = np.exp(self.noises * draws / np.sqrt(max(1, repetitions)))
+        return self._throughput(replicas, np.exp(self.noises * draws / np.sqrt(repetitions)))
+
+    def _throughput(self, replicas: float, noise: Numbers) -> Interval:
+        at = np.array([float(replicas)])
         return interval(float(curve(self.terms, at)[0]), curve(self.samples, at)[:, 0] * noise)
 
     @property

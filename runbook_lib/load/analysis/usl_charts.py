@@ -13,7 +13,6 @@ from runbook_lib.load.analysis.usl_fit import UslFit
 
 NO_RATE = "tiles a second"
 _MEASURED, _LAW, _CHOSEN = "#1f2933", "#1b7f79", "#e8590c"
-_POINTS = 60
 
 
 def show_throughput(fit: UslFit | None, chosen: int) -> Finding:
@@ -64,13 +63,11 @@ def show_efficiency(fit: UslFit | None) -> Finding:
         table["share"] = table["tiles_per_s"] / table["replicas"] / (start / least["replicas"])
         layers.insert(0, alt.Chart(table).mark_line(color=_LAW).encode(x=x, y=y))
     last = means.iloc[-1]
-    title = (
-        f"With {last['replicas']:g} workers, each does {last['share']:.0%} of its throughput with "
-        f"{least['replicas']:g}"
-    )
+    few, most = f"{least['replicas']:g}", f"{last['replicas']:g}"
+    title = f"With {most} workers, each does {last['share']:.0%} of its throughput with {few}"
     words = (
-        f"With {count_of(int(least['replicas']), 'worker')}, each does {least['each']:.3g} tiles a "
-        f"second; with {last['replicas']:g}, {last['each']:.3g}."
+        f"With {count_of(int(few), 'worker')}, each does {least['each']:.3g} tiles a second; "
+        f"with {most}, {last['each']:.3g}."
     )
     chart = alt.layer(*layers).properties(width=520, height=220)
     return Finding(words, chart.properties(title=alt.Title(title, anchor="start")))
@@ -97,12 +94,10 @@ def _throughput(fit: UslFit, chosen: int) -> "alt.LayerChart | alt.FacetChart":
         table = _law_table(fit, fit.law)
         top = 1.3 * float(fit.points["tiles_per_s"].max())
         band = table.assign(low=table["low"].clip(upper=top), high=table["high"].clip(upper=top))
-        layers = [
-            alt.Chart(band)
-            .mark_area(color=_LAW, opacity=0.2)
-            .encode(x=x, y=alt.Y("low:Q", title="throughput (tiles/s)"), y2="high:Q"),
-            alt.Chart(table).mark_line(color=_LAW).encode(x=x, y=y),
-        ]
+        low = alt.Y("low:Q", title="throughput (tiles/s)")
+        area = alt.Chart(band).mark_area(color=_LAW, opacity=0.2)
+        line = alt.Chart(table).mark_line(color=_LAW)
+        layers = [area.encode(x=x, y=low, y2="high:Q"), line.encode(x=x, y=y)]
     points = alt.Chart(fit.points).mark_circle(color=_MEASURED, size=45, opacity=0.8)
     layers.append(points.encode(x=x, y=y))
     if fit.law:
@@ -125,7 +120,7 @@ def _workers(fit: UslFit) -> alt.X:
 
 
 def _law_table(fit: UslFit, law: Law) -> pd.DataFrame:
-    at = np.linspace(1, float(fit.measured["replicas"].max()), _POINTS)
+    at = np.linspace(1, float(fit.measured["replicas"].max()), 60)
     values, drawn = curve(law.terms, at), curve(law.samples, at)
     spans = [interval(float(v), column) for v, column in zip(values, drawn.T, strict=True)]
     rows = [(n, i.value, i.low, i.high) for n, i in zip(at, spans, strict=True)]

@@ -11,20 +11,12 @@ from scipy.stats import binom
 from scipy.stats import f as f_distribution
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.load.analysis.usl import (
-    LEVEL,
-    Interval,
-    Law,
-    Numbers,
-    design_of,
-    mean_interval,
-)
+from runbook_lib.load.analysis.usl import LEVEL, Interval, Law, Numbers, design_of, mean_interval
 
 COEFFICIENTS = 3
 FEWEST_DEGREES = 2
 """Steps beyond the coefficients; with one, an interval would be wider than what it is about."""
 
-SAMPLES = 2000
 MISFIT = 0.01
 
 
@@ -43,12 +35,8 @@ class UslFit:
 
     def throughput(self, replicas: float) -> Interval:
         """
-        Tiles a second with a number of workers: by the law, without one as measured.
-
-        Raises
-        ------
-        ParameterError
-            There is no law, and that number was not measured.
+        Tiles a second with a number of workers: by the law, without one as measured; a number that
+        was not measured is then a ParameterError.
         """
         if self.law is not None:
             return self.law.throughput(replicas)
@@ -70,7 +58,7 @@ class UslFit:
         return "\n".join([*lines, f"peak: {self.law.peak!r} workers", *filter(None, [self.limit])])
 
 
-def fit_usl(points: pd.DataFrame, *, samples: int = SAMPLES, seed: int = 0) -> UslFit:
+def fit_usl(points: pd.DataFrame, *, samples: int = 2000) -> UslFit:
     """
     Fit the law to steps; columns `replicas` and `tiles_per_s`, one row a repetition.
 
@@ -102,7 +90,7 @@ def fit_usl(points: pd.DataFrame, *, samples: int = SAMPLES, seed: int = 0) -> U
         )
     if limit:
         return UslFit(measured, checked, None, limit)
-    law = _law(checked, measured, samples, np.random.default_rng(seed))
+    law = _law(checked, measured, samples)
     return UslFit(measured, checked, law, _remarks(law))
 
 
@@ -112,8 +100,8 @@ def leave_one_out(fit: UslFit | None) -> pd.DataFrame:
     inside. Empty without a law, or where the others are too few for one.
     """
     rows = []
-    points = fit.points if fit is not None and fit.law is not None else pd.DataFrame()
-    for replicas in points["replicas"].unique() if len(points) else ():
+    points = fit.points if fit and fit.law else pd.DataFrame({"replicas": []})
+    for replicas in points["replicas"].unique():
         chosen = points["replicas"] == replicas
         others = fit_usl(points[~chosen])
         if others.law is None:
@@ -164,9 +152,8 @@ def _measured(points: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"replicas": int})
 
 
-def _law(
-    points: pd.DataFrame, measured: pd.DataFrame, samples: int, random: np.random.Generator
-) -> Law:
+def _law(points: pd.DataFrame, measured: pd.DataFrame, samples: int) -> Law:
+    random = np.random.default_rng(0)
     counts = measured["replicas"].to_numpy(dtype=float)
     repeated = measured["repetitions"].to_numpy(dtype=float)
     observed = counts / measured["tiles_per_s"].to_numpy(dtype=float)

@@ -2,10 +2,7 @@
 Each resource of a recorded run against its limit, in the steady state.
 """
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import theilslopes
 
@@ -39,12 +36,11 @@ def cpu_limits_of(stack: StackFile) -> dict[str, float]:
     """
     The CPUs that a container of each service may use.
     """
-    limits = {}
-    for name, spec in stack.services.items():
-        given = spec.get("deploy", {}).get("resources", {}).get("limits", {})
-        if "cpus" in given:
-            limits[name] = float(given["cpus"])
-    return limits
+    limits = {
+        name: spec.get("deploy", {}).get("resources", {}).get("limits", {}).get("cpus")
+        for name, spec in stack.services.items()
+    }
+    return {name: float(cpus) for name, cpus in limits.items() if cpus is not None}
 
 
 def node_vcpus(stats: pd.DataFrame) -> dict[str, float]:
@@ -79,9 +75,8 @@ def utilisation(
         share = (own["memory_bytes"] / own["memory_limit_bytes"]).groupby(own["time"]).max()
         limit = float(own["memory_limit_bytes"].max())
         if np.isfinite(limit) and limit > 0:
-            rows.append(
-                _row(f"memory limit of {short}", short, "limit memory", share * limit, limit)
-            )
+            name = f"memory limit of {short}"
+            rows.append(_row(name, short, "limit memory", share * limit, limit))
     columns = ["resource", "of", "kind", "used", "limit", "utilisation", "low", "high", "samples"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("utilisation", ascending=False, ignore_index=True)
@@ -97,11 +92,9 @@ def queue_growth(queues: pd.DataFrame) -> pd.DataFrame:
             continue
         thin = own.sort_values("time").iloc[:: max(1, len(own) // 300)]
         seconds = (thin["time"] - thin["time"].iloc[0]).dt.total_seconds().to_numpy()
-        slope = theilslopes(thin["ready"].to_numpy(), seconds, alpha=0.95)
+        growth, _, low, high = theilslopes(thin["ready"].to_numpy(), seconds, alpha=0.95)
         empty = float((own["ready"] <= 0).mean())
-        rows.append(
-            (queue, own["ready"].median(), empty, slope.slope, slope.low_slope, slope.high_slope)
-        )
+        rows.append((queue, own["ready"].median(), empty, growth, low, high))
     columns = ["queue", "ready", "empty", "growth_per_s", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -119,18 +112,14 @@ def _per_moment(own: pd.DataFrame, column: str) -> "pd.Series[float]":
 def _row(
     resource: str, of: str, kind: str, used: "pd.Series[float]", limit: float
 ) -> tuple[str, str, str, float, float, float, float, float, int]:
+    """
+    One of `utilisation`; the interval of the mean is that of the means of stretches, and NaN where
+    there are too few samples for them.
+    """
     values = used.dropna().to_numpy(dtype=float) / limit
-    low, high = _interval(values)
     mean = float(values.mean()) if len(values) else np.nan
-    return resource, of, kind, mean * limit, limit, mean, low, high, len(values)
-
-
-def _interval(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """
-    Of the mean, from the means of stretches; NaN where there are too few samples for them.
-    """
-    if len(values) < 2 * BATCHES:
-        return np.nan, np.nan
-    stretches = np.array([part.mean() for part in np.array_split(values, BATCHES)])
-    _, low, high = mean_interval(stretches)
-    return max(0.0, low), high
+    low = high = np.nan
+    if len(values) >= 2 * BATCHES:
+        stretches = np.array([part.mean() for part in np.array_split(values, BATCHES)])
+        _, low, high = mean_interval(stretches)
+    return resource, of, kind, mean * limit, limit, mean, max(low, 0.0), high, len(values)

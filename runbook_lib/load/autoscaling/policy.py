@@ -22,11 +22,6 @@ def service_module(name: str, package: Path = PACKAGE) -> ModuleType:
     A module of the services' package: `policy` has the rules and `decide`, `queue_rates` the rate.
 
     The package is loaded from its folder; the import path of this process stays as it is.
-
-    Raises
-    ------
-    NotFoundError
-        The folder has no such module.
     """
     if not (package / f"{name}.py").is_file():
         raise NotFoundError(

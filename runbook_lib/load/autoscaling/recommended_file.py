@@ -119,7 +119,7 @@ def recommend(
     reason: str,
 ) -> dict[str, tuple[float, str]]:
     """
-    The parameters that follow from the measured numbers, each with the reason for it.
+    The parameters that follow from the measured numbers, all above zero, each with its reason.
 
     Parameters
     ----------
@@ -133,11 +133,6 @@ def recommend(
         As recorded, or the best that was tried.
     reason
         The evidence for the number of workers, in a few words.
-
-    Raises
-    ------
-    ParameterError
-        A number that is not above zero.
     """
     numbers = {"workers": workers, "sustained_workers": sustained_workers}
     numbers |= {"tiles_per_s": tiles_per_s, "wait_s": wait_s, "refresh_rate_s": refresh_rate_s}
@@ -151,15 +146,13 @@ def recommend(
     most = math.ceil(workers)
     fewest = max(1, min(most, math.floor(sustained_workers)))
     each = tiles_per_s / workers
+    batch = max(1, round(tiles_per_s * wait_s))
     # LOAD = published / (replicas x QTY_TASK): at full work it shall be YELLOW
     trusted = max(1, round(each / SHARE_AT_WORK))
     return {
         "min_scale": (fewest, "the workers that the CPU credits sustain for hours"),
         "max_scale": (most, reason),
-        "batch": (
-            max(1, round(tiles_per_s * wait_s)),
-            f"{tiles_per_s:.0f} tiles a second, for wait_s seconds",
-        ),
+        "batch": (batch, f"{tiles_per_s:.0f} tiles a second, for wait_s seconds"),
         "wait_s": (float(wait_s), "seconds between two batches"),
         "qty_task": (trusted, f"one worker does {each:.0f} a second; at that, LOAD is yellow"),
         "refresh_rate_s": (int(refresh_rate_s), "seconds between two decisions of the autoscaler"),

@@ -19,7 +19,6 @@ from runbook_lib.core.findings import Finding
 from runbook_lib.load.autoscaling.policy import service_module
 from runbook_lib.load.recordings.schema import Recording
 
-ROUNDED_LOAD = 0.01
 GAP = 10
 """Times the usual spacing: a longer gap is a restart, whose first decision stands alone."""
 
@@ -38,7 +37,8 @@ class Replay:
     """
     `decisions`: time, published_per_s, running, replicas (before), light, wanted (recorded),
     policy_light, policy_wanted, alone_wanted (the policy running alone), difference ("" where
-    there is none), compared.
+    there is none), compared. Of the compared ones, for which both had the data, `share` are the
+    same, and at `alone_share` the policy alone has the recorded replicas.
     """
 
     decisions: pd.DataFrame
@@ -47,17 +47,15 @@ class Replay:
 
     @property
     def compared(self) -> pd.DataFrame:
-        """
-        The decisions for which both had the data.
-        """
         return self.decisions[self.decisions["compared"]]
 
     @property
     def share(self) -> float:
-        """
-        The share of the compared decisions that are the same.
-        """
         return float((self.compared["difference"] == "").mean())
+
+    @property
+    def alone_share(self) -> float:
+        return float((self.compared["alone_wanted"] == self.compared["wanted"]).mean())
 
     @property
     def changes(self) -> pd.DataFrame:
@@ -65,15 +63,8 @@ class Replay:
         The decisions with which either changed the replicas: most others agree easily.
         """
         both = self.compared
-        moved = (both["wanted"] != both["replicas"]) | (both["policy_wanted"] != both["replicas"])
+        moved = both[["wanted", "policy_wanted"]].ne(both["replicas"], axis=0).any(axis=1)
         return both[moved]
-
-    @property
-    def alone_share(self) -> float:
-        """
-        The share of the compared decisions at which the policy alone has the recorded replicas.
-        """
-        return float((self.compared["alone_wanted"] == self.compared["wanted"]).mean())
 
     @property
     def differences(self) -> pd.DataFrame:
@@ -207,17 +198,15 @@ def _difference(row: Mapping[str, Any], before: int, decision: Any, rules: Any) 
     if decision.replicas == wanted:
         return ""
     policy = service_module("policy")
-    light = policy.Light
     if decision.light != row["light"]:
         bounds = [rules.grey, rules.green, rules.yellow]
-        near = any(abs(decision.load - bound) <= ROUNDED_LOAD for bound in bounds)
+        near = any(abs(decision.load - bound) <= 0.01 for bound in bounds)
         return ON_THE_EDGE if near else OTHER_LIGHT
-    if wanted == before and decision.light in {light.YELLOW, light.RED}:
-        fits = before + policy.STEPS[decision.light] <= rules.max_scale
-        return UNEXPLAINED if fits else BEYOND_MAX
-    if wanted == before and decision.light == light.GREY:
+    if wanted == before and decision.light == policy.Light.GREY:
         return COUNTED_AGAIN
-    return UNEXPLAINED
+    step = policy.STEPS[decision.light]
+    beyond = step > 0 and before + step > rules.max_scale
+    return BEYOND_MAX if wanted == before and beyond else UNEXPLAINED
 
 
 def _rules(seen: pd.DataFrame, given: Mapping[str, Any], known: set[str]) -> tuple[Any, list[str]]:
@@ -229,19 +218,14 @@ def _rules(seen: pd.DataFrame, given: Mapping[str, Any], known: set[str]) -> tup
             next_step=f"name some of {', '.join(sorted(names))}",
         )
     recorded = {name: given[name] for name in names & given.keys()}
-    estimated: dict[str, float] = {
-        "min_scale": int(seen["wanted"].min()),
-        "max_scale": int(seen["wanted"].max()),
-        "batch": 300,
-        "min_batch": 50,
-        "batch_step": 50,
-    }
+    fewest, most = int(seen["wanted"].min()), int(seen["wanted"].max())
+    estimated: dict[str, float] = {"min_scale": fewest, "max_scale": most}
+    estimated |= {"batch": 300, "min_batch": 50, "batch_step": 50}
     if "qty_task" not in recorded:
         at_work = seen[(seen["load"] >= 0.1) & (seen["published_per_s"] > 0)]
         if at_work.empty:
             raise ParameterError(
-                "expected QTY_TASK in the recording, or decisions under load to estimate it; "
-                "there is neither",
+                "expected QTY_TASK in the recording, or decisions under load; there is neither",
                 next_step="give it: replay(recording, qty_task=15)",
             )
         ratio = at_work["published_per_s"] / (at_work["running"] * at_work["load"])

@@ -83,8 +83,8 @@ def search_settings(
     workers: Workers,
     choices: Mapping[str, Sequence[float]],
     *,
-    base: AutoscalerSetting | None = None,
-    objective: Objective | None = None,
+    base: AutoscalerSetting,
+    objective: Objective,
 ) -> pd.DataFrame:
     """
     Try every combination of the choices; one row a setting, the best first: its parameters and its
@@ -98,26 +98,21 @@ def search_settings(
     ParameterError
         An unknown parameter, no possible combination, or more than 5,000 of them.
     """
-    base, objective = base or AutoscalerSetting(), objective or Objective()
     unknown = choices.keys() - asdict(base).keys()
     count = int(np.prod([len(values) for values in choices.values()]))
     if unknown or not 0 < count <= MOST_SETTINGS:
         raise ParameterError(
             f"expected choices for parameters of a setting, 1 to {MOST_SETTINGS} combinations; "
-            f"got {count}"
-            + (f", and there is no parameter {', '.join(sorted(unknown))}" * bool(unknown)),
+            f"got {count}",
+            evidence=f"no parameter: {', '.join(sorted(unknown))}" if unknown else "",
             next_step=f"choose among {', '.join(asdict(base))}",
         )
     rows = []
     for values in product(*choices.values()):
         setting = replace(base, **dict(zip(choices, values, strict=True)))  # type: ignore[arg-type]
         if not setting.problems():
-            rows.append(
-                {
-                    **asdict(setting),
-                    **figures(simulate_autoscaler(setting, load, workers), objective),
-                }
-            )
+            run = simulate_autoscaler(setting, load, workers)
+            rows.append(asdict(setting) | figures(run, objective))
     if not rows:
         raise ParameterError(
             "expected a possible combination; every one breaks a rule",

@@ -18,6 +18,8 @@ from runbook_lib.load.autoscaling.policy import service_module
 from runbook_lib.load.recordings.schema import Recording
 
 LONGEST_S = 12 * 3600
+TIMELINE = ["second", "published", "waiting", "done", "running", "wanted", "batch"]
+DECISIONS = ["second", "published_per_s", "load", "light", "running", "wanted"]
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class AutoscalerSetting:
             "1 <= min_scale <= max_scale": 1 <= self.min_scale <= self.max_scale,
             "0 < grey < green < yellow": 0 < self.grey < self.green < self.yellow,
             "qty_task > 0": self.qty_task > 0,
-            "refresh_rate_s a whole number from 1": (
-                self.refresh_rate_s >= 1 and self.refresh_rate_s % 1 == 0
-            ),
+            "refresh_rate_s a whole number from 1": self.refresh_rate_s % 1
+            == 0
+            < self.refresh_rate_s,
             "batch >= 1 and wait_s > 0": self.batch >= 1 and self.wait_s > 0,
         }
         return [rule for rule, kept in rules.items() if not kept]
@@ -79,8 +81,7 @@ class Workers:
 @dataclass(frozen=True)
 class Simulation:
     """
-    `timeline`, a row a second: second, published, waiting, done, running, wanted, batch;
-    `decisions`: second, published_per_s, load, light, running, wanted.
+    `timeline` has a row a second.
     """
 
     timeline: pd.DataFrame
@@ -91,12 +92,7 @@ class Simulation:
 def recorded_load(recording: Recording) -> OfferedLoad:
     """
     The rate that the autoscaler saw, held from each decision to the next. It is a mean over some
-    seconds, so the peaks are lower than those of the load.
-
-    Raises
-    ------
-    NotFoundError
-        No decision has a rate.
+    seconds, so the peaks are lower than those of the load. Without a rate: NotFoundError.
     """
     rates = recording.autoscaler.dropna(subset="published_per_s").set_index("time")
     if len(rates) < 2:
@@ -112,22 +108,14 @@ def simulate_autoscaler(
     setting: AutoscalerSetting, load: OfferedLoad, workers: Workers
 ) -> Simulation:
     """
-    Run the load until all is done, for 12 hours at most.
-
-    Raises
-    ------
-    ParameterError
-        An impossible setting, load or rate.
+    Run the load until all is done, for 12 hours at most; an impossible setting, load or rate is a
+    ParameterError.
     """
     _refuse(setting, load, workers)
     return _Run(setting, load, workers).go()
 
 
 class _Run:
-    """
-    The state of one simulation.
-    """
-
     def __init__(self, setting: AutoscalerSetting, load: OfferedLoad, workers: Workers) -> None:
         self.policy = service_module("policy")
         names = [field.name for field in fields(self.policy.Rules)]
@@ -163,10 +151,8 @@ class _Run:
             second += 1
             ended = self.left <= 0 if not self.load.per_s else second >= len(self.load.per_s)
             finished = ended and self.waiting <= 0
-        columns = ["second", "published", "waiting", "done", "running", "wanted", "batch"]
-        timeline = pd.DataFrame(seconds, columns=columns)
-        columns = ["second", "published_per_s", "load", "light", "running", "wanted"]
-        return Simulation(timeline, pd.DataFrame(decisions, columns=columns), finished)
+        timeline = pd.DataFrame(seconds, columns=TIMELINE)
+        return Simulation(timeline, pd.DataFrame(decisions, columns=DECISIONS), finished)
 
     def _arrive(self, second: int) -> float:
         if self.load.per_s:
@@ -188,19 +174,16 @@ class _Run:
         seen = self.policy.Seen(per_s, self.running, self.wanted, self.batch, self.greys)
         decision = self.policy.decide(self.rules, seen)
         self.batch, self.greys = decision.batch, decision.greys
-        self._scale(decision.replicas, second)
-        light = str(decision.light)
-        return [(second, per_s, decision.load, light, seen.running, decision.replicas)]
-
-    def _scale(self, replicas: int, second: int) -> None:
-        more = replicas - self.wanted
-        self.wanted = replicas
+        more = decision.replicas - self.wanted
+        self.wanted = decision.replicas
         self.coming.extend([second + self.workers.start_up_s] * max(0, more))
         for _ in range(-more):
             if self.coming:  # Swarm first removes tasks that do not run yet
                 self.coming.pop()
             else:
                 self.running -= 1
+        light = str(decision.light)
+        return [(second, per_s, decision.load, light, seen.running, decision.replicas)]
 
 
 def _refuse(setting: AutoscalerSetting, load: OfferedLoad, workers: Workers) -> None:
@@ -211,9 +194,7 @@ def _refuse(setting: AutoscalerSetting, load: OfferedLoad, workers: Workers) -> 
         problems.append("a rate of the load is negative or not measured")
     if len(workers.tiles_per_s) <= setting.max_scale:
         known = len(workers.tiles_per_s) - 1
-        problems.append(
-            f"the throughput is known up to {known} workers, max_scale is {setting.max_scale}"
-        )
+        problems.append(f"throughput known up to {known} workers, max_scale {setting.max_scale}")
     elif min(workers.tiles_per_s[1:], default=0) <= 0:
         problems.append("workers without throughput never finish")
     if workers.start_up_s < 0:

@@ -77,13 +77,13 @@ def test_idle_workers_cost_their_instances_and_some_credits():
 
 
 def test_autoscaling_saves_credits_and_money_only_where_nodes_stop():
-    """An hour at 12 and an hour at 8, beside 12 for two."""
+    """An hour at 12 and an hour at 7, beside 12 for two: six nodes and four, beside six."""
     times = pd.date_range("2026-01-15T10:00Z", periods=3, freq="1h")
-    saved = autoscaling_savings(pd.Series([12.0, 8.0, 8.0], index=times), 12, replicas_per_node=3)
-    assert (20, 24) == (saved.replica_hours, saved.fixed_replica_hours)
-    assert (4 + 3, 8) == (saved.node_hours, saved.fixed_node_hours)
-    assert pytest.approx(0.0116) == saved.usd_if_stopped
-    assert pytest.approx(4 * 60 * 0.01) == saved.credits
+    saved = autoscaling_savings(pd.Series([12.0, 7.0, 7.0], index=times), 12)
+    assert (19, 24) == (saved.replica_hours, saved.fixed_replica_hours)
+    assert (6 + 4, 12) == (saved.node_hours, saved.fixed_node_hours)
+    assert pytest.approx(2 * 0.0116) == saved.usd_if_stopped
+    assert pytest.approx(5 * 60 * 0.01) == saved.credits
     assert "0 USD while every node keeps running" in repr(saved)
 
 

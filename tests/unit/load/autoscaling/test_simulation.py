@@ -96,7 +96,9 @@ def test_turns_count_changes_of_direction(wanted, count):
 def test_the_search_finds_the_best_of_what_was_offered():
     """As good as the best single run of the same settings, in order, each of them once."""
     choices = {"min_scale": [2, 8], "max_scale": [4, 8], "qty_task": [15, 30]}
-    table = search_settings(OfferedLoad(tasks=5000), TEN_EACH, choices, base=SETTING)
+    table = search_settings(
+        OfferedLoad(tasks=5000), TEN_EACH, choices, base=SETTING, objective=Objective()
+    )
     alone = [
         replace(SETTING, min_scale=low, max_scale=high, qty_task=quantity)
         for low, high, quantity in product((2, 8), (4, 8), (15, 30))
@@ -157,4 +159,6 @@ def test_what_cannot_be_is_refused(change, load, told):
 )
 def test_choices_that_cannot_be_are_refused(choices):
     with pytest.raises(ParameterError, match="1 to 5000 combinations"):
-        search_settings(OfferedLoad(tasks=10), TEN_EACH, choices)
+        search_settings(
+            OfferedLoad(tasks=10), TEN_EACH, choices, base=SETTING, objective=Objective()
+        )
