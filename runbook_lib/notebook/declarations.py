@@ -103,17 +103,11 @@ def _declaration(line: str, where: str) -> Parameter:
 
 def _split(text: str) -> tuple[str, str]:
     words, _, rule = (part.strip() for part in text.rpartition(";"))
-    if _is_rule(rule):
+    if (_RANGE.fullmatch(rule) and rule != "..") or "|" in rule or re.fullmatch(r"/.+/", rule):
         return words, rule
     if words and not re.search(r"[a-z]", rule):
         raise ValueError("after ; expected a range 1..20, a choice a | b, a /pattern/, or words")
     return text, ""
-
-
-def _is_rule(rule: str) -> bool:
-    return bool(
-        (_RANGE.fullmatch(rule) and rule != "..") or "|" in rule or re.fullmatch(r"/.+/", rule)
-    )
 
 
 def _follows(rule: str, value: Any) -> bool:  # noqa: ANN401 - any value that a file may hold

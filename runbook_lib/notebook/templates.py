@@ -88,15 +88,10 @@ def heading_above(sources: list[tuple[str, str]], index: int) -> str:
     """
     The last heading before a cell; `sources` are (kind, source) of every cell.
     """
-    headings = [_heading(source) for kind, source in sources[:index] if kind == "markdown"]
-    return next((heading for heading in reversed(headings) if heading), "the beginning")
-
-
-def _heading(source: str) -> str:
-    # the last one, outside code blocks
-    text = re.sub(r"^```.*?^```", "", source, flags=re.DOTALL | re.MULTILINE)
-    headings = re.findall(r"^#+\s+(.+)$", text, flags=re.MULTILINE)
-    return str(headings[-1]).strip() if headings else ""
+    cells = [source for kind, source in sources[:index] if kind == "markdown"]
+    texts = [re.sub(r"^```.*?^```", "", c, flags=re.DOTALL | re.MULTILINE) for c in cells]
+    headings = re.findall(r"^#+\s+(.+)$", "\n".join(texts), flags=re.MULTILINE)
+    return str(headings[-1]).strip() if headings else "the beginning"
 
 
 def find_notebooks(folder: Path) -> list[Notebook]:

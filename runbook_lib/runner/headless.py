@@ -11,8 +11,7 @@ from typing import Any
 from runbook_lib.core.errors import StepFailedError
 from runbook_lib.core.project import FOLDER_VARIABLE, new_folder
 from runbook_lib.notebook.templates import Notebook, find_notebooks, select_notebooks
-from runbook_lib.runner.interrupts import interruptible
-from runbook_lib.runner.kernels import kernels
+from runbook_lib.runner.kernels import interruptible, kernels
 from runbook_lib.runner.record import INTERRUPTED, PASSED, Page, Run, get_unfinished, lock
 from runbook_lib.runner.values import declared, load, own, read_arguments, resolve, take_notebooks
 
@@ -76,7 +75,7 @@ def run_notebooks(request: Request) -> Run:
         pool.environment[FOLDER_VARIABLE] = str(record.folder.resolve())
         pool.warm_up(notebooks[0])
         # Imported here: papermill takes seconds, and the first kernel starts meanwhile.
-        from runbook_lib.runner.sequence import execute_all  # noqa: PLC0415 - see above
+        from runbook_lib.runner.execution import execute_all  # noqa: PLC0415 - see above
 
         execute_all(record, notebooks, pool, running, request.timeout_s)
     _close(record, request)

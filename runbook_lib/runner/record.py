@@ -139,12 +139,10 @@ def get_unfinished(runs: Path, parameters_file: Path) -> tuple[list[str], list[s
     """
     for record in sorted(runs.glob("*/run.json"), reverse=True):
         run = json.loads(record.read_text(encoding="utf-8"))
-        if run["parameters_file"] != str(parameters_file):
-            continue
-        left = [page["name"] for page in run["pages"] if page["verdict"] != PASSED]
-        if left:
-            return left, list(run["given"])
-        break
+        if run["parameters_file"] == str(parameters_file):
+            if left := [page["name"] for page in run["pages"] if page["verdict"] != PASSED]:
+                return left, list(run["given"])
+            break
     raise NotFoundError(
         f"expected an unfinished run of {parameters_file} in {runs}; there is none",
         next_step=f"start one:  runbook run {parameters_file}",

@@ -57,9 +57,6 @@ def notebook_body(path: Path) -> str:
 
 
 def actions(calls: dict[str, int]) -> list[str]:
-    """
-    The IAM actions that API calls need.
-    """
     return sorted({action for call in calls for action in _NEEDS.get(call, [call])})
 
 

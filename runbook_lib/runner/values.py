@@ -53,9 +53,10 @@ def load(path: Path) -> dict[str, Setting]:
     problems = []
     for key, node in root.value if root else []:
         where = f"{path}:{key.start_mark.line + 1}"
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if key.value in settings:
             problems.append(f"{where}: {key.value} is already set at {settings[key.value].where}")
-        elif not _is_flat(node):
+        elif not all(isinstance(item, yaml.ScalarNode) for item in items):
             wanted = "expected a plain value, or a list of them"
             problems.append(f"{where}: {key.value} is nested; {wanted}")
         else:
@@ -82,11 +83,6 @@ def take_notebooks(settings: dict[str, Setting]) -> list[str]:
             next_step="put each number in quotes",
         )
     return setting.value
-
-
-def _is_flat(node: yaml.Node) -> bool:
-    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-    return all(isinstance(item, yaml.ScalarNode) for item in items)
 
 
 def read_arguments(

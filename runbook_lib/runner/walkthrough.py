@@ -40,10 +40,8 @@ def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     overrides.parent.mkdir(parents=True, exist_ok=True)
     overrides.write_text(json.dumps(_SETTINGS, indent=1))
     known = environ.get("JUPYTER_CONFIG_PATH")
-    return {
-        **environ,
-        "JUPYTER_CONFIG_PATH": os.pathsep.join([*filter(None, [known]), str(config)]),
-    }
+    path = os.pathsep.join([*filter(None, [known]), str(config)])
+    return {**environ, "JUPYTER_CONFIG_PATH": path}
 
 
 def open_jupyterlab(folder: Path, arguments: Sequence[str]) -> None:

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.notebook.templates import Cell, Notebook
-from runbook_lib.runner import interrupts
 from runbook_lib.runner.execution import Execution, execute
-from runbook_lib.runner.interrupts import Stopper
-from runbook_lib.runner.kernels import Kernel, Kernels, kernels
+from runbook_lib.runner.kernels import Kernel, Kernels, Stopper, kernels
 from runbook_lib.runner.record import FAILED, INTERRUPTED, PASSED
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -120,7 +118,7 @@ def test_a_notebook_that_hangs_is_stopped_and_says_where(go, folder):
 
 
 def test_a_kernel_that_ignores_the_interrupt_is_killed(go, folder, monkeypatch):
-    monkeypatch.setattr(interrupts, "GRACE_S", 0.3)
+    monkeypatch.setattr("runbook_lib.runner.kernels.GRACE_S", 0.3)
     execution = go("stubborn", stop="timed out after 4 s")
     assert (FAILED, "timed out after 4 s") == (execution.verdict, execution.error)
     assert ["DeadKernelError"] == errors_saved(folder)

@@ -100,9 +100,6 @@ def parse_silent_workers(log: str) -> dict[str, datetime]:
 def find_first_notice(
     evidence: Evidence, fault: Fault, replacement: Replacement
 ) -> tuple[str, datetime | None]:
-    """
-    Who noticed the fault first, and when.
-    """
     changes = evidence.swarm[evidence.swarm["time"] >= pd.Timestamp(evidence.broke)]
 
     def first(role: str, state: str) -> datetime | None:

@@ -19,6 +19,7 @@ from runbook_lib.swarm import recovery
 from runbook_lib.swarm.managers import ensure_leader
 from runbook_lib.swarm.membership import get_manager, node_id, wait_for_nodes
 
+Act = Callable[[], object]
 KILLED, HUNG = "killed", "hung"
 STOP = "stop"
 _SIGNALS = {KILLED: "SIGKILL", HUNG: "SIGSTOP"}
@@ -45,8 +46,8 @@ class Fault:
 
     name: str
     tasks: tuple[str, ...]
-    inject: Callable[[], object]
-    restore: Callable[[], object]
+    inject: Act
+    restore: Act
     reconnect: Callable[[], None] = lambda: None
     node: str = ""
     recovers: bool = True
@@ -100,9 +101,6 @@ def node_fails(here: DrillCluster, role: str, how: str) -> Fault:
 
 
 def check_worker(here: DrillCluster, role: str) -> None:
-    """
-    Refuse a target that is no worker of the cluster.
-    """
     _check_target(role, [r for r in here.instances if r.startswith("worker-")])
 
 
@@ -192,13 +190,7 @@ def _manager_replaced(here: DrillCluster) -> Fault:
     return _manager_stopped(here, move, move_back, recovers=True)
 
 
-def _manager_stopped(
-    here: DrillCluster,
-    replace: Callable[[], object],
-    take_back: Callable[[], object],
-    *,
-    recovers: bool,
-) -> Fault:
+def _manager_stopped(here: DrillCluster, replace: Act, take_back: Act, *, recovers: bool) -> Fault:
     # the operator's part: `replace` after it has stopped, `take_back` after it has started
     names = {str(s.name) for s in here.manager.services.list()}
 

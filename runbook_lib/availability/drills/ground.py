@@ -100,9 +100,6 @@ class DrillCluster(Cluster):
         return f"{self.stacks.work}_{name}"
 
     def tasks(self) -> TaskHistory:
-        """
-        Swarm's task history, as far as it is kept.
-        """
         return {str(task["ID"]): task for task in self.manager.api.tasks()}
 
     def reopen(self, role: str) -> None:

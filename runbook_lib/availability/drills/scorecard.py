@@ -1,19 +1,21 @@
 """
-What the drills of a run leave in its folder: a journal, a result for each fault, all as one table.
+What the drills of a run leave in its folder: a journal, a result for each fault, all as one table;
+and the prediction that a result is checked against.
 
 The newest result of each drill, fault and set of solutions counts, of all runs.
 """
 
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
-from runbook_lib.core import project
+from runbook_lib.core import checks, project
 from runbook_lib.core.tables import frame_html
 
 DRILLS_FOLDER = "drills"
@@ -129,9 +131,6 @@ class Scorecard:
 
     @property
     def finding(self) -> str:
-        """
-        What was lost, and the longest pause.
-        """
         if not self.results:
             return "no drill yet"
         worst = max(self.results, key=lambda r: r.pause_s)
@@ -187,3 +186,56 @@ def _solutions(result: DrillResult) -> str:
 
 def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.1f}"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """
+    The bounds of the figures in `DrillResult`; `leader_s` is None where the leader does not fail.
+    """
+
+    noticed_by: str
+    noticed_s: float
+    back_s: float
+    recovered_s: float
+    web_failed: int = 0
+    lost: int = 0
+    leader_s: float | None = None
+
+
+def prediction_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
+    """
+    One row a fault; a column for each bound that any of them has.
+    """
+    table = pd.DataFrame([asdict(p) for p in predictions.values()], index=list(predictions))
+    return table.dropna(axis="columns", how="all")
+
+
+def verdict(prediction: Prediction, result: DrillResult, least_tiles: int) -> checks.Verdicts:
+    """
+    Check every bound, and that the measurement was long enough to mean something.
+
+    Raises
+    ------
+    CheckFailedError
+        At the first bound that was exceeded.
+    """
+    what, p = result.broke, prediction
+    limits = {
+        "seconds until it was noticed": (p.noticed_s, result.noticed_s),
+        "seconds until another manager led": (p.leader_s, result.leader_s),
+        "seconds until it was replaced": (p.back_s, result.back_s),
+        "seconds until throughput recovered": (p.recovered_s, result.recovered_s),
+        "failed web requests": (p.web_failed, sum(result.web_failed.values())),
+    }
+    is_enough = result.published >= least_tiles
+    lines = [
+        checks.check(f"{what}: tiles lost", expected=p.lost, actual=result.lost),
+        checks.true(f"{what}: at least {least_tiles} tiles published", is_enough),
+        checks.check(f"{what}: noticed by", expected=p.noticed_by, actual=result.noticed_by),
+    ]
+    for words, (limit, actual) in limits.items():
+        if limit is not None:
+            most = math.inf if actual is None else actual
+            lines.append(checks.check_at_most(f"{what}: {words}", limit=limit, actual=most))
+    return checks.Verdicts(lines)

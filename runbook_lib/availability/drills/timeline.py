@@ -53,17 +53,11 @@ def plot_timeline(outcome: DrillOutcome) -> alt.VConcatChart:
 
 
 def plot_timelines(outcomes: list[DrillOutcome]) -> alt.VConcatChart:
-    """
-    The timelines of several faults, one below the other.
-    """
     charts = alt.vconcat(*map(plot_timeline, outcomes))
     return charts.resolve_scale(color="independent")  # type: ignore[no-any-return]
 
 
 def timeline_title(outcome: DrillOutcome) -> str:
-    """
-    The finding, as a sentence.
-    """
     r = outcome.result
     noticed = "not noticed" if r.noticed_s is None else f"noticed after {r.noticed_s:.0f} s"
     throughput = "did not recover" if r.recovered_s is None else "never fell below 90 %"

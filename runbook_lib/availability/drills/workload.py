@@ -55,16 +55,10 @@ class Workload:
         load_stack.wait_until_empty("Queues drained", count, timeout_s=limit_s, poll_s=1)
 
     def read_trail(self, since: datetime) -> AuditTrail:
-        """
-        Read the audit trail on all disks.
-        """
         script = f"cat {self.folder}{AUDIT_FOLDER}/*.jsonl 2>/dev/null || true"
         return parse_trail(self._on_each_disk(script), since)
 
     def find_tiles(self) -> dict[str, set[str]]:
-        """
-        The results on all disks, by layer.
-        """
         layers = " ".join((*SURFACES, REJECTED))
         names = "-name '[!.]*.png' -o -name '[!.]*.json'"
         script = f"cd {self.folder} && find {layers} {names} 2>/dev/null || true"

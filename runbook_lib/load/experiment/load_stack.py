@@ -88,7 +88,13 @@ def switched(
         The CPU that each worker may use; 0 for what the stack file says.
     """
     before = find_specs(manager, stack)
-    _keep(manager, stack, before)
+    if missing := set(SWITCHED) - before.keys():
+        raise NotFoundError(
+            f"expected the work stack {stack} with {', '.join(sorted(SWITCHED))}; some are missing",
+            evidence=f"missing: {', '.join(sorted(missing))}",
+            next_step="run 06_work_stack",
+        )
+    manager.configs.create(name=_config(stack), data=json.dumps(before).encode())
     try:
         _stop_flow(manager, api, stack)
         for name in SWITCHED:
@@ -222,13 +228,3 @@ def uninterrupted() -> Iterator[None]:
 
 def _config(stack: str) -> str:
     return f"{stack}.before-load-test"
-
-
-def _keep(manager: docker.DockerClient, stack: str, specs: Mapping[str, Spec]) -> None:
-    if missing := set(SWITCHED) - specs.keys():
-        raise NotFoundError(
-            f"expected the work stack {stack} with {', '.join(sorted(SWITCHED))}; some are missing",
-            evidence=f"missing: {', '.join(sorted(missing))}",
-            next_step="run 06_work_stack",
-        )
-    manager.configs.create(name=_config(stack), data=json.dumps(specs).encode())

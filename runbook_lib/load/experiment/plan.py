@@ -78,13 +78,6 @@ class Experiment:
         return math.ceil(per_s * self.planned_s) + self.batch
 
     @property
-    def max_queued(self) -> int:
-        """
-        The queue at which the dealer pauses: short in a sweep, so that all steps have the same.
-        """
-        return max(2000, 5 * self.batch) if self.held else 20_000
-
-    @property
     def variables(self) -> dict[str, object]:
         """
         The variables of the work stack's services.
@@ -96,7 +89,8 @@ class Experiment:
             "REFRESH_RATE": self.refresh_rate_s,
             "MIN_SCALE": self.min_scale,
             "MAX_SCALE": self.max_scale,
-            "MAX_QUEUED": self.max_queued,
+            # there the dealer pauses: short in a sweep, so that all steps have the same queue
+            "MAX_QUEUED": max(2000, 5 * self.batch) if self.held else 20_000,
             "HOLD": "yes" if self.held else "no",
         }
 

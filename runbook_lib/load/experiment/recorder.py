@@ -48,9 +48,6 @@ class QueueWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """
-        End the thread, after its last poll.
-        """
         self._stop.set()
         self._thread.join(15)
 
@@ -79,10 +76,6 @@ class QueueWatch:
 
 
 class Recorder:
-    """
-    A recording under way, or done.
-    """
-
     def __init__(self, writer: RecordingWriter, watch: QueueWatch) -> None:
         self.folder = writer.folder
         self.watch = watch
@@ -140,9 +133,8 @@ def recording(
     recorder = Recorder(writer, QueueWatch(api, period_s=period_s, sink=writer.add))
     try:
         for role, connection in connections.items():
-            recorder.streams[role] = NodeStream(
-                role, connection, roles=roles, plan=plan, sink=writer.add
-            )
+            stream = NodeStream(role, connection, roles=roles, plan=plan, sink=writer.add)
+            recorder.streams[role] = stream
         for_each("Samples", recorder.streams, lambda stream: stream.wait_for_first())
         yield recorder
         time.sleep(_SETTLED_S)

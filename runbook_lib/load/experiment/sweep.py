@@ -35,10 +35,6 @@ def even_rates(counted: list[tuple[float, int]], period_s: float) -> "pd.Series[
 
 
 class Sweep:
-    """
-    The steps of an experiment, and the time left for them.
-    """
-
     def __init__(
         self, manager: docker.DockerClient, service: str, experiment: Experiment, recorder: Recorder
     ) -> None:

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from runbook_lib.runner import interrupts
-from runbook_lib.runner.interrupts import Stopper, interruptible
+from runbook_lib.runner import kernels
+from runbook_lib.runner.kernels import Stopper, interruptible
 
 
 class Kernel:
@@ -36,7 +36,7 @@ def kernel():
 
 
 def test_time_that_is_up_interrupts_and_then_kills(kernel, monkeypatch):
-    monkeypatch.setattr(interrupts, "GRACE_S", 0.01)
+    monkeypatch.setattr(kernels, "GRACE_S", 0.01)
     stopper = Stopper(kernel, 0.01)
     assert kernel.killed.wait(10)
     assert ["interrupt", "kill"] == kernel.done
