@@ -25,16 +25,9 @@ from runbook_lib.core.wait import Pending, wait_for
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-_TRUST = """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Principal": {"Service": "ec2.amazonaws.com"},
-      "Action": "sts:AssumeRole"
-    }
-  ]
-}"""
+_TRUST = """{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+]}"""
 _HELD = ["associating", "associated"]
 
 

@@ -13,7 +13,7 @@ import requests
 
 from runbook_lib.availability.drills.scorecard import BREAKING, BROKEN, RESTORING
 from runbook_lib.availability.standby import failover, tiles_backup
-from runbook_lib.availability.standby.master_label import find_master, wait_for_new_leader
+from runbook_lib.availability.standby.pair import find_master, wait_for_new_leader
 from runbook_lib.cloud import instances
 from runbook_lib.cloud.roles import BACKUP, MANAGER
 from runbook_lib.core.wait import Pending, wait_for

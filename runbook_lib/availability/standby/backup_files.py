@@ -18,13 +18,8 @@ BACKUP_USER = "tiles-backup"
 BACKUP_SERVICE, BACKUP_TIMER = f"{BACKUP_USER}.service", f"{BACKUP_USER}.timer"
 PROGRAM = "/usr/local/lib/tiles-backup/backup.py"
 _UNIT_FILES = [f"/etc/systemd/system/{unit}" for unit in (BACKUP_SERVICE, BACKUP_TIMER)]
-BACKUP_PATHS = [
-    SETTINGS_FOLDER,
-    STATE_FOLDER,
-    str(Path(HASH_CACHE).parent),
-    str(Path(PROGRAM).parent),
-    *_UNIT_FILES,
-]
+_FOLDERS = [str(Path(file).parent) for file in (HASH_CACHE, PROGRAM)]
+BACKUP_PATHS = [SETTINGS_FOLDER, STATE_FOLDER, *_FOLDERS, *_UNIT_FILES]
 
 # the services write as uid 1000, so the copy has to belong to it, and so does the key that fetches
 _PREPARE = """
@@ -99,7 +94,7 @@ def prepare_script(role: str, directories: list[str]) -> str:
     )
 
 
-def backup_files(
+def side_files(
     directories: list[str], peer: Instance, public_key: str, pinned: list[str], period_s: int
 ) -> list[HostFile]:
     """

@@ -15,19 +15,8 @@ from dataclasses import dataclass
 
 import docker
 
-from runbook_lib.availability.standby import tiles_backup
-from runbook_lib.availability.standby.master_label import (
-    MASTER,
-    STANDBY,
-    find_master,
-    find_pinned,
-    get_node,
-    move_master,
-    set_node,
-    wait_for_new_leader,
-    wait_for_pinned,
-)
-from runbook_lib.availability.standby.readiness import remove_stack_volumes
+from runbook_lib.availability.standby import pair, tiles_backup
+from runbook_lib.availability.standby.pair import MASTER, STANDBY, set_node
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.roles import BACKUP, MANAGER
 from runbook_lib.core.changes import Changes
@@ -69,17 +58,16 @@ def fail_over(cluster: Cluster, stacks: Stacks, timeout_s: float = 180) -> Chang
     """
     changes = Changes()
     leader, manager, backup = _members(cluster)
-    wait_for_new_leader(leader, manager, LEADER_TIMEOUT_S)
-    if find_master(leader, cluster.instances) != BACKUP:
+    pair.wait_for_new_leader(leader, manager, LEADER_TIMEOUT_S)
+    if pair.find_master(leader, cluster.instances) != BACKUP:
         _wait_until_unreachable(cluster)
         # from here on the tiles on manager-backup are the ones in use: no copy over them
         tiles_backup.stop_timer(cluster.connections[BACKUP])
-        if get_node(leader, backup).attrs["Spec"]["Availability"] == "drain":
-            changes.extend(remove_stack_volumes(leader, [stacks.work, REGISTRY_STACK]))
-        changes.extend(move_master(leader, manager, backup))
+        if pair.get_node(leader, backup).attrs["Spec"]["Availability"] == "drain":
+            changes.extend(pair.remove_stack_volumes(leader, [stacks.work, REGISTRY_STACK]))
+        changes.extend(pair.move_master(leader, manager, backup))
     changes.extend(_update_map(cluster, stacks, backup))
-    wait_for_pinned(leader, backup, timeout_s)
-    _wait_for_map(leader, stacks, timeout_s)
+    _wait_until_moved(leader, backup, stacks, timeout_s)
     return changes
 
 
@@ -92,7 +80,7 @@ def fail_back(cluster: Cluster, stacks: Stacks, timeout_s: float = 300) -> Chang
     changes = Changes()
     leader, manager, backup = _members(cluster)
     _wait_until_back(leader, manager, timeout_s)
-    if find_master(leader, cluster.instances) != MANAGER:
+    if pair.find_master(leader, cluster.instances) != MANAGER:
         tiles_backup.stop_timer(cluster.connections[BACKUP])
         tiles_backup.copy_now(cluster.connections[MANAGER])
         changes.extend(set_node(leader, manager, STANDBY, "drain"))
@@ -100,12 +88,11 @@ def fail_back(cluster: Cluster, stacks: Stacks, timeout_s: float = 300) -> Chang
         _wait_until_idle(leader, timeout_s)
         copied = tiles_backup.copy_now(cluster.connections[MANAGER])
         changes.add("tiles", MANAGER, f"has all {copied['files']:g} files of {BACKUP}")
-        changes.extend(remove_stack_volumes(cluster.engines[MANAGER], [stacks.work]))
+        changes.extend(pair.remove_stack_volumes(cluster.engines[MANAGER], [stacks.work]))
         changes.extend(set_node(leader, manager, MASTER, "active"))
     changes.extend(_stand_by(cluster, stacks))
-    wait_for_pinned(leader, manager, timeout_s)
-    _wait_for_map(leader, stacks, timeout_s)
-    changes.extend(remove_stack_volumes(leader, [stacks.work, REGISTRY_STACK]))
+    _wait_until_moved(leader, manager, stacks, timeout_s)
+    changes.extend(pair.remove_stack_volumes(leader, [stacks.work, REGISTRY_STACK]))
     return changes
 
 
@@ -116,7 +103,7 @@ def ensure_returned(cluster: Cluster, stacks: Stacks) -> Changes:
     leader = find_manager(cluster.find_engines(), BACKUP)
     if leader is None:
         return Changes()
-    if find_master(leader, cluster.instances) == MANAGER:
+    if pair.find_master(leader, cluster.instances) == MANAGER:
         return _stand_by(cluster, stacks)
     return fail_back(cluster, stacks)
 
@@ -154,17 +141,20 @@ def _update_map(cluster: Cluster, stacks: Stacks, master: Instance) -> Changes:
         current = [v for v in variables if v.startswith(f"{stacks.variable}=")]
         if not current or wanted in current:
             continue
-        command = ["docker", "service", "update", "--detach", "--no-resolve-image"]
-        command += ["--env-add", wanted, str(service.name)]
-        run(cluster.connections[BACKUP], shlex.join(command), sudo=True)
+        command = "docker service update --detach --no-resolve-image --env-add "
+        command += shlex.join([wanted, str(service.name)])
+        run(cluster.connections[BACKUP], command, sudo=True)
         changes.add("service", str(service.name), wanted)
     return changes
 
 
-def _wait_for_map(leader: docker.DockerClient, stacks: Stacks, timeout_s: float) -> None:
+def _wait_until_moved(
+    leader: docker.DockerClient, target: Instance, stacks: Stacks, timeout_s: float
+) -> None:
     """
-    An update that Swarm rolled back would leave browsers with the old address.
+    Wait for the map, too: an update that Swarm rolled back would leave browsers the old address.
     """
+    pair.wait_for_pinned(leader, target, timeout_s)
     if find_services(leader, stacks.web):
         wait_for_stack(leader, stacks.web, timeout_s)
 
@@ -176,17 +166,15 @@ def _wait_until_unreachable(cluster: Cluster) -> None:
     """
     leader, manager, _ = _members(cluster)
     unanswered = 0
-    knock = (
-        f"timeout 2 bash -c '</dev/tcp/{manager.private_ip}/22' 2>/dev/null && echo open || true"
-    )
+    knock = f"timeout 2 bash -c '</dev/tcp/{manager.private_ip}/22' 2>/dev/null && echo open"
 
     def probe() -> bool | Pending:
         nonlocal unanswered
-        node = get_node(leader, manager).attrs
+        node = pair.get_node(leader, manager).attrs
         peer = node.get("ManagerStatus") or {}
         if node["Status"]["State"] == "down" or peer.get("Reachability") == "unreachable":
             return True
-        answers = peer or "open" in run(cluster.connections[BACKUP], knock)
+        answers = peer or "open" in run(cluster.connections[BACKUP], f"{knock} || true")
         unanswered = 0 if answers else unanswered + 1
         return unanswered >= _UNANSWERED or Pending("the Swarm still reaches it")
 
@@ -206,7 +194,7 @@ def _wait_until_back(leader: docker.DockerClient, manager: Instance, timeout_s: 
         )
 
     def probe() -> bool | Pending:
-        node = get_node(leader, manager).attrs
+        node = pair.get_node(leader, manager).attrs
         reached = node.get("ManagerStatus", {}).get("Reachability") == "reachable"
         state = str(node["Status"]["State"])
         return (reached and state == "ready") or Pending(f"its node is {state}")
@@ -218,7 +206,7 @@ def _wait_until_idle(leader: docker.DockerClient, timeout_s: float) -> None:
     """
     Wait until none of the services that move writes on `manager-backup` any more.
     """
-    names = {str(service.name) for service in find_pinned(leader)}
+    names = {str(service.name) for service in pair.find_pinned(leader)}
 
     def probe() -> bool | Pending:
         running = {c["Labels"].get(SERVICE) for c in leader.api.containers()}

@@ -8,20 +8,13 @@ to `agents/backup.py serve` alone, which only reads tiles, and from that one add
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
 import fabric
 import pandas as pd
 
-from runbook_lib.availability.standby.backup_files import (
-    BACKUP_PATHS,
-    BACKUP_SERVICE,
-    BACKUP_TIMER,
-    BACKUP_USER,
-    PROGRAM,
-    backup_files,
-    prepare_script,
-)
+from runbook_lib.availability.standby import backup_files
+from runbook_lib.availability.standby.backup_files import BACKUP_PATHS, BACKUP_SERVICE, BACKUP_TIMER
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.roles import BACKUP, MANAGER
 from runbook_lib.core.changes import Changes
@@ -31,19 +24,6 @@ from runbook_lib.core.progress import Progress
 from runbook_lib.hosts.agents.backup import STATE_FOLDER
 from runbook_lib.hosts.installed import ensure_files, find_installed, remove_installed, start_unit
 from runbook_lib.hosts.ssh import get_pinned_keys, run
-
-
-@dataclass(frozen=True)
-class Restored:
-    """
-    The result of a restore into an empty folder, every checksum compared.
-    """
-
-    files: int
-    equal: int
-    differing: tuple[str, ...]
-    mib: float
-    seconds: float
 
 
 def ensure_backup(
@@ -61,11 +41,10 @@ def ensure_backup(
     done, so that no tile older than a period is without a copy.
     """
     changes = Changes()
-    other = {MANAGER: BACKUP, BACKUP: MANAGER}
-    sides = {role: role for role in other}
+    sides = {role: role for role in (MANAGER, BACKUP)}
 
     def prepare(role: str) -> str:
-        script = prepare_script(role, directories)
+        script = backup_files.prepare_script(role, directories)
         *made, public_key = run(connections[role], script, sudo=True).splitlines()
         for what in made:
             changes.add("backup", role, f"{what} made")
@@ -74,9 +53,9 @@ def ensure_backup(
     keys = for_each("Backup keys", sides, prepare)
 
     def write(role: str) -> list[str]:
-        peer = instances[other[role]]
+        peer = instances[BACKUP if role == MANAGER else MANAGER]
         pinned = get_pinned_keys(peer, key_file)
-        files = backup_files(directories, peer, keys[peer.role], pinned, period_s)
+        files = backup_files.side_files(directories, peer, keys[peer.role], pinned, period_s)
         written = ensure_files(connections[role], files)
         for path in written:
             changes.add("backup", role, f"{path} written")
@@ -102,9 +81,8 @@ def stop_timer(standby: fabric.Connection) -> None:
     """
     Stop the timer, and the copy that runs: from now on the tiles here are the ones in use.
     """
-    units = f"{BACKUP_TIMER} {BACKUP_SERVICE}"
-    script = f"systemctl disable {BACKUP_TIMER} 2>/dev/null; systemctl stop {units}"
-    run(standby, script, sudo=True)
+    disable = f"systemctl disable {BACKUP_TIMER} 2>/dev/null"
+    run(standby, f"{disable}; systemctl stop {BACKUP_TIMER} {BACKUP_SERVICE}", sudo=True)
 
 
 def copy_now(connection: fabric.Connection) -> dict[str, float]:
@@ -146,9 +124,11 @@ def exposure_s(runs: pd.DataFrame, period_s: float) -> float:
     return period_s / 2 + float(runs["seconds"].iloc[-1]) if len(runs) else float("inf")
 
 
-def check_restore(manager: fabric.Connection) -> Restored:
+def check_restore(manager: fabric.Connection) -> dict[str, Any]:
     """
     Restore everything into an empty folder of the manager, and compare with its own checksums.
+
+    The result has the keys files, equal, differing (the first 20 paths), bytes and seconds.
 
     Raises
     ------
@@ -156,19 +136,14 @@ def check_restore(manager: fabric.Connection) -> Restored:
         Where there is no backup yet.
     """
     with Progress("Restored into an empty folder, and compared"):
-        result = json.loads(run(manager, f"python3 {PROGRAM} restore", sudo=True))
+        output = run(manager, f"python3 {backup_files.PROGRAM} restore", sudo=True)
+    result: dict[str, Any] = json.loads(output)
     if not result["files"]:
         raise NotFoundError(
             "expected a backup to restore from; it has no files",
             next_step="run 04_tiles, then 30_manager_backup",
         )
-    return Restored(
-        result["files"],
-        result["equal"],
-        tuple(result["differing"]),
-        round(result["bytes"] / 2**20, 1),
-        result["seconds"],
-    )
+    return result
 
 
 def remove_backup(connections: Mapping[str, fabric.Connection]) -> Changes:
@@ -176,7 +151,8 @@ def remove_backup(connections: Mapping[str, fabric.Connection]) -> Changes:
     Remove timer, keys, user and records on both sides; the tiles stay where they are.
     """
     changes = Changes()
-    userdel = f"if id {BACKUP_USER} >/dev/null 2>&1; then userdel {BACKUP_USER} && echo user; fi"
+    user = backup_files.BACKUP_USER
+    userdel = f"if id {user} >/dev/null 2>&1; then userdel {user} && echo user; fi"
     for role in sorted(connections, reverse=True):  # the side that copies, then the one that serves
         removed = remove_installed(connections[role], [BACKUP_TIMER, BACKUP_SERVICE], BACKUP_PATHS)
         for what in [*removed, *run(connections[role], userdel, sudo=True).split()]:

@@ -14,21 +14,9 @@ from typing import TYPE_CHECKING, Any
 import docker
 from docker.models.services import Service
 
-from runbook_lib.availability.tiles_on_s3.mount import (
-    Remote,
-    ensure_rclone,
-    ensure_settings,
-    remove_settings,
-    wait_for_access,
-)
+from runbook_lib.availability.tiles_on_s3 import mount
+from runbook_lib.cloud import instance_role
 from runbook_lib.cloud.bucket_policy import ensure_access
-from runbook_lib.cloud.instance_role import (
-    ensure_assigned,
-    ensure_role,
-    find_holders,
-    remove_assignment,
-    remove_role,
-)
 from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.cloud.tiles_bucket import Bucket, bucket_of
 from runbook_lib.core.activity import ACTIVITY
@@ -64,17 +52,18 @@ class BucketAccess:
     endpoint: str = ""
 
     @property
-    def remote(self) -> Remote:
+    def remote(self) -> mount.Remote:
         """
         The bucket for rclone.
         """
-        return Remote(self.bucket.name, self.bucket.region, self.endpoint)
+        return mount.Remote(self.bucket.name, self.bucket.region, self.endpoint)
 
     def find_holders(self) -> list[str]:
         """
         The instances that have the role: manager, worker-1, ...
         """
-        return find_holders(self.cluster.ec2, self.bucket, list(self.cluster.instances.values()))
+        instances = list(self.cluster.instances.values())
+        return instance_role.find_holders(self.cluster.ec2, self.bucket, instances)
 
 
 def open_bucket(cluster: Cluster, endpoint: str = "") -> BucketAccess:
@@ -90,12 +79,12 @@ def ensure_bucket_access(access: BucketAccess, role: str) -> Changes:
     Give an instance access to the bucket, and wait until it works.
     """
     cluster, connection = access.cluster, access.cluster.connections[role]
-    changes, iam_role = ensure_role(access.iam, access.bucket)
+    changes, iam_role = instance_role.ensure_role(access.iam, access.bucket)
     changes.extend(ensure_access(access.s3, access.bucket, iam_role.arn))
-    changes.extend(ensure_assigned(cluster.ec2, iam_role, cluster.instances[role]))
-    changes.extend(ensure_rclone(connection, role))
-    changes.extend(ensure_settings(connection, access.remote, role))
-    wait_for_access(connection, access.remote, role)
+    changes.extend(instance_role.ensure_assigned(cluster.ec2, iam_role, cluster.instances[role]))
+    changes.extend(mount.ensure_rclone(connection, role))
+    changes.extend(mount.ensure_settings(connection, access.remote, role))
+    mount.wait_for_access(connection, access.remote, role)
     return changes
 
 
@@ -106,7 +95,7 @@ def temporary_access(access: BucketAccess, role: str) -> Iterator[None]:
 
     What is given and taken away again is no change. rclone's package stays, which is one.
     """
-    ensure_rclone(access.cluster.connections[role], role)
+    mount.ensure_rclone(access.cluster.connections[role], role)
     before = len(ACTIVITY.changes)
     try:
         ensure_bucket_access(access, role)
@@ -130,8 +119,9 @@ def remove_bucket_access(access: BucketAccess, role: str) -> Changes:
     """
     changes, cluster = Changes(), access.cluster
     if role in cluster.roles:
-        changes.extend(remove_settings(cluster.connections[role], role))
-    changes.extend(remove_assignment(cluster.ec2, access.bucket, cluster.instances[role]))
+        changes.extend(mount.remove_settings(cluster.connections[role], role))
+    instance = cluster.instances[role]
+    changes.extend(instance_role.remove_assignment(cluster.ec2, access.bucket, instance))
     return changes
 
 
@@ -139,10 +129,10 @@ def remove_bucket_role(access: BucketAccess) -> Changes:
     """
     Take the role from every instance that still has it, and remove it.
     """
-    changes = Changes()
+    changes, bucket = Changes(), access.bucket
     for instance in access.cluster.instances.values():
-        changes.extend(remove_assignment(access.cluster.ec2, access.bucket, instance))
-    changes.extend(remove_role(access.iam, access.bucket))
+        changes.extend(instance_role.remove_assignment(access.cluster.ec2, bucket, instance))
+    changes.extend(instance_role.remove_role(access.iam, bucket))
     return changes
 
 

@@ -16,13 +16,13 @@ import fabric
 import pandas as pd
 
 from runbook_lib.availability.tiles_on_s3.bucket_access import BucketAccess, ensure_bucket_access
-from runbook_lib.availability.tiles_on_s3.mount import ensure_mounted, find_mount_files, unmount
-from runbook_lib.availability.tiles_on_s3.rclone import (
+from runbook_lib.availability.tiles_on_s3.copies import (
     check_equal,
     check_room,
     check_worth,
     copy_files,
 )
+from runbook_lib.availability.tiles_on_s3.mount import ensure_mounted, find_mount_files, unmount
 from runbook_lib.availability.tiles_on_s3.volume_users import paused, resume
 from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.cloud.tiles_bucket import content, exists, remove_bucket

@@ -21,14 +21,8 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.progress import Progress
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.hosts.installed import (
-    HostFile,
-    ensure_files,
-    find_installed,
-    install_packages,
-    remove_installed,
-    start_unit,
-)
+from runbook_lib.hosts import installed
+from runbook_lib.hosts.installed import HostFile, ensure_files
 from runbook_lib.hosts.ssh import run
 
 MOUNT_UNIT = "tiles-on-s3"
@@ -37,8 +31,9 @@ CONFIG, UNIT_FILE = f"{MOUNT_SETTINGS}/rclone.conf", f"/etc/systemd/system/{MOUN
 MOUNT_PATHS = [MOUNT_SETTINGS, UNIT_FILE]
 RCLONE = f"rclone --config {CONFIG}"
 _REMOTE = "tiles"
+_INSTALL = installed.install_packages("rclone", "fuse3")
 _PREPARE = f"""
-type rclone fusermount3 >/dev/null 2>&1 || {{ {install_packages("rclone", "fuse3")}; echo rclone; }}
+type rclone fusermount3 >/dev/null 2>&1 || {{ {_INSTALL}; echo rclone; }}
 grep -qw fuse /proc/filesystems || modprobe fuse
 """
 
@@ -181,7 +176,7 @@ def ensure_mounted(
     for path in written:
         changes.add("file", path, "written")
     with Progress(f"{remote.bucket} mounted"):
-        if start_unit(connection, MOUNT_UNIT, changed=bool(written)):
+        if installed.start_unit(connection, MOUNT_UNIT, changed=bool(written)):
             changes.add("mount", directory, f"is {remote.bucket}")
     return changes
 
@@ -208,7 +203,7 @@ def remove_settings(connection: fabric.Connection, role: str) -> Changes:
     Remove the unit and the settings; the packages stay, as unzip and rsync do.
     """
     changes = Changes()
-    for path in remove_installed(connection, [f"{MOUNT_UNIT}.service"], MOUNT_PATHS):
+    for path in installed.remove_installed(connection, [f"{MOUNT_UNIT}.service"], MOUNT_PATHS):
         changes.add("file", role, f"{path} removed")
     return changes
 
@@ -217,4 +212,4 @@ def find_mount_files(connection: fabric.Connection) -> list[str]:
     """
     The files of the mount that exist on the instance.
     """
-    return find_installed(connection, MOUNT_PATHS)
+    return installed.find_installed(connection, MOUNT_PATHS)

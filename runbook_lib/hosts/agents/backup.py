@@ -11,6 +11,7 @@ The side that serves is what the other's SSH key may run (`serve`), and it knows
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -28,8 +29,7 @@ SETTINGS_FOLDER = "/etc/tiles-backup"
 STATE_FOLDER = "/var/lib/tiles-backup"
 HASH_CACHE = "/var/cache/tiles-backup/hashes.json"
 KEPT_RUNS = 500
-_ATTEMPTS = 3
-_SSH = ("ssh", "-F", f"{SETTINGS_FOLDER}/ssh_config")
+_SSH = ["ssh", "-F", f"{SETTINGS_FOLDER}/ssh_config"]
 
 
 def scan(directories: list[str], cache_file: Path | None = None) -> dict[str, str]:
@@ -39,7 +39,10 @@ def scan(directories: list[str], cache_file: Path | None = None) -> dict[str, st
     A hash is taken from the cache where size, times and inode are those of then. Without a cache
     file every byte is read.
     """
-    cached = _load(cache_file) if cache_file else {}
+    cached: dict[str, Any] = {}
+    if cache_file:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            cached = dict(json.loads(cache_file.read_text()))
     kept: dict[str, Any] = {}
     for path in _files(directories):
         try:
@@ -86,7 +89,7 @@ def pull(directories: list[str]) -> dict[str, object]:
     began = time.time()
     cache = Path(STATE_FOLDER, "hashes.json")
     before = scan(directories, cache)
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(3):
         # a file may have been replaced between the manifest and the copy: then ask again
         promised = _from_lines(_remote("manifest"))
         for directory in directories:
@@ -144,17 +147,16 @@ def _files(directories: list[str]) -> Iterator[Path]:
 
 
 def _remote(request: str) -> str:
-    asked = [*_SSH, "other-manager", request]
-    return subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout
+    command = [*_SSH, "other-manager", request]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _copy(module: str, directory: str, *, every_byte: bool = False) -> None:
     # each file is written under a hidden name and renamed, so that no reader sees half a tile
     options = ["--recursive", "--times", "--chmod=D755,F644", "--timeout=60"]
     options += ["--checksum"] if every_byte else []
-    shell = " ".join(_SSH)
-    command = ["rsync", *options, f"--rsh={shell}", f"other-manager::{module}/", f"{directory}/"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    options += [f"--rsh={' '.join(_SSH)}", f"other-manager::{module}/", f"{directory}/"]
+    subprocess.run(["rsync", *options], check=True, stdout=subprocess.DEVNULL)
 
 
 def _as_lines(hashes: dict[str, str]) -> str:
@@ -165,13 +167,6 @@ def _from_lines(text: str) -> dict[str, str]:
     return {path: digest for digest, path in (line.split("  ", 1) for line in text.splitlines())}
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
 def _save(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text)
@@ -180,10 +175,9 @@ def _save(path: Path, text: str) -> None:
 
 def _main() -> int:
     directories = json.loads(Path(SETTINGS_FOLDER, "settings.json").read_text())
-    action = sys.argv[1]
-    if action == "serve":
+    if sys.argv[1] == "serve":
         return serve(os.environ.get("SSH_ORIGINAL_COMMAND", ""), directories)
-    result = {"pull": pull, "restore": restore}[action](directories)
+    result = {"pull": pull, "restore": restore}[sys.argv[1]](directories)
     sys.stdout.write(json.dumps(result) + "\n")
     return 0
 

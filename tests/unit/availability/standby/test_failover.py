@@ -13,13 +13,14 @@ from runbook_lib.availability.standby.failover import (
     fail_back,
     fail_over,
 )
-from runbook_lib.availability.standby.master_label import (
+from runbook_lib.availability.standby.pair import (
     ensure_standby,
     find_master,
     move_master,
+    readiness,
+    remove_stack_volumes,
     wait_for_pinned,
 )
-from runbook_lib.availability.standby.readiness import readiness, remove_stack_volumes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from tests.fakes.docker import Container, Engine, Model, Node, Service, Volume, task
 from tests.fakes.ec2 import instance

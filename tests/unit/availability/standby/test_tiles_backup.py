@@ -8,7 +8,7 @@ import math
 import pandas as pd
 import pytest
 
-from runbook_lib.availability.standby.backup_files import backup_files
+from runbook_lib.availability.standby.backup_files import side_files
 from runbook_lib.availability.standby.tiles_backup import exposure_s
 from tests.fakes.ec2 import instance
 
@@ -19,7 +19,7 @@ FOLDERS = ["/srv/tiles", "/srv/tiles-load"]
 @pytest.fixture
 def files():
     """The files of one side by path."""
-    made = backup_files(FOLDERS, PEER, "ssh-ed25519 AAAA tiles", ["i-1 ssh-ed25519 BBBB"], 45)
+    made = side_files(FOLDERS, PEER, "ssh-ed25519 AAAA tiles", ["i-1 ssh-ed25519 BBBB"], 45)
     return {file.path: file.content for file in made}
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runbook_lib.availability.tiles_on_s3 import bucket_access
+from runbook_lib.availability.tiles_on_s3 import bucket_access, mount
 from runbook_lib.cloud import tiles_bucket
 from runbook_lib.cloud.tiles_bucket import Bucket, Content
 from runbook_lib.core import checks
@@ -57,7 +57,7 @@ def given(monkeypatch):
 
     monkeypatch.setattr(bucket_access, "ensure_bucket_access", give)
     monkeypatch.setattr(bucket_access, "remove_bucket_access", take)
-    monkeypatch.setattr(bucket_access, "ensure_rclone", lambda *_: changed("worker-1", "installed"))
+    monkeypatch.setattr(mount, "ensure_rclone", lambda *_: changed("worker-1", "installed"))
     return held
 
 
@@ -88,8 +88,8 @@ def test_a_visit_that_was_killed_is_ended(monkeypatch):
             holders.remove(instance.role)
         return changed(instance.role, "no longer has the role") if holding else Changes()
 
-    monkeypatch.setattr(bucket_access, "remove_assignment", take)
-    monkeypatch.setattr(bucket_access, "remove_settings", lambda _, role: changed(role, "removed"))
+    monkeypatch.setattr(bucket_access.instance_role, "remove_assignment", take)
+    monkeypatch.setattr(mount, "remove_settings", lambda _, role: changed(role, "removed"))
     ended = bucket_access.end_temporary_access(ACCESS)
 
     assert [] == holders

@@ -11,10 +11,10 @@ import pytest
 
 from runbook_lib.availability.tiles_on_s3 import migration
 from runbook_lib.availability.tiles_on_s3.bucket_access import BucketAccess
+from runbook_lib.availability.tiles_on_s3.copies import compare_readings, find_lost
 from runbook_lib.availability.tiles_on_s3.costs import ratio_table, speed_finding
 from runbook_lib.availability.tiles_on_s3.migration import Migration, State
 from runbook_lib.availability.tiles_on_s3.mount import CONFIG, UNIT_FILE, Remote, mount_files
-from runbook_lib.availability.tiles_on_s3.verification import compare_readings, find_lost
 from runbook_lib.cloud.tiles_bucket import Bucket
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, IntegrityError

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from runbook_lib.availability.tiles_on_s3 import rclone
+from runbook_lib.availability.tiles_on_s3 import copies
 from runbook_lib.core.errors import CommandError, ConflictError, IntegrityError
 
 BUCKET = "tiles:runbook-tiles-x"
@@ -38,14 +38,14 @@ def fake_rclone(monkeypatch, tmp_path):
         program.chmod(0o755)
         return calls
 
-    monkeypatch.setattr(rclone, "run", run)
+    monkeypatch.setattr(copies, "run", run)
     return say
 
 
 def test_equal_is_what_was_compared_to_its_end(fake_rclone):
     fake_rclone("printf '= a\\n= b\\n' >$report")
 
-    assert 2 == rclone.check_equal(None, "/srv/tiles", BUCKET)
+    assert 2 == copies.check_equal(None, "/srv/tiles", BUCKET)
 
 
 @pytest.mark.parametrize(
@@ -56,19 +56,19 @@ def test_a_comparison_that_broke_off_is_no_proof(fake_rclone, end):
     """What it had not come to is in no report; the folders would be deleted nevertheless."""
     fake_rclone(f"printf '= a\\n' >$report; {end}")
     with pytest.raises(CommandError, match="to the end"):
-        rclone.check_equal(None, "/srv/tiles", BUCKET)
+        copies.check_equal(None, "/srv/tiles", BUCKET)
 
 
 def test_differences_are_named(fake_rclone):
     fake_rclone("printf '= a\\n* DESERT/b\\n+ c\\n' >$report; exit 1")
     with pytest.raises(IntegrityError, match=r"1 are equal\n  \* DESERT/b\n  \+ c\n"):
-        rclone.check_equal(None, "/srv/tiles", BUCKET)
+        copies.check_equal(None, "/srv/tiles", BUCKET)
 
 
 def test_nothing_compared_is_no_proof(fake_rclone):
     fake_rclone("true")
     with pytest.raises(IntegrityError, match="no file"):
-        rclone.check_equal(None, "/srv/tiles", BUCKET)
+        copies.check_equal(None, "/srv/tiles", BUCKET)
 
 
 @pytest.mark.parametrize(("here", "there"), [(0, 0), (0, 50), (40, 50), (89, 100)])
@@ -81,7 +81,7 @@ def test_a_bucket_that_lost_its_tiles_takes_none_from_the_disk(fake_rclone, tmp_
     )
     calls = fake_rclone(counts)
     with pytest.raises(ConflictError, match="about as many") as error:
-        rclone.copy_files(None, BUCKET, str(target), exact=True)
+        copies.copy_files(None, BUCKET, str(target), exact=True)
 
     assert f"{here} files are in {BUCKET}, {there} in {target}" in str(error.value)
     assert "sync" not in calls.read_text()
@@ -94,7 +94,7 @@ def test_an_exact_copy_may_remove_few(fake_rclone, tmp_path):
         'echo "$last" | grep -q writing || n=100; [ -n "${n:-}" ] && '
         'echo "{\\"count\\":$n,\\"bytes\\":1}" || true'
     )
-    rclone.copy_files(None, BUCKET, str(target), exact=True)
+    copies.copy_files(None, BUCKET, str(target), exact=True)
     (sync,) = [line for line in calls.read_text().splitlines() if " sync " in line]
 
     assert "--max-delete 10 " in sync
@@ -103,7 +103,7 @@ def test_an_exact_copy_may_remove_few(fake_rclone, tmp_path):
 def test_a_folder_that_is_not_there_has_nothing(fake_rclone):
     calls = fake_rclone("exit 3")
 
-    assert (0, 0) == rclone._measure(None, "/srv/not-there")
+    assert (0, 0) == copies._measure(None, "/srv/not-there")
     assert not calls.exists()
 
 
@@ -116,7 +116,7 @@ def test_what_a_killed_copy_brought_needs_no_room_again(fake_rclone, tmp_path, b
         'echo "{\\"count\\":1,\\"bytes\\":$n}"'
     )
     if fits:
-        rclone.check_room(None, BUCKET, str(target))
+        copies.check_room(None, BUCKET, str(target))
     else:
         with pytest.raises(CommandError, match="room for"):
-            rclone.check_room(None, BUCKET, str(target))
+            copies.check_room(None, BUCKET, str(target))

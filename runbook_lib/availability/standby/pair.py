@@ -1,0 +1,236 @@
+"""
+The two nodes that can run the manager's services: the master, with the label typeNode=master, and
+the standby, with what it must have before the manager fails: images, volumes and secrets.
+
+The standby node is drained, so that nothing else uses its memory and CPU credits.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+import pandas as pd
+from docker.models.nodes import Node
+from docker.models.services import Service
+
+from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.roles import BACKUP, MANAGER, ROLES, TYPE_NODE
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import ConflictError, NotFoundError
+from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.stacks.containers import STACK, in_stack
+from runbook_lib.stacks.images import has_image
+from runbook_lib.swarm.managers import retry_api_errors
+from runbook_lib.swarm.membership import address, find_nodes_at
+from runbook_lib.swarm.nodes import change_spec
+
+LABEL, MASTER, STANDBY = TYPE_NODE, ROLES[MANAGER].type_node, ROLES[BACKUP].type_node
+
+
+def find_master(leader: docker.DockerClient, instances: Mapping[str, Instance]) -> str:
+    """
+    The role of the node with typeNode=master; "" where there is none, or more than one.
+    """
+    roles = {i.private_ip: role for role, i in instances.items()}
+    masters = [node for node in leader.nodes.list() if _labels(node).get(LABEL) == MASTER]
+    return roles.get(address(masters[0].attrs), "?") if len(masters) == 1 else ""
+
+
+def ensure_standby(leader: docker.DockerClient, instance: Instance) -> Changes:
+    """
+    Label the node as the standby, and drain it.
+
+    Raises
+    ------
+    ConflictError
+        Where it is the master: draining it would stop the application.
+    """
+    if _labels(get_node(leader, instance)).get(LABEL) == MASTER:
+        raise ConflictError(
+            f"expected {instance.role} to stand by; the manager's services run on it",
+            next_step="start the manager, then run 30_manager_backup: it moves them back",
+        )
+    return set_node(leader, instance, STANDBY, "drain")
+
+
+def move_master(leader: docker.DockerClient, source: Instance, target: Instance) -> Changes:
+    """
+    Make `target` the master, and `source` the standby.
+
+    `source` first: after a kill in between there is no master, but never two.
+    """
+    changes = set_node(leader, source, STANDBY, "drain")
+    changes.extend(set_node(leader, target, MASTER, "active"))
+    return changes
+
+
+def find_pinned(leader: docker.DockerClient) -> list[Service]:
+    """
+    The services that may run on the master only, ordered by name.
+    """
+
+    def is_pinned(service: Service) -> bool:
+        placement = service.attrs["Spec"]["TaskTemplate"].get("Placement") or {}
+        return f"node.labels.{LABEL} == {MASTER}" in (placement.get("Constraints") or [])
+
+    return sorted(filter(is_pinned, leader.services.list()), key=lambda service: str(service.name))
+
+
+def wait_for_pinned(
+    leader: docker.DockerClient, target: Instance, timeout_s: float = 180
+) -> list[str]:
+    """
+    Wait until every pinned service has as many tasks as wanted on `target`; returns their names.
+    """
+    node_id = str(get_node(leader, target).id)
+
+    def is_away(service: Service) -> bool:
+        tasks = leader.api.tasks(filters={"service": service.id, "node": node_id})
+        running = sum(t["DesiredState"] == t["Status"]["State"] == "running" for t in tasks)
+        wanted = service.attrs["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
+        return bool(running < int(wanted))
+
+    def probe() -> list[str] | Pending:
+        services = find_pinned(leader)
+        if away := [str(service.name) for service in filter(is_away, services)]:
+            done = len(services) - len(away)
+            return Pending(f"waiting for {', '.join(away)}", done, len(services))
+        return [str(service.name) for service in services]
+
+    return wait_for(
+        f"The manager's services run on {target.role}",
+        probe,
+        timeout_s=timeout_s,
+        next_step="docker service ps --no-trunc <service>  on a manager shows why a task waits",
+    )
+
+
+def wait_for_new_leader(leader: docker.DockerClient, gone: Instance, timeout_s: float) -> None:
+    """
+    Wait until another manager than `gone` leads.
+    """
+
+    def probe() -> bool | Pending:
+        nodes = leader.nodes.list(filters={"role": "manager"})
+        leading = [n for n in nodes if n.attrs.get("ManagerStatus", {}).get("Leader")]
+        others = [node for node in leading if address(node.attrs) != gone.private_ip]
+        return bool(others) or Pending(f"{gone.role} still counts as the leader")
+
+    wait_for(
+        "The remaining managers agree on a leader",
+        retry_api_errors(probe),
+        timeout_s=timeout_s,
+        poll_s=0.2,
+        next_step="a majority must answer:  docker node ls  on manager-backup",
+    )
+
+
+def get_node(leader: docker.DockerClient, instance: Instance) -> Node:
+    """
+    The node of an instance.
+
+    Raises
+    ------
+    NotFoundError
+        Where it is not in the Swarm.
+    """
+    for node in find_nodes_at(leader, instance.private_ip):
+        return node
+    raise NotFoundError(
+        f"expected {instance.role} ({instance.private_ip}) to be a node of the Swarm; it is not",
+        next_step="run 30_manager_backup: it lets manager-backup join",
+    )
+
+
+def set_node(
+    leader: docker.DockerClient, instance: Instance, label: str, availability: str
+) -> Changes:
+    """
+    Set a node's label typeNode and its availability, in one step.
+    """
+    changes = Changes()
+    node = get_node(leader, instance)
+    wanted = {"Labels": {**_labels(node), LABEL: label}, "Availability": availability}
+    if wanted != {"Labels": _labels(node), "Availability": node.attrs["Spec"]["Availability"]}:
+        change_spec(node, wanted)
+        changes.add("node", instance.role, f"{LABEL}={label}, {availability}")
+    return changes
+
+
+def ensure_images(
+    leader: docker.DockerClient,
+    source: docker.DockerClient,
+    target: docker.DockerClient,
+    *,
+    registry: str,
+) -> Changes:
+    """
+    Bring the image of every service that may have to move to `target`.
+
+    The registry goes down with the manager; an image that is pinned by its digest and present needs
+    no registry. An image that only the manager has (the registry's own) goes through the registry,
+    too.
+    """
+    changes = Changes()
+    for reference in sorted({str(_container(service)["Image"]) for service in find_pinned(leader)}):
+        if has_image(target, reference):
+            continue
+        if "/" in reference:
+            target.api.pull(reference)
+        else:
+            name, _, tag = reference.partition(":")
+            source.images.get(reference).tag(f"{registry}/{name}", tag)
+            source.images.push(f"{registry}/{name}", tag=tag)
+            target.images.pull(f"{registry}/{name}", tag=tag).tag(name, tag)
+        changes.add("image", reference.split("@")[0], "copied to the standby node")
+    return changes
+
+
+def readiness(leader: docker.DockerClient, target: docker.DockerClient) -> pd.DataFrame:
+    """
+    What every service that may have to move would find on `target`; nothing is started.
+
+    Columns: service, image, volumes, secrets ("there", or what is missing), ready.
+    """
+    volumes = {str(volume.name) for volume in target.volumes.list()}
+    secrets = {str(secret.name) for secret in leader.secrets.list()}
+    rows = []
+    for service in find_pinned(leader):
+        spec, image = _container(service), str(_container(service)["Image"])
+        mounts = [m for m in spec.get("Mounts") or [] if m["Type"] == "volume"]
+        # where a volume that no stack makes is missing, the engine would make an empty one
+        outer = [m for m in mounts if STACK not in m.get("VolumeOptions", {}).get("Labels", {})]
+        missing = [
+            [] if has_image(target, image) else [image.split("@", maxsplit=1)[0]],
+            sorted({mount["Source"] for mount in outer} - volumes),
+            sorted({secret["SecretName"] for secret in spec.get("Secrets") or []} - secrets),
+        ]
+        words = [", ".join(names) or "there" for names in missing]
+        rows.append((str(service.name), *words, not any(missing)))
+    return pd.DataFrame(rows, columns=["service", "image", "volumes", "secrets", "ready"])
+
+
+def remove_stack_volumes(engine: docker.DockerClient, stacks: list[str]) -> Changes:
+    """
+    Remove the stacks' own volumes on an engine where none of their services runs.
+
+    A queue that is older than the tiles is worse than an empty one, and its broker has old
+    passwords; the dealer publishes again what has no result. The tiles are in an external volume.
+    """
+    changes = Changes()
+    for name in stacks:
+        for volume in engine.volumes.list(filters=in_stack(name)):
+            ended = {"volume": str(volume.name), "status": ["exited", "created", "dead"]}
+            for container in engine.api.containers(all=True, filters=ended):
+                engine.api.remove_container(container["Id"])
+            volume.remove()
+            changes.add("volume", str(volume.name), "removed")
+    return changes
+
+
+def _container(service: Service) -> dict[str, Any]:
+    return dict(service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"])
+
+
+def _labels(node: Node) -> dict[str, str]:
+    return dict(node.attrs["Spec"].get("Labels") or {})
