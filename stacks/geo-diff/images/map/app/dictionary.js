@@ -96,7 +96,7 @@ export const WORDS = {
     lost: "Perdido",
     unchanged: "Sin cambio",
     change_counting: "Comparando las teselas a la vista…",
-    change_words: "Del {before} al {after}, un {gained} del suelo a la vista pasó a ser {name}, y un {lost} dejó de serlo.",
+    change_words: "Del {before} al {after}, un {gained} del suelo a la vista pasó a ser {name}, y un {lost} dejó de ser {name}.",
     change_none: "Entre el {before} y el {after}, ningún suelo a la vista pasó a ser {name} ni dejó de serlo.",
     change_same: "Las dos fechas son la misma: elija otra para ver qué cambió.",
     change_unknown: "Parte de la vista aún no está segmentada en las dos fechas.",
