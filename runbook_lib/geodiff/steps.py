@@ -80,10 +80,7 @@ def inner_steps(
     """
     The steps whose effect is on the `count` instances, as their engines report it.
 
-    Parameters
-    ----------
-    addresses
-        Those that the web stack should have; None where one of its nodes does not run.
+    `addresses`: those that the web stack should have; None where one of its nodes does not run.
     """
     install, manager = _install(clients, count), clients.get(MANAGER)
     if manager is None:

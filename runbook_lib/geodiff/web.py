@@ -1,16 +1,24 @@
 """
-The web stack: its addresses, its token, its networks.
+The web stack: its addresses, its token, its networks, and what a browser gets from it.
 
 Source: section "Deploy - Web Stack" of the guide. The page comes from `admin-web`; the
-browser then fetches the tiles from the manager, which holds them.
+browser then fetches the tiles from the manager, which holds them. The requests come from the
+internet, as those of the map's users do.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
 
 import docker
+import pandas as pd
+import requests
 
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.core.errors import CommandError
+from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.stacks.containers import SERVICE, find_services, read_secret
 
 PAGE_PORT, TILES_PORT = 8080, 5000
@@ -83,3 +91,135 @@ def find_networks(manager: docker.DockerClient, stack_name: str) -> list[str]:
         for network in service.attrs["Spec"]["TaskTemplate"].get("Networks", [])
     }
     return sorted(str(n.name) for n in manager.networks.list() if n.id in ids)
+
+
+@dataclass(frozen=True)
+class WebAnswer:
+    """
+    One HTTP answer; `kind` is its status and content type ("200 image/png"), or why there is none.
+    """
+
+    kind: str
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """
+        The JSON object in the body; empty where there is none.
+        """
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def fetch(
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    method: str = "GET",
+    timeout_s: float = 10,
+) -> WebAnswer:
+    """
+    Send one request, past any HTTP proxy; an error of HTTP is an answer as well.
+    """
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers["Accept-Encoding"] = "identity"  # the bytes and the ETag as they are stored
+        try:
+            response = session.request(method, url, headers=headers, timeout=timeout_s)
+        except requests.RequestException as error:
+            return WebAnswer(f"no answer: {_first_cause(error)}")
+    content_type = response.headers.get("Content-Type", "").partition(";")[0]
+    kind = f"{response.status_code} {content_type}".strip()
+    return WebAnswer(kind, response.status_code, response.headers, response.content)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    # the operating system's own words, under those of two libraries
+    return _first_cause(error.__context__) if error.__context__ else error
+
+
+def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd.DataFrame:
+    """
+    Wait until the tile server has counted all its tiles; one row a date and filter.
+
+    It reads each tile's share: that takes seconds from a disk, minutes from S3.
+
+    Columns: date, filter, tiles, share (of the ground, 0..1; none for RAW).
+    """
+
+    def probe() -> list[Any] | Pending:
+        answer = fetch(f"{where.tiles}/dates", token.header)
+        if answer.status != HTTPStatus.OK:
+            return Pending(answer.kind)
+        if not answer.content.get("complete", True):
+            return Pending("it is still counting")
+        return list(answer.content["dates"])
+
+    dates = wait_for("The tile server knows its dates", probe, timeout_s=timeout_s)
+    rows = [
+        (day["date"], name, layer["tiles"], layer.get("share"))
+        for day in dates
+        for name, layer in day["filters"].items()
+    ]
+    return pd.DataFrame(rows, columns=["date", "filter", "tiles", "share"])
+
+
+def fetch_tiles(where: Addresses, token: Token, names: list[str]) -> dict[str, bytes]:
+    """
+    Tiles as the browser gets them; a name is for example `RAW/2004-01-15/0/0/0`.
+    """
+    answers = {name: fetch(f"{where.tiles}/{name}", token.header) for name in names}
+    failed = [f"{name}: {a.kind}" for name, a in answers.items() if a.kind != "200 image/png"]
+    if failed:
+        raise CommandError(
+            f"expected {len(names)} tiles from {where.tiles}; {len(failed)} did not come",
+            evidence="\n".join(failed),
+            next_step="run 06_work_stack: it makes the results",
+        )
+    return {name: answer.body for name, answer in answers.items()}
+
+
+def measure_answers(where: Addresses, token: Token, tiles: list[str]) -> pd.DataFrame:
+    """
+    Send what a browser sends, and what must be refused; columns: question, expected, seen.
+
+    `tiles`: names of existing tiles; the first one is also requested in wrong ways.
+    """
+    json_kind = "application/json"
+    url, absent = f"{where.tiles}/{tiles[0]}", f"{where.tiles}/RAW/1900-01-01/0/0/0"
+    served = {name: fetch(f"{where.tiles}/{name}", token.header) for name in tiles}
+    etag = {"If-None-Match": served[tiles[0]].headers.get("ETag", "")}
+    wrong = Token(f"{token.value}x").header
+    settings, health = fetch(f"{where.page}/config.json"), fetch(f"{where.tiles}/health")
+    rows = [
+        ("the page", "200 text/html", fetch(f"{where.page}/").kind),
+        ("where it looks for tiles", where.tiles, str(settings.content.get("tiles_url", ""))),
+        ("health, without a token", "ok", str(health.content.get("status"))),
+        ("the filters", f"200 {json_kind}", fetch(f"{where.tiles}/filters", token.header).kind),
+        ("the dates", f"200 {json_kind}", fetch(f"{where.tiles}/dates", token.header).kind),
+        *((f"a tile of {n.split('/')[0]}", "200 image/png", a.kind) for n, a in served.items()),
+        ("the same tile once more, by its ETag", "304", fetch(url, token.header | etag).kind),
+        ("a tile that is not there", f"404 {json_kind}", fetch(absent, token.header).kind),
+        ("a tile without the token", f"401 {json_kind}", fetch(url).kind),
+        ("a tile with a wrong token", f"401 {json_kind}", fetch(url, wrong).kind),
+        ("which page may fetch tiles: ours", where.page, _allowed_origin(url, where.page)),
+        ("which page may fetch tiles: another", "nobody", _allowed_origin(url, "http://x.example")),
+    ]
+    return pd.DataFrame(rows, columns=["question", "expected", "seen"])
+
+
+def _allowed_origin(url: str, origin: str) -> str:
+    # the answer to a browser's preflight: which origin may send a token
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    answer = fetch(url, headers, method="OPTIONS")
+    allowed = answer.headers.get("Access-Control-Allow-Origin", "nobody")
+    return allowed if answer.status else answer.kind

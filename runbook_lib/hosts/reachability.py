@@ -75,10 +75,7 @@ def expected_services(matrix: pd.DataFrame, served: set[tuple[str, int]]) -> pd.
     """
     The probes of `expected_matrix` from the internet, and which ports should serve it.
 
-    Parameters
-    ----------
-    served
-        Role and port of each public TCP service. SSH, which is for the operator, is left out.
+    `served`: role and port of each public TCP service. SSH, which is for the operator, is left out.
     """
     world = matrix["source"].isin([OPERATOR, OUTSIDE]) & (matrix["protocol"] == "tcp")
     asked = matrix[world & (matrix["port"] != _SSH)]

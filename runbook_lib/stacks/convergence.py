@@ -22,10 +22,7 @@ class Convergence:
     """
     The state of one service; `failure` says why it will not converge by itself.
 
-    Parameters
-    ----------
-    starting
-        How many tasks are about to run, without an error.
+    `starting`: how many tasks are about to run, without an error.
     """
 
     service: str

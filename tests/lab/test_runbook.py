@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from runbook_lib.core.checks import SUMMARY_MIME
-from runbook_lib.geodiff.web_client import fetch
+from runbook_lib.geodiff.web import fetch
 from runbook_lib.notebook.templates import find_notebooks
 from tests.browser.chromium import LAPTOP, PHONE, keep_screenshot
 from tests.lab.harness import PROJECT, open_and_paste, until

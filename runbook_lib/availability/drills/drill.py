@@ -25,8 +25,7 @@ from runbook_lib.availability.drills.times import Clock, TaskHistory, find_repla
 from runbook_lib.availability.drills.workload import AUDIT_FOLDER, ThroughputMonitor, Workload
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.web import read_token
-from runbook_lib.geodiff.web_client import fetch
+from runbook_lib.geodiff.web import fetch, read_token
 from runbook_lib.hosts.ssh import run
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks import specs
