@@ -22,7 +22,7 @@ READ = """
 import json, sys, time
 from pathlib import Path
 from runbook_lib.load.recordings.counters import total_counters
-from runbook_lib.load.recordings.published_logs import read_published_logs
+from runbook_lib.load.recordings.source import read_published_logs
 from runbook_lib.load.recordings.separate_runs import find_runs
 from tests.places import LOGS
 def peak_mib():  # of this program: ru_maxrss also remembers the one that started it

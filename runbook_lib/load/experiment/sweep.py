@@ -14,7 +14,7 @@ from runbook_lib.core.progress import Progress
 from runbook_lib.load.experiment.plan import CHANGE_S, Experiment, SweepStep
 from runbook_lib.load.experiment.recorder import Recorder
 from runbook_lib.load.recordings.schema import COLUMNS
-from runbook_lib.load.recordings.steady_state import find_steady_state
+from runbook_lib.load.recordings.series import find_steady_state
 from runbook_lib.stacks.convergence import convergence
 from runbook_lib.stacks.specs import running, scale
 

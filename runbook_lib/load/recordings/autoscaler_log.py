@@ -10,12 +10,11 @@ The log of the authors' autoscaler, in both of its forms and with its terminal c
 import gzip
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import polars as pl
 
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 STATE = re.compile(
@@ -37,23 +36,47 @@ PARAMETERS = {
     "max_scale": re.compile(r"_n(?:\d+-)?(\d+)", re.IGNORECASE),
 }
 
+DECISIONS = {
+    "clock_s": pl.Float64,  # seconds of the day
+    "published_per_s": pl.Float64,
+    "queued": pl.Float64,  # messages: earlier versions decided by them
+    "load": pl.Float64,
+    "light": pl.String,
+    "running": pl.Float64,  # replicas that the autoscaler counted
+    "wanted": pl.Float64,  # replicas after its decision
+}
+
 UNTIMED = "states of the autoscaler without a time or cut short"
 BROKERLESS = "decisions while the autoscaler had no broker (message count -1; load not measured)"
 QUEUED = "decisions from the messages in the queue, not from a rate (whole message counts)"
 
 
-def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pd.DataFrame:
+def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pl.DataFrame:
     """
-    Read its decisions; `left_out` counts the incomplete ones by reason.
-
-    Columns: clock_s (seconds of the day), published_per_s, queued (messages; earlier versions
-    used them), load, light, running (replicas that the autoscaler counted), wanted (replicas after
-    its decision).
+    Read its decisions, with the columns of `DECISIONS`; `left_out` counts the incomplete ones.
     """
-    with _opened(path) as stream:
-        rows = list(_decisions(stream, left_out))
-    columns = ["clock_s", "published_per_s", "queued", "load", "light", "running", "wanted"]
-    return pd.DataFrame(rows, columns=columns)
+    rows: list[dict[str, Any]] = []
+    state: re.Match[str] | None = None
+    decision: dict[str, Any] | None = None
+    zipped = path.suffix == ".gz"
+    with gzip.open(path, "rt", errors="replace") if zipped else path.open(errors="replace") as file:
+        for text in (COLOURS.sub("", line) for line in file):
+            if match := STATE.search(text):
+                left_out.update([UNTIMED] if state else [])
+                state, decision = match, None
+            elif match := STAMP.search(text):
+                if state and float(state["load"]) == float(match["load"]):
+                    decision = _decision(state, match, left_out)
+                    rows.append(decision)
+                else:
+                    left_out[UNTIMED] += 1
+                state = None
+            elif decision and (match := SCALING.search(text)):
+                decision["wanted"] = float(match["wanted"])
+            elif "Workers State" in text or "[#]" in text:
+                left_out[UNTIMED] += 1
+    left_out.update([UNTIMED] if state else [])
+    return pl.DataFrame(rows, DECISIONS)
 
 
 def parameters_in_name(name: str) -> dict[str, int]:
@@ -62,39 +85,6 @@ def parameters_in_name(name: str) -> dict[str, int]:
     """
     matches = {key: pattern.search(name) for key, pattern in PARAMETERS.items()}
     return {key: int(match[1]) for key, match in matches.items() if match}
-
-
-def _opened(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", errors="replace")
-    return path.open(errors="replace")
-
-
-def _decisions(lines: Iterable[str], left_out: Counter[str]) -> Iterator[dict[str, Any]]:
-    state: re.Match[str] | None = None
-    decision: dict[str, Any] | None = None
-    for line in lines:
-        text = COLOURS.sub("", line)
-        if match := STATE.search(text):
-            if state:
-                left_out[UNTIMED] += 1
-            if decision:
-                yield decision
-            state, decision = match, None
-        elif match := STAMP.search(text):
-            if state and float(state["load"]) == float(match["load"]):
-                decision = _decision(state, match, left_out)
-            else:
-                left_out[UNTIMED] += 1
-            state = None
-        elif decision and (match := SCALING.search(text)):
-            decision["wanted"] = float(match["wanted"])
-        elif "Workers State" in text or "[#]" in text:
-            left_out[UNTIMED] += 1
-    if state:
-        left_out[UNTIMED] += 1
-    if decision:
-        yield decision
 
 
 def _decision(state: re.Match[str], stamp: re.Match[str], left_out: Counter[str]) -> dict[str, Any]:

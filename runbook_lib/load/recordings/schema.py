@@ -134,49 +134,42 @@ def read_recording(folder: Path | str) -> Recording:
     notes = []
     for table in COLUMNS:
         path = folder / f"{table}.parquet"
-        if not path.exists():
-            notes.append(f"{path.name} is not there: not recorded")
-            continue
         try:
-            read = pq.read_table(path)
+            frames[table] = _as_frame(table, pq.read_table(path), path)
+        except FileNotFoundError:
+            notes.append(f"{path.name} is not there: not recorded")
         except pa.ArrowInvalid as error:  # no footer: its writer was killed
             notes.append(f"{path.name} is left out, it cannot be read: {error}".splitlines()[0])
-            continue
-        frames[table] = _as_frame(table, read, path)
     if not frames:
-        names = ", ".join(sorted(p.name for p in folder.glob("*"))) if folder.is_dir() else ""
+        names = ", ".join(sorted(p.name for p in folder.glob("*"))) or "nothing"
         raise NotFoundError(
             f"expected a recorded run in {folder}; it holds no table that can be read",
-            evidence="\n".join([f"in the folder: {names or 'nothing'}", *notes]),
+            evidence="\n".join([f"in the folder: {names}", *notes]),
             next_step="run 10_load_test, or name the folder runs/<time>/load of a run",
         )
-    experiment, note = _read_experiment(folder / "experiment.json")
-    return Recording(source=str(folder), experiment=experiment, notes=(*notes, *note), **frames)
+    experiment: dict[str, Any] = {}
+    try:
+        experiment = json.loads((folder / "experiment.json").read_text())
+    except FileNotFoundError:
+        notes.append("experiment.json is not there: the parameters of the run are unknown")
+    except ValueError as error:
+        notes.append(f"experiment.json is left out, it cannot be read: {error}")
+    return Recording(source=str(folder), experiment=experiment, notes=tuple(notes), **frames)
 
 
 def _as_frame(table: str, read: pa.Table, path: Path) -> pd.DataFrame:
     wanted = SCHEMAS[table]
     missing = [name for name in wanted.names if name not in read.column_names]
-    evidence = f"missing: {', '.join(missing)}" if missing else ""
+    problem = f"missing: {', '.join(missing)}"
     if not missing:
         try:
             frame: pd.DataFrame = read.select(wanted.names).cast(wanted).to_pandas()
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-            evidence = str(error)
+        except (ValueError, pa.ArrowNotImplementedError) as error:
+            problem = str(error)
         else:
             return frame
     raise IntegrityError(
         f"expected the columns of {table} in {path}; it has other columns or types",
-        evidence=f"{evidence}\nits columns: {', '.join(read.column_names)}",
+        evidence=f"{problem}\nits columns: {', '.join(read.column_names)}",
         next_step="name a folder that 10_load_test of this version recorded",
     )
-
-
-def _read_experiment(path: Path) -> tuple[dict[str, Any], list[str]]:
-    if not path.exists():
-        return {}, [f"{path.name} is not there: the parameters of the run are unknown"]
-    try:
-        experiment: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        return {}, [f"{path.name} is left out, it cannot be read: {error}"]
-    return experiment, []

@@ -1,6 +1,9 @@
 """
-Even time series of services and nodes from samples of containers: CPU, memory, replicas, traffic.
+Even time series of services and nodes from samples of containers: CPU, memory, replicas, traffic;
+and the steady part of such a series: after the warm-up, with the most certain mean.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,6 +12,11 @@ from runbook_lib.load.recordings.counters import COUNTERS, without_restarts
 
 STEPS = 5
 STILL_S = 30.0
+BATCH = 5
+"""Readings in a batch: their means hardly depend on each other."""
+FEWEST_BATCHES = 8
+DRIFT_SHARE = 0.1
+DRIFT_ERRORS = 3.0
 LEVELS = ["cpu_percent", "memory_bytes"]
 
 
@@ -34,23 +42,18 @@ def even_series(
     edges = width_s * np.arange(bins + 1)
     keys = list(dict.fromkeys([*by, "node", "container"]))
     sums: dict[tuple[str, ...], np.ndarray] = {}
-    before: dict[tuple[str, ...], np.ndarray] = {}
     columns = counted[[*LEVELS, *COUNTERS]].to_numpy(float)
     for rows in counted.groupby(keys, sort=False).indices.values():
         group = tuple(counted[by].iloc[rows[0]])
-        if group not in sums:
-            sums[group] = np.zeros((bins + 1, 1 + len(LEVELS) + len(COUNTERS)))
-            before[group] = np.zeros((bins + 1, len(COUNTERS)))
-        sums[group] += _at_edges(at[rows], columns[rows], edges)
-        first = np.nan_to_num(columns[rows[0], len(LEVELS) :])
-        before[group][edges > at[rows[0]]] += first
+        sums[group] = sums.get(group, 0.0) + _at_edges(at[rows], columns[rows], edges)
+    levels = 1 + len(LEVELS)
+    names = ["containers", *LEVELS, *COUNTERS, *(f"{name}_per_s" for name in COUNTERS)]
     frames = []
-    for group, edge_values in sums.items():
-        steps = np.diff(edge_values, axis=0) / width_s
-        levels = 1 + len(LEVELS)
-        frame = pd.DataFrame(steps[:, :levels], columns=["containers", *LEVELS])
-        frame[COUNTERS] = (edge_values[:, levels:] + before[group])[1:]
-        frame[[f"{name}_per_s" for name in COUNTERS]] = steps[:, levels:]
+    for group, values in sums.items():
+        before, grown = values[:, : len(COUNTERS)], values[:, len(COUNTERS) :]
+        steps = np.diff(grown, axis=0) / width_s
+        totals = (grown[:, levels:] + before)[1:]
+        frame = pd.DataFrame(np.c_[steps[:, :levels], totals, steps[:, levels:]], columns=names)
         frame.insert(0, "time", origin + pd.to_timedelta(edges[:-1], unit="s"))
         for place, (name, value) in enumerate(zip(by, group, strict=True), 1):
             frame.insert(place, name, value)
@@ -60,20 +63,19 @@ def even_series(
 
 def _at_edges(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """
-    One container at the edges of bins: seconds lived, CPU and memory integrated over them, and
-    counters, from zero at its first sample (they stand still before it and after its last).
+    One container at the edges of bins: what its counters had counted before its first sample,
+    seconds lived, CPU and memory integrated over them, and the counters from zero at that sample
+    (they stand still before it and after the last).
     """
-    lived = np.clip(edges, at[0], at[-1]) - at[0]
-    columns = [lived]
-    for column in range(values.shape[1]):
-        known = np.isfinite(values[:, column])
-        if not known.any():
-            columns.append(np.zeros(len(edges)))
-            continue
-        when, what = at[known], values[known, column]
-        if column < len(LEVELS):
-            middles = (what[1:] + what[:-1]) / 2 * np.diff(when)
-            what = np.r_[0.0, np.cumsum(middles)]
+    before = np.outer(edges > at[0], np.nan_to_num(values[0, len(LEVELS) :]))
+    columns = [before, np.clip(edges, at[0], at[-1]) - at[0]]
+    for column, readings in enumerate(values.T):
+        known = np.isfinite(readings)
+        when, what = at[known], readings[known]
+        if not len(what):
+            when = what = np.zeros(1)
+        elif column < len(LEVELS):
+            what = np.r_[0.0, np.cumsum((what[1:] + what[:-1]) / 2 * np.diff(when))]
         else:
             steps = _steps(when, what)
             when, what = when[steps], what[steps] - what[0]
@@ -104,3 +106,63 @@ def _steps(when: np.ndarray, what: np.ndarray) -> np.ndarray:
     pause = stood > max(STILL_S, 3 * usual)
     kept[starts[pause]] = kept[ends[pause]] = True
     return kept
+
+
+@dataclass(frozen=True)
+class SteadyState:
+    """
+    The mean rate between two times, with its standard error (of batch means).
+    """
+
+    began: pd.Timestamp
+    ended: pd.Timestamp
+    mean: float
+    standard_error: float
+
+    @property
+    def duration_s(self) -> float:
+        return float((self.ended - self.began).total_seconds())
+
+
+def find_steady_state(rates: pd.Series) -> SteadyState | None:
+    """
+    Cut the warm-up and the end off an even series of rates, indexed by time.
+
+    MSER-5 (White, "An effective truncation heuristic for bias reduction in simulation output",
+    1997), first from the front and then from the back: of the cuts that leave half of the series,
+    the one with the smallest standard error of the mean. None where a series is too short, has
+    holes, or where what is left still drifts: its halves differ by a tenth, and by more than chance
+    explains (Geweke's test).
+    """
+    whole = len(rates) // BATCH
+    if whole < FEWEST_BATCHES or not np.isfinite(rates.to_numpy(float)).all():
+        return None
+    batches = rates.to_numpy(float)[: whole * BATCH].reshape(whole, BATCH).mean(axis=1)
+    spare = whole // 2
+    first = _best_cut(batches, spare)
+    last = whole - _best_cut(batches[first:][::-1], spare - first)
+    kept = batches[first:last]
+    if _drifts(kept):
+        return None
+    width = rates.index[1] - rates.index[0]
+    return SteadyState(
+        began=rates.index[first * BATCH],
+        ended=rates.index[last * BATCH - 1] + width,
+        mean=float(kept.mean()),
+        standard_error=float(kept.std(ddof=1) / np.sqrt(len(kept))),
+    )
+
+
+def _best_cut(batches: np.ndarray, spare: int) -> int:
+    """
+    How many batches to leave out at the front, of those that can be spared.
+    """
+    errors = [batches[cut:].var() / (len(batches) - cut) for cut in range(spare + 1)]
+    return int(np.argmin(errors))
+
+
+def _drifts(batches: np.ndarray) -> bool:
+    early, late = np.array_split(batches, 2)
+    chance = np.sqrt(early.var(ddof=1) / len(early) + late.var(ddof=1) / len(late))
+    apart = abs(late.mean() - early.mean())
+    return bool(apart > DRIFT_SHARE * abs(batches.mean()) and apart > DRIFT_ERRORS * chance)

@@ -2,6 +2,7 @@
 Wall-clock times without a date, put on one time axis: over midnight, and without stray times.
 """
 
+import time
 from collections import Counter
 
 import numpy as np
@@ -14,6 +15,7 @@ DISORDER_S = 60.0
 """Several writers of one log may mix up their lines by that much; they are put in order."""
 GAP_S = 600.0
 
+MIXED_UP = "times that were a few seconds out of order (kept, and sorted)"
 ASTRAY = "rows whose time stands alone (before and after it the clock reads otherwise)"
 
 Floats = npt.NDArray[np.float64]
@@ -76,15 +78,13 @@ class WallClock:
     ) -> Floats:
         first = self._last if self._last >= 0 else samples[0]
         steps = _turn(np.diff(np.r_[first % DAY_S, samples]))
-        mixed_up = int(((steps < 0) & (steps >= -DISORDER_S)).sum())
-        if mixed_up:
-            self.left_out["times that were a few seconds out of order (kept, and sorted)"] += (
-                mixed_up
-            )
+        if mixed_up := int(((steps < 0) & (steps >= -DISORDER_S)).sum()):
+            self.left_out[MIXED_UP] += mixed_up
         for at in np.flatnonzero(steps < -DISORDER_S):
             earlier = self._containers.union(who[: starts[at]].tolist())
             later = set(who[starts[at] :].tolist())
-            was, now = (_clock(s) for s in (samples[at] - steps[at], samples[at]))
+            times = (samples[at] - steps[at], samples[at])
+            was, now = (time.strftime("%H:%M:%S", time.gmtime(t % DAY_S)) for t in times)
             if earlier & later:
                 raise IntegrityError(
                     f"expected increasing times in {self.source}; they go back from {was} to {now}",
@@ -105,11 +105,3 @@ def _turn(difference: Floats) -> Floats:
     The signed distance between two times of day, the shorter way: from -12 h to +12 h.
     """
     return (difference + DAY_S / 2) % DAY_S - DAY_S / 2
-
-
-def _clock(seconds: float) -> str:
-    """
-    Seconds as `HH:MM:SS` of their day.
-    """
-    whole = int(seconds % DAY_S)
-    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"

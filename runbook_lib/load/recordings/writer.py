@@ -8,10 +8,10 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -59,7 +59,19 @@ class RecordingWriter:
         with self._lock:
             self._flush()
         for table in SCHEMAS:
-            _join_parts(self.folder, table)
+            target = self.folder / f"{table}.parquet"
+            if not target.is_dir():
+                continue
+            partial, parts = (
+                self.folder / f".{target.name}.partial",
+                self.folder / f".{table}.parts",
+            )
+            # few row groups: each costs a reader time
+            rows = pl.scan_parquet(target / "part-*.parquet")
+            rows.sink_parquet(partial, row_group_size=_ROWS_IN_A_GROUP)
+            target.rename(parts)
+            partial.rename(target)
+            shutil.rmtree(parts)
 
     def _flush(self) -> None:
         for table, rows in self._rows.items():
@@ -76,33 +88,3 @@ class RecordingWriter:
             self._written[table] += 1
             rows.clear()
         self._flushed = time.monotonic()
-
-
-def _join_parts(folder: Path, table: str) -> None:
-    """
-    Replace a table's folder of parts, if there is one, by one file.
-    """
-    target = folder / f"{table}.parquet"
-    if not target.is_dir():
-        return
-    partial, parts = folder / f".{target.name}.partial", folder / f".{table}.parts"
-    with pq.ParquetWriter(partial, SCHEMAS[table]) as writer:
-        for group in _groups(sorted(target.glob("part-*.parquet"))):
-            writer.write_table(group)
-    target.rename(parts)
-    partial.rename(target)
-    shutil.rmtree(parts)
-
-
-def _groups(parts: list[Path]) -> Iterator[pa.Table]:
-    """
-    The parts in order, joined to few row groups: each group costs a reader time.
-    """
-    waiting: list[pa.Table] = []
-    for part in parts:
-        waiting.append(pq.read_table(part))
-        if sum(len(table) for table in waiting) >= _ROWS_IN_A_GROUP:
-            yield pa.concat_tables(waiting).combine_chunks()
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting).combine_chunks()

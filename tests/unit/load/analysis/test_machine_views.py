@@ -14,8 +14,8 @@ from runbook_lib.load.analysis.machine_views import (
     plot_replicas,
     side_by_side,
 )
-from runbook_lib.load.recordings.published_logs import read_published_logs
 from runbook_lib.load.recordings.schema import Recording
+from runbook_lib.load.recordings.source import read_published_logs
 from tests.places import LOGS as DATA
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ import pytest
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.load.autoscaling import replay as replays
 from runbook_lib.load.autoscaling.replay import replay, show_replay
-from runbook_lib.load.recordings.published_logs import read_published_logs
 from runbook_lib.load.recordings.schema import Recording, empty_frame
+from runbook_lib.load.recordings.source import read_published_logs
 from tests.places import LOGS
 
 EXPERIMENT_3 = LOGS / "experiment_3"

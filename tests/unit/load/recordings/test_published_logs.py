@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from runbook_lib.core.errors import IntegrityError, NotFoundError
 from runbook_lib.load.recordings import stats_csv
 from runbook_lib.load.recordings.counters import total_counters
-from runbook_lib.load.recordings.published_logs import read_published_logs
 from runbook_lib.load.recordings.schema import COLUMNS, SCHEMAS
+from runbook_lib.load.recordings.source import read_published_logs
 from tests.places import LOGS as DATA
 
 pytestmark = pytest.mark.slow

@@ -7,11 +7,10 @@ import pandas as pd
 import pytest
 
 from runbook_lib.load.recordings.counters import total_counters
-from runbook_lib.load.recordings.published_logs import read_published_logs
 from runbook_lib.load.recordings.schema import SCHEMAS, empty_frame
 from runbook_lib.load.recordings.separate_runs import find_runs, total_by_run
-from runbook_lib.load.recordings.series import even_series
-from runbook_lib.load.recordings.steady_state import find_steady_state
+from runbook_lib.load.recordings.series import even_series, find_steady_state
+from runbook_lib.load.recordings.source import read_published_logs
 from tests.places import LOGS as DATA
 
 
