@@ -35,13 +35,13 @@ def find_runs(stats: pd.DataFrame, *, idle_s: float = IDLE_S) -> pd.DataFrame:
             busy = traffic[began.floor(f"{BIN_S}s") : ended] > quiet
             rows += _split(pd.DatetimeIndex(busy.index[busy]), began, ended, why, idle_s)
     runs = pd.DataFrame(rows, columns=["began", "ended", "busy_from", "busy_until", "begins_with"])
-    runs.insert(0, "run", np.arange(1, len(runs) + 1))
     lasted = pd.to_timedelta(runs["busy_until"] - runs["busy_from"])
-    runs.insert(5, "busy_s", lasted.dt.total_seconds())
     containers = [
-        stats["container"][(stats["time"] >= began) & (stats["time"] <= ended)].nunique()
+        stats["container"][stats["time"].between(began, ended)].nunique()
         for began, ended in zip(runs["began"], runs["ended"], strict=True)
     ]
+    runs.insert(0, "run", np.arange(1, len(runs) + 1))
+    runs.insert(5, "busy_s", lasted.dt.total_seconds())
     runs.insert(6, "containers", containers)
     return runs
 

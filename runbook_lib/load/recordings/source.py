@@ -58,10 +58,13 @@ def open_recording(folder: str, *, runs: Path = RUNS) -> Recording:
         One of its files has another format.
     """
     chosen = (PROJECT / Path(folder).expanduser()) if folder else _newest(runs)
-    for tables in filter(_holds_tables, (chosen, chosen / "load")):
-        return _named(read_recording(tables), tables)
-    if any(_log_files(chosen)):
-        return _named(read_published_logs(chosen), chosen)
+    tables = [place for place in (chosen, chosen / "load") if _holds_tables(place)]
+    if tables or any(_log_files(chosen)):
+        chosen = tables[0] if tables else chosen
+        recording = read_recording(chosen) if tables else read_published_logs(chosen)
+        # its path in the project is the same on every machine
+        name = chosen.relative_to(PROJECT) if chosen.is_relative_to(PROJECT) else chosen
+        return replace(recording, source=str(name))
     inside = sorted(chosen.glob("*"))
     deeper = [p.name for p in inside if any(_log_files(p)) or _holds_tables(p)]
     raise NotFoundError(
@@ -73,14 +76,6 @@ def open_recording(folder: str, *, runs: Path = RUNS) -> Recording:
         else "run 10_load_test, or name runs/<time>/load, or analysis/logs/experiment_1 of the "
         "guide's repository",
     )
-
-
-def _named(recording: Recording, folder: Path) -> Recording:
-    """
-    Name it by its path in the project, which is the same on every machine.
-    """
-    inside = folder.is_relative_to(PROJECT)
-    return replace(recording, source=str(folder.relative_to(PROJECT) if inside else folder))
 
 
 def _newest(runs: Path) -> Path:
@@ -134,6 +129,7 @@ def read_published_logs(
     if nodes:
         samples, decisions = _share_days(nodes, decisions)
         stats = _as_table("stats", samples, midnight)
+        del samples  # as large as the table
     notes += _missing(nodes, logs, stats)
     # early versions of the autoscaler logged how many messages waited, and no rate
     waiting = decisions.filter(pl.col("queued").is_not_nan()).rename({"queued": "ready"})
@@ -158,9 +154,7 @@ def _log_files(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _read_decisions(logs: list[Path], notes: list[str]) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """
-    Read all autoscaler logs, and the parameters on which their names agree.
-    """
+    # the parameters are those on which the names of the logs agree
     frames = [pl.DataFrame(schema={**DECISIONS, "time_s": pl.Float64})]
     parameters: dict[str, set[int]] = {}
     for path in logs:
@@ -196,14 +190,16 @@ def _share_days(
         node.samples.with_columns(
             time_s - DAY_S * np.round((node.samples["time_s"][0] - start) / DAY_S),
             pl.col("container").cast(pl.String),
-            # `stack_service.1.taskid` is the service `service`
-            pl.col("service").cast(pl.String).str.extract(r"^/*(?:[^._]*_)?([^.]+)"),
             node=pl.lit(node.name),
         )
         for node in nodes
     ]
     samples = pl.concat(shifted).sort("time_s", maintain_order=True)
-    samples = samples.with_columns(time_s - DAY_S * (time_s.first() / DAY_S).floor())
+    samples = samples.with_columns(
+        time_s - DAY_S * (time_s.first() / DAY_S).floor(),
+        # `stack_service.1.taskid` is the service `service`
+        pl.col("service").cast(pl.String).str.extract(r"^/*(?:[^._]*_)?([^.]+)"),
+    )
     if len(decisions):
         earliest, latest = samples["time_s"][0], samples["time_s"][-1]
         days = DAY_S * np.arange(1 + int(latest // DAY_S))
@@ -224,9 +220,6 @@ def _as_table(table: str, rows: pl.DataFrame, midnight: pd.Timestamp) -> pd.Data
 
 
 def _missing(nodes: list[NodeSamples], logs: list[Path], stats: pd.DataFrame) -> list[str]:
-    """
-    List what the files lack, as far as the other files show it.
-    """
     names = [node.name for node in nodes]
     numbers = {int(n) for n in (name.rpartition("-")[2] for name in names) if n.isdigit()}
     absent = [f"worker-{n}" for n in range(1, max(numbers, default=0)) if n not in numbers]

@@ -165,9 +165,6 @@ def _cells(data: bytes, columns: list[str]) -> pl.DataFrame:
 
 
 def _parsed(cells: pl.DataFrame) -> pl.DataFrame:
-    """
-    The clock in seconds of the day, and all measures as numbers.
-    """
     cells = cells.with_columns(pl.col(pl.String).str.strip_chars())
     seconds = pl.col("clock_s").str.to_time("%H:%M:%S", strict=False).cast(pl.Int64) / 1e9
     measured = [name for name in MEASURES.values() if name in cells.columns]
@@ -197,9 +194,6 @@ def _numbers(words: pl.Series) -> pl.Series:
 
 
 def _reasons() -> dict[str, pl.Expr]:
-    """
-    Why a row is left out, and which rows are.
-    """
     container, service = pl.col("container"), pl.col("service")
     alive = pl.col("memory_bytes", "pids")
     possible = pl.col(list(MEASURES.values())).is_between(0, math.inf, closed="left")
