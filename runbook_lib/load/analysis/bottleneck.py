@@ -78,21 +78,20 @@ def find_bottleneck(
     return Bottleneck(*_verdict(table, *_side(queues)), table, queues)
 
 
-def show_bottleneck(bottleneck: Bottleneck | None, *, limits_known: bool, most: int = 8) -> Finding:
+def show_bottleneck(bottleneck: Bottleneck | None, *, limits_known: bool) -> Finding:
     """
-    The resources that are nearest to their limits.
+    The eight resources that are nearest to their limits.
     """
     if bottleneck is None:
         return Finding("a container at work")
-    table = bottleneck.utilisation.head(most)
+    table = bottleneck.utilisation.head(8)
     top = max(1.0, float(table[["utilisation", "high"]].max().max()))
     y = alt.Y("resource:N", title=None, sort=table["resource"].tolist())
     x = alt.X("utilisation:Q", title="of its limit, 95 % interval").axis(format="%")
     bars = alt.Chart(table).mark_bar(color="#1b7f79").encode(x=x.scale(domain=[0, top]), y=y)
     spans = alt.Chart(table).mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", y=y)
-    title = f"{table.iloc[0]['resource']} is nearest to its limit"
-    if bottleneck.resource:
-        title = f"{bottleneck.resource} is the bottleneck"
+    verdict = "is the bottleneck" if bottleneck.resource else "is nearest to its limit"
+    title = f"{bottleneck.resource or table.iloc[0]['resource']} {verdict}"
     chart = alt.layer(bars, spans).properties(width=520, height=26 * len(table), title=title)
     unknown = "" if limits_known else " The CPU limits of these containers are not known."
     return Finding(bottleneck.words + unknown, chart)

@@ -114,9 +114,6 @@ class Burst:
     sustained_share: float
 
     def hours_for(self, tiles: float, tiles_per_s: float) -> float:
-        """
-        The time that a number of tiles takes.
-        """
         first = 3600 * tiles_per_s * self.hours
         if tiles <= first:
             return tiles / (3600 * tiles_per_s)

@@ -36,7 +36,7 @@ def run_table(runs: pd.DataFrame) -> pd.DataFrame:
     clock = {name: runs[name].dt.strftime("%H:%M:%S") for name in ("began", "ended")}
     minutes = (runs["busy_s"] / 60).round(1).fillna(0.0)
     table = runs[["run"]].assign(**clock, minutes_of_load=minutes)
-    table = table.assign(containers=runs["containers"], begins_with=runs["begins_with"])
+    table[["containers", "begins with"]] = runs[["containers", "begins_with"]]
     return table.rename(columns=lambda name: name.replace("_", " "))
 
 
@@ -206,9 +206,7 @@ def _lines(
 
 
 def _rates(queues: pd.DataFrame) -> pd.DataFrame:
-    """
-    The growth of the counters a second, between samples at least five seconds apart.
-    """
+    # between samples at least five seconds apart
     names = ["published", "delivered", "acknowledged"]
     rates = []
     for queue, rows in queues.groupby("queue"):
@@ -221,9 +219,7 @@ def _rates(queues: pd.DataFrame) -> pd.DataFrame:
 
 
 def _width_s(stats: pd.DataFrame) -> float:
-    """
-    About 200 bins, and none shorter than the samples are apart.
-    """
+    # about 200 bins, and none shorter than the samples are apart
     span = (stats["time"].max() - stats["time"].min()).total_seconds()
     return float(max(10, round(span / 200, -1)))
 

@@ -96,10 +96,7 @@ def use_per_tile(recording: Recording, machines: Machines, points: pd.DataFrame)
     The CPU of a tile, from steps that all had one number of workers. Worker nodes without samples
     are assumed to have used as much as the others.
 
-    Raises
-    ------
-    ParameterError
-        The manager was not sampled, or no worker node.
+    A manager or worker nodes without samples: ParameterError.
     """
     if not machines.sampled:
         raise ParameterError(

@@ -39,9 +39,6 @@ class Costs:
 
     @property
     def at_chosen(self) -> "pd.Series[float]":
-        """
-        The row of the chosen number.
-        """
         return self.table[self.table["workers"] == self.chosen].iloc[0]
 
     @property

@@ -117,9 +117,7 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
 
 
 def _points(recording: Recording) -> pd.DataFrame:
-    """
-    The steps; where no task waited, or it is unknown whether one did, the dealer set the pace.
-    """
+    # where no task waited, or it is unknown whether one did, the dealer set the pace
     points = step_points(recording)
     waited = points["waiting"].fillna(1.0).ge(1.0)
     unseen = points["waiting"].isna() & points["counted_by"].eq("publishing")
@@ -127,9 +125,7 @@ def _points(recording: Recording) -> pd.DataFrame:
 
 
 def _fit(points: pd.DataFrame) -> UslFit | None:
-    """
-    The law of the steps in which the workers were the limit; None: no step at all.
-    """
+    # the law of the steps in which the workers were the limit
     points = points[points["tiles_per_s"] > 0]
     if points.empty:
         return None
@@ -164,9 +160,7 @@ def _workers(fit: UslFit, most_workers: int) -> Interval:
 
 
 def _at_work(recording: Recording, points: pd.DataFrame, workers: Interval | None) -> Recording:
-    """
-    Of a sweep the steps nearest to the chosen number: what limits eight does not limit one.
-    """
+    # of a sweep the steps nearest to the chosen number: what limits eight does not limit one
     if workers is None or recording.steps.empty:
         return recording
     own = recording.steps["step"].isin(_nearest(points, workers.value)["step"])
@@ -174,9 +168,7 @@ def _at_work(recording: Recording, points: pd.DataFrame, workers: Interval | Non
 
 
 def _nearest(points: pd.DataFrame, workers: float) -> pd.DataFrame:
-    """
-    The steps with the nearest number of workers; of two the higher, where the curve is flat.
-    """
+    # of two as near the higher, where the curve is flat
     nearest = min(points["replicas"], key=lambda count: (abs(count - workers), -count))
     same: pd.DataFrame = points[points["replicas"] == nearest]
     return same

@@ -39,9 +39,6 @@ class SizingBox:
 
 
 def summarise(sizing: Sizing, costs: Costs) -> SizingBox:
-    """
-    The answer in five lines.
-    """
     rows = {
         "Throughput": _throughput(sizing),
         "Bottleneck": sizing.bottleneck.words.split(". ")[0] if sizing.bottleneck else "",

@@ -107,9 +107,10 @@ def _throughput(fit: UslFit, chosen: int) -> "alt.LayerChart | alt.FacetChart":
             mark.mark_rule(color=_CHOSEN, strokeDash=[5, 3]).encode(x=x),
             text.encode(x=x, y=alt.value(250), text="text:N"),
         ]
-    legend = "points: steps as measured"
-    legend += "; line and band: Universal Scalability Law, 95 %" if fit.law else ""
-    title = alt.Title(_title(fit, chosen), subtitle=legend, anchor="start")
+    law = "; line and band: Universal Scalability Law, 95 %" if fit.law else ""
+    title = alt.Title(
+        _title(fit, chosen), subtitle=f"points: steps as measured{law}", anchor="start"
+    )
     return alt.layer(*layers).properties(width=520, height=260, title=title)
 
 

@@ -141,9 +141,7 @@ def _checked(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measured(points: pd.DataFrame) -> pd.DataFrame:
-    """
-    Geometric means; the interval needs two repetitions, and is NaN without.
-    """
+    # geometric means; the interval needs two repetitions, and is NaN without
     rows = []
     for replicas, own in points.groupby("replicas"):
         logs = np.log(own["tiles_per_s"].to_numpy(dtype=float))
@@ -183,9 +181,7 @@ def _law(points: pd.DataFrame, measured: pd.DataFrame, samples: int) -> Law:
 
 
 def _spread(points: pd.DataFrame, counts: Numbers, centre: Numbers) -> tuple[float, float]:
-    """
-    Squares of the logarithms: within the repetitions of a count, and about a curve.
-    """
+    # squares of the logarithms: within the repetitions of a count, and about a curve
     logs = np.log(points["tiles_per_s"])
     own = logs - logs.groupby(points["replicas"]).transform("mean")
     law = points["replicas"].map(dict(zip(counts, np.log(counts / centre), strict=True)))

@@ -100,9 +100,7 @@ def queue_growth(queues: pd.DataFrame) -> pd.DataFrame:
 
 
 def _per_moment(own: pd.DataFrame, column: str) -> "pd.Series[float]":
-    """
-    The sum over a node's containers, whose samples are up to a second apart.
-    """
+    # the sum over a node's containers, whose samples are up to a second apart
     moment = own["time"].dt.floor("1s")
     each = own.groupby([moment, "container"])[column].mean()
     sums: pd.Series[float] = each.groupby(level=0).sum()

@@ -26,7 +26,6 @@ PARAMETERS = ("min_scale", "max_scale", "batch", "wait_s", "qty_task", "refresh_
 """Those of 06_work_stack that follow from a load."""
 
 RECORD = "runbook run <parameter file> --only 10 -p replicas=1,2,4,8"
-USUAL_BASE = "params/lab.yml"
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,9 +88,7 @@ def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> Recomme
 
 
 def _folder(source: Path) -> Path:
-    """
-    The folder of the recorded run; logs from elsewhere are left as they are.
-    """
+    # logs from elsewhere are left as they are
     if source.is_relative_to(RUNS):
         return RUNS / source.relative_to(RUNS).parts[0]
     return run_folder()
@@ -101,7 +98,7 @@ def _base_of_the_run() -> str:
     given = os.environ.get(FOLDER_VARIABLE)
     record = Path(given) / "run.json" if given else None
     if record is None or not record.exists():
-        return USUAL_BASE
+        return "params/lab.yml"
     return str(json.loads(record.read_text(encoding="utf-8"))["parameters_file"])
 
 

@@ -19,9 +19,6 @@ from runbook_lib.core.findings import Finding
 from runbook_lib.load.autoscaling.policy import service_module
 from runbook_lib.load.recordings.schema import Recording
 
-GAP = 10
-"""Times the usual spacing: a longer gap is a restart, whose first decision stands alone."""
-
 NO_BROKER = "no broker: the policy then decides nothing"
 HELD_LIGHT = "no broker, and it kept the last light; the policy then decides nothing"
 ALONE = "the first of a run: what came before is not recorded"
@@ -146,7 +143,8 @@ def replay(recording: Recording, **known: float) -> Replay:
 
 def _decided(seen: pd.DataFrame, rules: Any) -> pd.DataFrame:  # noqa: ANN401 - the service's Rules
     spacing = seen["time"].diff().dt.total_seconds()
-    restarts = (spacing.isna() | (spacing > GAP * max(spacing.median(), 1.0))).tolist()
+    # a gap of ten times the usual spacing is a restart, whose first decision stands alone
+    restarts = (spacing.isna() | (spacing > 10 * max(spacing.median(), 1.0))).tolist()
     policy = service_module("policy")
     before, greys, own, own_greys = 0, 0, 0, 0
     rows = []
@@ -182,18 +180,13 @@ def _decided(seen: pd.DataFrame, rules: Any) -> pd.DataFrame:  # noqa: ANN401 - 
 
 
 def _rate(row: Mapping[str, Any], qty_task: float) -> float | None:
-    """
-    Tasks a second; early versions logged messages instead, and LOAD gives the rate.
-    """
+    # early versions logged messages instead of tasks a second, and LOAD gives the rate
     if not np.isnan(row["published_per_s"]):
         return float(row["published_per_s"])
     return None if np.isnan(row["load"]) else float(row["load"] * row["running"] * qty_task)
 
 
 def _difference(row: Mapping[str, Any], before: int, decision: Any, rules: Any) -> str:  # noqa: ANN401
-    """
-    The class of difference of a decision; "" where it is the same.
-    """
     wanted = int(row["wanted"])
     if decision.replicas == wanted:
         return ""

@@ -91,12 +91,8 @@ def search_settings(
     figures.
 
     All are tried, without a heuristic: the parameters are few whole numbers, the score has steps
-    and plateaus, and the table shows how little the runners-up lose.
-
-    Raises
-    ------
-    ParameterError
-        An unknown parameter, no possible combination, or more than 5,000 of them.
+    and plateaus, and the table shows how little the runners-up lose. More than 5,000, none that is
+    possible, or a parameter that there is not: ParameterError.
     """
     unknown = choices.keys() - asdict(base).keys()
     count = int(np.prod([len(values) for values in choices.values()]))

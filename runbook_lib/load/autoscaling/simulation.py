@@ -111,7 +111,24 @@ def simulate_autoscaler(
     Run the load until all is done, for 12 hours at most; an impossible setting, load or rate is a
     ParameterError.
     """
-    _refuse(setting, load, workers)
+    problems = [f"the setting breaks {rule}" for rule in setting.problems()]
+    if bool(load.tasks > 0) == bool(load.per_s):
+        problems.append("a load has either tasks or a rate for every second")
+    if any(not (np.isfinite(rate) and rate >= 0) for rate in load.per_s):
+        problems.append("a rate of the load is negative or not measured")
+    if len(workers.tiles_per_s) <= setting.max_scale:
+        known = len(workers.tiles_per_s) - 1
+        problems.append(f"throughput known up to {known} workers, max_scale {setting.max_scale}")
+    elif min(workers.tiles_per_s[1:], default=0) <= 0:
+        problems.append("workers without throughput never finish")
+    if workers.start_up_s < 0:
+        problems.append("start_up_s is negative")
+    if problems:
+        raise ParameterError(
+            "expected a setting, a load and workers that are possible",
+            evidence="\n".join(problems),
+            next_step="correct them; the parameters are those of 06_work_stack",
+        )
     return _Run(setting, load, workers).go()
 
 
@@ -184,24 +201,3 @@ class _Run:
                 self.running -= 1
         light = str(decision.light)
         return [(second, per_s, decision.load, light, seen.running, decision.replicas)]
-
-
-def _refuse(setting: AutoscalerSetting, load: OfferedLoad, workers: Workers) -> None:
-    problems = [f"the setting breaks {rule}" for rule in setting.problems()]
-    if bool(load.tasks > 0) == bool(load.per_s):
-        problems.append("a load has either tasks or a rate for every second")
-    if any(not (np.isfinite(rate) and rate >= 0) for rate in load.per_s):
-        problems.append("a rate of the load is negative or not measured")
-    if len(workers.tiles_per_s) <= setting.max_scale:
-        known = len(workers.tiles_per_s) - 1
-        problems.append(f"throughput known up to {known} workers, max_scale {setting.max_scale}")
-    elif min(workers.tiles_per_s[1:], default=0) <= 0:
-        problems.append("workers without throughput never finish")
-    if workers.start_up_s < 0:
-        problems.append("start_up_s is negative")
-    if problems:
-        raise ParameterError(
-            "expected a setting, a load and workers that are possible",
-            evidence="\n".join(problems),
-            next_step="correct them; the parameters are those of 06_work_stack",
-        )

@@ -21,13 +21,10 @@ from runbook_lib.load.autoscaling.simulation import (
     simulate_autoscaler,
 )
 
-LIGHTS = ("grey", "green", "yellow")
 DEALT_S = 1200
 """For a sweep, whose own load is made to be too much: twenty minutes' work, as it is dealt."""
 SHARE_AT_WORK = 0.6
 """LOAD in the middle of YELLOW, where the policy adds one worker and not two."""
-LOADS_AT_WORK = (0.3, SHARE_AT_WORK, 0.9)
-REFRESH_RATES_S = (1, 5, 15)
 SHOWN = ["min_scale", "max_scale", "qty_task", "refresh_rate_s"]
 FIGURES = ["hours", "seconds_in_queue", "node_hours", "turns_per_h", "score_usd"]
 
@@ -58,19 +55,17 @@ class Trials(Finding):
 
 def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) -> Trials:
     """
-    Every combination of a few bounds, rates and QTY_TASK, with at most the chosen workers.
-
-    Raises
-    ------
-    ParameterError
-        Lights that do not grow.
+    Every combination of a few bounds, rates and QTY_TASK, with at most the chosen workers; lights
+    that do not grow are a ParameterError.
     """
     if sizing.rate is None or sizing.fit is None:
         return Trials("the throughput of the workers")
     most, rate = sizing.chosen, sizing.rate.value
     known = {n: sizing.recording.experiment.get(n) for n in asdict(AutoscalerSetting())}
     given = {name: value for name, value in known.items() if value}
-    recorded = AutoscalerSetting(**given | dict(zip(LIGHTS, lights, strict=True)))
+    recorded = AutoscalerSetting(
+        **given | dict(zip(("grey", "green", "yellow"), lights, strict=True))
+    )
     decided = sizing.recording.autoscaler["published_per_s"].gt(0).any()
     if decided and not sizing.recording.experiment.get("autoscaler_held"):
         load, basis = recorded_load(sizing.recording), "the load that was recorded"
@@ -90,8 +85,10 @@ def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) 
     choices = {
         "min_scale": sorted({1, max(1, most // 2), most}),
         "max_scale": sorted({max(1, (3 * most) // 4), most}),
-        "qty_task": sorted({max(1, round(rate / most / share)) for share in LOADS_AT_WORK}),
-        "refresh_rate_s": REFRESH_RATES_S,
+        "qty_task": sorted(
+            {max(1, round(rate / most / share)) for share in (0.3, SHARE_AT_WORK, 0.9)}
+        ),
+        "refresh_rate_s": (1, 5, 15),
     }
     table = search_settings(load, workers, choices, base=recorded, objective=objective)
     best = {name: int(table[name].iloc[0]) for name in SHOWN}
@@ -160,9 +157,7 @@ def plot_settings(runs: Mapping[str, Simulation], objective: Objective) -> alt.V
 
 
 def _thin(timeline: pd.DataFrame) -> pd.DataFrame:
-    """
-    The highest of each stretch: means of the queue would hide its peaks.
-    """
+    # the highest of each stretch: means of the queue would hide its peaks
     size = max(1, len(timeline) // 400)
     table = timeline.groupby(timeline["second"] // size)[["waiting", "running", "wanted"]].max()
     return table.assign(minutes=table.index * size / 60).reset_index(drop=True)
