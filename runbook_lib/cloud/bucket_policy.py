@@ -18,10 +18,7 @@ def ensure_access(s3: "S3Client", bucket: Bucket, role_arn: str) -> Changes:
     """
     Let one role read and write, by the bucket's policy, so that the role needs none.
 
-    Raises
-    ------
-    NotFoundError
-        Where there is no role.
+    Raises NotFoundError where there is no role.
     """
     changes = Changes()
     if not role_arn:

@@ -100,10 +100,7 @@ def ensure_assigned(ec2: "EC2Client", role: BucketRole, instance: Instance) -> C
     """
     Assign the profile to an instance; again, if the profile was removed and made again since.
 
-    Raises
-    ------
-    ConflictError
-        Where the instance has another profile: it can have only one.
+    Raises ConflictError where the instance has another profile: it can have only one.
     """
     changes = Changes()
     held = _profiles(ec2, instance, _HELD)

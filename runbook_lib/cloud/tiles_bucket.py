@@ -72,10 +72,7 @@ def exists(s3: "S3Client", bucket: Bucket) -> bool:
     """
     Whether the bucket exists.
 
-    Raises
-    ------
-    ConflictError
-        Where the name belongs to another account.
+    Raises ConflictError where the name belongs to another account.
     """
     try:
         s3.head_bucket(Bucket=bucket.name, ExpectedBucketOwner=bucket.account)

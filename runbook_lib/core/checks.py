@@ -44,10 +44,7 @@ def check(name: str, *, expected: object, actual: object, next_step: str = "") -
     """
     Compare with `==`, record the comparison, and stop the notebook where they differ.
 
-    Raises
-    ------
-    CheckFailedError
-        With both values, and `next_step` where given.
+    Raises CheckFailedError with both values, and `next_step` where given.
     """
     words, seen = in_words(expected), in_words(actual)
     if expected != actual and words == seen:  # 6 and "6" differ, and so should their words

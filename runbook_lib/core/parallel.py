@@ -17,10 +17,7 @@ def for_each(what: str, items: Mapping[str, K], work: Callable[[K], V]) -> dict[
     """
     Run `work` on every item in a thread of its own; the result has the keys of `items`.
 
-    Raises
-    ------
-    CommandError
-        Naming every item that failed, with its error, after all have finished.
+    Raises CommandError, naming every item that failed, with its error, after all have finished.
     """
     if not items:
         return {}

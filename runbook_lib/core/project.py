@@ -23,10 +23,7 @@ def run_folder() -> Path:
     """
     The folder of the headless run; a new folder for a notebook that a person runs.
 
-    Raises
-    ------
-    AccessError
-        Where a new folder cannot be written.
+    Raises AccessError where a new folder cannot be written.
     """
     given = os.environ.get(FOLDER_VARIABLE)
     return Path(given) if given else new_folder(RUNS)
@@ -36,10 +33,7 @@ def new_folder(runs: Path, suffix: str = "") -> Path:
     """
     Make the folder of a run, named by the time in UTC.
 
-    Raises
-    ------
-    AccessError
-        Where it cannot be written.
+    Raises AccessError where it cannot be written.
     """
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}Z"
     taken = len(list(runs.glob(f"{name}*"))) if runs.is_dir() else 0

@@ -35,10 +35,8 @@ def wait_for(
     """
     Call `probe` until its answer is not `Pending`, and return that answer.
 
-    Raises
-    ------
-    WaitTimeoutError
-        After `timeout_s`, with what the last probe saw. Errors of `probe` itself pass through.
+    Raises WaitTimeoutError after `timeout_s`, with what the last probe saw. Errors of `probe`
+    itself pass through.
     """
     deadline = time.monotonic() + timeout_s
     with Progress(what) as progress:

@@ -59,10 +59,7 @@ def declarations(source: str, where: str) -> dict[str, Parameter]:
     """
     Read a parameters cell.
 
-    Raises
-    ------
-    ParameterError
-        Naming every line that does not have this form.
+    Raises ParameterError, naming every line that does not have this form.
     """
     declared: dict[str, Parameter] = {}
     problems = []

@@ -34,10 +34,7 @@ def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
     An edited cell, or papermill without the runner, raises the same error as the runner. From
     then on the kernel shows each DataFrame as every notebook does.
 
-    Raises
-    ------
-    ParameterError
-        Naming every value that breaks its rule.
+    Raises ParameterError, naming every value that breaks its rule.
     """
     tables.register()
     # IPython keeps the source of every cell, edited or not: the last run of the parameters cell

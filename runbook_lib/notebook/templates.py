@@ -126,10 +126,7 @@ def select_notebooks(
         Numbers, names and ranges such as "00-07", in their order; without any, the family of ten
         of `first` or `last`, or 00 to 09.
 
-    Raises
-    ------
-    NotFoundError
-        Naming every notebook that does not exist, and those that do.
+    Raises NotFoundError, naming every notebook that does not exist, and those that do.
     """
     ends = [end for word in usual for end in word.split("-")]
     wanted = [*only, *filter(None, [first, last]), *ends]
@@ -175,10 +172,7 @@ def write_map(readme: Path, notebooks: list[Notebook]) -> bool:
     """
     Write the map between the two markers of a page; returns whether that changed the page.
 
-    Raises
-    ------
-    NotFoundError
-        Where the page has no markers.
+    Raises NotFoundError where the page has no markers.
     """
     begin, end = "<!-- map -->", "<!-- /map -->"
     text = readme.read_text(encoding="utf-8")

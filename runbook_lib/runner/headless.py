@@ -49,16 +49,10 @@ def run_notebooks(request: Request) -> Run:
     """
     Run the notebooks; the first failure ends the run.
 
-    Raises
-    ------
-    ParameterError
-        Before anything runs, naming every wrong parameter.
-    ConflictError
-        Where another run works on the same cluster.
-    StepFailedError
-        Naming notebook, cell, error, and the command that resumes; the report is written.
-    KeyboardInterrupt
-        With the same message, after SIGINT or SIGTERM.
+    Raises ParameterError before anything runs, naming every wrong parameter; ConflictError where
+    another run works on the same cluster; StepFailedError, naming notebook, cell, error, and the
+    command that resumes; the report is written; KeyboardInterrupt with the same message, after
+    SIGINT or SIGTERM.
     """
     _, notebooks, given, values = _plan(request)
     cluster = str(values.get("cluster", "run"))
@@ -86,10 +80,7 @@ def prepare(request: Request) -> Path:
     """
     Copy all notebooks with their values into a new folder, for a person; returns the folder.
 
-    Raises
-    ------
-    ParameterError
-        As for `run_notebooks`.
+    Raises ParameterError as for `run_notebooks`.
     """
     everything, _, _, values = _plan(request)
     import papermill  # noqa: PLC0415 - takes seconds: not before the parameters are right

@@ -101,12 +101,8 @@ def lock(runs: Path, cluster: str) -> Iterator[None]:
 
     With flock, so that a killed run leaves no lock; the text in the file only names its holder.
 
-    Raises
-    ------
-    ConflictError
-        Naming the process that holds it.
-    AccessError
-        Where `runs` cannot be written.
+    Raises ConflictError, naming the process that holds it; AccessError where `runs` cannot be
+    written.
     """
     with writable(runs):
         runs.mkdir(parents=True, exist_ok=True)
@@ -132,10 +128,7 @@ def get_unfinished(runs: Path, parameters_file: Path) -> tuple[list[str], list[s
     """
     The notebooks that the last run of these parameters did not finish, and its `-p` values.
 
-    Raises
-    ------
-    NotFoundError
-        Where there is no such run, or it finished.
+    Raises NotFoundError where there is no such run, or it finished.
     """
     for record in sorted(runs.glob("*/run.json"), reverse=True):
         run = json.loads(record.read_text(encoding="utf-8"))

@@ -32,10 +32,7 @@ def load(path: Path) -> dict[str, Setting]:
     """
     Read a flat YAML file of `name: value`.
 
-    Raises
-    ------
-    ParameterError
-        Where it does not exist, is not flat, or sets a name twice.
+    Raises ParameterError where it does not exist, is not flat, or sets a name twice.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -70,10 +67,8 @@ def take_notebooks(settings: dict[str, Setting]) -> list[str]:
     """
     Take the list of notebooks out of a file's settings; empty where it has none.
 
-    Raises
-    ------
-    ParameterError
-        Where it is not a list of texts: without quotes, YAML reads 00 as a number.
+    Raises ParameterError where it is not a list of texts: without quotes, YAML reads 00 as a
+    number.
     """
     setting = settings.pop(NOTEBOOKS, Setting([], ""))
     if not isinstance(setting.value, list) or not all(isinstance(v, str) for v in setting.value):
@@ -116,10 +111,8 @@ def declared(notebooks: list[Notebook]) -> dict[str, Parameter]:
     """
     The parameters that the notebooks declare.
 
-    Raises
-    ------
-    ParameterError
-        Where two notebooks declare one name differently, or a default breaks its own rule.
+    Raises ParameterError where two notebooks declare one name differently, or a default breaks its
+    own rule.
     """
     known: dict[str, Parameter] = {}
     problems = []
@@ -153,10 +146,7 @@ def resolve(
     """
     Check every setting against all `declared`, and that all `needed` of this run are set.
 
-    Raises
-    ------
-    ParameterError
-        Naming every problem: the value, the rule, and where it is set.
+    Raises ParameterError, naming every problem: the value, the rule, and where it is set.
     """
     problems = []
     for name, setting in settings.items():

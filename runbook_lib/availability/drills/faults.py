@@ -78,10 +78,7 @@ def node_fails(here: DrillCluster, role: str, how: str) -> Fault:
     """
     A worker's instance, stopped or cut off.
 
-    Raises
-    ------
-    NotFoundError
-        Where there is no such worker, or no worker process runs on it.
+    Raises NotFoundError where there is no such worker, or no worker process runs on it.
     """
     check_worker(here, role)
     tasks = _find_tasks(here, role, [here.service("worker")])

@@ -116,10 +116,7 @@ def get_drill_cluster(
     """
     Restore what a killed drill left, open every connection, and require a healthy cluster.
 
-    Raises
-    ------
-    ConflictError
-        Naming every problem; nothing was broken.
+    Raises ConflictError, naming every problem; nothing was broken.
     """
     repairs, ec2 = Changes(), place.client("ec2")
     for instance in find_instances(ec2, name):

@@ -215,10 +215,7 @@ def verdict(prediction: Prediction, result: DrillResult, least_tiles: int) -> ch
     """
     Check every bound, and that the measurement was long enough to mean something.
 
-    Raises
-    ------
-    CheckFailedError
-        At the first bound that was exceeded.
+    Raises CheckFailedError at the first bound that was exceeded.
     """
     what, p = result.broke, prediction
     limits = {

@@ -70,10 +70,7 @@ def check_restored(here: DrillCluster, before: Snapshot) -> checks.Verdicts:
     """
     Check that the cluster is healthy and as it was before; removes the drill's links of tiles.
 
-    Raises
-    ------
-    CheckFailedError
-        Naming what differs.
+    Raises CheckFailedError, naming what differs.
     """
     lines = [checks.none("problems left in the cluster", wait_until_healthy(here))]
     load_tiles.remove_load_tiles(here.disk)

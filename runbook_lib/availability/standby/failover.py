@@ -51,10 +51,8 @@ def fail_over(cluster: Cluster, stacks: Stacks, timeout_s: float = 180) -> Chang
     """
     Move the manager's services to `manager-backup`, and wait until they run there.
 
-    Raises
-    ------
-    WaitTimeoutError
-        Where the manager still answers (nothing is moved then), or a service does not start.
+    Raises WaitTimeoutError where the manager still answers (nothing is moved then), or a service
+    does not start.
     """
     changes = Changes()
     leader, manager, backup = _members(cluster)

@@ -40,10 +40,7 @@ def ensure_standby(leader: docker.DockerClient, instance: Instance) -> Changes:
     """
     Label the node as the standby, and drain it.
 
-    Raises
-    ------
-    ConflictError
-        Where it is the master: draining it would stop the application.
+    Raises ConflictError where it is the master: draining it would stop the application.
     """
     if _labels(get_node(leader, instance)).get(LABEL) == MASTER:
         raise ConflictError(
@@ -129,10 +126,7 @@ def get_node(leader: docker.DockerClient, instance: Instance) -> Node:
     """
     The node of an instance.
 
-    Raises
-    ------
-    NotFoundError
-        Where it is not in the Swarm.
+    Raises NotFoundError where it is not in the Swarm.
     """
     for node in find_nodes_at(leader, instance.private_ip):
         return node

@@ -89,10 +89,7 @@ def copy_now(connection: fabric.Connection) -> dict[str, float]:
     """
     Copy from the other manager now; returns the record, as in `find_backups`.
 
-    Raises
-    ------
-    CommandError
-        Where the other does not answer, or the checksums do not agree.
+    Raises CommandError where the other does not answer, or the checksums do not agree.
     """
     log = f"journalctl --unit {BACKUP_SERVICE} --no-pager --output cat --lines 8; exit 1"
     script = f"systemctl start {BACKUP_SERVICE} 2>/dev/null || {{ {log}; }}\n"
@@ -130,10 +127,7 @@ def check_restore(manager: fabric.Connection) -> dict[str, Any]:
 
     The result has the keys files, equal, differing (the first 20 paths), bytes and seconds.
 
-    Raises
-    ------
-    NotFoundError
-        Where there is no backup yet.
+    Raises NotFoundError where there is no backup yet.
     """
     with Progress("Restored into an empty folder, and compared"):
         output = run(manager, f"python3 {backup_files.PROGRAM} restore", sudo=True)

@@ -29,12 +29,8 @@ def check_equal(
     By MD5: S3 computed its own when it received the object, the disk's is computed now. With
     `exact`, the target may have no other files.
 
-    Raises
-    ------
-    IntegrityError
-        Naming the files that are missing or differ.
-    CommandError
-        Where the comparison is incomplete: rclone was killed, or could not list a folder.
+    Raises IntegrityError, naming the files that are missing or differ; CommandError where the
+    comparison is incomplete: rclone was killed, or could not list a folder.
     """
     one_way = "" if exact else "--one-way"
     compare = (
@@ -75,10 +71,7 @@ def copy_files(
 
     Returns how many were copied.
 
-    Raises
-    ------
-    ConflictError
-        With `exact`, where the source has markedly fewer files than the target.
+    Raises ConflictError with `exact`, where the source has markedly fewer files than the target.
     """
     action = "copy"
     if exact:
@@ -95,10 +88,7 @@ def check_worth(connection: fabric.Connection, kept: str, removed: str) -> int:
     """
     Refuse to remove files where the copy that is kept has markedly fewer; returns how many go.
 
-    Raises
-    ------
-    ConflictError
-        Where it has: most likely the kept copy was lost and started again.
+    Raises ConflictError where it has: most likely the kept copy was lost and started again.
     """
     here, there = _measure(connection, kept)[0], _measure(connection, removed)[0]
     if not here or here < there - there // _FEWER:

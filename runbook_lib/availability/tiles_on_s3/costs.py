@@ -78,10 +78,7 @@ def measure_speed(
     Columns: round, where, work, files, good (files that were new when written, or equal when read),
     seconds, per_s. The folder on the disk is a volume of the engine.
 
-    Raises
-    ------
-    NotFoundError
-        Where no updater is deployed: its image has the code to measure.
+    Raises NotFoundError where no updater is deployed: its image has the code to measure.
     """
     updater = next((s for s in find_users(leader, VOLUME) if "updater" in str(s.name)), None)
     if updater is None:

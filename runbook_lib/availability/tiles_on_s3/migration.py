@@ -117,12 +117,8 @@ def ensure_on_s3(move: Migration, listing_s: int) -> Changes:
     The two were compared while nothing was written. Later writes are in S3 alone, so that after a
     kill only the numbers of files are compared: a bucket that was lost since has none.
 
-    Raises
-    ------
-    IntegrityError
-        Where S3 does not have what the disk has; nothing was swapped then.
-    ConflictError
-        Where the disk's copy now has markedly more files than S3.
+    Raises IntegrityError where S3 does not have what the disk has; nothing was swapped then;
+    ConflictError where the disk's copy now has markedly more files than S3.
     """
     changes = Changes()
     mount = (move.connection, move.access.remote, move.data.directory, VOLUME, listing_s)
@@ -158,10 +154,7 @@ def ensure_on_disk(move: Migration) -> Changes:
     """
     Swap the mount for the folder once the disk has all that S3 holds.
 
-    Raises
-    ------
-    IntegrityError
-        Where the disk does not have what S3 has; the mount is still there then.
+    Raises IntegrityError where the disk does not have what S3 has; the mount is still there then.
     """
     changes = Changes()
     state = find_state(move)
@@ -183,12 +176,8 @@ def ensure_bucket_gone(move: Migration, *, keep: bool) -> Changes:
     """
     Delete the bucket once every object in it was compared with the file on the disk.
 
-    Raises
-    ------
-    ConflictError
-        Where the tiles are still on S3.
-    IntegrityError
-        Where a file is missing on the disk, or differs; nothing is deleted then.
+    Raises ConflictError where the tiles are still on S3; IntegrityError where a file is missing on
+    the disk, or differs; nothing is deleted then.
     """
     changes, access = Changes(), move.access
     if keep or not exists(access.s3, access.bucket):

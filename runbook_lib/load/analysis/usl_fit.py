@@ -68,10 +68,7 @@ def fit_usl(points: pd.DataFrame, *, samples: int = 2000) -> UslFit:
     (chi-squared, by the degrees of freedom), then steps, then fits again: Student's interval, for
     any figure derived from the law.
 
-    Raises
-    ------
-    ParameterError
-        No steps, or impossible ones.
+    Raises ParameterError where there are no steps, or impossible ones.
     """
     checked = _checked(points)
     measured = _measured(checked)

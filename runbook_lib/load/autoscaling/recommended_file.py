@@ -47,12 +47,8 @@ def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> Recomme
     base
         The parameter file that it completes; "": that of the headless run, else params/lab.yml.
 
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    ParameterError
-        The runner would refuse the file.
+    Raises NotFoundError where there is no such file; ParameterError where the runner would refuse
+    the file.
     """
     if not sizing.is_recommendation or sizing.workers is None or sizing.rate is None:
         why = sizing.limits[0] if sizing.limits else "there is no fit"
@@ -165,12 +161,8 @@ def write_parameters(
     A run has one parameter file. It is written to a temporary file and then moved, so that a reader
     never sees half of it.
 
-    Raises
-    ------
-    NotFoundError
-        There is no base file.
-    ParameterError
-        A parameter that a load analysis does not recommend, or a base that is not flat YAML.
+    Raises NotFoundError where there is no base file; ParameterError where a value is not one
+    that a load analysis recommends, or the base is not flat YAML.
     """
     if not base.is_file():
         raise NotFoundError(

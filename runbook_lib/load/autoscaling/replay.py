@@ -122,12 +122,8 @@ def replay(recording: Recording, **known: float) -> Replay:
         Rules that the recording lacks: qty_task, min_scale, max_scale, grey, green, yellow, batch,
         min_batch, batch_step. Others are estimated from the decisions, and listed in `assumed`.
 
-    Raises
-    ------
-    NotFoundError
-        The recording has no decisions.
-    ParameterError
-        There is no rule of that name, or QTY_TASK cannot be estimated.
+    Raises NotFoundError where the recording has no decisions; ParameterError where there is no rule
+    of that name, or QTY_TASK cannot be estimated.
     """
     seen = recording.autoscaler.dropna(subset=["running", "wanted"])
     seen = seen.sort_values("time", kind="stable", ignore_index=True)

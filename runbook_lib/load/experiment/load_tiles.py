@@ -84,10 +84,8 @@ def get_room(manager: fabric.Connection, data: DataSet, most_tiles: int) -> Room
     """
     Estimate the disk that the results need from those of one date.
 
-    Raises
-    ------
-    ConflictError
-        The disk has no room, there is no tile to link, or the tiles are on S3.
+    Raises ConflictError where the disk has no room, there is no tile to link, or the tiles are on
+    S3.
     """
     script = f"python3 -c {shlex.quote(_MEASURE)} {shlex.quote(data.directory)} {FOLDER}"
     disk = json.loads(run(manager, script, sudo=True))

@@ -75,10 +75,7 @@ class NodeStream:
         """
         Return after the first sample.
 
-        Raises
-        ------
-        CommandError
-            The agent could not start.
+        Raises CommandError where the agent could not start.
         """
         self._first.wait(_ANSWER_S)
         if not self.ticks:

@@ -113,10 +113,7 @@ def plan(parameters: Mapping[str, Any]) -> Experiment:
     """
     The experiment of the notebook's parameters, `plan(globals())`.
 
-    Raises
-    ------
-    ParameterError
-        Parameters that contradict each other, all of them in one message.
+    Raises ParameterError, naming all parameters that contradict each other.
     """
     values = {field.name: parameters[field.name] for field in fields(Experiment)}
     counts = tuple(int(count) for count in values["replicas"])

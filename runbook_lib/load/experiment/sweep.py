@@ -48,10 +48,7 @@ class Sweep:
         """
         Run every step, or as many as the time limit allows; one row a step, as recorded.
 
-        Raises
-        ------
-        WaitTimeoutError
-            A replica count was not reached.
+        Raises WaitTimeoutError where a replica count was not reached.
         """
         with Progress("Load recorded") as progress:
             for step in self._steps:

@@ -122,12 +122,8 @@ def read_recording(folder: Path | str) -> Recording:
 
     A file that is missing or cut short is left out, and noted.
 
-    Raises
-    ------
-    NotFoundError
-        There is no such folder, or no recorded table in it.
-    IntegrityError
-        A table lacks columns, or holds other types.
+    Raises NotFoundError where there is no such folder, or no recorded table in it; IntegrityError
+    where a table lacks columns, or has other types.
     """
     folder = Path(folder)
     frames: dict[str, pd.DataFrame] = {}

@@ -50,12 +50,8 @@ def open_recording(folder: str, *, runs: Path = RUNS) -> Recording:
         Relative to the project; the folder of a run stands for its `load`; "": the newest run that
         has one.
 
-    Raises
-    ------
-    NotFoundError
-        The folder does not exist, or holds no recording.
-    IntegrityError
-        One of its files has another format.
+    Raises NotFoundError where the folder does not exist, or holds no recording; IntegrityError
+    where one of its files has another format.
     """
     chosen = (PROJECT / Path(folder).expanduser()) if folder else _newest(runs)
     tables = [place for place in (chosen, chosen / "load") if _holds_tables(place)]
@@ -102,12 +98,9 @@ def read_published_logs(
     taken as UTC. Of more than `rows_at_most` samples, bins of time are kept (`ThinnedSamples`), so
     that memory does not grow with the length of the files.
 
-    Raises
-    ------
-    NotFoundError
-        The folder does not exist, or none of its files holds a sample or a decision.
-    IntegrityError
-        A file has another header, more broken rows than good ones, or times that go back.
+    Raises NotFoundError where the folder does not exist, or none of its files holds a sample or a
+    decision; IntegrityError where a file has another header, more broken rows than good ones, or
+    times that go back.
     """
     folder = Path(folder)
     tables, logs = _log_files(folder)

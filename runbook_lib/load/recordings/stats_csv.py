@@ -66,10 +66,8 @@ class StatsCsv:
         Yield the good rows in the file's order: clock_s (seconds of the day), container
         (categories numbered from 0), service (as written), and the measures (null: not measured).
 
-        Raises
-        ------
-        IntegrityError
-            The header lacks a column that says when or who, or more rows are broken than whole.
+        Raises IntegrityError where the header lacks a column that says when or who, or more rows
+        are broken than whole.
         """
         try:
             with self._opened() as file:
