@@ -104,8 +104,9 @@ def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
             if cell.cell_type == "markdown" and cell.source.startswith("## "):
                 heading = cell.source.splitlines()[0].removeprefix("## ")
             elif "report" in cell.metadata.get("tags", []):
-                shown = [output.get("data", {}).get("text/html", "") for output in cell.outputs]
-                found[heading] = Markup("".join(shown))  # noqa: S704 - tables escape their cells
+                shown = "".join(o.get("data", {}).get("text/html", "") for o in cell.outputs)
+                if shown:  # a notebook that failed earlier has run no such cell
+                    found[heading] = Markup(shown)  # noqa: S704 - tables escape their cells
     return found
 
 

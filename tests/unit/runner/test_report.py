@@ -114,9 +114,10 @@ def tagged(folder, name, shown):
 def test_what_a_cell_tagged_report_shows_stands_in_front_the_last_of_each_heading(tmp_path):
     tagged(tmp_path, "20_x", "<p>one drill</p>")
     tagged(tmp_path, "21_y", "<p>two drills</p>")
+    tagged(tmp_path, "22_z", "")
     run = Run(tmp_path, "params/lab.yml", [], {}, [])
 
-    text = report.write(run, {"20_x": "", "21_y": ""}).read_text()
+    text = report.write(run, {"20_x": "", "21_y": "", "22_z": ""}).read_text()
 
     assert 1 == text.count("<h2>Scorecard</h2>")
     assert 1 == text.count("<p>two drills</p>")
