@@ -58,7 +58,7 @@ def access_policy(bucket: Bucket, role_arn: str) -> dict[str, Any]:
 
 def read_policy(s3: "S3Client", bucket: Bucket) -> Any:  # noqa: ANN401 - a JSON document
     """
-    The bucket's policy; None where there is none.
+    Read the bucket's policy; None where there is none.
     """
     policy = or_none(lambda: s3.get_bucket_policy(Bucket=bucket.name)["Policy"])
     return json.loads(policy) if policy else None
@@ -66,8 +66,8 @@ def read_policy(s3: "S3Client", bucket: Bucket) -> Any:  # noqa: ANN401 - a JSON
 
 def same_policy(one: Any, other: Any) -> bool:  # noqa: ANN401 - two JSON documents
     """
-    Whether two policies are the same: AWS returns lists in another order, and a list of one element
-    as the element.
+    Return whether two policies are the same: AWS returns lists in another order, and a list of one
+    element as the element.
     """
     return bool(_sorted(one) == _sorted(other))
 

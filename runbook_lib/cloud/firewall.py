@@ -54,8 +54,8 @@ class Permission:
 
 def guide_rules(operator_cidr: str) -> list[Rule]:
     """
-    The tables of the guide, and what they lack: SSH from the operator's address, port 5001 of our
-    image registry, and SSH between the manager and manager-backup.
+    Return the tables of the guide, and what they lack: SSH from the operator's address, port 5001
+    of our image registry, and SSH between the manager and manager-backup.
 
     Raises ParameterError where `operator_cidr` is not one IPv4 address: SSH is never opened to more
     than that.
@@ -96,7 +96,7 @@ def rule_changes(
     actual: Iterable[Permission], wanted: Iterable[Rule]
 ) -> tuple[list[Rule], list[Permission]]:
     """
-    The rules to authorize and those to revoke, compared by group, protocol, port and source.
+    Return the rules to authorize and those to revoke, compared by group, protocol, port and source.
 
     A rule that no table has is revoked, even where it contains a wanted one: a range of ports or an
     open protocol lets in more than the tables say.
@@ -109,7 +109,7 @@ def rule_changes(
 
 def allows(rules: Iterable[Rule], target: str, protocol: str, port: int, sender: "Sender") -> bool:
     """
-    Whether an instance of the role `target` accepts this packet.
+    Return whether an instance of the role `target` accepts this packet.
     """
     groups = get_role(target).groups
     return any(

@@ -44,7 +44,7 @@ class BucketRole:
 
 def find_role(iam: Any, bucket: Bucket) -> str:  # noqa: ANN401 - a boto3 client
     """
-    The role's ARN; "" where there is none.
+    Find the role's ARN; "" where there is none.
     """
     role = or_none(lambda: iam.get_role(RoleName=bucket.name)["Role"])
     return str(role["Arn"]) if role else ""
@@ -135,7 +135,7 @@ def remove_assignment(ec2: "EC2Client", bucket: Bucket, instance: Instance) -> C
 
 def find_holders(ec2: "EC2Client", bucket: Bucket, instances: list[Instance]) -> list[str]:
     """
-    Those of the instances that have the profile: manager, worker-1, ...
+    Find those of the instances that have the profile: manager, worker-1, ...
     """
     held = {i.role: _profiles(ec2, i, _HELD).values() for i in instances}
     return [
@@ -152,7 +152,7 @@ def _profiles(
     ec2: "EC2Client", instance: Instance, states: list[str]
 ) -> dict[str, tuple[str, str]]:
     """
-    The name and the id of the profiles of an instance, by the id of the association.
+    Return the name and the id of the profiles of an instance, by the id of the association.
     """
     response = ec2.describe_iam_instance_profile_associations(
         Filters=[

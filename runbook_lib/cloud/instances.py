@@ -51,8 +51,8 @@ def wanted_instances(
     worker_count: int, manager_disk_gib: int, disk_gib: int, *, backup: bool = False
 ) -> list[Wanted]:
     """
-    The guide's six, as `find_instances` orders them: a manager with the large disk, the workers,
-    and admin-web. With `backup` the optional seventh too, which is like the manager.
+    Return the guide's six, as `find_instances` orders them: a manager with the large disk, the
+    workers, and admin-web. With `backup` the optional seventh too, which is like the manager.
     """
     managers = [Wanted(role, manager_disk_gib) for role in (MANAGER, BACKUP)[: 1 + backup]]
     workers = [Wanted(f"{WORKER}-{n}", disk_gib) for n in range(1, worker_count + 1)]
@@ -61,14 +61,14 @@ def wanted_instances(
 
 def has_backup(ec2: "EC2Client", cluster: str) -> bool:
     """
-    Whether the cluster has the optional seventh instance; then every step wants it.
+    Return whether the cluster has the optional seventh instance; then every step wants it.
     """
     return any(i.role == BACKUP for i in find_instances(ec2, cluster))
 
 
 def find_instances(ec2: "EC2Client", cluster: str) -> list[Instance]:
     """
-    All instances of the cluster that are not terminated, in the order of their roles.
+    Find all instances of the cluster that are not terminated, in the order of their roles.
     """
     return sorted(
         (_instance(i) for i in describe(ec2, cluster) if i["State"]["Name"] in ALIVE),
@@ -78,7 +78,7 @@ def find_instances(ec2: "EC2Client", cluster: str) -> list[Instance]:
 
 def get_instances(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
     """
-    The running instances by role.
+    Return the running instances by role.
 
     Raises NotFoundError where the cluster has no instance, or one that does not run.
     """
@@ -92,7 +92,7 @@ def get_instances(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
 
 def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
     """
-    The instance of a role, running or not.
+    Return the instance of a role, running or not.
     """
     for instance in find_instances(ec2, cluster):
         if instance.role == role:
@@ -105,7 +105,7 @@ def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
 
 def find_running(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
     """
-    The instances by role, maybe none; for an undo that has to reach every one of them.
+    Find the instances by role, maybe none; for an undo that has to reach every one of them.
 
     Raises NotFoundError where one does not run.
     """
@@ -121,7 +121,7 @@ def find_running(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
 
 def get_image(ec2: "EC2Client", ssm: "SSMClient", ubuntu_release: str) -> tuple[str, str]:
     """
-    The newest Ubuntu image of a release, as Canonical publishes it: its id and root device.
+    Return the newest Ubuntu image of a release, as Canonical publishes it: its id and root device.
 
     Source: https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images/
     """
@@ -144,7 +144,7 @@ def get_image(ec2: "EC2Client", ssm: "SSMClient", ubuntu_release: str) -> tuple[
 
 def describe(ec2: "EC2Client", cluster: str) -> "list[InstanceTypeDef]":
     """
-    The instances as EC2 describes them, with those that it still shows after termination.
+    Return the instances as EC2 describes them, with those that it still shows after termination.
     """
     pages = ec2.get_paginator("describe_instances").paginate(Filters=cluster_filter(cluster))
     return list(pages.search("Reservations[].Instances[]"))
@@ -152,7 +152,7 @@ def describe(ec2: "EC2Client", cluster: str) -> "list[InstanceTypeDef]":
 
 def table(instances: list[Instance]) -> pd.DataFrame:
     """
-    One row an instance; columns: role, instance_id, state, instance_type, private_ip, public_ip.
+    One row per instance; columns: role, instance_id, state, instance_type, private_ip, public_ip.
     """
     columns = ["role", "instance_id", "state", "instance_type", "private_ip", "public_ip"]
     return pd.DataFrame([[getattr(i, c) for c in columns] for i in instances], columns=columns)

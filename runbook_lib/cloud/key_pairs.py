@@ -31,7 +31,7 @@ ORIGIN_TAG, MADE = "runbook:key-file", "made"
 
 def key_path(key_file: str) -> Path:
     """
-    The path of a private key that exists and that only its owner can read.
+    Return the path of a private key that exists and that only its owner can read.
 
     Raises NotFoundError or AccessError where it is missing, or readable by others.
     """
@@ -91,7 +91,7 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
 
 def known_hosts_path(key_file: str) -> Path:
     """
-    The file of the pinned host keys of the cluster, beside its private key.
+    Return the file of the pinned host keys of the cluster, beside its private key.
     """
     path = Path(key_file).expanduser()
     return path.with_name(f"{path.name}.known_hosts")
@@ -104,14 +104,14 @@ def _public_key(path: Path) -> bytes:
 
 def matches(pair: "KeyPairInfoTypeDef", path: Path) -> bool:
     """
-    Whether the private key in a file belongs to a pair of EC2.
+    Return whether the private key in a file belongs to a pair of EC2.
     """
     return pair.get("PublicKey", "").split()[:2] == _public_key(path).decode().split()[:2]
 
 
 def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None":
     """
-    The key pair of the cluster.
+    Find the key pair of the cluster.
 
     Raises ConflictError where a pair of that name exists without our tag.
     """

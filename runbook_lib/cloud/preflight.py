@@ -26,7 +26,7 @@ STANDARD_VCPUS = "L-1216C47A"
 
 def vcpus(ec2: "EC2Client", instance_type: str) -> int:
     """
-    The vCPUs of an instance type.
+    Return the vCPUs of an instance type.
 
     Raises ParameterError where EC2 has no such type.
     """
@@ -45,7 +45,7 @@ def vcpus(ec2: "EC2Client", instance_type: str) -> int:
 
 def quota_vcpus(quotas: "ServiceQuotasClient") -> int:
     """
-    The account's quota of vCPUs of standard instances in the region.
+    Return the account's quota of vCPUs of standard instances in the region.
     """
     answer = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=STANDARD_VCPUS)
     return int(answer["Quota"]["Value"])
@@ -122,7 +122,7 @@ HOURS_PER_MONTH = 730
 
 def instance_usd_per_hour(pricing: "PricingClient", instance_type: str, region: str) -> float:
     """
-    The on-demand price of a Linux instance.
+    Return the on-demand price of a Linux instance.
 
     Raises ParameterError where the price list has no such instance type in that region.
     """
@@ -151,7 +151,7 @@ def instance_usd_per_hour(pricing: "PricingClient", instance_type: str, region: 
 
 def cost_table(wanted: list[Wanted], instance_usd: float) -> pd.DataFrame:
     """
-    The bill per hour; columns: what, quantity, usd_per_hour. The last row is the total.
+    Return the bill per hour; columns: what, quantity, usd_per_hour. The last row is the total.
     """
     disk_gib = sum(w.disk_gib for w in wanted)
     rows = [

@@ -57,7 +57,7 @@ LATER = tuple(name for name, role in ROLES.items() if role.joins_in != "05_swarm
 
 def get_role(name: str) -> Role:
     """
-    The role of an instance by its name.
+    Return the role of an instance by its name.
 
     Raises ParameterError where no role has that name.
     """
@@ -72,7 +72,7 @@ def get_role(name: str) -> Role:
 
 def order(name: str) -> tuple[int, int, str]:
     """
-    A sort key: roles in the order of the table, workers by number.
+    Return a sort key: roles in the order of the table, workers by number.
     """
     kind, _, number = name.rpartition("-")
     rank = list(ROLES)

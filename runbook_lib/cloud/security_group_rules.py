@@ -22,7 +22,7 @@ R = TypeVar("R", Rule, Permission)
 
 def find_permissions(ec2: "EC2Client", group_ids: dict[str, str]) -> list[Permission]:
     """
-    Every ingress rule of these groups, with the table's name where a source is one of them.
+    Find every ingress rule of these groups, with the table's name where a source is one of them.
     """
     names = {group_id: name for name, group_id in group_ids.items()}
     pages = ec2.get_paginator("describe_security_group_rules").paginate(
@@ -36,7 +36,7 @@ def authorize(
     ec2: "EC2Client", group_ids: dict[str, str], rules: list[Rule], changes: Changes
 ) -> bool:
     """
-    Authorize rules, one call a group; False where one of them existed already.
+    Authorize rules, one call per group; False where one of them existed already.
 
     EC2 refuses the whole call then: the caller reads the rules again, and adds those still missing.
     """
@@ -53,7 +53,7 @@ def revoke(
     ec2: "EC2Client", group_ids: dict[str, str], extra: list[Permission], changes: Changes
 ) -> bool:
     """
-    Revoke rules by their ids, one call a group; False where one of them was gone already.
+    Revoke rules by their ids, one call per group; False where one of them was gone already.
     """
 
     def call(group_id: str, leaving: list[Permission]) -> None:

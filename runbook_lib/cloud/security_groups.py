@@ -42,7 +42,7 @@ class Group:
 
 def get_default_vpc(ec2: "EC2Client") -> str:
     """
-    The id of the region's default VPC, where the instances are.
+    Return the id of the region's default VPC, where the instances are.
     """
     found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not found:
@@ -55,7 +55,7 @@ def get_default_vpc(ec2: "EC2Client") -> str:
 
 def find_groups(ec2: "EC2Client", cluster: str) -> list[Group]:
     """
-    The groups that carry the cluster's tag, in the order of the tables.
+    Find the groups that carry the cluster's tag, in the order of the tables.
     """
     pages = ec2.get_paginator("describe_security_groups").paginate(Filters=cluster_filter(cluster))
     found = [
@@ -123,7 +123,7 @@ def find_members(
     ec2: "EC2Client", cluster: str, instances: list[Instance]
 ) -> dict[str, tuple[str, ...]]:
     """
-    The groups of every instance by role; a group of somebody else is given by its id.
+    Find the groups of every instance by role; a group of another owner is given by its id.
     """
     names = {group.group_id: group.name for group in find_groups(ec2, cluster)}
     order = [*names, *sorted({g for i in instances for g in i.group_ids} - set(names))]

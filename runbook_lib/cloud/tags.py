@@ -11,14 +11,14 @@ ROLE_TAG = "runbook:role"
 
 def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
     """
-    The tags of a resource as AWS describes it.
+    Return the tags of a resource as AWS describes it.
     """
     return {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
 
 
 def tag_list(cluster: str, role: str, **more: str) -> list[Any]:
     """
-    The two tags of a resource, and more, as AWS takes them.
+    Return the two tags of a resource, and more, as AWS takes them.
     """
     tags = {CLUSTER_TAG: cluster, ROLE_TAG: role, **more}
     return [{"Key": key, "Value": value} for key, value in tags.items()]
@@ -26,13 +26,13 @@ def tag_list(cluster: str, role: str, **more: str) -> list[Any]:
 
 def tag_specifications(tags: list[Any], *kinds: str) -> list[Any]:
     """
-    Tags for what one request creates: tagged from its first moment, it cannot be lost.
+    Return tags for what one request creates: tagged from its first moment, it cannot be lost.
     """
     return [{"ResourceType": kind, "Tags": tags} for kind in kinds]
 
 
 def cluster_filter(cluster: str) -> list[Any]:
     """
-    The filter that finds the resources of a cluster.
+    Return the filter that finds the resources of a cluster.
     """
     return [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]

@@ -59,8 +59,8 @@ class Content:
 
 def bucket_of(sts: "STSClient", cluster: str, region: str) -> Bucket:
     """
-    The bucket of a cluster. Bucket names are unique in all of AWS, so that the name contains a hash
-    of account and region.
+    Return the bucket of a cluster. Bucket names are unique in all of AWS, so that the name contains
+    a hash of account and region.
     """
     account = sts.get_caller_identity()["Account"]
     readable = re.sub(r"[^a-z0-9]+", "-", cluster.lower()).strip("-")[:32]
@@ -70,7 +70,7 @@ def bucket_of(sts: "STSClient", cluster: str, region: str) -> Bucket:
 
 def exists(s3: "S3Client", bucket: Bucket) -> bool:
     """
-    Whether the bucket exists.
+    Return whether the bucket exists.
 
     Raises ConflictError where the name belongs to another account.
     """
@@ -113,7 +113,7 @@ def ensure_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
 
 def settings_table(s3: "S3Client", bucket: Bucket) -> pd.DataFrame:
     """
-    The settings as they should be and as they are; columns: setting, wanted, actual, equal.
+    Return the settings as they should be and as they are; columns: setting, wanted, actual, equal.
     """
     now, wanted = _settings(s3, bucket), _wanted(bucket)
     rows = [(k, _words(wanted[k]), _words(now[k]), now[k] == wanted[k]) for k in wanted]
@@ -122,7 +122,7 @@ def settings_table(s3: "S3Client", bucket: Bucket) -> pd.DataFrame:
 
 def content(s3: "S3Client", bucket: Bucket) -> Content:
     """
-    How much the bucket holds; nothing where there is no bucket.
+    Return how much the bucket holds; nothing where there is no bucket.
     """
     objects = [one for page in _pages(s3, bucket) for one in page] if exists(s3, bucket) else []
     folders = {str(above) for one in objects for above in PurePosixPath(one["Key"]).parents}
@@ -165,7 +165,7 @@ def _wanted(bucket: Bucket) -> dict[str, Any]:
 
 def _settings(s3: "S3Client", bucket: Bucket) -> dict[str, Any]:
     """
-    The settings as they are, by the names of `_wanted`.
+    Return the settings as they are, by the names of `_wanted`.
     """
     name = bucket.name
     tags = or_none(lambda: s3.get_bucket_tagging(Bucket=name)["TagSet"]) or []

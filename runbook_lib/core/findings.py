@@ -34,6 +34,6 @@ class Finding:
 
 def first_line(error: Exception) -> str:
     """
-    The first line of an error: what was expected and seen.
+    Return the first line of an error: what was expected and seen.
     """
     return str(error).splitlines()[0]

@@ -15,7 +15,7 @@ from IPython.display import HTML, DisplayHandle, display
 
 class Progress:
     """
-    A context manager; in the end its line says how long the work took.
+    A context manager; at the end its line says how long the work took.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ FOLDER_VARIABLE = "RUNBOOK_RUN_FOLDER"
 
 def run_folder() -> Path:
     """
-    The folder of the headless run; a new folder for a notebook that a person runs.
+    Return the folder of the headless run; a new folder for a notebook that a person runs.
 
     Raises AccessError where a new folder cannot be written.
     """

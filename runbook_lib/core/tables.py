@@ -33,7 +33,7 @@ def register() -> None:
 
 def frame_html(frame: "pd.DataFrame", *, header: bool = True) -> str:
     """
-    A DataFrame as a table; its index comes first, unless it only numbers the rows.
+    Return a DataFrame as a table; its index comes first, unless it only numbers the rows.
     """
     shown, index = frame.head(MOST_ROWS), frame.head(MOST_ROWS).index
     columns: list[tuple[Any, Any]] = [

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Set
 
 def in_words(value: object) -> str:
     """
-    A value as text: "yes", "1,234", "none", "a, b and c".
+    Return a value as text: "yes", "1,234", "none", "a, b and c".
 
     A tuple inside a list is one item: `[("worker-1", "running")]` is "worker-1 running".
     """
@@ -47,6 +47,6 @@ def sentence(text: str) -> str:
 
 def count_of(number: int, noun: str) -> str:
     """
-    A count with its noun: "1 change", "1,234 changes".
+    Return a count with its noun: "1 change", "1,234 changes".
     """
     return f"{number:,} {noun}{'s' * (number != 1)}"

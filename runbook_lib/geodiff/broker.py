@@ -20,7 +20,7 @@ _DEPTHS = ("name", "messages", "messages_ready", "messages_unacknowledged", "con
 
 def rabbitmqctl(engine: docker.DockerClient, service: str, *command: str) -> Any:  # noqa: ANN401 - whatever JSON it prints
     """
-    The JSON that a command prints, in the broker's container on this engine's node.
+    Return the JSON that a command prints, in the broker's container on this engine's node.
     """
     container = get_container(engine, service, "run 06_work_stack")
     text = run_in(container, ["rabbitmqctl", "--quiet", "--formatter", "json", *command])
@@ -52,7 +52,7 @@ def wait_until_idle(
 
 def backlog(depths: pd.DataFrame, queues: list[str]) -> int:
     """
-    How many messages the named queues hold.
+    Return how many messages the named queues hold.
 
     Raises NotFoundError where the broker has no queue of that name.
     """

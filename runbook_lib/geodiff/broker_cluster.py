@@ -68,7 +68,7 @@ class BrokerCluster:
 
 def overlays_to_cluster(deployed: Sequence[str]) -> list[str]:
     """
-    The overlays on the way to the cluster, from those that the stack has now.
+    Return the overlays on the way to the cluster, from those that the stack has now.
 
     The single broker runs beside it, unless the cluster is alone already.
     """
@@ -78,14 +78,14 @@ def overlays_to_cluster(deployed: Sequence[str]) -> list[str]:
 
 def overlays_of_cluster(deployed: Sequence[str]) -> list[str]:
     """
-    The overlay of the cluster, beside those of other solutions.
+    Return the overlay of the cluster, beside those of other solutions.
     """
     return [*overlays_without_cluster(deployed), CLUSTER]
 
 
 def overlays_from_cluster(deployed: Sequence[str]) -> list[str]:
     """
-    The overlays on the way back from the cluster to a single broker.
+    Return the overlays on the way back from the cluster to a single broker.
     """
     others = overlays_without_cluster(deployed)
     return others if others == list(deployed) else [*others, CLUSTER, AFTER]
@@ -93,7 +93,7 @@ def overlays_from_cluster(deployed: Sequence[str]) -> list[str]:
 
 def overlays_without_cluster(deployed: Sequence[str]) -> list[str]:
     """
-    The overlays of other solutions.
+    Return the overlays of other solutions.
     """
     return [overlay for overlay in deployed if overlay not in (CLUSTER, BEFORE, AFTER)]
 

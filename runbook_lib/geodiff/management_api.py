@@ -59,7 +59,7 @@ class ManagementApi:
 
     def queues(self) -> list[Queue]:
         """
-        Every queue; CommandError where the API does not answer.
+        Return every queue; CommandError where the API does not answer.
         """
         entries = self._call("GET", f"/api/queues/%2F?disable_stats=false&columns={_COUNTERS}")
         counters = [entry.get("message_stats", {}) for entry in entries]  # none if never used

@@ -41,7 +41,7 @@ def fingerprints(
     manager: fabric.Connection, data: DataSet, surface: str, names: list[str]
 ) -> dict[str, str]:
     """
-    The SHA-256 of those results that exist.
+    Return the SHA-256 of those results that exist.
     """
     if not names:  # sha256sum would read its input
         return {}

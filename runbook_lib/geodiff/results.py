@@ -86,7 +86,7 @@ def compare_sample(
 
 def decode(png: bytes) -> Image:
     """
-    The pixels of a PNG as stored, height x width x channels (BGR or BGRA).
+    Return the pixels of a PNG as stored, height x width x channels (BGR or BGRA).
     """
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     return np.asarray(image, np.uint8)
@@ -106,7 +106,7 @@ def segment(raw_png: bytes, surface: str) -> Image:
 
 def missing(counts: pd.DataFrame, surfaces: list[str]) -> int:
     """
-    How many results are missing for the RAW tiles that could be read.
+    Return how many results are missing for the RAW tiles that could be read.
     """
     total = counts.groupby("surface")["tiles"].sum()
     wanted = int(total.get("RAW", 0) - total.get("REJECTED", 0))
@@ -117,7 +117,7 @@ def show_tiles(
     manager: fabric.Connection, data: DataSet, tiles: list[str], surfaces: list[str]
 ) -> HTML:
     """
-    RAW tiles, each beside its results, as they lie on the disk.
+    Return RAW tiles, each beside its results, as they lie on the disk.
     """
     names = [f"{kind}/{tile}" for tile in tiles for kind in ("RAW", *surfaces)]
     stored = read_tiles(manager, data, names)
@@ -126,7 +126,7 @@ def show_tiles(
 
 def pictures(tiles: Mapping[str, bytes]) -> HTML:
     """
-    PNGs side by side, each with its name.
+    Return PNGs side by side, each with its name.
     """
     checkered = "repeating-conic-gradient(#ddd 0 25%,#fff 0 50%) 0 0/16px 16px"
     figures = (

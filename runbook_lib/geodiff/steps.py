@@ -78,7 +78,7 @@ def inner_steps(
     addresses: web.Addresses | None,
 ) -> list[StepState]:
     """
-    The steps whose effect is on the `count` instances, as their engines report it.
+    Return the steps whose effect is on the `count` instances, as their engines report it.
 
     `addresses`: those that the web stack should have; None where one of its nodes does not run.
     """
@@ -96,7 +96,7 @@ def inner_steps(
 
 def state_table(steps: list[StepState]) -> pd.DataFrame:
     """
-    One row a step; columns: state (with its light), notebook, detail.
+    Return one row per step; columns: state (with its light), notebook, detail.
     """
     rows = [(f"{MARKS[s.state]} {s.state}", s.notebook, s.detail) for s in steps]
     return pd.DataFrame(rows, columns=["state", "notebook", "detail"])
@@ -104,7 +104,7 @@ def state_table(steps: list[StepState]) -> pd.DataFrame:
 
 def next_step(steps: list[StepState]) -> str:
     """
-    The first notebook whose effect is missing or differs; "" where there is none.
+    Return the first notebook whose effect is missing or differs; "" where there is none.
     """
     return next((s.notebook for s in steps if s.state != DONE), "")
 

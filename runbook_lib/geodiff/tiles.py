@@ -156,7 +156,7 @@ def ensure_volume(manager: docker.DockerClient, data: DataSet) -> Changes:
 
 def find_volume(engine: docker.DockerClient) -> Volume | None:
     """
-    The volume of the tiles; Docker's filter alone finds every name that contains it.
+    Find the volume of the tiles; Docker's filter alone finds every name that contains it.
     """
     volumes = engine.volumes.list(filters={"name": VOLUME})
     return next((volume for volume in volumes if volume.name == VOLUME), None)
@@ -201,7 +201,7 @@ def count_tiles(manager: fabric.Connection | None, data: DataSet) -> pd.DataFram
 
 def find_tiles(manager: fabric.Connection, data: DataSet, surface: str) -> list[str]:
     """
-    The tiles of a surface, sorted, as `<date>/<z>/<y>/<x>.png`.
+    Find the tiles of a surface, sorted, as `<date>/<z>/<y>/<x>.png`.
     """
     folder = shlex.quote(f"{data.directory}/{surface}")
     return run(manager, f"cd {folder} && find . -name '[!.]*.png' -printf '%P\\n'|sort").split()
@@ -221,7 +221,7 @@ def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> d
 
 def data_uri(png: bytes) -> str:
     """
-    A PNG as a data: address, which a page shows without a request.
+    Return a PNG as a data: address, which a page shows without a request.
     """
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 

@@ -57,7 +57,7 @@ class Token:
 
 def addresses(instances: Mapping[str, Instance]) -> Addresses:
     """
-    The addresses of both nodes, which are in the group `web`.
+    Return the addresses of both nodes, which are in the group `web`.
     """
     return Addresses(
         f"http://{instances['admin-web'].public_ip}:{PAGE_PORT}",
@@ -67,7 +67,7 @@ def addresses(instances: Mapping[str, Instance]) -> Addresses:
 
 def token_command(service: str) -> str:
     """
-    The command that prints the token, on the node of the tile server.
+    Return the command that prints the token, on the node of the tile server.
     """
     label = f"label={SERVICE}={service}"
     return f"sudo docker exec $(sudo docker ps -qf {label} | head -1) cat /run/secrets/{_TOKEN}"
@@ -83,7 +83,7 @@ def read_token(engine: docker.DockerClient, service: str) -> Token:
 
 def find_networks(manager: docker.DockerClient, stack_name: str) -> list[str]:
     """
-    The networks of a stack's services; a service reaches only what shares one with it.
+    Find the networks of a stack's services; a service reaches only what shares one with it.
     """
     ids = {
         network["Target"]
@@ -145,7 +145,7 @@ def _first_cause(error: BaseException) -> BaseException:
 
 def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd.DataFrame:
     """
-    Wait until the tile server has counted all its tiles; one row a date and filter.
+    Wait until the tile server has counted all its tiles; one row per date and filter.
 
     It reads each tile's share: that takes seconds from a disk, minutes from S3.
 
@@ -171,7 +171,7 @@ def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd
 
 def fetch_tiles(where: Addresses, token: Token, names: list[str]) -> dict[str, bytes]:
     """
-    Tiles as the browser gets them; a name is for example `RAW/2004-01-15/0/0/0`.
+    Return tiles as the browser gets them; a name is for example `RAW/2004-01-15/0/0/0`.
     """
     answers = {name: fetch(f"{where.tiles}/{name}", token.header) for name in names}
     failed = [f"{name}: {a.kind}" for name, a in answers.items() if a.kind != "200 image/png"]

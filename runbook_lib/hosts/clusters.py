@@ -66,7 +66,7 @@ class Cluster:
 
     def find_engines(self) -> "dict[str, docker.DockerClient]":
         """
-        A Docker client for those instances that have Docker, by role.
+        Find a Docker client for those instances that have Docker, by role.
         """
         # imported here: Docker's SDK costs every kernel that needs no engine, as in 02, a second
         from runbook_lib.hosts.docker_ssh import find_docker_clients  # noqa: PLC0415
@@ -76,7 +76,7 @@ class Cluster:
     @property
     def table(self) -> pd.DataFrame:
         """
-        The instances that the handle connects to, one a row; columns as in `instances.table`.
+        The instances that the handle connects to, one per row; columns as in `instances.table`.
         """
         return table([self.instances[role] for role in self.roles])
 
@@ -88,20 +88,20 @@ class Cluster:
 
     def without(self, *roles: str) -> "Cluster":
         """
-        The same cluster, connected to all roles but these.
+        Return the same cluster, connected to all roles but these.
         """
         return replace(self, roles=[role for role in self.instances if role not in roles])
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - as `Place.client`
         """
-        A boto3 client of another service in the cluster's region.
+        Return a boto3 client of another service in the cluster's region.
         """
         return self.place.client(service)
 
 
 def get_cluster(name: str, key_file: str, place: Place) -> Cluster:
     """
-    The cluster whose instances all run.
+    Return the cluster whose instances all run.
 
     Raises NotFoundError where it has no instance, or one that does not run.
     """
@@ -112,7 +112,7 @@ def get_cluster(name: str, key_file: str, place: Place) -> Cluster:
 
 def find_cluster(name: str, key_file: str, place: Place) -> Cluster:
     """
-    The cluster, maybe without any instance; for an undo that has to reach every one of them.
+    Find the cluster, maybe without any instance; for an undo that has to reach every one of them.
 
     Raises NotFoundError where an instance does not run: nothing could be undone on it.
     """

@@ -24,7 +24,7 @@ _LEADER_CHANGE_S, _AGAIN_S = 30.0, 0.5
 
 def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker.DockerClient:
     """
-    A Docker client through an open SSH connection, whose host key is checked.
+    Return a Docker client through an open SSH connection, whose host key is checked.
 
     The SDK's own `ssh://` reads ~/.ssh/config and opens another connection; here each request is a
     channel of the open one that runs `docker system dial-stdio` on the host.
@@ -44,7 +44,7 @@ def find_docker_clients(
     connections: Mapping[str, fabric.Connection],
 ) -> dict[str, docker.DockerClient]:
     """
-    A Docker client for those hosts that have an engine.
+    Find a Docker client for those hosts that have an engine.
     """
     look = "command -v dockerd || true"  # in root's PATH, not in the user's
     paths = run_all("Engines found", dict(connections), look, sudo=True)

@@ -89,7 +89,7 @@ echo removed
 
 def daemon_options(manager_private_ip: str, registry_mirror: str = "") -> dict[str, Any]:
     """
-    The content of daemon.json: bounded logs, our registry on the manager, a mirror if any.
+    Return the content of daemon.json: bounded logs, our registry on the manager, a mirror if any.
 
     Our registry speaks plain HTTP inside the `worker` group. Images are deployed by digest, so an
     image that was altered in transit is refused.
@@ -160,7 +160,7 @@ def remove_engine(connections: dict[str, fabric.Connection]) -> Changes:
 
 def engine_table(clients: Mapping[str, docker.DockerClient]) -> pd.DataFrame:
     """
-    One row an engine; columns: role, engine, storage, cgroups, limits (memory and CPU enforced).
+    One row per engine; columns: role, engine, storage, cgroups, limits (memory and CPU enforced).
     """
     info = for_each("Engines answer", clients, lambda client: client.info())
     rows = [

@@ -92,7 +92,7 @@ def start_unit(
 
 def find_installed(connection: fabric.Connection, paths: Sequence[str]) -> list[str]:
     """
-    Those of the paths that exist on the instance.
+    Find those of the paths that exist on the instance.
     """
     return run(connection, _existing(paths), sudo=True).split()
 

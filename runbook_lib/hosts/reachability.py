@@ -73,7 +73,7 @@ def expected_matrix(
 
 def expected_services(matrix: pd.DataFrame, served: set[tuple[str, int]]) -> pd.DataFrame:
     """
-    The probes of `expected_matrix` from the internet, and which ports should serve it.
+    Return the probes of `expected_matrix` from the internet, and which ports should serve it.
 
     `served`: role and port of each public TCP service. SSH, which is for the operator, is left out.
     """
@@ -111,7 +111,7 @@ def measure_matrix(
 
 def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """
-    The probes whose answer is not the expected one.
+    Return the probes whose answer is not the expected one.
 
     Columns: source, target, protocol, port, expected, seen, likely_cause.
     """
@@ -130,7 +130,7 @@ def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
 
 def explain(differences: pd.DataFrame, most: int = 3) -> str:
     """
-    The first differences in words, for the next step of a failed check.
+    Return the first differences in words, for the next step of a failed check.
     """
     lines = [
         f"{d.source} to {d.target} {d.protocol}/{d.port}: expected {d.expected}, saw {d.seen}; "

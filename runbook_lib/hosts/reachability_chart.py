@@ -11,7 +11,7 @@ _OPEN, _CLOSED, _DIFFERENT = "#1b7f79", "#e4e7eb", "#e8590c"
 
 def plot_matrix(expected: pd.DataFrame, measured: pd.DataFrame) -> alt.FacetChart:
     """
-    Draw one small square a probe: rows are sources, columns the ports of each target.
+    Draw one small square per probe: rows are sources, columns the ports of each target.
 
     Takes the two matrices of `reachability`. Differences are outlined, and the title counts them.
     """

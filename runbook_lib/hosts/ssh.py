@@ -30,7 +30,7 @@ _KEY = re.compile(r"((?:ssh|ecdsa)-\S+) (AAAA\S+)")
 
 def host_keys(console_output: str) -> list[tuple[str, str]]:
     """
-    The host keys that cloud-init printed, as (type, base64); empty before it has.
+    Return the host keys that cloud-init printed, as (type, base64); empty before it has.
     """
     blocks = _BLOCK.findall(console_output)
     return _KEY.findall(blocks[-1]) if blocks else []
@@ -75,7 +75,7 @@ def ensure_host_keys(ec2: "EC2Client", instances: list[Instance], key_file: str)
 
 def pinned_instances(key_file: str) -> set[str]:
     """
-    The ids of the instances whose host keys are pinned.
+    Return the ids of the instances whose host keys are pinned.
     """
     return {line.split()[0] for line in _pinned_lines(key_file)}
 
@@ -87,7 +87,7 @@ def _pinned_lines(key_file: str) -> list[str]:
 
 def get_pinned_keys(instance: Instance, key_file: str) -> list[str]:
     """
-    The lines of the known_hosts file with the host keys of an instance.
+    Return the lines of the known_hosts file with the host keys of an instance.
 
     Raises NotFoundError where none is pinned.
     """

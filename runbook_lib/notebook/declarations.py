@@ -45,7 +45,7 @@ class Parameter:
 
     def allows(self, value: Any) -> bool:  # noqa: ANN401 - any value that a file may hold
         """
-        Whether type and rule hold; an optional text may be empty, and 1 is a float too.
+        Return whether type and rule hold; an optional text may be empty, and 1 is a float too.
         """
         kinds = (int, float) if self.kind == "float" else (TYPES[self.kind],)
         if type(value) not in kinds:
@@ -128,7 +128,7 @@ class Setting:
 
 def find_problems(parameter: Parameter, setting: Setting) -> list[str]:
     """
-    The problems of a value, in words; empty where it follows its rule.
+    Find the problems of a value, in words; empty where it follows its rule.
     """
     if parameter.required and setting.value == "":
         return [f"{setting.where}: {parameter.name} is missing ({parameter.help})"]

@@ -86,7 +86,7 @@ class Notebook:
 
 def heading_above(sources: list[tuple[str, str]], index: int) -> str:
     """
-    The last heading before a cell; `sources` are (kind, source) of every cell.
+    Return the last heading before a cell; `sources` are (kind, source) of every cell.
     """
     cells = [source for kind, source in sources[:index] if kind == "markdown"]
     texts = [re.sub(r"^```.*?^```", "", c, flags=re.DOTALL | re.MULTILINE) for c in cells]
@@ -96,7 +96,7 @@ def heading_above(sources: list[tuple[str, str]], index: int) -> str:
 
 def find_notebooks(folder: Path) -> list[Notebook]:
     """
-    Every template `NN_name.ipynb` of a folder, by number.
+    Find every template `NN_name.ipynb` of a folder, by number.
     """
     return [_read(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
 
@@ -118,7 +118,7 @@ def select_notebooks(
     usual: Sequence[str] = (),
 ) -> list[Notebook]:
     """
-    The notebooks of a run: those of `only` in its order, or `usual` from `first` to `last`.
+    Return the notebooks of a run: those of `only` in its order, or `usual` from `first` to `last`.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def _is(notebook: Notebook, word: str) -> bool:
 
 def as_table(notebooks: list[Notebook]) -> str:
     """
-    The map of the notebooks as a Markdown table with links.
+    Return the map of the notebooks as a Markdown table with links.
     """
     head = "| notebook | what is true after it | the guide's section | takes |\n|---|---|---|---|\n"
     return head + "".join(

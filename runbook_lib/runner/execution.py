@@ -224,7 +224,7 @@ def _report(run: Run, bodies: dict[str, str]) -> None:
 
 @contextmanager
 def _cell_lines() -> Iterator[Callable[[str], None]]:
-    # one line a cell: its heading when it begins, its seconds when it ends
+    # one line per cell: its heading when it begins, its seconds when it ends
     began = 0.0
 
     def end() -> None:

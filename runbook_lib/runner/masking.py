@@ -36,7 +36,7 @@ class Masker:
 
     def mask(self, text: str) -> tuple[str, list[str]]:
         """
-        The text without its secrets, and the kinds of secrets in it.
+        Return the text without its secrets, and the kinds of secrets in it.
         """
         kinds = []
         for kind, shape in self._shapes.items():
@@ -82,7 +82,7 @@ def map_texts(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 -
 
 def credentials_in_use(credentials_file: str) -> dict[str, str]:
     """
-    The AWS secrets that the notebooks of this run use, by kind.
+    Return the AWS secrets that the notebooks of this run use, by kind.
     """
     session = botocore.session.Session()
     if credentials_file:

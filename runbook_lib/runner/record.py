@@ -126,7 +126,7 @@ def lock(runs: Path, cluster: str) -> Iterator[None]:
 
 def get_unfinished(runs: Path, parameters_file: Path) -> tuple[list[str], list[str]]:
     """
-    The notebooks that the last run of these parameters did not finish, and its `-p` values.
+    Return the notebooks that the last run of these parameters did not finish, and its `-p` values.
 
     Raises NotFoundError where there is no such run, or it finished.
     """

@@ -62,7 +62,7 @@ def actions(calls: dict[str, int]) -> list[str]:
 
 def policy(calls: dict[str, int]) -> str:
     """
-    An IAM policy that allows these calls and no others.
+    Return an IAM policy that allows these calls and no others.
     """
     statement = {"Effect": "Allow", "Action": actions(calls), "Resource": "*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)

@@ -109,7 +109,7 @@ def _typed(text: str, kind: str) -> Any:  # noqa: ANN401 - of the declared type
 
 def declared(notebooks: list[Notebook]) -> dict[str, Parameter]:
     """
-    The parameters that the notebooks declare.
+    Return the parameters that the notebooks declare.
 
     Raises ParameterError where two notebooks declare one name differently, or a default breaks its
     own rule.
@@ -129,7 +129,7 @@ def declared(notebooks: list[Notebook]) -> dict[str, Parameter]:
 
 def own(notebook: Notebook, values: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The values that a notebook declares; papermill would inject the others too.
+    Return the values that a notebook declares; papermill would inject the others too.
     """
     return {name: values[name] for name in _of(notebook) if name in values}
 

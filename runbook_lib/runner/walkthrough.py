@@ -19,7 +19,7 @@ _SETTINGS = {
 
 def command(folder: Path, arguments: Sequence[str]) -> list[str]:
     """
-    The command that opens JupyterLab on the folder; `arguments` override ours.
+    Return the command that opens JupyterLab on the folder; `arguments` override ours.
 
     In a new workspace: otherwise the tabs of an earlier walkthrough open too.
     """
@@ -31,7 +31,7 @@ def command(folder: Path, arguments: Sequence[str]) -> list[str]:
 
 def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """
-    The environment in which JupyterLab finds our defaults, written beside the copies.
+    Return the environment in which JupyterLab finds our defaults, written beside the copies.
 
     Source: https://jupyterlab.readthedocs.io/en/stable/user/directories.html (overrides)
     """

@@ -15,14 +15,14 @@ STACK, SERVICE = "com.docker.stack.namespace", "com.docker.swarm.service.name"
 
 def in_stack(name: str) -> dict[str, Any]:
     """
-    The filter of Docker's lists (services, networks, volumes, containers) for a stack's own.
+    Return the filter of Docker's lists (services, networks, volumes, containers) for a stack's own.
     """
     return {"label": f"{STACK}={name}"}
 
 
 def find_services(manager: docker.DockerClient, stack: str) -> list[Any]:
     """
-    The services of a stack, as the SDK has them.
+    Find the services of a stack, as the SDK has them.
     """
     return manager.services.list(filters=in_stack(stack))
 
@@ -31,7 +31,7 @@ def find_containers(
     engine: docker.DockerClient, service: str, *, stopped: bool = False
 ) -> list[Container]:
     """
-    The running containers of a service on this engine's node; with `stopped` the others, too.
+    Find the running containers of a service on this engine's node; with `stopped` the others, too.
     """
     filters: dict[str, Any] = {"label": f"{SERVICE}={service}"}
     status = {} if stopped else {"status": "running"}
@@ -40,7 +40,7 @@ def find_containers(
 
 def get_container(engine: docker.DockerClient, service: str, next_step: str) -> Container:
     """
-    A running container of a service on this engine's node.
+    Return a running container of a service on this engine's node.
 
     Raises NotFoundError where there is none.
     """

@@ -109,7 +109,7 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
 
 def find_stacks(manager: docker.DockerClient | None) -> list[str]:
     """
-    The names of the deployed stacks; none without a manager.
+    Find the names of the deployed stacks; none without a manager.
     """
     services = manager.services.list() if manager else []
     return sorted({s.attrs["Spec"]["Labels"].get(STACK, "") for s in services} - {""})
@@ -119,7 +119,7 @@ def find_live_tasks(
     manager: docker.DockerClient, name: str, **filters: str
 ) -> list[dict[str, Any]]:
     """
-    The tasks of a stack that have not ended, also those of removed services.
+    Find the tasks of a stack that have not ended, also those of removed services.
     """
     ended = ("shutdown", "complete", "failed", "rejected", "remove")
     alive = [t for t in manager.api.tasks(filters) if t["Status"]["State"] not in ended]
@@ -129,7 +129,7 @@ def find_live_tasks(
 
 def service_table(manager: docker.DockerClient, name: str) -> pd.DataFrame:
     """
-    One row a service; columns: service, mode, running, starting, wanted, image.
+    Return one row per service; columns: service, mode, running, starting, wanted, image.
     """
     rows = [asdict(convergence(manager, service)) for service in find_services(manager, name)]
     columns = ["service", "mode", "running", "starting", "wanted", "image"]
@@ -140,7 +140,7 @@ def placement_table(
     manager: docker.DockerClient, name: str, instances: Mapping[str, Instance]
 ) -> pd.DataFrame:
     """
-    Running tasks; one row a node's role, one column a service.
+    Running tasks; one row per node's role, one column a service.
     """
     addresses = {i.private_ip: role for role, i in instances.items()}
     roles = {n.id: addresses.get(address(n.attrs), "?") for n in manager.nodes.list()}
@@ -153,7 +153,7 @@ def placement_table(
 
 def find_overlays(manager: docker.DockerClient, stack: str) -> list[str]:
     """
-    The overlays with which a stack was deployed, in their order.
+    Find the overlays with which a stack was deployed, in their order.
     """
     services = find_services(manager, stack)
     labels = [service.attrs["Spec"]["Labels"].get(OVERLAYS, "") for service in services]
@@ -163,7 +163,7 @@ def find_overlays(manager: docker.DockerClient, stack: str) -> list[str]:
 
 def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, dict[str, Any]]:
     """
-    The specifications of a stack's services, by their names in the stack.
+    Find the specifications of a stack's services, by their names in the stack.
     """
     services = find_services(manager, stack)
     return {str(s.name).removeprefix(f"{stack}_"): s.attrs["Spec"] for s in services}

@@ -23,7 +23,7 @@ from runbook_lib.stacks.stack_file import Build
 
 def registry_address(manager: Instance) -> str:
     """
-    Where the nodes reach the registry.
+    Return where the nodes reach the registry.
     """
     return f"{manager.private_ip}:{REGISTRY_PORT}"
 
@@ -79,14 +79,14 @@ def check_registry(manager: docker.DockerClient, address: str) -> None:
 
 def find_unpublished(manager: docker.DockerClient, images: Mapping[str, str]) -> list[str]:
     """
-    The references that the registry does not have.
+    Find the references that the registry does not have.
     """
     return [reference for reference in images.values() if not _is_pushed(manager, reference)]
 
 
 def has_image(engine: docker.DockerClient, reference: str) -> bool:
     """
-    Whether an engine has an image, under exactly this reference.
+    Return whether an engine has an image, under exactly this reference.
     """
     try:
         engine.images.get(reference)
@@ -98,7 +98,7 @@ def has_image(engine: docker.DockerClient, reference: str) -> bool:
 def _build_missing(
     engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
 ) -> Changes:
-    # one image an engine, all at once: the guide builds everything on the manager, one after the
+    # one image per engine, all at once: the guide builds everything on the manager, one after the
     # other, but a t2.micro has one CPU
     changes = Changes()
     builders = dict(zip(wanted, itertools.cycle(engines.items()), strict=False))

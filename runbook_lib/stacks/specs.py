@@ -29,7 +29,7 @@ def set_spec(manager: docker.DockerClient, service: str, spec: Spec) -> None:
 
 def running(manager: docker.DockerClient, service: str) -> int:
     """
-    How many tasks of a service run, also those that are about to stop.
+    Return how many tasks of a service run, also those that are about to stop.
 
     The Swarm lists the tasks of a node that is down as running: they do not count.
     """

@@ -123,7 +123,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 def builds(stack: StackFile) -> dict[str, Build]:
     """
-    The images to build, by name; services that share an image share its build.
+    Return the images to build, by name; services that share an image share its build.
     """
     images: dict[str, Build] = {}
     for service, spec in stack.services.items():
@@ -145,7 +145,7 @@ def builds(stack: StackFile) -> dict[str, Build]:
 
 def declared_services(stack: StackFile) -> pd.DataFrame:
     """
-    One row a service of the file; columns: service, image, built, replicas, placement.
+    Return one row per service of the file; columns: service, image, built, replicas, placement.
     """
     rows = []
     for name, spec in stack.services.items():
@@ -159,7 +159,7 @@ def declared_services(stack: StackFile) -> pd.DataFrame:
 
 def sources_hash(folder: Path) -> str:
     """
-    Twelve hex digits over the names, modes and bytes of all files of a folder.
+    Return twelve hex digits over the names, modes and bytes of all files of a folder.
     """
     digest = hashlib.sha256()
     for file in source_files(folder):
@@ -170,7 +170,7 @@ def sources_hash(folder: Path) -> str:
 
 def source_files(folder: Path) -> list[Path]:
     """
-    The files of a build context, sorted, without the caches of Python and its tools.
+    Return the files of a build context, sorted, without the caches of Python and its tools.
     """
     caches = {"__pycache__", ".mypy_cache", ".ruff_cache"}
     return sorted(p for p in folder.rglob("*") if p.is_file() and caches.isdisjoint(p.parts))
@@ -178,7 +178,7 @@ def source_files(folder: Path) -> list[Path]:
 
 def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, int]) -> str:
     """
-    The YAML to deploy.
+    Return the YAML to deploy.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
 
 def keeps_replicas(spec: Mapping[str, Any]) -> bool:
     """
-    Whether an autoscaler sets a service's replicas, so that a deployment keeps them.
+    Return whether an autoscaler sets a service's replicas, so that a deployment keeps them.
     """
     return LIVE_REPLICAS.items() <= {k: str(v) for k, v in _labels(spec).items()}.items()
 

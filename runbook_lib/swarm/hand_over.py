@@ -128,7 +128,7 @@ def remove_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
 
 def find_active(connections: Mapping[str, fabric.Connection]) -> list[str]:
     """
-    The managers on which the unit runs, and is enabled for the next boot.
+    Find the managers on which the unit runs, and is enabled for the next boot.
     """
     query = f"systemctl -q is-active {_UNIT} && systemctl -q is-enabled {_UNIT} && echo yes || true"
     answers = for_each("Hand-over queried", dict(connections), lambda c: run(c, query, sudo=True))
@@ -137,7 +137,7 @@ def find_active(connections: Mapping[str, fabric.Connection]) -> list[str]:
 
 def find_hand_over_paths(connections: Mapping[str, fabric.Connection]) -> list[str]:
     """
-    The installed files, as `role: path`.
+    Find the installed files, as `role: path`.
     """
     files = [file.path for file in _FILES]
     installed = for_each("Files listed", dict(connections), lambda c: find_installed(c, files))

@@ -69,7 +69,7 @@ def ensure_manager(
 
 def find_leader(manager: docker.DockerClient, instances: Mapping[str, Instance]) -> str:
     """
-    The role of the manager that leads; "" where none of the instances does.
+    Find the role of the manager that leads; "" where none of the instances does.
     """
     nodes = manager.nodes.list(filters={"role": "manager"})
     leading = [address(n.attrs) for n in nodes if n.attrs.get("ManagerStatus", {}).get("Leader")]

@@ -51,7 +51,7 @@ def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes
 
 def is_member(manager: docker.DockerClient, client: docker.DockerClient, role: str) -> bool:
     """
-    Whether an engine is a node of this manager's Swarm.
+    Return whether an engine is a node of this manager's Swarm.
 
     Raises ConflictError where it belongs to another Swarm, or is locked.
     """
@@ -95,14 +95,14 @@ def ensure_label(manager: docker.DockerClient, node_id: str, name: str, value: s
 
 def node_id(client: docker.DockerClient) -> str:
     """
-    The id of this engine's node in its Swarm; "" where it is in none.
+    Return the id of this engine's node in its Swarm; "" where it is in none.
     """
     return str(client.info()["Swarm"].get("NodeID", ""))
 
 
 def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) -> pd.DataFrame:
     """
-    One row a node; columns: role, hostname, state, availability, manager, labels, engine.
+    Return one row per node; columns: role, hostname, state, availability, manager, labels, engine.
     """
     roles = {i.private_ip: role for role, i in instances.items()}
     columns = ["role", "hostname", "state", "availability", "manager", "labels", "engine"]
@@ -125,7 +125,7 @@ def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) 
 
 def get_manager(clients: Clients) -> docker.DockerClient:
     """
-    The client of the manager.
+    Return the client of the manager.
 
     Raises NotFoundError or WaitTimeoutError where it does not manage a Swarm, or too few managers
     answer to change anything.
@@ -160,7 +160,7 @@ def wait_for_manager(clients: Clients, timeout_s: float = 90) -> docker.DockerCl
 
 def find_manager(clients: Clients, role: str = MANAGER) -> docker.DockerClient | None:
     """
-    The client of a manager; None where it has no engine, or manages no Swarm.
+    Find the client of a manager; None where it has no engine, or manages no Swarm.
     """
     client = clients.get(role)
     return client if client and client.info()["Swarm"].get("ControlAvailable") else None
@@ -220,14 +220,14 @@ def _remove_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: 
 
 def find_nodes_at(manager: docker.DockerClient, private_ip: str) -> list[Node]:
     """
-    The nodes with this address; more than one where an instance has joined again.
+    Find the nodes with this address; more than one where an instance has joined again.
     """
     return [node for node in manager.nodes.list() if address(node.attrs) == private_ip]
 
 
 def address(node: dict[str, Any]) -> str:
     """
-    A node's address; a manager reports 0.0.0.0 as its own, and the address in its status.
+    Return a node's address; a manager reports 0.0.0.0 as its own, and the address in its status.
     """
     address = str(node["Status"].get("Addr", ""))
     if address in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound

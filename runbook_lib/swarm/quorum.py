@@ -49,7 +49,7 @@ class Quorum:
 
 def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) -> Quorum:
     """
-    The quorum that a change would leave: one that joins is `managers=1`, one that fails
+    Return the quorum that a change would leave: one that joins is `managers=1`, one that fails
     `unreachable=1`. Called before every change of managers.
 
     Raises ConflictError where no majority would be left: without one, a Swarm cannot be changed.
@@ -69,7 +69,7 @@ def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) 
 
 def quorum_table(most: int = 3, each_down: float = 0.01) -> pd.DataFrame:
     """
-    One row a number of managers; columns: managers, must_agree, may_fail, hours_a_year_without.
+    One row per number of managers; columns: managers, must_agree, may_fail, hours_a_year_without.
 
     The last one is the time without a majority, where each manager is down for the share
     `each_down` of the time, independently.

@@ -32,7 +32,7 @@ _SNAPSHOT_S = 1.0
 
 def has_majority(manager: docker.DockerClient, timeout_s: float = 60) -> bool:
     """
-    Whether this manager's Swarm can be changed.
+    Return whether this manager's Swarm can be changed.
 
     A leader that has lost the others, or that they have given up, needs a while to notice; until
     then a request runs into its time limit, and is sent again.
@@ -59,7 +59,7 @@ def compact_raft_log(manager: docker.DockerClient) -> None:
 
     A node that joins replays that log, with every manager that joined and was forced out, itself
     among them. Seen: half a minute and longer, in which a Swarm of two managers answers no request,
-    and the leader gives up in the end. The snapshot takes a tenth of a second. The engine compacts
+    and the leader gives up at the end. The snapshot takes a tenth of a second. The engine compacts
     as entries come: these settings cause that, and are put back.
     """
     usual = manager.api.inspect_swarm()["Spec"]["Raft"]

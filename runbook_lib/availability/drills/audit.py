@@ -22,7 +22,7 @@ _FLAGS = ["is_new", "task_redelivered", "result_redelivered"]
 @dataclass(frozen=True)
 class AuditTrail:
     """
-    One row an event, by time (UTC).
+    One row per event, by time (UTC).
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Reconciliation:
         an entry (another process made them, or a file is missing); and published_twice,
         delivered_twice, done_twice.
     fates
-        One row a tile; columns: tile, fate (done, rejected, lost or unexplained), published and
+        One row per tile; columns: tile, fate (done, rejected, lost or unexplained), published and
         stored (the number of its entries in the trail).
     """
 
@@ -81,7 +81,7 @@ def parse_trail(text: str, since: datetime) -> AuditTrail:
 
 def parse_listing(listing: str) -> dict[str, set[str]]:
     """
-    The tiles of each layer, from lines of `<layer>/<date>/<z>/<y>/<x>` and a suffix.
+    Return the tiles of each layer, from lines of `<layer>/<date>/<z>/<y>/<x>` and a suffix.
     """
     tiles: dict[str, set[str]] = {layer: set() for layer in (*SURFACES, REJECTED)}
     for line in listing.splitlines():

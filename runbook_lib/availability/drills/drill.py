@@ -49,7 +49,7 @@ def under_load(
     here: DrillCluster, *, tiles_per_s: int, least_tiles: int, faults: int = 1, max_timeout_s: int
 ) -> Iterator[Workload]:
     """
-    Switch the work stack to the tiles of a drill, at an even rate; in the end restore everything.
+    Switch the work stack to the tiles of a drill, at an even rate; at the end restore everything.
 
     The autoscaler does not scale, so that every change is an effect of the fault. It still replaces
     a worker that is silent for `max_timeout_s`. Every node that may run workers has one.

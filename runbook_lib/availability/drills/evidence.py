@@ -60,7 +60,7 @@ class Evidence:
 
     def in_seconds(self, table: pd.DataFrame, decimals: int) -> pd.DataFrame:
         """
-        A table of events with `seconds` since the fault, in place of `time`.
+        Return a table of events with `seconds` since the fault, in place of `time`.
         """
         seconds = (table["time"] - pd.Timestamp(self.broke)).dt.total_seconds()
         return table.assign(seconds=seconds.round(decimals)).drop(columns="time")
@@ -76,7 +76,7 @@ class DrillOutcome:
     moments
         Columns time, what: broke, noticed, led, rescheduled, back, recovered, restored.
     rates
-        Columns time, tiles_per_s: a row a second.
+        Columns time, tiles_per_s: one row per second.
     """
 
     result: DrillResult

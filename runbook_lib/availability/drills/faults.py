@@ -55,7 +55,7 @@ class Fault:
 
 def process_fails(here: DrillCluster, service: str, role: str, how: str) -> Fault:
     """
-    A process of a service on a node, killed or hung: then it exists, and does nothing.
+    Return a process of a service on a node, killed or hung: then it exists, and does nothing.
     """
     _check_target(role, here.engines)
     name = here.service(service)
@@ -76,7 +76,7 @@ def process_fails(here: DrillCluster, service: str, role: str, how: str) -> Faul
 
 def node_fails(here: DrillCluster, role: str, how: str) -> Fault:
     """
-    A worker's instance, stopped or cut off.
+    Return a worker's instance, stopped or cut off.
 
     Raises NotFoundError where there is no such worker, or no worker process runs on it.
     """

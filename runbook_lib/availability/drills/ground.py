@@ -95,7 +95,7 @@ class DrillCluster(Cluster):
 
     def service(self, name: str) -> str:
         """
-        The full name of a service of the work stack.
+        Return the full name of a service of the work stack.
         """
         return f"{self.stacks.work}_{name}"
 

@@ -51,7 +51,7 @@ class SwarmMonitor:
     @property
     def changes(self) -> pd.DataFrame:
         """
-        One row a change after the first poll; columns: time, role, state.
+        One row per change after the first poll; columns: time, role, state.
         """
         return by_time(self._rows, ["time", "role", "state"])
 
@@ -105,7 +105,7 @@ class WebMonitor:
     @property
     def answers(self) -> pd.DataFrame:
         """
-        One row a request; columns: time (when it was sent), door (page or tiles), ok, answer.
+        One row per request; columns: time (when it was sent), door (page or tiles), ok, answer.
         """
         return by_time(self._rows, ["time", "door", "ok", "answer"]).astype({"ok": bool})
 

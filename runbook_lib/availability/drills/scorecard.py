@@ -105,7 +105,7 @@ def _folder() -> Path:
 
 def find_results(runs: Path) -> list[DrillResult]:
     """
-    The newest result of each drill, fault and set of solutions in all runs of a folder.
+    Find the newest result of each drill, fault and set of solutions in all runs of a folder.
     """
     results = filter(None, map(_read, runs.glob(f"*/{DRILLS_FOLDER}/*.json")))
     by_age = sorted(results, key=lambda r: r.broke_at)
@@ -148,14 +148,14 @@ class Scorecard:
 
 def newest_results() -> Scorecard:
     """
-    The scorecard of this run and of all earlier ones beside it.
+    Return the scorecard of this run and of all earlier ones beside it.
     """
     return Scorecard(find_results(_folder().parents[1]))
 
 
 def result_table(results: Sequence[DrillResult]) -> pd.DataFrame:
     """
-    One row a result, in words; "never" for what did not happen, "" for what could not.
+    Return one row per result, in words; "never" for what did not happen, "" for what could not.
     """
     rows = [
         {
@@ -205,7 +205,7 @@ class Prediction:
 
 def prediction_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """
-    One row a fault; a column for each bound that any of them has.
+    Return one row per fault; a column for each bound that any of them has.
     """
     table = pd.DataFrame([asdict(p) for p in predictions.values()], index=list(predictions))
     return table.dropna(axis="columns", how="all")

@@ -34,14 +34,14 @@ class Snapshot:
     @property
     def machines(self) -> pd.DataFrame:
         """
-        The instances and nodes, a row each; columns: what, name, state.
+        The instances and nodes, one per row; columns: what, name, state.
         """
         rows = [(*part, state) for part, state in self.parts.items() if part[0] != "service"]
         return pd.DataFrame(rows, columns=["what", "name", "state"])
 
     def differences(self, later: "Snapshot") -> list[str]:
         """
-        The names of the parts that have another state in a later snapshot.
+        Return the names of the parts that have another state in a later snapshot.
         """
         parts = self.parts.keys() | later.parts.keys()
         changed = (part for part in parts if self.parts.get(part) != later.parts.get(part))

@@ -141,7 +141,7 @@ def _succeeds(task: Mapping[str, Any], victim: Mapping[str, Any]) -> bool:
 
 def by_time(rows: Iterable[object], columns: list[str]) -> pd.DataFrame:
     """
-    A DataFrame of events; the column `time` is in UTC, and in order.
+    Return a DataFrame of events; the column `time` is in UTC, and in order.
     """
     table = pd.DataFrame(list(rows), columns=columns)
     table["time"] = pd.to_datetime(table["time"], utc=True, format="ISO8601")
@@ -150,7 +150,7 @@ def by_time(rows: Iterable[object], columns: list[str]) -> pd.DataFrame:
 
 def parse_time(text: str) -> datetime:
     """
-    A time of Docker, which has nanoseconds.
+    Return a time of Docker, which has nanoseconds.
     """
     return pd.Timestamp(text).floor("us").to_pydatetime()
 

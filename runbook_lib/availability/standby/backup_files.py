@@ -98,7 +98,7 @@ def side_files(
     directories: list[str], peer: Instance, public_key: str, pinned: list[str], period_s: int
 ) -> list[HostFile]:
     """
-    The files of one side: it reads the tiles of its `peer`, and shows that one its own.
+    Return the files of one side: it reads the tiles of its `peer`, and shows that one its own.
     """
     serve = f'restrict,from="{peer.private_ip}",command="/usr/bin/python3 {PROGRAM} serve"'
     ssh_config = f"""Host other-manager

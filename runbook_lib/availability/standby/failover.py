@@ -108,7 +108,7 @@ def ensure_returned(cluster: Cluster, stacks: Stacks) -> Changes:
 
 def _members(cluster: Cluster) -> tuple[docker.DockerClient, Instance, Instance]:
     """
-    The client of `manager-backup`, which lives in both directions, and the two instances.
+    Return the client of `manager-backup`, which lives in both directions, and the two instances.
     """
     return cluster.engines[BACKUP], cluster.instances[MANAGER], cluster.instances[BACKUP]
 

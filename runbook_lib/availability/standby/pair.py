@@ -29,7 +29,7 @@ LABEL, MASTER, STANDBY = TYPE_NODE, ROLES[MANAGER].type_node, ROLES[BACKUP].type
 
 def find_master(leader: docker.DockerClient, instances: Mapping[str, Instance]) -> str:
     """
-    The role of the node with typeNode=master; "" where there is none, or more than one.
+    Find the role of the node with typeNode=master; "" where there is none, or more than one.
     """
     roles = {i.private_ip: role for role, i in instances.items()}
     masters = [node for node in leader.nodes.list() if _labels(node).get(LABEL) == MASTER]
@@ -63,7 +63,7 @@ def move_master(leader: docker.DockerClient, source: Instance, target: Instance)
 
 def find_pinned(leader: docker.DockerClient) -> list[Service]:
     """
-    The services that may run on the master only, ordered by name.
+    Find the services that may run on the master only, ordered by name.
     """
 
     def is_pinned(service: Service) -> bool:
@@ -124,7 +124,7 @@ def wait_for_new_leader(leader: docker.DockerClient, gone: Instance, timeout_s: 
 
 def get_node(leader: docker.DockerClient, instance: Instance) -> Node:
     """
-    The node of an instance.
+    Return the node of an instance.
 
     Raises NotFoundError where it is not in the Swarm.
     """

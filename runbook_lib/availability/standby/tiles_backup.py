@@ -100,7 +100,7 @@ def copy_now(connection: fabric.Connection) -> dict[str, float]:
 
 def find_backups(standby: fabric.Connection) -> pd.DataFrame:
     """
-    The backups made, the last 500; columns: began, finished (UTC), seconds, files, copied.
+    Find the backups made, the last 500; columns: began, finished (UTC), seconds, files, copied.
     """
     text = run(standby, f"cat {STATE_FOLDER}/runs.jsonl 2>/dev/null || true", sudo=True)
     columns = ["began", "finished", "files", "copied"]

@@ -60,7 +60,7 @@ class BucketAccess:
 
     def find_holders(self) -> list[str]:
         """
-        The instances that have the role: manager, worker-1, ...
+        Find the instances that have the role: manager, worker-1, ...
         """
         instances = list(self.cluster.instances.values())
         return instance_role.find_holders(self.cluster.ec2, self.bucket, instances)
@@ -68,7 +68,7 @@ class BucketAccess:
 
 def open_bucket(cluster: Cluster, endpoint: str = "") -> BucketAccess:
     """
-    The bucket of a cluster, which may not exist yet.
+    Return the bucket of a cluster, which may not exist yet.
     """
     bucket = bucket_of(cluster.client("sts"), cluster.name, cluster.place.region)
     return BucketAccess(cluster, bucket, cluster.client("s3"), cluster.client("iam"), endpoint)

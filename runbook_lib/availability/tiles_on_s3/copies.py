@@ -119,7 +119,7 @@ def check_room(connection: fabric.Connection, source: str, target: str) -> None:
 
 def read_folder(connection: fabric.Connection, directory: str, date: str) -> dict[str, str]:
     """
-    The SHA-256 of all files of a date, read through a folder, by their path below it.
+    Read the SHA-256 of all files of a date, read through a folder, by their path below it.
     """
     find = f"find . -path './*/{shlex.quote(date)}/*' -name '[!.]*' -type f -print0"
     script = f"cd {shlex.quote(directory)} && {find} | xargs -0 -r -P 8 -n 40 sha256sum"
@@ -129,7 +129,7 @@ def read_folder(connection: fabric.Connection, directory: str, date: str) -> dic
 
 def read_bucket(connection: fabric.Connection, remote: Remote, date: str) -> dict[str, str]:
     """
-    The same from the bucket, every byte fetched: on a node that has nothing of the manager's.
+    Read the same from the bucket, every byte fetched: on a node that has nothing of the manager's.
     """
     only = f"--include '/*/{shlex.quote(date)}/**'"
     script = f"{RCLONE} hashsum sha256 --download --checkers 16 {only} {remote.path} 2>/dev/null"
@@ -167,7 +167,7 @@ def find_lost(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
 
 def _measure(connection: fabric.Connection, place: str) -> tuple[int, int]:
     """
-    The files and bytes of a folder or the bucket; zero where the folder does not exist.
+    Return the files and bytes of a folder or the bucket; zero where the folder does not exist.
     """
     quoted = shlex.quote(place)
     script = f"{RCLONE} size --json {_NO_TEMPORARY} {quoted}"

@@ -117,7 +117,7 @@ def measure_speed(
 
 def ratio_table(rows: pd.DataFrame) -> pd.DataFrame:
     """
-    The median of the rounds; columns: work, local disk, S3 (files a second), times_slower.
+    Return the median of the rounds; columns: work, local disk, S3 (files a second), times_slower.
     """
     medians = rows.pivot_table(index="work", columns="where", values="per_s", aggfunc="median")
     table = medians.reindex([WRITE, READ])[[DISK, S3]]
@@ -127,7 +127,7 @@ def ratio_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def speed_finding(table: pd.DataFrame) -> str:
     """
-    The ratio in words.
+    Return the ratio in words.
     """
     slower = table.set_index("work")["times_slower"]
     return (

@@ -196,7 +196,7 @@ def ensure_bucket_gone(move: Migration, *, keep: bool) -> Changes:
 
 def _local(move: Migration) -> str:
     """
-    The folder on the disk that has the tiles, before they are on S3.
+    Return the folder on the disk that has the tiles, before they are on S3.
     """
     state = find_state(move)
     if state.aside and state.filled:

@@ -78,8 +78,8 @@ list_version = 2
 
 def mount_files(remote: Remote, directory: str, volume: str, listing_s: int) -> list[HostFile]:
     """
-    The files of the mount. `listing_s`: how long a listing is cached; what is written through
-    the mount is visible at once.
+    Return the files of the mount. `listing_s`: how long a listing is cached; what is written
+    through the mount is visible at once.
 
     Of rclone's options, `--use-server-modtime` saves a request for the time of each file, and below
     the cutoff of 4 MiB a tile is one PUT, with one MD5.
@@ -210,6 +210,6 @@ def remove_settings(connection: fabric.Connection, role: str) -> Changes:
 
 def find_mount_files(connection: fabric.Connection) -> list[str]:
     """
-    The files of the mount that exist on the instance.
+    Find the files of the mount that exist on the instance.
     """
     return installed.find_installed(connection, MOUNT_PATHS)

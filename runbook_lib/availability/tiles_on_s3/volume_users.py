@@ -85,7 +85,7 @@ def resume(leader: docker.DockerClient, volume: str) -> Changes:
 
 def find_users(leader: docker.DockerClient, volume: str) -> list[Service]:
     """
-    The services that mount the volume, by name.
+    Find the services that mount the volume, by name.
     """
 
     def uses(service: Service) -> bool:
@@ -97,7 +97,7 @@ def find_users(leader: docker.DockerClient, volume: str) -> list[Service]:
 
 def running_tasks(leader: docker.DockerClient, name: str) -> int:
     """
-    How many tasks of a service run, and are to run.
+    Return how many tasks of a service run, and are to run.
     """
     tasks = leader.api.tasks(filters={"service": name})
     return sum(t["DesiredState"] == t["Status"]["State"] == "running" for t in tasks)
@@ -105,7 +105,7 @@ def running_tasks(leader: docker.DockerClient, name: str) -> int:
 
 def _with(service: Service, note: dict[str, str], replicas: int) -> Spec:
     """
-    The service's specification with this many replicas, with the label or without.
+    Return the service's specification with this many replicas, with the label or without.
     """
     spec: Spec = service.attrs["Spec"]
     labels = {name: value for name, value in spec.get("Labels", {}).items() if name != _PAUSED}

@@ -34,7 +34,7 @@ _SSH = ["ssh", "-F", f"{SETTINGS_FOLDER}/ssh_config"]
 
 def scan(directories: list[str], cache_file: Path | None = None) -> dict[str, str]:
     """
-    The SHA-256 of every file below the directories, by path; hidden files are left out.
+    Return the SHA-256 of every file below the directories, by path; hidden files are left out.
 
     A hash is taken from the cache where size, times and inode are those of then. Without a cache
     file every byte is read.
@@ -60,7 +60,7 @@ def scan(directories: list[str], cache_file: Path | None = None) -> dict[str, st
 
 def differing(promised: dict[str, str], found: dict[str, str]) -> list[str]:
     """
-    The promised files that are missing or are something else; files on top do no harm.
+    Return the promised files that are missing or are something else; files on top do no harm.
     """
     return sorted(path for path, digest in promised.items() if found.get(path) != digest)
 

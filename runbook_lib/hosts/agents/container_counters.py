@@ -130,7 +130,7 @@ def network(text: str) -> tuple[int, int]:
 
 def ancestors(pid: int) -> list[int]:
     """
-    A process and those that exist for it alone: sudo, the shell, sshd's for this connection.
+    Return a process and those that exist for it alone: sudo, the shell, sshd's for this connection.
     """
     chain: list[int] = []
     while pid > 1:

@@ -125,7 +125,7 @@ def open_ear() -> socket.socket:
 
 def heard_rows(ear: socket.socket, nonce: str) -> list[int]:
     """
-    The rows whose datagrams have arrived since the ear was opened.
+    Return the rows whose datagrams have arrived since the ear was opened.
     """
     mark = MARK + nonce.encode() + b" "
     rows: set[int] = set()

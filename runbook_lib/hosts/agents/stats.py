@@ -6,7 +6,7 @@ instance's own python3, as root, and leaves nothing behind. One line of JSON in,
 JSON out; it ends with its input.
 
 Samples are taken at a fixed rate and wait in memory while the line is busy; each has the number of
-its tick, so that whoever reads can tell a tick that was missed. The engine is asked only for what
+its tick, so that a reader can detect a tick that was missed. The engine is asked only for what
 changes: its events, and the log of services that say records.
 """
 

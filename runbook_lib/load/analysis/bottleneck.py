@@ -80,7 +80,7 @@ def find_bottleneck(
 
 def show_bottleneck(bottleneck: Bottleneck | None, *, limits_known: bool) -> Finding:
     """
-    The eight resources that are nearest to their limits.
+    Return the eight resources that are nearest to their limits.
     """
     if bottleneck is None:
         return Finding("a container at work")

@@ -63,7 +63,7 @@ def _cost_table(costs: pd.DataFrame) -> pd.DataFrame:
 
 def show_idle(sizing: Sizing, usd_per_hour: float) -> Finding:
     """
-    The cost of idle workers, from the recording's stretches without load.
+    Return the cost of idle workers, from the recording's stretches without load.
     """
     stats = sizing.recording.stats
     runs = find_runs(stats)
@@ -105,7 +105,7 @@ def show_savings(recording: Recording, usd_per_hour: float) -> Finding:
 
 def show_credits(sizing: Sizing) -> Finding:
     """
-    The credits of the manager and of one worker node over time, at the measured rate.
+    Return the credits of the manager and of one worker node over time, at the measured rate.
     """
     burst, machines = sizing.burst, sizing.machines
     if burst is None:

@@ -41,7 +41,7 @@ PLANS = {
 
 def get_plan(instance_type: str) -> CreditPlan:
     """
-    The plan of an instance type; one that is not of T2 is a ParameterError.
+    Return the plan of an instance type; one that is not of T2 is a ParameterError.
     """
     if instance_type not in PLANS:
         raise ParameterError(

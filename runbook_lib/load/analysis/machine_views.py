@@ -67,7 +67,7 @@ def _figures(recording: Recording) -> dict[str, object]:
 
 def total_differences(recording: Recording) -> pd.DataFrame:
     """
-    Where a total is not the sum over the highest counter of each container.
+    Return where a total is not the sum over the highest counter of each container.
 
     Columns: service, counter, total, highest. Services with containers that restarted under their
     id have more than one highest counter, and are left out.
@@ -97,7 +97,7 @@ def show_measure(stats: pd.DataFrame, measure: str) -> alt.HConcatChart:
 
 def show_network(stats: pd.DataFrame, way: str) -> alt.VConcatChart:
     """
-    The rate received (`in`) or sent (`out`), and below it the total.
+    Return the rate received (`in`) or sent (`out`), and below it the total.
     """
     return alt.vconcat(*(show_measure(stats, f"net_{way}_bytes{end}") for end in ("_per_s", "")))
 
@@ -130,7 +130,7 @@ def plot_measure(stats: pd.DataFrame, measure: str, *, by: str = "service") -> a
 
 def plot_load(autoscaler: pd.DataFrame) -> alt.LayerChart:
     """
-    The autoscaler's load over its four lights, and the share of time in each.
+    Draw the autoscaler's load over its four lights, and the share of time in each.
     """
     known = autoscaler.dropna(subset="load")
     if known.empty:
@@ -153,7 +153,7 @@ def plot_load(autoscaler: pd.DataFrame) -> alt.LayerChart:
 
 def plot_replicas(recording: Recording) -> alt.Chart:
     """
-    The workers that the autoscaler requested, those that it counted, and those in the samples.
+    Draw the workers that the autoscaler requested, those that it counted, and those in the samples.
     """
     lines = []
     if len(recording.autoscaler):

@@ -42,7 +42,7 @@ class CpuUse:
 
     def by_node(self, tiles_per_s: float, worker_nodes: int) -> dict[str, float]:
         """
-        The vCPUs in use on the manager and on each worker node, the tiles spread evenly.
+        Return the vCPUs in use on the manager and on each worker node, the tiles spread evenly.
         """
         each = self.workers * tiles_per_s / worker_nodes
         return {
@@ -93,8 +93,8 @@ def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
 
 def use_per_tile(recording: Recording, machines: Machines, points: pd.DataFrame) -> CpuUse:
     """
-    The CPU of a tile, from steps that all had one number of workers. Worker nodes without samples
-    are assumed to have used as much as the others.
+    Return the CPU of a tile, from steps that all had one number of workers. Worker nodes without
+    samples are assumed to have used as much as the others.
 
     A manager or worker nodes without samples: ParameterError.
     """

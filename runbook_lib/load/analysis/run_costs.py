@@ -64,7 +64,7 @@ class Costs:
 
 def find_costs(sizing: Sizing, *, tiles: int, usd_per_hour: float) -> Costs:
     """
-    The costs with each number of workers that was measured, and with the chosen one.
+    Find the costs with each number of workers that was measured, and with the chosen one.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def costs_by_workers(
     usd_per_hour: float = 0.0116,
 ) -> pd.DataFrame:
     """
-    The time and money of a data set, a tile or more, with each number of workers.
+    Return the time and money of a data set, a tile or more, with each number of workers.
 
     Columns: workers, tiles_per_s (as measured), burst_hours (until a node has spent its credits),
     runs_out_first, sustained_share, hours_promised (without credits), hours, hours_low, hours_high
@@ -156,7 +156,7 @@ def idle_cost(
     idle_vcpus: dict[str, float], plan: CreditPlan, *, usd_per_hour: float = 0.0116
 ) -> IdleCost:
     """
-    The cost from the vCPUs that each worker node, one at least, uses while it idles.
+    Return the cost from the vCPUs that each worker node, one at least, uses while it idles.
     """
     if not idle_vcpus:
         raise ParameterError(

@@ -18,8 +18,8 @@ SHORTEST_S = 60.0
 
 def step_points(recording: Recording) -> pd.DataFrame:
     """
-    One row a step: step, repetition, replicas, seconds, tiles_per_s, waiting (median of the tasks
-    in the queue; with none the dealer set the pace, NaN: not recorded), counted_by.
+    Return one row per step: step, repetition, replicas, seconds, tiles_per_s, waiting (median of
+    the tasks in the queue; with none the dealer set the pace, NaN: not recorded), counted_by.
 
     Tiles are counted by the workers, else as messages acknowledged in TASK_QUEUE. Steps that were
     never steady, or not counted, are left out. A run without steps is split where the replicas
@@ -48,7 +48,7 @@ def step_points(recording: Recording) -> pd.DataFrame:
 
 def _windows(recording: Recording) -> list[tuple[Any, ...]]:
     """
-    The step, repetition, replicas, begin, end and published rate of each; NaN for a step.
+    Return the step, repetition, replicas, begin, end and published rate of each; NaN for a step.
     """
     if not recording.steps.empty:
         steps = recording.steps.dropna(subset="steady_from").assign(published=np.nan)
@@ -73,9 +73,9 @@ def _windows(recording: Recording) -> list[tuple[Any, ...]]:
 
 def _tiles_done(workers: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp) -> float:
     """
-    The growth of each task's counter between the two times, interpolated between its records.
-    Where an edge lies a moment beyond its first or last record, it is assumed to have gone on as
-    before.
+    Return the growth of each task's counter between the two times, interpolated between its
+    records. Where an edge lies a moment beyond its first or last record, it is assumed to have gone
+    on as before.
     """
     edges = np.array([began.timestamp(), ended.timestamp()])
     counts = []
@@ -106,7 +106,7 @@ def _acknowledged(tasks: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp)
 
 def tasks_published(recording: Recording) -> int:
     """
-    How many tasks were dealt during the recording; a broker that restarted counts from zero.
+    Return how many tasks were dealt during the recording; a broker that restarted counts from zero.
     """
     counts = recording.queues.loc[recording.queues["queue"] == TASK_QUEUE, "published"]
     return int(counts.diff().clip(lower=0).sum())
@@ -114,7 +114,7 @@ def tasks_published(recording: Recording) -> int:
 
 def plot_rates(points: pd.DataFrame) -> alt.Chart:
     """
-    Throughput against replicas, a point a step; the title says which count did most.
+    Throughput against replicas, one point per step; the title says which count did most.
     """
     means = points.groupby("replicas")["tiles_per_s"].mean()
     title = "No step became steady"

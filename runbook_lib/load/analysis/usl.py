@@ -74,7 +74,7 @@ class Law:
 
     def prediction(self, replicas: float, repetitions: int = 1) -> Interval:
         """
-        The mean of further steps: the law's interval and the steps' own noise.
+        Return the mean of further steps: the law's interval and the steps' own noise.
         """
         draws = np.random.default_rng(1).standard_normal(len(self.samples))
         return self._throughput(replicas, np.exp(self.noises * draws / np.sqrt(repetitions)))
@@ -92,7 +92,7 @@ class Law:
 
     def enough(self, most: int) -> Interval:
         """
-        The fewest workers, from 1 to `most`, within 5 % of the best that 1 to `most` reach.
+        Return the fewest workers, from 1 to `most`, within 5 % of the best that 1 to `most` reach.
         """
         counts = np.arange(1, most + 1, dtype=float)
         value, samples = (_enough(curve(t, counts)) for t in (self.terms[None], self.samples))
@@ -112,7 +112,7 @@ def curve(terms: Numbers, replicas: Numbers) -> Numbers:
 
 def interval(value: float, samples: Numbers) -> Interval:
     """
-    The middle 95 % of the samples, widened to the estimate where it lies outside.
+    Return the middle 95 % of the samples, widened to the estimate where it lies outside.
     """
     # by rank and not interpolated: between a number and infinity there is nothing
     edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
@@ -122,7 +122,7 @@ def interval(value: float, samples: Numbers) -> Interval:
 
 def mean_interval(values: Numbers) -> tuple[float, float, float]:
     """
-    The mean of independent values and its 95 % interval, by Student; NaN for a single value.
+    Return the mean of independent values and its 95 % interval, by Student; NaN for a single value.
     """
     mean, count = float(values.mean()), len(values)
     reach = t_distribution.ppf((1 + LEVEL) / 2, count - 1) * sem(values) if count > 1 else np.nan
@@ -131,7 +131,7 @@ def mean_interval(values: Numbers) -> tuple[float, float, float]:
 
 def design_of(replicas: Numbers) -> Numbers:
     """
-    The three columns in which n / X(n) is linear.
+    Return the three columns in which n / X(n) is linear.
     """
     return np.column_stack([np.ones_like(replicas), replicas - 1, replicas * (replicas - 1)])
 

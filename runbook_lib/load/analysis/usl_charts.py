@@ -46,7 +46,7 @@ def _peak(law: Law) -> str:
 
 def show_efficiency(fit: UslFit | None) -> Finding:
     """
-    The throughput of one worker among others, as a share of that with the fewest measured.
+    Return the throughput of one worker among others, as a share of that with the fewest measured.
     """
     if fit is None or len(fit.measured) < 2:
         return Finding("a second number of workers, to compare with")
@@ -75,7 +75,7 @@ def show_efficiency(fit: UslFit | None) -> Finding:
 
 def show_left_out(left_out: pd.DataFrame) -> Finding:
     """
-    The predictions of `leave_one_out` as a table, and how many of them came true.
+    Return the predictions of `leave_one_out` as a table, and how many of them came true.
     """
     if left_out.empty:
         return Finding("enough numbers of workers to leave one out and predict it")

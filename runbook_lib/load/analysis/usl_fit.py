@@ -25,7 +25,7 @@ class UslFit:
     """
     The fit of a sweep; `law` is None where the steps are too few for one, and `limit` says why.
 
-    `measured` has one row a replica count: replicas, repetitions, tiles_per_s (mean), low, high.
+    `measured` has one row per replica count: replicas, repetitions, tiles_per_s (mean), low, high.
     """
 
     measured: pd.DataFrame
@@ -60,7 +60,7 @@ class UslFit:
 
 def fit_usl(points: pd.DataFrame, *, samples: int = 2000) -> UslFit:
     """
-    Fit the law to steps; columns `replicas` and `tiles_per_s`, one row a repetition.
+    Fit the law to steps; columns `replicas` and `tiles_per_s`, one row per repetition.
 
     Noise is relative, so the fit works on logarithms and on n / X, in which the law is linear, and
     non-negative least squares find the one best fit. Resampling two or three repetitions knows too
@@ -113,7 +113,7 @@ def leave_one_out(fit: UslFit | None) -> pd.DataFrame:
 
 def misses_allowed(predictions: int) -> int:
     """
-    How many of these 95 % intervals may miss: more happen by chance once in fifty times.
+    Return how many of these 95 % intervals may miss: more happen by chance once in fifty times.
     """
     return int(binom.ppf(0.98, predictions, 1 - LEVEL)) if predictions else 0
 

@@ -16,7 +16,7 @@ BATCHES = 10
 
 def steady(frame: pd.DataFrame, recording: Recording) -> pd.DataFrame:
     """
-    The rows of the steady state: of the steps, without steps of the time at work.
+    Return the rows of the steady state: of the steps, without steps of the time at work.
     """
     steps, stats = recording.steps.dropna(subset="steady_from"), recording.stats
     rows = pd.Series(stats.empty, index=frame.index)
@@ -34,7 +34,7 @@ def steady(frame: pd.DataFrame, recording: Recording) -> pd.DataFrame:
 
 def cpu_limits_of(stack: StackFile) -> dict[str, float]:
     """
-    The CPUs that a container of each service may use.
+    Return the CPUs that a container of each service may use.
     """
     limits = {
         name: spec.get("deploy", {}).get("resources", {}).get("limits", {}).get("cpus")
@@ -45,8 +45,8 @@ def cpu_limits_of(stack: StackFile) -> dict[str, float]:
 
 def node_vcpus(stats: pd.DataFrame) -> dict[str, float]:
     """
-    The mean vCPUs that the containers of each node use, without its engine and kernel, which are
-    not sampled.
+    Return the mean vCPUs that the containers of each node use, without its engine and kernel, which
+    are not sampled.
     """
     return {
         str(node): float(_per_moment(own, "cpu_percent").mean()) / 100

@@ -87,8 +87,8 @@ def search_settings(
     objective: Objective,
 ) -> pd.DataFrame:
     """
-    Try every combination of the choices; one row a setting, the best first: its parameters and its
-    figures.
+    Try every combination of the choices; one row per setting, the best first: its parameters and
+    its figures.
 
     All are tried, without a heuristic: the parameters are few whole numbers, the score has steps
     and plateaus, and the table shows how little the runners-up lose. More than 5,000, none that is

@@ -42,7 +42,7 @@ class AutoscalerSetting:
 
     def problems(self) -> list[str]:
         """
-        The rules that it breaks.
+        Return the rules that it breaks.
         """
         rules = {
             "1 <= min_scale <= max_scale": 1 <= self.min_scale <= self.max_scale,
@@ -81,7 +81,7 @@ class Workers:
 @dataclass(frozen=True)
 class Simulation:
     """
-    `timeline` has a row a second.
+    `timeline` has one row per second.
     """
 
     timeline: pd.DataFrame
@@ -91,8 +91,8 @@ class Simulation:
 
 def recorded_load(recording: Recording) -> OfferedLoad:
     """
-    The rate that the autoscaler saw, held from each decision to the next. It is a mean over some
-    seconds, so the peaks are lower than those of the load. Without a rate: NotFoundError.
+    Return the rate that the autoscaler saw, held from each decision to the next. It is a mean over
+    some seconds, so the peaks are lower than those of the load. Without a rate: NotFoundError.
     """
     rates = recording.autoscaler.dropna(subset="published_per_s").set_index("time")
     if len(rates) < 2:

@@ -55,8 +55,8 @@ class Trials(Finding):
 
 def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) -> Trials:
     """
-    Every combination of a few bounds, rates and QTY_TASK, with at most the chosen workers; lights
-    that do not grow are a ParameterError.
+    Return every combination of a few bounds, rates and QTY_TASK, with at most the chosen workers;
+    lights that do not grow are a ParameterError.
     """
     if sizing.rate is None or sizing.fit is None:
         return Trials("the throughput of the workers")
@@ -121,7 +121,7 @@ def _words(table: pd.DataFrame, recorded: float) -> str:
 
 def plot_settings(runs: Mapping[str, Simulation], objective: Objective) -> alt.VConcatChart:
     """
-    Draw a column a setting, in the order given: waiting tasks, and replicas running and wanted.
+    Draw one column per setting, in the order given: waiting tasks, and replicas running and wanted.
     """
     columns: list[alt.VConcatChart] = []
     scores = {}

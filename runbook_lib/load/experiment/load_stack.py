@@ -2,9 +2,9 @@
 The work stack switched to a load test in place, and put back exactly as it was.
 
 Not by `docker stack deploy`: the services' own specifications are changed and later restored, so
-that the test runs what is deployed, and putting it back takes one request a service. A Swarm config
-keeps the original specifications during the test, so that the next run can repair what a killed one
-left.
+that the test runs what is deployed, and putting it back takes one request per service. A Swarm
+config keeps the original specifications during the test, so that the next run can repair what a
+killed one left.
 """
 
 import base64
@@ -188,8 +188,8 @@ def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str
 
 def find_kept(manager: docker.DockerClient, stack: str) -> list[Config]:
     """
-    The config in which a load test keeps the original specifications; without a load test under
-    way, a killed one left it.
+    Find the config in which a load test keeps the original specifications; without a load test
+    under way, a killed one left it.
     """
     return [c for c in manager.configs.list() if c.name == _config(stack)]
 
@@ -203,7 +203,7 @@ def _is_switched(spec: Spec) -> bool:
 
 def waiting(api: ManagementApi) -> int:
     """
-    The messages in the queues of tasks and results, ready or unacknowledged.
+    Return the messages in the queues of tasks and results, ready or unacknowledged.
     """
     return sum(q.messages for q in api.queues() if q.name in _WORK)
 

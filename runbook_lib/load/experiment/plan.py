@@ -111,7 +111,7 @@ class Experiment:
 
 def plan(parameters: Mapping[str, Any]) -> Experiment:
     """
-    The experiment of the notebook's parameters, `plan(globals())`.
+    Return the experiment of the notebook's parameters, `plan(globals())`.
 
     Raises ParameterError, naming all parameters that contradict each other.
     """
@@ -140,7 +140,7 @@ def plan(parameters: Mapping[str, Any]) -> Experiment:
 
 def sweep_table(experiment: Experiment) -> pd.DataFrame:
     """
-    One row a step; columns: step, repetition, replicas ("autoscaled" where it decides), seconds.
+    One row per step; columns: step, repetition, replicas ("autoscaled" where it decides), seconds.
     """
     rows = [(s.number, s.repetition, str(s.replicas)) for s in experiment.steps()]
     if not experiment.held:

@@ -2,7 +2,7 @@
 The recorder: every container of every node, the queues, the autoscaler and the events, to Parquet.
 
 Each node has one agent, on one channel of its SSH connection. Whatever ends the recording, the
-samples are kept: in parts on disk every few seconds, in one file a table at the end.
+samples are kept: in parts on disk every few seconds, in one file per table at the end.
 """
 
 import threading
@@ -85,7 +85,7 @@ class Recorder:
     @property
     def table(self) -> pd.DataFrame:
         """
-        What the recording cost and missed, one row a source; columns: source, samples, skipped
+        What the recording cost and missed, one row per source; columns: source, samples, skipped
         (the node was too busy), lost (the stream broke off), cpu_percent (of one CPU), trouble.
         """
         rows = [
@@ -100,7 +100,7 @@ class Recorder:
 
 def load_folder() -> Path:
     """
-    The folder of this recording: `load` in the folder of the headless run, or of a new one.
+    Return the folder of this recording: `load` in the folder of the headless run, or of a new one.
     """
     return run_folder() / "load"
 
@@ -114,7 +114,7 @@ def recording(
     folder: Path,
 ) -> Iterator[Recorder]:
     """
-    Record until the block ends; then the folder holds one file a table.
+    Record until the block ends; then the folder holds one file per table.
 
     Parameters
     ----------
@@ -151,8 +151,8 @@ def recording(
 
 def cluster_facts(here: Cluster) -> dict[str, Any]:
     """
-    The facts on which an analysis depends: instance type, CPUs and memory of a node, the engines'
-    versions.
+    Return the facts on which an analysis depends: instance type, CPUs and memory of a node, the
+    engines' versions.
     """
     instance_type = here.instances["worker-1"].instance_type
     (kind,) = here.ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds

@@ -24,7 +24,7 @@ _POLL_S = 0.5
 
 def even_rates(counted: list[tuple[float, int]], period_s: float) -> "pd.Series[float]":
     """
-    The rates of a counter, one for each period, from polls that came a little early or late.
+    Return the rates of a counter, one for each period, from polls that came a little early or late.
     """
     if len(counted) < 2:
         return pd.Series(dtype=float)
@@ -46,7 +46,7 @@ class Sweep:
 
     def run(self) -> pd.DataFrame:
         """
-        Run every step, or as many as the time limit allows; one row a step, as recorded.
+        Run every step, or as many as the time limit allows; one row per step, as recorded.
 
         Raises WaitTimeoutError where a replica count was not reached.
         """

@@ -81,7 +81,7 @@ def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pl.DataFrame:
 
 def parameters_in_name(name: str) -> dict[str, int]:
     """
-    The experiment's parameters in a log's name: `..._n8-12_rr1_b600_qtyTask15`.
+    Return the experiment's parameters in a log's name: `..._n8-12_rr1_b600_qtyTask15`.
     """
     matches = {key: pattern.search(name) for key, pattern in PARAMETERS.items()}
     return {key: int(match[1]) for key, match in matches.items() if match}

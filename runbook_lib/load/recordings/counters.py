@@ -101,7 +101,7 @@ def _owners(stats: pd.DataFrame) -> Owners:
 
 def rounding_error(values: pd.Series, digits: int | None) -> pd.Series:
     """
-    The largest error of rounding to so many digits; 0 for None.
+    Return the largest error of rounding to so many digits; 0 for None.
     """
     if digits is None:
         return values * 0.0

@@ -107,7 +107,7 @@ class ThinnedSamples:
 
     def frame(self) -> pl.DataFrame:
         """
-        The kept samples, in order of time.
+        Return the kept samples, in order of time.
         """
         if self.bin_s:
             self._thin_out()

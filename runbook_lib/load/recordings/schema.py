@@ -88,7 +88,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 def empty_frame(table: str) -> pd.DataFrame:
     """
-    A table with no rows, and with its columns and dtypes.
+    Return a table with no rows, and with its columns and dtypes.
     """
     frame: pd.DataFrame = SCHEMAS[table].empty_table().to_pandas()
     return frame

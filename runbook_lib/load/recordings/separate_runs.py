@@ -21,7 +21,7 @@ RESOLUTION = pd.Timedelta("1us")
 
 def find_runs(stats: pd.DataFrame, *, idle_s: float = IDLE_S) -> pd.DataFrame:
     """
-    Find the runs, one a row in order of time; together they hold every sample.
+    Find the runs, one per row in order of time; together they hold every sample.
 
     Columns: run (from 1), began, ended, busy_from, busy_until (traffic; NaT for a run without
     load), busy_s, containers (in all), begins_with (what separates it from the run before).
@@ -87,7 +87,7 @@ def _split(
     busy: pd.DatetimeIndex, began: pd.Timestamp, ended: pd.Timestamp, why: str, idle_s: float
 ) -> list[tuple[Any, ...]]:
     """
-    The busy stretches of a session, each with the idle time that follows it.
+    Return the busy stretches of a session, each with the idle time that follows it.
     """
     if not len(busy):
         return [(began, ended, pd.NaT, pd.NaT, why)]

@@ -155,7 +155,7 @@ def find_steady_state(rates: pd.Series) -> SteadyState | None:
 
 def _best_cut(batches: np.ndarray, spare: int) -> int:
     """
-    How many batches to leave out at the front, of those that can be spared.
+    Return how many batches to leave out at the front, of those that can be spared.
     """
     errors = [batches[cut:].var() / (len(batches) - cut) for cut in range(spare + 1)]
     return int(np.argmin(errors))

@@ -139,7 +139,7 @@ def read_published_logs(
 
 def _log_files(folder: Path) -> tuple[list[Path], list[Path]]:
     """
-    The files of docker stats in a folder, and those of the autoscaler.
+    Return the files of docker stats in a folder, and those of the autoscaler.
     """
     files = sorted(p for p in folder.glob("*") if p.is_file())
     tables = [p for p in files if p.name.lower().endswith((".csv", ".csv.gz"))]

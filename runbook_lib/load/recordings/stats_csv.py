@@ -101,7 +101,7 @@ class StatsCsv:
 
     def _read_header(self, line: str) -> list[str]:
         """
-        The file's columns under our names; `_<position>` is one that is not read.
+        Return the file's columns under our names; `_<position>` is one that is not read.
         """
         names = [" ".join(name.upper().split()) for name in line.split(",")]
         problems = [f"no column {name}" for name in IDENTITY if name not in names]
@@ -142,7 +142,7 @@ def _lines(data: bytes) -> pl.DataFrame:
 
 def _cells(data: bytes, columns: list[str]) -> pl.DataFrame:
     """
-    The columns that are read, and `whole`: the row has as many cells as the header.
+    Return the columns that are read, and `whole`: the row has as many cells as the header.
 
     Lines of nothing but plain numbers go through the CSV reader, which takes a third of the time.
     """
@@ -172,7 +172,7 @@ def _parsed(cells: pl.DataFrame) -> pl.DataFrame:
 
 def _numbers(words: pl.Series) -> pl.Series:
     """
-    The numbers of a column of words: null where not measured, NaN where a word is no number.
+    Return the numbers of a column of words: null where not measured, NaN where a word is no number.
 
     Only distinct words are searched for units: sizes are rounded, so rows repeat them.
     """

@@ -102,6 +102,6 @@ class WallClock:
 
 def _turn(difference: Floats) -> Floats:
     """
-    The signed distance between two times of day, the shorter way: from -12 h to +12 h.
+    Return the signed distance between two times of day, the shorter way: from -12 h to +12 h.
     """
     return (difference + DAY_S / 2) % DAY_S - DAY_S / 2

@@ -1,5 +1,5 @@
 """
-Write a recording as it grows: complete parts first, and one file for each table in the end.
+Write a recording as it grows: complete parts first, and one file for each table at the end.
 
 Readers accept a folder of parts as the table, so a kill loses only the last seconds.
 """
