@@ -18,7 +18,7 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 def main(arguments: list[str] | None = None) -> int:
     """
-    Run the command; returns 0, 1 after an error, or 130 after an interrupt.
+    Run the command; return 0, 1 after an error, or 130 after an interrupt.
     """
     given = sys.argv[1:] if arguments is None else arguments
     end = given.index("--") if "--" in given else len(given)

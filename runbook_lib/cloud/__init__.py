@@ -1,3 +1,3 @@
 """
-EC2: instances, key pairs, security groups, prices, and what is checked before anything is made.
+EC2: instances, key pairs, security groups, prices, and the checks before anything is created.
 """

@@ -1,5 +1,5 @@
 """
-Clients of AWS: credentials checked before use, every call counted for the report.
+AWS clients: credentials checked before use, every call counted for the report.
 """
 
 import os
@@ -28,12 +28,12 @@ _CONFIG = Config(
 @dataclass(frozen=True)
 class Place:
     """
-    Where a cluster is, and who asks.
+    The location of a cluster, and the credentials to use.
 
     Parameters
     ----------
     endpoint_url
-        Another endpoint than AWS's own; "" for AWS.
+        An endpoint other than AWS; "" for AWS.
     credentials_file
         A file in the format of `~/.aws/credentials`; "" for boto3's usual search.
     """
@@ -44,9 +44,9 @@ class Place:
 
     def client(self, service: str, region: str = "") -> Any:  # noqa: ANN401 - boto3 makes its clients at run time; callers name the precise type
         """
-        Make a boto3 client whose calls are counted under the IAM action that they need.
+        Create a boto3 client whose calls are counted by the IAM action that they need.
 
-        Raises AccessError where no credentials are found.
+        Raises AccessError if no credentials are found.
         """
         session = botocore.session.Session()
         if self.credentials_file:
@@ -60,7 +60,7 @@ class Place:
                 next_step="run  aws configure , or set AWS_PROFILE; for the lab:  make lab-up",
             )
         made = boto3.Session(botocore_session=session, region_name=region or self.region).client(
-            service,  # type: ignore[call-overload]  # the stubs know literals only
+            service,  # type: ignore[call-overload]  # the stubs accept only literals
             endpoint_url=self.endpoint_url or None,
             config=_CONFIG,
         )
@@ -76,7 +76,7 @@ def whoami(sts: Any) -> str:  # noqa: ANN401 - a boto3 client
     """
     Return the ARN that the credentials belong to.
 
-    Raises AccessError where AWS refuses them, or the endpoint does not answer.
+    Raises AccessError if AWS refuses them, or the endpoint does not respond.
     """
     try:
         return str(sts.get_caller_identity()["Arn"])
@@ -91,8 +91,8 @@ def whoami(sts: Any) -> str:  # noqa: ANN401 - a boto3 client
 
 def or_none(ask: Callable[[], T]) -> T | None:
     """
-    Request something that may not be there: AWS says so by an error, for example NoSuchEntity,
-    NoSuchBucketPolicy or InvalidGroup.NotFound.
+    Send a request; return None if AWS responds that the resource does not exist, for example with
+    NoSuchEntity, NoSuchBucketPolicy or InvalidGroup.NotFound.
     """
     try:
         return ask()
@@ -111,8 +111,8 @@ def once_ready(
     next_step: str = "",
 ) -> None:
     """
-    Do what depends on something that was made or removed just now: `codes` are the errors by which
-    AWS says that it does not know yet.
+    Retry an action that depends on something just created or removed; `codes` are AWS's errors
+    until the change is visible.
     """
 
     def probe() -> bool | Pending:
@@ -131,12 +131,12 @@ def operator_cidr(checkip_url: str, given: str = "") -> str:
     """
     Return `given`, or this machine's address as AWS sees it, as a /32.
 
-    Raises AccessError where the address has to be asked for and nobody answers.
+    Raises AccessError if the address is not given and the service does not respond.
     """
     if given:
         return given
     try:
-        # SSH goes past an HTTP proxy, so the question has to as well
+        # SSH bypasses an HTTP proxy, so this request must, too
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(checkip_url, timeout=10) as response:
             return f"{response.read().decode().strip()}/32"

@@ -1,5 +1,5 @@
 """
-The policy of the bucket: what the role of its instances may do with it.
+The bucket's policy, which grants access to the role of its instances.
 """
 
 import json
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def ensure_access(s3: "S3Client", bucket: Bucket, role_arn: str) -> Changes:
     """
-    Let one role read and write, by the bucket's policy, so that the role needs none.
+    Give one role read and write access in the bucket's policy, so that the role needs no policy.
 
-    Raises NotFoundError where there is no role.
+    Raises NotFoundError if the role does not exist.
     """
     changes = Changes()
     if not role_arn:
@@ -32,7 +32,7 @@ def ensure_access(s3: "S3Client", bucket: Bucket, role_arn: str) -> Changes:
     once_ready(
         "The bucket accepts the role",
         lambda: s3.put_bucket_policy(Bucket=bucket.name, Policy=json.dumps(wanted)),
-        {"MalformedPolicy"},  # S3 finds a new role some seconds later
+        {"MalformedPolicy"},  # S3 sees a new role after some seconds
     )
     changes.add("bucket", bucket.name, f"opened to {role_arn.rpartition('/')[2]}")
     return changes
@@ -40,9 +40,9 @@ def ensure_access(s3: "S3Client", bucket: Bucket, role_arn: str) -> Changes:
 
 def access_policy(bucket: Bucket, role_arn: str) -> dict[str, Any]:
     """
-    Let the role list the bucket, and read, write and remove its objects; refuse all without TLS.
+    Allow the role to list the bucket, and read, write and remove objects; deny access without TLS.
 
-    The lab has no TLS and not this condition, so that the last statement applies on AWS alone.
+    The lab has neither TLS nor this condition, so the last statement applies only on AWS.
     """
     readwrite = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     objects, names = f"{bucket.arn}/*", ("Sid", "Effect", "Principal", "Action", "Resource")
@@ -58,7 +58,7 @@ def access_policy(bucket: Bucket, role_arn: str) -> dict[str, Any]:
 
 def read_policy(s3: "S3Client", bucket: Bucket) -> Any:  # noqa: ANN401 - a JSON document
     """
-    Read the bucket's policy; None where there is none.
+    Read the bucket's policy; None if there is none.
     """
     policy = or_none(lambda: s3.get_bucket_policy(Bucket=bucket.name)["Policy"])
     return json.loads(policy) if policy else None
@@ -66,8 +66,8 @@ def read_policy(s3: "S3Client", bucket: Bucket) -> Any:  # noqa: ANN401 - a JSON
 
 def same_policy(one: Any, other: Any) -> bool:  # noqa: ANN401 - two JSON documents
     """
-    Return whether two policies are the same: AWS returns lists in another order, and a list of one
-    element as the element.
+    Compare two policies: AWS may return lists in another order, and a list of one element as the
+    element itself.
     """
     return bool(_sorted(one) == _sorted(other))
 

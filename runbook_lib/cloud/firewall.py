@@ -2,7 +2,7 @@
 The guide's firewall as data: its rules, and how the actual rules differ from them.
 
 Source: section "Grupos de Seguridad (Reglas de FW)" of the guide. All rules are ingress; egress is
-not limited. `security_groups` puts the rules into EC2, and `reachability` proves them.
+not limited. `security_groups` applies the rules in EC2, and `reachability` tests them.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ INTERNET = "0.0.0.0/0"
 @dataclass(frozen=True)
 class Rule:
     """
-    Members of `group` accept `protocol`/`port` from `source`: a group's name, or a CIDR.
+    A rule: members of `group` accept `protocol`/`port` from `source`, a group's name or a CIDR.
     """
 
     group: str
@@ -35,7 +35,7 @@ class Rule:
 @dataclass(frozen=True)
 class Permission:
     """
-    One rule as EC2 has it: a range of ports, and any source.
+    One rule as stored in EC2, with a range of ports and any source.
     """
 
     group: str
@@ -54,11 +54,11 @@ class Permission:
 
 def guide_rules(operator_cidr: str) -> list[Rule]:
     """
-    Return the tables of the guide, and what they lack: SSH from the operator's address, port 5001
-    of our image registry, and SSH between the manager and manager-backup.
+    Return the rules of the guide's tables, and those missing there: SSH from the operator's
+    address, port 5001 of our image registry, and SSH between the manager and manager-backup.
 
-    Raises ParameterError where `operator_cidr` is not one IPv4 address: SSH is never opened to more
-    than that.
+    Raises ParameterError if `operator_cidr` is not a single IPv4 address: SSH is never opened
+    to more.
     """
     if not _is_one_address(operator_cidr):
         raise ParameterError(
@@ -96,10 +96,10 @@ def rule_changes(
     actual: Iterable[Permission], wanted: Iterable[Rule]
 ) -> tuple[list[Rule], list[Permission]]:
     """
-    Return the rules to authorize and those to revoke, compared by group, protocol, port and source.
+    Return the rules to authorize and to revoke, compared by group, protocol, port and source.
 
-    A rule that no table has is revoked, even where it contains a wanted one: a range of ports or an
-    open protocol lets in more than the tables say.
+    A rule outside the tables is revoked, even if it contains a wanted one: a range of ports or an
+    open protocol allows more than the tables do.
     """
     wanted_by_key = {(r.group, r.protocol, r.port, r.port, r.source): r for r in wanted}
     actual_by_key = {(p.group, p.protocol, p.from_port, p.to_port, p.source): p for p in actual}
@@ -125,7 +125,7 @@ class Sender:
     """
     The source of a packet, as the target sees it.
 
-    EC2 matches a group by private addresses only: no group matches a public source address.
+    EC2 matches groups by private address, so no group matches a public source address.
     """
 
     address: str

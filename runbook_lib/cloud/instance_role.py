@@ -1,14 +1,14 @@
 """
-The role by which an instance accesses the bucket, assigned to instances and taken away again.
+The role that gives an instance access to the bucket: created, assigned and removed.
 
 Its keys are short-lived, come from the metadata service, and are never stored on a disk. It has no
-policy of its own: the bucket's policy says what the role may do. So the operator needs no right to
-write policies for roles, which would be the right to everything.
+policy of its own: the bucket's policy defines its access. So the operator does not need permission
+to write role policies, which would amount to full permissions.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.html
 
-Role and instance profile have the bucket's name. IAM knows no regions, so two clusters could share
-the cluster's name alone. And a path instead of a name would not do: IAM does not know the path of a
-role that does not exist yet, so that params/iam-policy.json could not allow to search for it.
+Role and instance profile have the bucket's name. IAM is global, so clusters of two regions could
+have the same name. A path in place of a name would not work: IAM cannot match the path of a role
+that does not exist yet, so params/iam-policy.json could not allow searching for it.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _HELD = ["associating", "associated"]
 @dataclass(frozen=True)
 class BucketRole:
     """
-    The role as IAM has it now; a profile that was removed and made again has another id.
+    The role's current state in IAM; a profile that was removed and recreated has a new id.
     """
 
     name: str
@@ -44,7 +44,7 @@ class BucketRole:
 
 def find_role(iam: Any, bucket: Bucket) -> str:  # noqa: ANN401 - a boto3 client
     """
-    Find the role's ARN; "" where there is none.
+    Find the role's ARN; "" if there is none.
     """
     role = or_none(lambda: iam.get_role(RoleName=bucket.name)["Role"])
     return str(role["Arn"]) if role else ""
@@ -52,9 +52,9 @@ def find_role(iam: Any, bucket: Bucket) -> str:  # noqa: ANN401 - a boto3 client
 
 def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, BucketRole]:  # noqa: ANN401 - a boto3 client
     """
-    Make the role that only instances can assume, and the profile that assigns it to one.
+    Create the role, which only instances can assume, and its instance profile.
 
-    The responses say what was made: IAM may not find it for some seconds.
+    Results come from the responses: IAM may not find new resources for some seconds.
     """
     changes, name, tags = Changes(), bucket.name, tag_list(bucket.cluster, "tiles")
     arn = find_role(iam, bucket)
@@ -98,9 +98,9 @@ def remove_role(iam: Any, bucket: Bucket) -> Changes:  # noqa: ANN401 - a boto3 
 
 def ensure_assigned(ec2: "EC2Client", role: BucketRole, instance: Instance) -> Changes:
     """
-    Assign the profile to an instance; again, if the profile was removed and made again since.
+    Assign the profile to an instance; reassign it if it was recreated since.
 
-    Raises ConflictError where the instance has another profile: it can have only one.
+    Raises ConflictError if the instance has another profile: it can have only one.
     """
     changes = Changes()
     held = _profiles(ec2, instance, _HELD)
@@ -117,7 +117,7 @@ def ensure_assigned(ec2: "EC2Client", role: BucketRole, instance: Instance) -> C
         lambda: ec2.associate_iam_instance_profile(
             IamInstanceProfile={"Name": role.name}, InstanceId=instance.instance_id
         ),
-        # EC2 finds a new profile some seconds later; another one may still be disassociating
+        # EC2 sees a new profile after some seconds; an old one may still be disassociating
         {"InvalidParameterValue", "IncorrectState"},
         timeout_s=120,
     )
@@ -127,7 +127,7 @@ def ensure_assigned(ec2: "EC2Client", role: BucketRole, instance: Instance) -> C
 
 def remove_assignment(ec2: "EC2Client", bucket: Bucket, instance: Instance) -> Changes:
     """
-    Take the profile away; keys that it gave out are invalid once the role is removed.
+    Remove the profile from an instance; its issued keys become invalid once the role is removed.
     """
     held = _profiles(ec2, instance, _HELD).items()
     return _take(ec2, [one for one, (name, _) in held if name == bucket.name], instance)
@@ -135,7 +135,7 @@ def remove_assignment(ec2: "EC2Client", bucket: Bucket, instance: Instance) -> C
 
 def find_holders(ec2: "EC2Client", bucket: Bucket, instances: list[Instance]) -> list[str]:
     """
-    Find those of the instances that have the profile: manager, worker-1, ...
+    Find the instances that have the profile: manager, worker-1, ...
     """
     held = {i.role: _profiles(ec2, i, _HELD).values() for i in instances}
     return [
@@ -152,7 +152,7 @@ def _profiles(
     ec2: "EC2Client", instance: Instance, states: list[str]
 ) -> dict[str, tuple[str, str]]:
     """
-    Return the name and the id of the profiles of an instance, by the id of the association.
+    Return name and id of an instance's profiles, by association id.
     """
     response = ec2.describe_iam_instance_profile_associations(
         Filters=[
@@ -169,7 +169,7 @@ def _profiles(
 
 def _take(ec2: "EC2Client", held: list[str], instance: Instance) -> Changes:
     """
-    End associations, and wait until that is done: meanwhile the instance still has the keys.
+    Remove associations, and wait until they are gone: until then the instance has the keys.
     """
     changes = Changes()
     for one in held:

@@ -1,5 +1,5 @@
 """
-EC2 instances of a cluster, found by tag, and the image they start from.
+A cluster's EC2 instances, found by tag, and their image.
 
 Source: section "AWS - Console" of the guide.
 """
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 ALIVE = ("pending", "running", "stopping", "stopped")
-"""States of an instance that exists; in any other it is being terminated, or is terminated."""
+"""States of an existing instance; all others mean that it is terminating or terminated."""
 
 
 @dataclass(frozen=True)
 class Wanted:
     """
-    One instance as it should be.
+    The wanted state of one instance.
     """
 
     role: str
@@ -51,8 +51,8 @@ def wanted_instances(
     worker_count: int, manager_disk_gib: int, disk_gib: int, *, backup: bool = False
 ) -> list[Wanted]:
     """
-    Return the guide's six, as `find_instances` orders them: a manager with the large disk, the
-    workers, and admin-web. With `backup` the optional seventh too, which is like the manager.
+    Return the guide's six instances in the order of `find_instances`: a manager with the large
+    disk, the workers, and admin-web; with `backup` also the optional seventh, like the manager.
     """
     managers = [Wanted(role, manager_disk_gib) for role in (MANAGER, BACKUP)[: 1 + backup]]
     workers = [Wanted(f"{WORKER}-{n}", disk_gib) for n in range(1, worker_count + 1)]
@@ -61,7 +61,7 @@ def wanted_instances(
 
 def has_backup(ec2: "EC2Client", cluster: str) -> bool:
     """
-    Return whether the cluster has the optional seventh instance; then every step wants it.
+    Check whether the cluster has the optional seventh instance; every step then expects it.
     """
     return any(i.role == BACKUP for i in find_instances(ec2, cluster))
 
@@ -80,7 +80,7 @@ def get_instances(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
     """
     Return the running instances by role.
 
-    Raises NotFoundError where the cluster has no instance, or one that does not run.
+    Raises NotFoundError if the cluster has no instances, or one that is not running.
     """
     if running := find_running(ec2, cluster):
         return running
@@ -105,9 +105,9 @@ def get_instance(ec2: "EC2Client", cluster: str, role: str) -> Instance:
 
 def find_running(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
     """
-    Find the instances by role, maybe none; for an undo that has to reach every one of them.
+    Find the instances by role, possibly none; for an undo that must reach all of them.
 
-    Raises NotFoundError where one does not run.
+    Raises NotFoundError if one is not running.
     """
     found = find_instances(ec2, cluster)
     if stopped := [f"{i.role} is {i.state}" for i in found if i.state != "running"]:
@@ -121,7 +121,7 @@ def find_running(ec2: "EC2Client", cluster: str) -> dict[str, Instance]:
 
 def get_image(ec2: "EC2Client", ssm: "SSMClient", ubuntu_release: str) -> tuple[str, str]:
     """
-    Return the newest Ubuntu image of a release, as Canonical publishes it: its id and root device.
+    Return id and root device of the newest Ubuntu image of a release, published by Canonical.
 
     Source: https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images/
     """
@@ -144,7 +144,7 @@ def get_image(ec2: "EC2Client", ssm: "SSMClient", ubuntu_release: str) -> tuple[
 
 def describe(ec2: "EC2Client", cluster: str) -> "list[InstanceTypeDef]":
     """
-    Return the instances as EC2 describes them, with those that it still shows after termination.
+    Return EC2's descriptions of the instances, including terminated ones that it still lists.
     """
     pages = ec2.get_paginator("describe_instances").paginate(Filters=cluster_filter(cluster))
     return list(pages.search("Reservations[].Instances[]"))

@@ -1,5 +1,5 @@
 """
-The SSH key pair: the private key is made on this machine, and only the public key goes to EC2.
+The SSH key pair: the private key is generated here, and only the public key goes to EC2.
 
 Source: section "Getting Resources & Dependencies" of the guide.
 """
@@ -31,9 +31,9 @@ ORIGIN_TAG, MADE = "runbook:key-file", "made"
 
 def key_path(key_file: str) -> Path:
     """
-    Return the path of a private key that exists and that only its owner can read.
+    Return the path of the private key, after checking that only its owner can read it.
 
-    Raises NotFoundError or AccessError where it is missing, or readable by others.
+    Raises NotFoundError if it is missing, or AccessError if others can read it.
     """
     path = Path(key_file).expanduser()
     if not path.is_file():
@@ -53,12 +53,12 @@ def key_path(key_file: str) -> Path:
 
 def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     """
-    Make the private key file if there is none, and import its public key into EC2.
+    Create the private key file if it is missing, and import its public key into EC2.
 
-    The file is written first, so a run that is killed in between loses nothing.
+    The file is written first, so a run killed in between loses nothing.
 
-    Raises NotFoundError, ConflictError or AccessError where EC2 has the pair, but the file is
-    missing, of another pair, or readable by others.
+    If EC2 has the pair, raises NotFoundError for a missing file, ConflictError for the file of
+    another pair, AccessError for a file that others can read.
     """
     changes = Changes()
     path = Path(key_file).expanduser()
@@ -91,7 +91,7 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
 
 def known_hosts_path(key_file: str) -> Path:
     """
-    Return the file of the pinned host keys of the cluster, beside its private key.
+    Return the file of the cluster's pinned host keys, next to its private key.
     """
     path = Path(key_file).expanduser()
     return path.with_name(f"{path.name}.known_hosts")
@@ -104,7 +104,7 @@ def _public_key(path: Path) -> bytes:
 
 def matches(pair: "KeyPairInfoTypeDef", path: Path) -> bool:
     """
-    Return whether the private key in a file belongs to a pair of EC2.
+    Check whether the private key in a file belongs to an EC2 key pair.
     """
     return pair.get("PublicKey", "").split()[:2] == _public_key(path).decode().split()[:2]
 
@@ -113,7 +113,7 @@ def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None"
     """
     Find the key pair of the cluster.
 
-    Raises ConflictError where a pair of that name exists without our tag.
+    Raises ConflictError if a pair of that name exists without our tag.
     """
     filters: list[Any] = [{"Name": "key-name", "Values": [cluster]}]
     pairs = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]

@@ -1,5 +1,5 @@
 """
-Launch the instances that are missing, start those that are stopped, and terminate them.
+Launch missing instances and start stopped ones.
 
 Source: section "AWS - Console" of the guide.
 """
@@ -39,13 +39,13 @@ def ensure_instances(
     key_name: str,
 ) -> Changes:
     """
-    Launch what is missing and start what is stopped; nothing is ever terminated here.
+    Launch missing instances and start stopped ones; never terminate any.
 
-    A launch carries its tags and a ClientToken, so a run that is killed between request and answer
-    finds its instance again and does not pay for a second one.
+    A launch has tags and a ClientToken, so a run killed between request and response finds its
+    instance again and does not pay for a second one.
 
-    Raises ConflictError where the cluster has an unwanted instance, one of another type, or two of
-    a role.
+    Raises ConflictError if the cluster has an unwanted instance, one of another type, or two of a
+    role.
     """
     found = find_instances(ec2, cluster)
     _refuse_unwanted(cluster, found, wanted, instance_type)
@@ -74,7 +74,7 @@ def ensure_instances(
 
 def start(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 180) -> Changes:
     """
-    Start an instance, and wait until it runs and has its public address.
+    Start an instance, and wait until it is running with a public address.
     """
     changes = Changes()
 
@@ -83,7 +83,7 @@ def start(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 180) -> 
         if instance.state == "stopped":
             try:
                 ec2.start_instances(InstanceIds=[instance.instance_id])
-            except ClientError as error:  # EC2 may still call it stopping
+            except ClientError as error:  # EC2 may still report it as stopping
                 if error.response["Error"]["Code"] != "IncorrectInstanceState":
                     raise
             else:
@@ -99,7 +99,7 @@ def wait_for_instances(ec2: "EC2Client", cluster: str, wanted: list[Wanted]) -> 
     """
     Wait until every wanted instance runs and both of EC2's status checks are ok.
 
-    EC2 may show a fresh instance to one request and not yet to the next.
+    EC2 may list a new instance in one response and not in the next.
     """
 
     def probe() -> list[Instance] | Pending:

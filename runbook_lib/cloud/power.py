@@ -1,9 +1,10 @@
 """
-Stop an instance, start it, or cut it off from the network; each call can be repeated.
+Stop an instance, or cut it off from the network; each call can be repeated.
 
 Security groups track connections, so an open connection survives a change of groups, on AWS and in
-the lab. An instance that is cut off is therefore rebooted: its new connections meet the new group.
-Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html
+the lab. An instance that is cut off is therefore rebooted: its new connections are subject to the
+new group. Source:
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html
 """
 
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 QUARANTINE = "quarantine"
-"""The role of the group that lets nothing in, and that no rule of another group names."""
+"""The role of the group that allows no traffic, and that no rule of another group refers to."""
 
 
 def stop(ec2: "EC2Client", cluster: str, role: str) -> Changes:
@@ -46,7 +47,7 @@ def stop(ec2: "EC2Client", cluster: str, role: str) -> Changes:
 
 def cut_off(ec2: "EC2Client", cluster: str, role: str) -> Changes:
     """
-    Put an instance into the group that no traffic enters or leaves, and reboot it.
+    Move an instance into the group that allows no traffic, and reboot it.
     """
     changes = Changes()
     instance = get_instance(ec2, cluster, role)
@@ -60,7 +61,7 @@ def cut_off(ec2: "EC2Client", cluster: str, role: str) -> Changes:
 
 def restore_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 60) -> Changes:
     """
-    Put every instance back into the groups of its role, and delete the quarantine group.
+    Move every instance back into the groups of its role, and delete the quarantine group.
     """
     changes = ensure_membership(ec2, cluster, find_instances(ec2, cluster))
     for group in find_groups(ec2, cluster):

@@ -1,5 +1,5 @@
 """
-Before anything is created: permissions, quota, instance type, and the price of the cluster.
+Checks before anything is created: permissions, quota, instance type, price of the cluster.
 """
 
 import json
@@ -28,7 +28,7 @@ def vcpus(ec2: "EC2Client", instance_type: str) -> int:
     """
     Return the vCPUs of an instance type.
 
-    Raises ParameterError where EC2 has no such type.
+    Raises ParameterError if EC2 has no such type.
     """
     try:
         types = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds
@@ -45,7 +45,7 @@ def vcpus(ec2: "EC2Client", instance_type: str) -> int:
 
 def quota_vcpus(quotas: "ServiceQuotasClient") -> int:
     """
-    Return the account's quota of vCPUs of standard instances in the region.
+    Return the account's vCPU quota for standard instances in the region.
     """
     answer = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=STANDARD_VCPUS)
     return int(answer["Quota"]["Value"])
@@ -55,7 +55,7 @@ def allowed_actions(
     ec2: "EC2Client", cluster: str, instance_type: str, image_id: str
 ) -> pd.DataFrame:
     """
-    Ask EC2 with DryRun whether it allows what the runbook needs; columns: action, answer.
+    Test the runbook's permissions with DryRun requests to EC2; columns: action, answer.
 
     An answer is "allowed", "refused" (a permission is missing), or EC2's error.
 
@@ -109,7 +109,7 @@ def _dry_run(request: Any) -> str:  # noqa: ANN401 - a call of a boto3 client
 
 
 PRICING_REGION = "us-east-1"
-"""Few regions serve the price list; this one has the prices of all."""
+"""Few regions serve the price list; this one has all regions' prices."""
 
 IPV4_USD_PER_HOUR = 0.005
 """A public IPv4 address in use. Source: https://aws.amazon.com/vpc/pricing/"""
@@ -124,7 +124,7 @@ def instance_usd_per_hour(pricing: "PricingClient", instance_type: str, region: 
     """
     Return the on-demand price of a Linux instance.
 
-    Raises ParameterError where the price list has no such instance type in that region.
+    Raises ParameterError if the price list lacks this instance type in the region.
     """
     fields = {
         "instanceType": instance_type,
@@ -151,7 +151,7 @@ def instance_usd_per_hour(pricing: "PricingClient", instance_type: str, region: 
 
 def cost_table(wanted: list[Wanted], instance_usd: float) -> pd.DataFrame:
     """
-    Return the bill per hour; columns: what, quantity, usd_per_hour. The last row is the total.
+    Return the cost per hour; columns: what, quantity, usd_per_hour. The last row is the total.
     """
     disk_gib = sum(w.disk_gib for w in wanted)
     rows = [

@@ -1,5 +1,5 @@
 """
-The roles of a cluster's instances, in one table: security groups and part in the Swarm.
+The roles of a cluster's instances in one table: security groups and Swarm membership.
 
 Source: sections "AWS - Console", "Grupos de Seguridad" and "Configurando el Swarm" of the guide.
 """
@@ -11,25 +11,25 @@ from runbook_lib.core.errors import ParameterError
 
 MANAGER, BACKUP, WEB, WORKER = "manager", "manager-backup", "admin-web", "worker"
 TYPE_NODE = "typeNode"
-"""The label of a node by which services are placed."""
+"""The node label that places services."""
 
 
 @dataclass(frozen=True)
 class Role:
     """
-    What an instance of this role is.
+    The properties of an instance's role.
 
     Parameters
     ----------
     groups
-        Its security groups. The guide puts a manager into `manager` alone; then two managers cannot
-        reach each other on 2377 and have no 7946 and 4789 at all, so every node is a member of
-        `worker`. The tile server (5000) runs on the manager, so the manager is a member of `web`.
-        `backup` is ours: the manager and the instance that keeps a copy of its tiles.
+        Its security groups. The guide puts a manager only into `manager`; two managers then cannot
+        reach each other on 2377, 7946 and 4789, so every node is a member of `worker`. The tile
+        server (5000) runs on the manager, so the manager is a member of `web`. `backup` is ours:
+        the manager and the instance with a copy of its tiles.
     is_manager
-        Whether its node manages the Swarm.
+        Whether its node is a Swarm manager.
     joins_in
-        The notebook in which its engine joins the Swarm.
+        The notebook that joins its engine to the Swarm.
     type_node
         The value of its node's label `typeNode`; "" for none.
     """
@@ -48,18 +48,18 @@ ROLES = {
     WORKER: Role(("worker",), False, "05_swarm"),
     WEB: Role(("worker", "manager", "web"), True, "07_web_stack", "master-web"),
 }
-"""In the order in which instances are listed; the workers are worker-1, worker-2 and so on."""
+"""All roles in the order of listings; the workers are worker-1, worker-2 and so on."""
 
 MANAGERS = tuple(name for name, role in ROLES.items() if role.is_manager)
 LATER = tuple(name for name, role in ROLES.items() if role.joins_in != "05_swarm")
-"""Those that join the Swarm after 05."""
+"""Roles that join the Swarm after 05."""
 
 
 def get_role(name: str) -> Role:
     """
     Return the role of an instance by its name.
 
-    Raises ParameterError where no role has that name.
+    Raises ParameterError if no role has that name.
     """
     kind = WORKER if re.fullmatch(rf"{WORKER}-\d+", name) else name
     if kind not in ROLES:

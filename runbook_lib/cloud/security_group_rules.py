@@ -1,8 +1,8 @@
 """
-The rules inside security groups, one by one: read, authorized and revoked.
+Individual rules of security groups: read, authorized and revoked.
 
-DescribeSecurityGroups merges the sources of one port into one permission; the calls for single
-rules do not. `group_ids` maps the names of the tables to EC2's ids.
+DescribeSecurityGroups merges the sources of one port into one permission; the calls for individual
+rules do not. `group_ids` maps the tables' names to EC2's ids.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ R = TypeVar("R", Rule, Permission)
 
 def find_permissions(ec2: "EC2Client", group_ids: dict[str, str]) -> list[Permission]:
     """
-    Find every ingress rule of these groups, with the table's name where a source is one of them.
+    Find every ingress rule of these groups; a source among them has the table's name.
     """
     names = {group_id: name for name, group_id in group_ids.items()}
     pages = ec2.get_paginator("describe_security_group_rules").paginate(
@@ -36,9 +36,9 @@ def authorize(
     ec2: "EC2Client", group_ids: dict[str, str], rules: list[Rule], changes: Changes
 ) -> bool:
     """
-    Authorize rules, one call per group; False where one of them existed already.
+    Authorize rules, one call per group; False if one of them already existed.
 
-    EC2 refuses the whole call then: the caller reads the rules again, and adds those still missing.
+    EC2 then refuses the whole call: the caller reads the rules again and adds those still missing.
     """
 
     def call(group_id: str, missing: list[Rule]) -> None:
@@ -53,7 +53,7 @@ def revoke(
     ec2: "EC2Client", group_ids: dict[str, str], extra: list[Permission], changes: Changes
 ) -> bool:
     """
-    Revoke rules by their ids, one call per group; False where one of them was gone already.
+    Revoke rules by their ids, one call per group; False if one of them was already gone.
     """
 
     def call(group_id: str, leaving: list[Permission]) -> None:

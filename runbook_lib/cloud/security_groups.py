@@ -1,5 +1,5 @@
 """
-Security groups in EC2: make the groups, their rules and their members match the tables.
+Security groups in EC2: groups, rules and members, brought in line with the tables.
 
 Source: section "Grupos de Seguridad (Reglas de FW)" of the guide; `firewall` has the tables.
 """
@@ -32,7 +32,7 @@ NAMES = tuple(dict.fromkeys(group for role in ROLES.values() for group in role.g
 @dataclass(frozen=True)
 class Group:
     """
-    One security group of the cluster; `name` is that of the guide's table.
+    One security group of the cluster; `name` is its name in the guide's table.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Group:
 
 def get_default_vpc(ec2: "EC2Client") -> str:
     """
-    Return the id of the region's default VPC, where the instances are.
+    Return the id of the region's default VPC, which contains the instances.
     """
     found = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
     if not found:
@@ -55,7 +55,7 @@ def get_default_vpc(ec2: "EC2Client") -> str:
 
 def find_groups(ec2: "EC2Client", cluster: str) -> list[Group]:
     """
-    Find the groups that carry the cluster's tag, in the order of the tables.
+    Find the groups with the cluster's tag, in the order of the tables.
     """
     pages = ec2.get_paginator("describe_security_groups").paginate(Filters=cluster_filter(cluster))
     found = [
@@ -67,9 +67,9 @@ def find_groups(ec2: "EC2Client", cluster: str) -> list[Group]:
 
 def ensure_groups(ec2: "EC2Client", cluster: str, vpc_id: str) -> Changes:
     """
-    Create the groups that are missing, with their tags; they let nothing in yet.
+    Create the missing groups, with tags and without rules.
 
-    Raises ConflictError where a group of that name exists without our tag; nothing is changed then.
+    Raises ConflictError, without changes, if a group of that name exists without our tag.
     """
     found = find_groups(ec2, cluster)
     _refuse_untagged(ec2, cluster, vpc_id, {g.group_id for g in found})
@@ -98,7 +98,7 @@ def delete_group(
     ec2: "EC2Client", cluster: str, group: Group, changes: Changes, timeout_s: float
 ) -> None:
     """
-    Delete a group once EC2 no longer counts an instance as its member; it may be gone already.
+    Delete a group once EC2 counts no instance as its member; it may already be gone.
     """
     full_name = f"{cluster}-{group.name}"
     once_ready(
@@ -114,7 +114,7 @@ def delete_group(
 
 def find_rules(ec2: "EC2Client", cluster: str) -> list[Permission]:
     """
-    The ingress rules of the cluster's groups as EC2 has them, printed like those of the tables.
+    Find the ingress rules of the cluster's groups in EC2, printed like those of the tables.
     """
     return find_permissions(ec2, {g.name: g.group_id for g in find_groups(ec2, cluster)})
 
@@ -123,7 +123,7 @@ def find_members(
     ec2: "EC2Client", cluster: str, instances: list[Instance]
 ) -> dict[str, tuple[str, ...]]:
     """
-    Find the groups of every instance by role; a group of another owner is given by its id.
+    Find the groups of every instance by role; a group without our tag is given by its id.
     """
     names = {group.group_id: group.name for group in find_groups(ec2, cluster)}
     order = [*names, *sorted({g for i in instances for g in i.group_ids} - set(names))]
@@ -132,11 +132,11 @@ def find_members(
 
 def ensure_rules(ec2: "EC2Client", cluster: str, rules: list[Rule]) -> Changes:
     """
-    Authorize the rules that are missing, then revoke those that no table has.
+    Authorize the missing rules, then revoke those outside the tables.
 
-    In this order nothing that works is interrupted. AWS refuses a whole batch when one of its rules
-    exists already, or is gone already: then another client is changing the same groups, and the
-    differences are read again.
+    This order interrupts no working traffic. AWS refuses a whole batch if one of its rules already
+    exists, or is already gone: another client is then changing the same groups, so the differences
+    are read again.
     """
     group_ids = _group_ids(ec2, cluster)
     changes = Changes()
@@ -153,7 +153,7 @@ def ensure_rules(ec2: "EC2Client", cluster: str, rules: list[Rule]) -> Changes:
 
 def ensure_membership(ec2: "EC2Client", cluster: str, instances: list[Instance]) -> Changes:
     """
-    Put every instance into exactly the groups of its role.
+    Assign to every instance exactly the groups of its role.
     """
     ids = _group_ids(ec2, cluster)
     wanted = [(instance, get_role(instance.role).groups) for instance in instances]

@@ -1,5 +1,5 @@
 """
-The tags by which everything that belongs to a cluster is found again in AWS.
+The tags that identify a cluster's resources in AWS.
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ ROLE_TAG = "runbook:role"
 
 def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
     """
-    Return the tags of a resource as AWS describes it.
+    Return the tags in AWS's description of a resource.
     """
     return {tag["Key"]: tag["Value"] for tag in resource.get("Tags", [])}
 
 
 def tag_list(cluster: str, role: str, **more: str) -> list[Any]:
     """
-    Return the two tags of a resource, and more, as AWS takes them.
+    Return the two tags of a resource, and more, in AWS's format.
     """
     tags = {CLUSTER_TAG: cluster, ROLE_TAG: role, **more}
     return [{"Key": key, "Value": value} for key, value in tags.items()]
@@ -26,7 +26,7 @@ def tag_list(cluster: str, role: str, **more: str) -> list[Any]:
 
 def tag_specifications(tags: list[Any], *kinds: str) -> list[Any]:
     """
-    Return tags for what one request creates: tagged from its first moment, it cannot be lost.
+    Return tags for a create request: a resource that is tagged from the start cannot be lost.
     """
     return [{"ResourceType": kind, "Tags": tags} for kind in kinds]
 

@@ -1,5 +1,5 @@
 """
-Remove what belongs to a cluster in EC2, found by its tag, and show what is left.
+Remove a cluster's resources from EC2, found by tag, and list what is left.
 """
 
 from functools import partial
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def remove_instances(ec2: "EC2Client", cluster: str, *, role: str = "") -> Changes:
     """
-    Terminate the instances that carry the cluster's tag, and wait until they are gone.
+    Terminate the instances with the cluster's tag, and wait until they are gone.
 
-    With a `role`, only the instance of that role.
+    With `role`, only the instance of that role.
     """
     changes = Changes()
     found = [i for i in find_instances(ec2, cluster) if role in ("", i.role)]
@@ -61,10 +61,10 @@ def remove_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> Cha
 
 def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     """
-    Delete the pair from EC2, and the private key from this machine if it was made here.
+    Delete the pair from EC2, and the private key from this machine if it was generated here.
 
-    A key that its owner brought stays. So does one that EC2 does not have: it may belong to a
-    cluster of another name, region or account.
+    A key that the user provided stays. So does one that is not in EC2: it may belong to a cluster
+    of another name, region or account.
     """
     changes = Changes()
     known = find_key_pair(ec2, cluster)
@@ -84,9 +84,9 @@ def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
 
 def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
     """
-    Everything in EC2 that still carries the cluster's tag, as "kind id".
+    Everything in EC2 that still has the cluster's tag, as "kind id".
 
-    EC2 lists a terminated instance for about an hour more; it does not count.
+    EC2 lists a terminated instance for about another hour; it does not count.
     """
     tagged: Any = {"Filters": cluster_filter(cluster)}
     found = [("instance", i.instance_id) for i in find_instances(ec2, cluster)]
@@ -99,7 +99,7 @@ def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
 
 def wait_for_no_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
     """
-    Wait until EC2 has nothing of the cluster, and return what is left at the end.
+    Wait until nothing of the cluster is left in EC2; return what remains at the time limit.
 
     Disks are deleted some seconds after their instance.
     """

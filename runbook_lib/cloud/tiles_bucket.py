@@ -1,8 +1,8 @@
 """
-The bucket of a cluster's tiles: found by its name, marked by its tag, closed to everybody else.
+The bucket of a cluster's tiles: found by name, marked by a tag, closed to the public.
 
-Versioning stays off: a lost result can be computed again, and a rename on S3 is a copy and a
-removal, so that S3 would keep every result three times.
+Versioning stays off: a lost result can be recomputed, and a rename on S3 is a copy and a removal,
+so S3 would keep every result three times.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
-PREFIX = "runbook-tiles-"  # params/iam-policy.json gives rights on these names, and on no other
+PREFIX = "runbook-tiles-"  # params/iam-policy.json gives permissions on these names only
 _KINDS = ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"]
 _CLOSED: Any = dict.fromkeys(_KINDS, True)
 
@@ -49,7 +49,7 @@ class Bucket:
 @dataclass(frozen=True)
 class Content:
     """
-    How much a bucket holds; a folder is a common prefix of its keys, and costs one listing.
+    The size of a bucket's content; a folder is a common key prefix, and costs one listing.
     """
 
     objects: int
@@ -59,8 +59,8 @@ class Content:
 
 def bucket_of(sts: "STSClient", cluster: str, region: str) -> Bucket:
     """
-    Return the bucket of a cluster. Bucket names are unique in all of AWS, so that the name contains
-    a hash of account and region.
+    Return the bucket of a cluster. Bucket names are unique across AWS, so the name contains a hash
+    of account and region.
     """
     account = sts.get_caller_identity()["Account"]
     readable = re.sub(r"[^a-z0-9]+", "-", cluster.lower()).strip("-")[:32]
@@ -70,9 +70,9 @@ def bucket_of(sts: "STSClient", cluster: str, region: str) -> Bucket:
 
 def exists(s3: "S3Client", bucket: Bucket) -> bool:
     """
-    Return whether the bucket exists.
+    Check whether the bucket exists.
 
-    Raises ConflictError where the name belongs to another account.
+    Raises ConflictError if the name belongs to another account.
     """
     try:
         s3.head_bucket(Bucket=bucket.name, ExpectedBucketOwner=bucket.account)
@@ -89,7 +89,7 @@ def exists(s3: "S3Client", bucket: Bucket) -> bool:
 
 def ensure_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
     """
-    Make the bucket: tagged, encrypted, and closed to the public whatever a policy says.
+    Create the bucket: tagged, encrypted, and closed to the public regardless of any policy.
     """
     changes, name = Changes(), bucket.name
     if not exists(s3, bucket):
@@ -113,7 +113,7 @@ def ensure_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
 
 def settings_table(s3: "S3Client", bucket: Bucket) -> pd.DataFrame:
     """
-    Return the settings as they should be and as they are; columns: setting, wanted, actual, equal.
+    Return the wanted and actual settings; columns: setting, wanted, actual, equal.
     """
     now, wanted = _settings(s3, bucket), _wanted(bucket)
     rows = [(k, _words(wanted[k]), _words(now[k]), now[k] == wanted[k]) for k in wanted]
@@ -122,7 +122,7 @@ def settings_table(s3: "S3Client", bucket: Bucket) -> pd.DataFrame:
 
 def content(s3: "S3Client", bucket: Bucket) -> Content:
     """
-    Return how much the bucket holds; nothing where there is no bucket.
+    Return the size of the bucket's content; zero if there is no bucket.
     """
     objects = [one for page in _pages(s3, bucket) for one in page] if exists(s3, bucket) else []
     folders = {str(above) for one in objects for above in PurePosixPath(one["Key"]).parents}
@@ -132,7 +132,7 @@ def content(s3: "S3Client", bucket: Bucket) -> Content:
 
 def remove_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
     """
-    Delete the bucket with all its objects; the caller has checked that they may go.
+    Delete the bucket with all its objects; the caller has checked that this is safe.
     """
     changes, count = Changes(), 0
     if not exists(s3, bucket):
@@ -165,7 +165,7 @@ def _wanted(bucket: Bucket) -> dict[str, Any]:
 
 def _settings(s3: "S3Client", bucket: Bucket) -> dict[str, Any]:
     """
-    Return the settings as they are, by the names of `_wanted`.
+    Return the actual settings, by the names of `_wanted`.
     """
     name = bucket.name
     tags = or_none(lambda: s3.get_bucket_tagging(Bucket=name)["TagSet"]) or []

@@ -1,3 +1,3 @@
 """
-What every room needs: errors, changes, checks, waiting, parallel work, and where the project lies.
+The basis of every room: errors, changes, checks, waiting, parallel work, the project's folders.
 """

@@ -1,5 +1,5 @@
 """
-What this kernel did: changes made, checks passed or failed, API calls sent, notes to take away.
+A kernel's activity: changes made, checks passed or failed, API calls sent, notes for a person.
 
 Recorded as things happen, so that an interrupted notebook still shows what it changed.
 The summary of a notebook carries the record in its output, where the report finds it.
@@ -61,7 +61,8 @@ class Activity:
 
     def as_dict(self) -> dict[str, object]:
         """
-        As plain JSON values; `calls` maps an IAM action such as `ec2:RunInstances` to its count.
+        Return plain JSON values; `calls` maps an IAM action such as `ec2:RunInstances` to its
+        count.
         """
         return {
             "changes": [asdict(c) for c in self.changes],

@@ -1,5 +1,5 @@
 """
-The changes that an `ensure_x` or `remove_x` made; empty means that nothing was to do.
+The changes that an `ensure_x` or `remove_x` made; empty if there was nothing to do.
 """
 
 from runbook_lib.core.activity import ACTIVITY, Change
@@ -8,7 +8,7 @@ from runbook_lib.core.tables import html_table
 
 class Changes(list[Change]):
     """
-    A list of changes that shows itself as a table, or as "no changes".
+    A list of changes, displayed as a table or as "no changes".
     """
 
     def add(self, what: str, name: str, action: str) -> None:

@@ -1,12 +1,12 @@
 """
-Altair, set to draw charts as pictures; modules that draw import `alt` from here.
+Altair with PNG output; modules that draw charts import `alt` from here.
 
-JupyterLab's own vega renderer ends with vega-lite 5 and altair writes 6; altair's HTML fetches
-vega from outside. A PNG shows everywhere: in JupyterLab, in the report, in a saved notebook.
+JupyterLab's own renderer supports vega-lite up to 5, but altair writes 6; altair's HTML downloads
+vega from the internet. A PNG works in JupyterLab, in the report and in a saved notebook.
 """
 
 import altair as alt
 
-alt.renderers.enable("png", ppi=144)  # sharp, and as large as it was drawn
+alt.renderers.enable("png", ppi=144)  # sharp, at the size it was drawn
 
 __all__ = ["alt"]

@@ -1,5 +1,5 @@
 """
-Checks that say in words what they expected and saw, and a closing table of them; and notes.
+Checks that describe expected and actual values in words, a summary table of them, and notes.
 """
 
 from collections.abc import Sized
@@ -12,7 +12,7 @@ from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of, in_words
 
 SUMMARY_MIME = "application/vnd.runbook.summary+json"
-"""The output type under which a notebook's summary keeps its activity for the report."""
+"""The MIME type of the activity in a summary's output, from which the report reads it."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class Verdicts(tuple[Verdict, ...]):
 
 def check(name: str, *, expected: object, actual: object, next_step: str = "") -> Verdict:
     """
-    Compare with `==`, record the comparison, and stop the notebook where they differ.
+    Compare with `==`, record the result, and stop the notebook if the values differ.
 
-    Raises CheckFailedError with both values, and `next_step` where given.
+    Raises CheckFailedError with both values, and `next_step` if given.
     """
     words, seen = in_words(expected), in_words(actual)
-    if expected != actual and words == seen:  # 6 and "6" differ, and so should their words
+    if expected != actual and words == seen:  # 6 and "6" differ, so show them differently
         words, seen = repr(expected), repr(actual)
     return _verdict(name, words, seen, bool(expected == actual), next_step)
 
 
 def none(what: str, items: Sized | int, *, of: int | None = None, next_step: str = "") -> Verdict:
     """
-    Check that there is nothing of a kind, for example "nodes that are not ready".
+    Check that a list or count is empty, for example "nodes that are not ready".
 
-    `items` are the offenders, by name, or their count; `of` is how many were examined.
+    `items` are the offenders, by name or as a count; `of` is the number examined.
     """
     count = len(items) if isinstance(items, Sized) else items
     seen = in_words(items) if count else "none"
@@ -75,7 +75,7 @@ def true(statement: str, value: bool, *, next_step: str = "") -> Verdict:
 
 def check_at_most(name: str, *, limit: float, actual: float, next_step: str = "") -> Verdict:
     """
-    Like `check`, for a number with an upper limit.
+    Check a number against an upper limit.
     """
     most = f"at most {in_words(limit)}"
     return _verdict(name, most, in_words(actual), bool(actual <= limit), next_step)
@@ -92,7 +92,7 @@ def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str
 
 def note(what: str, text: str) -> Note:
     """
-    Give a person something to use; the summary and the end of a headless run repeat it.
+    Show a person something to use; the summary and the end of a headless run repeat it.
     """
     made = Note(what, text)
     ACTIVITY.notes.append(made)
@@ -128,7 +128,7 @@ class Summary:
 
 def summary() -> Summary:
     """
-    Everything that this notebook checked and changed; its last code cell shows it.
+    Return everything that this notebook checked and changed, for its last code cell.
     """
     return Summary(ACTIVITY)
 

@@ -1,22 +1,22 @@
 """
-What can go wrong, as one tree; each leaf is also the builtin that it resembles.
+The exception tree; each leaf also inherits from the builtin that it resembles.
 
     RunbookError
     ├── ParameterError     (ValueError)        a parameter is missing, unknown or out of range
     ├── AccessError        (PermissionError)   no credentials, or a right is missing
-    ├── NotFoundError      (LookupError)       something that an earlier notebook makes is not there
-    ├── ConflictError      (RuntimeError)      something that we did not make, or that differs
+    ├── NotFoundError      (LookupError)       something that an earlier notebook creates is missing
+    ├── ConflictError      (RuntimeError)      something that we did not create, or that differs
     ├── CommandError       (OSError)           a command failed on one or more hosts
     ├── WaitTimeoutError   (TimeoutError)      a wait timed out; the message says what it saw last
-    ├── IntegrityError     (ValueError)        data is not what its checksum says
-    ├── CheckFailedError   (AssertionError)    a notebook's check saw something else
+    ├── IntegrityError     (ValueError)        data does not match its checksum
+    ├── CheckFailedError   (AssertionError)    a notebook's check did not see the expected value
     └── StepFailedError    (RuntimeError)      a notebook of a headless run failed
 """
 
 
 class RunbookError(Exception):
     """
-    A message of three parts: what was expected and seen, the evidence, the next step.
+    An error with three parts: what was expected and seen, the evidence, and the next step.
     """
 
     def __init__(self, message: str, *, evidence: str = "", next_step: str = "") -> None:
@@ -28,7 +28,7 @@ class RunbookError(Exception):
         super().__init__("\n".join(parts))
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls it: a notebook shows the message alone, for the stack is ours
+        # called by IPython: a notebook shows the message without our own stack
         return [f"{type(self).__name__}: {self}"]
 
 

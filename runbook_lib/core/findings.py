@@ -1,5 +1,5 @@
 """
-A finding: a chart or a table, and the sentence that says what it shows.
+A finding: a chart or a table, with a sentence that states the result.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from runbook_lib.core.tables import frame_html
 @dataclass(frozen=True)
 class Finding:
     """
-    What a notebook shows; without a picture, the words say why there is none.
+    A sentence and a picture; without a picture, the sentence gives the reason.
     """
 
     words: str

@@ -17,7 +17,7 @@ def for_each(what: str, items: Mapping[str, K], work: Callable[[K], V]) -> dict[
     """
     Run `work` on every item in a thread of its own; the result has the keys of `items`.
 
-    Raises CommandError, naming every item that failed, with its error, after all have finished.
+    Raises CommandError after all have finished, with the name and error of every failed item.
     """
     if not items:
         return {}

@@ -1,7 +1,7 @@
 """
-One line of progress while something takes long, in a notebook; silent elsewhere.
+One line of progress during a long operation in a notebook; silent elsewhere.
 
-Work in several threads has one line, that of the main thread: six lines would say no more.
+Parallel work has one line, from the main thread: a line per thread would add nothing.
 """
 
 import threading
@@ -20,7 +20,7 @@ class Progress:
     Parameters
     ----------
     what
-        What is being done, for example "Docker installed on every instance".
+        The operation, for example "Docker installed on every instance".
     """
 
     def __init__(self, what: str) -> None:
@@ -35,7 +35,7 @@ class Progress:
 
     def update(self, seen: str, done: int = 0, total: int = 0) -> None:
         """
-        Show the state now; at most five times a second.
+        Update the displayed state, at most five times a second.
         """
         now = time.monotonic()
         if self._handle is None or now - self._shown < 0.2:

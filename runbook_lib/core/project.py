@@ -16,14 +16,14 @@ GEO_DIFF = PROJECT / "stacks" / "geo-diff"
 RUNS = PROJECT / "runs"
 
 FOLDER_VARIABLE = "RUNBOOK_RUN_FOLDER"
-"""In a kernel's environment: the folder of the headless run, for notebooks that leave files."""
+"""A kernel's environment variable with the folder of the headless run, for notebooks' files."""
 
 
 def run_folder() -> Path:
     """
-    Return the folder of the headless run; a new folder for a notebook that a person runs.
+    Return the folder of the headless run, or a new folder in an interactive notebook.
 
-    Raises AccessError where a new folder cannot be written.
+    Raises AccessError if a new folder cannot be created.
     """
     given = os.environ.get(FOLDER_VARIABLE)
     return Path(given) if given else new_folder(RUNS)
@@ -33,7 +33,7 @@ def new_folder(runs: Path, suffix: str = "") -> Path:
     """
     Make the folder of a run, named by the time in UTC.
 
-    Raises AccessError where it cannot be written.
+    Raises AccessError if it cannot be created.
     """
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}Z"
     taken = len(list(runs.glob(f"{name}*"))) if runs.is_dir() else 0
@@ -46,7 +46,7 @@ def new_folder(runs: Path, suffix: str = "") -> Path:
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
     """
-    Turn a refused write into an error that says what to do.
+    Turn a refused write into an AccessError with a next step.
     """
     try:
         yield

@@ -1,8 +1,8 @@
 """
-Tables as every notebook and the report show them: text to the left, numbers to the right, whole.
+Tables in notebooks and the report: complete, with text left-aligned and numbers right-aligned.
 
-Each cell carries its alignment: JupyterLab aligns all to the right otherwise, and drops a style
-sheet from the output of a notebook that it does not trust. Colours are left to the page.
+Each cell has its own alignment: JupyterLab otherwise right-aligns all of them, and removes style
+sheets from the output of an untrusted notebook. The page sets the colours.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,16 +14,16 @@ from IPython.core.getipython import get_ipython
 
 from runbook_lib.core.words import in_words
 
-if TYPE_CHECKING:  # a kernel without data frames need not import pandas
+if TYPE_CHECKING:  # a kernel without data frames does not import pandas
     import pandas as pd
 
 MOST_ROWS = 200
-"""A longer DataFrame ends there, with the number of rows that are left out."""
+"""The most rows shown; a longer DataFrame ends with the number of omitted rows."""
 
 
 def register() -> None:
     """
-    Let this kernel show a bare DataFrame as `frame_html` does.
+    Make this kernel show DataFrames with `frame_html`.
     """
     shell = get_ipython()
     if shell and shell.display_formatter:
@@ -33,7 +33,7 @@ def register() -> None:
 
 def frame_html(frame: "pd.DataFrame", *, header: bool = True) -> str:
     """
-    Return a DataFrame as a table; its index comes first, unless it only numbers the rows.
+    Return a DataFrame as an HTML table; its index comes first, unless it only numbers the rows.
     """
     shown, index = frame.head(MOST_ROWS), frame.head(MOST_ROWS).index
     columns: list[tuple[Any, Any]] = [
@@ -53,13 +53,13 @@ def frame_html(frame: "pd.DataFrame", *, header: bool = True) -> str:
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """
-    Rows of values as a table.
+    Return rows of values as an HTML table.
     """
     return _html(head, list(zip(*rows, strict=True)))
 
 
 def _html(head: Sequence[str], columns: Sequence[Sequence[Any]]) -> str:
-    # a column of nothing but numbers is aligned to the right
+    # only a column of numbers is right-aligned
     numeric = [
         all(isinstance(v, Real | None) and not isinstance(v, bool) for v in c) for c in columns
     ]
@@ -82,7 +82,7 @@ def _text(value: object) -> str:
 
 
 def _numbers(column: Sequence[Any]) -> list[str]:
-    # with the decimals that the most precise of them needs, six at most
+    # with as many decimals as the most precise value needs, at most six
     exact = [f"{v:.6f}".rstrip("0") for v in column if isinstance(v, float)]
     decimals = max((len(text.partition(".")[2]) for text in exact), default=0)
     return ["" if v is None else _number(v, decimals) for v in column]

@@ -1,5 +1,5 @@
 """
-Waiting, always with a limit, and with an error that says what was seen last.
+Waiting with a time limit, and an error with the last state seen.
 """
 
 import time
@@ -16,7 +16,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Pending:
     """
-    Not yet: what the probe saw instead, and `done` of `total` where it can be counted.
+    An unfinished state: what the probe saw, and `done` of `total` if it can be counted.
     """
 
     seen: str
@@ -33,7 +33,7 @@ def wait_for(
     next_step: str = "",
 ) -> T:
     """
-    Call `probe` until its answer is not `Pending`, and return that answer.
+    Call `probe` until its result is not `Pending`, and return that result.
 
     Raises WaitTimeoutError after `timeout_s`, with what the last probe saw. Errors of `probe`
     itself pass through.
@@ -57,9 +57,9 @@ def wait_until_none(
     what: str, find: Callable[[], list[str]], *, timeout_s: float, poll_s: float = 0.5
 ) -> list[str]:
     """
-    Call `find` until it returns nothing; after `timeout_s`, return what it still finds.
+    Call `find` until it returns an empty list; after `timeout_s`, return what is left.
 
-    For a notebook that checks itself what is left, where `wait_for` would raise.
+    For a notebook that checks the rest itself; `wait_for` would raise an error.
     """
     deadline = time.monotonic() + timeout_s
     with Progress(what) as progress:

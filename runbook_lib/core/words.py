@@ -1,5 +1,5 @@
 """
-Values and numbers as a person writes them.
+Values and numbers formatted for a person.
 """
 
 from collections.abc import Collection, Mapping, Set
@@ -18,7 +18,7 @@ def in_words(value: object) -> str:
     if isinstance(value, Collection):
         items = sorted(value, key=str) if isinstance(value, Set) else value
         return _listed([_item(item) for item in items])
-    plain = value.item() if hasattr(value, "item") else value  # a number of numpy's
+    plain = value.item() if hasattr(value, "item") else value  # a NumPy scalar
     if isinstance(plain, bool):
         return "yes" if plain else "no"
     if isinstance(plain, float):
@@ -40,7 +40,7 @@ def _listed(items: list[str]) -> str:
 
 def sentence(text: str) -> str:
     """
-    Text as a sentence: with a capital, and a full stop.
+    Add a capital letter and a full stop to a text.
     """
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 

@@ -1,10 +1,10 @@
 """
 The parameters cell of a notebook: one `name: type = value  # help; rule` a line.
 
-The rule after the last semicolon is optional, and one of three: a range `1..20` (either end may be
-missing), a choice `docker-ce | distro`, or a pattern `/[a-z][a-z0-9-]*/`. A parameter whose help
-begins with "required" has the default "" and must be given. papermill 2.7 reads the same cell by
-regular expressions: it skips a line with a second `=` and cuts a default at `#`, so both are
+The rule after the last semicolon is optional. There are three kinds: a range `1..20` (either end
+may be missing), a choice `docker-ce | distro`, or a pattern `/[a-z][a-z0-9-]*/`. A parameter whose
+help begins with "required" has the default "" and must be given. papermill 2.7 reads the same cell
+with regular expressions: it skips a line with a second `=` and cuts a default at `#`, so both are
 refused here.
 """
 
@@ -45,7 +45,7 @@ class Parameter:
 
     def allows(self, value: Any) -> bool:  # noqa: ANN401 - any value that a file may hold
         """
-        Return whether type and rule hold; an optional text may be empty, and 1 is a float too.
+        Check a value against type and rule; optional text may be empty, and 1 is a valid float.
         """
         kinds = (int, float) if self.kind == "float" else (TYPES[self.kind],)
         if type(value) not in kinds:
@@ -59,7 +59,7 @@ def declarations(source: str, where: str) -> dict[str, Parameter]:
     """
     Read a parameters cell.
 
-    Raises ParameterError, naming every line that does not have this form.
+    Raises ParameterError with every line that does not have this form.
     """
     declared: dict[str, Parameter] = {}
     problems = []
@@ -128,7 +128,7 @@ class Setting:
 
 def find_problems(parameter: Parameter, setting: Setting) -> list[str]:
     """
-    Find the problems of a value, in words; empty where it follows its rule.
+    Find the problems of a value, in words; empty if it follows its rule.
     """
     if parameter.required and setting.value == "":
         return [f"{setting.where}: {parameter.name} is missing ({parameter.help})"]
@@ -144,7 +144,7 @@ def find_problems(parameter: Parameter, setting: Setting) -> list[str]:
 
 def refuse(problems: Sequence[str]) -> None:
     """
-    Raise one error for all problems; nothing where there is none.
+    Raise one ParameterError for all problems, if there are any.
     """
     if problems:
         count = f"{len(problems)} parameter{'s are' if len(problems) > 1 else ' is'}"

@@ -31,10 +31,10 @@ def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
     """
     Check the values in a notebook: `parameters.check("05_swarm", globals())`.
 
-    An edited cell, or papermill without the runner, raises the same error as the runner. From
-    then on the kernel shows each DataFrame as every notebook does.
+    An edited cell, or papermill without the runner, raises the same error as the runner. The
+    kernel then shows DataFrames as tables in the project's format.
 
-    Raises ParameterError, naming every value that breaks its rule.
+    Raises ParameterError with every value that breaks its rule.
     """
     tables.register()
     # IPython keeps the source of every cell, edited or not: the last run of the parameters cell

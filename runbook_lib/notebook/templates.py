@@ -45,7 +45,7 @@ class Notebook:
     @property
     def parameters_source(self) -> str:
         """
-        The source of the cell tagged `parameters`; "" where there is none.
+        The source of the cell tagged `parameters`; "" if there is none.
         """
         return next((cell.source for cell in self.code if "parameters" in cell.tags), "")
 
@@ -60,7 +60,7 @@ class Notebook:
     @property
     def facts(self) -> dict[str, str]:
         """
-        The line under the title, by its words: Before, Undo, Takes, Guide.
+        The line under the title, by keyword: Before, Undo, Takes, Guide.
         """
         return {word: value.strip().strip('"') for word, value in _FACTS.findall(self._opening)}
 
@@ -71,7 +71,7 @@ class Notebook:
     @property
     def imports(self) -> list[str]:
         """
-        The modules that its top-level import statements may name.
+        The modules in its top-level import statements.
         """
         modules: dict[str, None] = {}  # in order, each once
         for cell in self.code:
@@ -123,10 +123,10 @@ def select_notebooks(
     Parameters
     ----------
     usual
-        Numbers, names and ranges such as "00-07", in their order; without any, the family of ten
-        of `first` or `last`, or 00 to 09.
+        Numbers, names and ranges such as "00-07", in order; by default the family of ten of
+        `first` or `last`, or 00 to 09.
 
-    Raises NotFoundError, naming every notebook that does not exist, and those that do.
+    Raises NotFoundError with every notebook that does not exist, and those that do.
     """
     ends = [end for word in usual for end in word.split("-")]
     wanted = [*only, *filter(None, [first, last]), *ends]
@@ -170,9 +170,9 @@ def as_table(notebooks: list[Notebook]) -> str:
 
 def write_map(readme: Path, notebooks: list[Notebook]) -> bool:
     """
-    Write the map between the two markers of a page; returns whether that changed the page.
+    Write the map between the two markers of a page; return whether the page changed.
 
-    Raises NotFoundError where the page has no markers.
+    Raises NotFoundError if the page has no markers.
     """
     begin, end = "<!-- map -->", "<!-- /map -->"
     text = readme.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """
-The notebooks of a run, one after the other: executed by papermill with a timeout, interruptible,
-searched for secrets, recorded, reported. A failure is one message.
+The notebooks of a run, in sequence: executed by papermill with a timeout, interruptible, searched
+for secrets, recorded and reported. A failure is one message.
 """
 
 import json
@@ -25,10 +25,10 @@ from runbook_lib.runner.record import FAILED, INTERRUPTED, PASSED, Page, Run
 from runbook_lib.runner.values import own
 
 START_TIMEOUT_S = 120
-"""For a kernel to start and import; a slow machine needs 15 s."""
+"""Time for a kernel to start and import; a slow machine needs 15 s."""
 
 IOPUB_TIMEOUT_S = 60
-"""For the last output after a cell's end; nbclient's 4 s fail on a busy machine."""
+"""Time for the last output after a cell ends; nbclient's 4 s are too short on a busy machine."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -49,7 +49,7 @@ class Execution:
 @dataclass
 class _Position:
     """
-    The cell that papermill executes; papermill calls the methods.
+    The cell being executed; papermill calls these methods.
     """
 
     on_cell: Callable[[str], None]
@@ -82,14 +82,14 @@ def execute(
     on_cell: Callable[[str], None],
 ) -> Execution:
     """
-    Execute a template into `output`, which is saved in any case.
+    Execute a template into `output`, which is always saved.
 
     Parameters
     ----------
     on_cell
         Called with the heading above each code cell, just before it runs.
     """
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it logs, we raise
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # we raise its errors
     position = _Position(on_cell, stopper)
     started = time.monotonic()
     error = ""
@@ -110,7 +110,7 @@ def execute(
         position.index = failure.cell_index
         error = _message(failure)
     except (RuntimeError, TimeoutError, KeyboardInterrupt) as failure:
-        # the kernel died, or does not answer
+        # the kernel died, or does not respond
         error = f"{type(failure).__name__}: {failure}" if str(failure) else "between two cells"
         _save_error(output, position.index, error)
     finally:
@@ -125,7 +125,7 @@ def execute(
 
 
 def _save_error(output: Path, index: int, error: str) -> None:
-    # papermill adds no error to the saved notebook where the kernel is gone
+    # papermill adds no error to the saved notebook if the kernel died
     notebook = json.loads(output.read_text(encoding="utf-8"))
     name, _, value = error.partition(": ")
     cell = next(c for c in notebook["cells"][index:] if c["cell_type"] == "code")
@@ -161,9 +161,9 @@ def execute_all(
     run: Run, notebooks: list[Notebook], pool: Kernels, running: list[Stopper], timeout_s: float
 ) -> None:
     """
-    Execute notebooks until one does not pass, and write the record and the report.
+    Execute notebooks up to the first failure, and write the record and the report.
 
-    Meanwhile the kernel of the next notebook imports, and the one before is turned into HTML.
+    Meanwhile the next notebook's kernel imports, and the previous notebook is converted to HTML.
     """
     bodies: dict[str, Future[str]] = {}
     with ThreadPoolExecutor(1) as drawer:

@@ -24,13 +24,13 @@ class Request:
     Parameters
     ----------
     only, first, last
-        Numbers or names of notebooks. Without any: the file's `notebooks`, or the family 00 to 09.
+        Numbers or names of notebooks. Default: the file's `notebooks`, or the family 00 to 09.
     given
         `name=value` texts that override the file.
     timeout_s
-        For each notebook; then its kernel is interrupted, and killed if that does not help.
+        Limit per notebook; its kernel is then interrupted, and killed if it does not stop.
     command
-        The name of this program, for the command that resumes.
+        The name of this program, for the command that resumes the run.
     """
 
     parameters_file: Path
@@ -49,10 +49,10 @@ def run_notebooks(request: Request) -> Run:
     """
     Run the notebooks; the first failure ends the run.
 
-    Raises ParameterError before anything runs, naming every wrong parameter; ConflictError where
-    another run works on the same cluster; StepFailedError, naming notebook, cell, error, and the
-    command that resumes; the report is written; KeyboardInterrupt with the same message, after
-    SIGINT or SIGTERM.
+    Raises ParameterError before anything runs, with every wrong parameter; ConflictError if another
+    run uses the same cluster; StepFailedError with notebook, cell, error and the command that
+    resumes, after writing the report; KeyboardInterrupt with the same message, after SIGINT or
+    SIGTERM.
     """
     _, notebooks, given, values = _plan(request)
     cluster = str(values.get("cluster", "run"))
@@ -68,7 +68,7 @@ def run_notebooks(request: Request) -> Run:
         record.write()
         pool.environment[FOLDER_VARIABLE] = str(record.folder.resolve())
         pool.warm_up(notebooks[0])
-        # Imported here: papermill takes seconds, and the first kernel starts meanwhile.
+        # Imported here: papermill takes seconds, while the first kernel starts.
         from runbook_lib.runner.execution import execute_all  # noqa: PLC0415 - see above
 
         execute_all(record, notebooks, pool, running, request.timeout_s)
@@ -78,7 +78,7 @@ def run_notebooks(request: Request) -> Run:
 
 def prepare(request: Request) -> Path:
     """
-    Copy all notebooks with their values into a new folder, for a person; returns the folder.
+    Copy all notebooks with their values into a new folder, for a person; return the folder.
 
     Raises ParameterError as for `run_notebooks`.
     """
@@ -95,7 +95,7 @@ def prepare(request: Request) -> Path:
 def _plan(
     request: Request,
 ) -> tuple[list[Notebook], list[Notebook], list[str], dict[str, Any]]:
-    # all notebooks, those of the run, the `-p` values, and the value of every parameter
+    # all notebooks, those of this run, the `-p` values, and the value of every parameter
     everything = find_notebooks(request.notebooks)
     only, given = list(request.only), list(request.given)
     if request.resume:

@@ -1,8 +1,8 @@
 """
-Kernels that start ahead of their notebooks, so that the run does not wait for imports; and how a
-notebook is stopped in its kernel, after a timeout or on a signal.
+Kernels started ahead of their notebooks, so that the run does not wait for imports; and stopping a
+notebook in its kernel, after a timeout or on a signal.
 
-Only the import statements of its notebook run in a kernel before papermill uses it.
+Before papermill uses a kernel, only the import statements of its notebook run there.
 """
 
 import ast
@@ -26,8 +26,8 @@ from runbook_lib.runner.record import INTERRUPTED
 
 GRACE_S = 300.0
 """
-Between the interrupt of a kernel and its kill: time to restore what it changed. A drill starts its
-manager again and moves services and tiles back to it. A second signal kills at once.
+Time between interrupting a kernel and killing it, to restore what it changed. A drill restarts its
+manager and moves services and tiles back to it. A second signal kills at once.
 """
 
 _WARM_UP = """exec('''
@@ -63,7 +63,7 @@ class Kernel:
 
     def interrupt(self) -> None:
         """
-        Raise KeyboardInterrupt in the running cell, and in the programs that it started.
+        Raise KeyboardInterrupt in the running cell, and interrupt the programs that it started.
         """
         self._signal(signal.SIGINT)
 
@@ -77,7 +77,7 @@ class Kernel:
 
     def activity(self) -> dict[str, Any]:
         """
-        What this kernel did before a failure; empty where it does not answer.
+        Return the activity before a failure; empty if the kernel does not respond.
         """
         if not run_sync(self.manager.is_alive)():
             return {}
@@ -99,7 +99,7 @@ class Kernel:
 
 class Kernels:
     """
-    At most two kernels: the running one, and the next one. Each gets `environment`.
+    At most two kernels, the current and the next. Each gets `environment`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -127,7 +127,7 @@ class Kernels:
 @contextmanager
 def kernels() -> Iterator[Kernels]:
     """
-    The kernels of one run; none of them outlives it.
+    Provide the kernels of one run; none outlives it.
     """
     with TemporaryDirectory(prefix="runbook-") as folder:
         made = Kernels(Path(folder))
@@ -139,7 +139,7 @@ def kernels() -> Iterator[Kernels]:
 
 class Stopper:
     """
-    Stops a kernel: with an interrupt, then with a kill after `GRACE_S`.
+    Stopper of a kernel: an interrupt, then a kill after `GRACE_S`.
     """
 
     def __init__(self, kernel: Kernel, timeout_s: float) -> None:
@@ -150,7 +150,7 @@ class Stopper:
 
     def stop(self, reason: str) -> None:
         """
-        Interrupt the running cell; called a second time, kill the kernel at once.
+        Interrupt the running cell; on the second call, kill the kernel at once.
         """
         if self.reason:
             self._kernel.kill()

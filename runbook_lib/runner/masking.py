@@ -1,5 +1,5 @@
 """
-Secrets in the saved files of a run: found, masked, and a reason to fail.
+Secrets in the saved files of a run: found, masked, and treated as a failure.
 """
 
 import re
@@ -26,7 +26,7 @@ _SHAPES = {
 
 class Masker:
     """
-    Replaces known secrets, given by kind, and text that looks like a secret.
+    A replacer of known secrets, given by kind, and of text that looks like a secret.
     """
 
     def __init__(self, known: dict[str, str]) -> None:
@@ -46,7 +46,7 @@ class Masker:
 
     def mask_notebook(self, path: Path) -> list[str]:
         """
-        Mask a saved notebook in place; the findings are "kind, under “heading”".
+        Mask a saved notebook in place; return the findings as "kind, under “heading”".
         """
         notebook = load_notebook_node(str(path))
         findings: list[str] = []
@@ -69,7 +69,7 @@ class Masker:
 
 def map_texts(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - any JSON value
     """
-    Change every text inside a JSON value, in place where it is a list or an object.
+    Change every text inside a JSON value, in place for lists and objects.
     """
     if isinstance(node, str):
         return change(node)
@@ -93,6 +93,6 @@ def credentials_in_use(credentials_file: str) -> dict[str, str]:
     except BotoCoreError:  # also a single sign-on that has expired
         frozen = None
     if frozen is None:
-        return {}  # 00_start_here names the problem
+        return {}  # 00_start_here reports the problem
     named = {"secret access key": frozen.secret_key, "session token": frozen.token}
     return {f"the AWS {kind}": secret for kind, secret in named.items() if secret}

@@ -1,5 +1,5 @@
 """
-The record of a run in its folder as run.json, and the lock of its cluster meanwhile.
+The record of a run, run.json in its folder, and the lock on its cluster during the run.
 """
 
 import fcntl
@@ -54,7 +54,7 @@ class Page:
     @property
     def tally(self) -> str:
         """
-        Its changes, its checks and its seconds on one line.
+        Changes, checks and seconds on one line.
         """
         if not self.verdict:
             return "not run"
@@ -68,7 +68,7 @@ class Page:
 @dataclass
 class Run:
     """
-    The record of a run, written after each notebook, so that a killed run leaves it too.
+    The record of a run, written after each notebook, so that it survives a killed run.
     """
 
     folder: Path
@@ -84,7 +84,7 @@ class Run:
 
     def write(self) -> None:
         """
-        Write run.json, whole or not at all.
+        Write run.json atomically.
         """
         self.seconds = time.monotonic() - self._began
         partial = self.folder / "run.json.partial"
@@ -97,12 +97,11 @@ class Run:
 @contextmanager
 def lock(runs: Path, cluster: str) -> Iterator[None]:
     """
-    Let one run at a time work on a cluster.
+    Allow one run at a time per cluster.
 
-    With flock, so that a killed run leaves no lock; the text in the file only names its holder.
+    flock leaves no lock after a killed run; the text in the file only names the holder.
 
-    Raises ConflictError, naming the process that holds it; AccessError where `runs` cannot be
-    written.
+    Raises ConflictError with the process that holds it; AccessError if `runs` is not writable.
     """
     with writable(runs):
         runs.mkdir(parents=True, exist_ok=True)
@@ -128,7 +127,7 @@ def get_unfinished(runs: Path, parameters_file: Path) -> tuple[list[str], list[s
     """
     Return the notebooks that the last run of these parameters did not finish, and its `-p` values.
 
-    Raises NotFoundError where there is no such run, or it finished.
+    Raises NotFoundError if there is no such run, or it finished.
     """
     for record in sorted(runs.glob("*/run.json"), reverse=True):
         run = json.loads(record.read_text(encoding="utf-8"))

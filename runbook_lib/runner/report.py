@@ -1,7 +1,7 @@
 """
 One page for a person: the changes, checks and calls of a run, and every executed notebook.
 
-The page fetches nothing, so it can be mailed, or kept as an artefact of a build.
+The page is self-contained: it can be mailed, or kept as a build artefact.
 """
 
 import json
@@ -35,17 +35,17 @@ _NEEDS = {
     "s3:HeadObject": ["s3:GetObject"],
     "sts:GetCallerIdentity": [],
 }
-"""Where an operation's name is not the IAM action, or tag-on-create needs a second one.
+"""Operations whose name is not the IAM action, or whose tag-on-create needs a second one.
 Source: https://docs.aws.amazon.com/service-authorization/latest/reference/"""
 
 
 def notebook_body(path: Path) -> str:
     """
-    An executed notebook as HTML: code folded, outputs and pictures open, links into this page.
+    Convert an executed notebook to HTML: code folded, outputs and pictures open, links local.
     """
     notebook = load_notebook_node(str(path))
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":  # a drawing needs a script, which JupyterLab has
+        if cell.cell_type == "markdown":  # a diagram needs a script, which only JupyterLab has
             cell.source = re.sub(r"```mermaid\n.*?```", "", cell.source, flags=re.DOTALL)
     config = Config({"NbConvertBase": {"display_data_priority": _PICTURES_FIRST}})
     make: Any = HTMLExporter  # nbconvert does not type its constructor
@@ -95,7 +95,7 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
 
 
 def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
-    # the output of each cell tagged `report`, by the heading above it; of equal headings the last
+    # the output of each cell tagged `report`, by the heading above it; the last of equal headings
     found: dict[str, Markup] = {}
     notebooks = [path for name in names if (path := folder / f"{name}.ipynb").exists()]
     for notebook in notebooks:
@@ -105,13 +105,13 @@ def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
                 heading = cell.source.splitlines()[0].removeprefix("## ")
             elif "report" in cell.metadata.get("tags", []):
                 shown = "".join(o.get("data", {}).get("text/html", "") for o in cell.outputs)
-                if shown:  # a notebook that failed earlier has run no such cell
+                if shown:  # a notebook that failed before it has no such output
                     found[heading] = Markup(shown)  # noqa: S704 - tables escape their cells
     return found
 
 
 def _linked(body: str, bodies: dict[str, str]) -> Markup:
-    # only links to notebooks that are in this report remain; of the others, their text
+    # links to notebooks outside this report become plain text
     def link(match: re.Match[str]) -> str:
         return match[0] if match[1] in bodies else match[2]
 

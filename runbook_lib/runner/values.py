@@ -1,8 +1,8 @@
 """
 The values of a run and where each is set: a flat YAML file, and `-p name=value`.
 
-They are checked against what the notebooks declare; one error lists every problem, before any
-notebook runs.
+They are checked against the notebooks' declarations before any notebook runs; one error lists
+every problem.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,14 @@ from runbook_lib.notebook.declarations import (
 from runbook_lib.notebook.templates import Notebook
 
 NOTEBOOKS = "notebooks"
-"""The one key of a file that is no parameter: the notebooks that a run takes."""
+"""The only key of a file that is not a parameter: the notebooks to run."""
 
 
 def load(path: Path) -> dict[str, Setting]:
     """
     Read a flat YAML file of `name: value`.
 
-    Raises ParameterError where it does not exist, is not flat, or sets a name twice.
+    Raises ParameterError if it does not exist, is not flat, or sets a name twice.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -65,10 +65,9 @@ def load(path: Path) -> dict[str, Setting]:
 
 def take_notebooks(settings: dict[str, Setting]) -> list[str]:
     """
-    Take the list of notebooks out of a file's settings; empty where it has none.
+    Take the list of notebooks out of a file's settings; empty if it has none.
 
-    Raises ParameterError where it is not a list of texts: without quotes, YAML reads 00 as a
-    number.
+    Raises ParameterError if it is not a list of strings: YAML reads an unquoted 00 as a number.
     """
     setting = settings.pop(NOTEBOOKS, Setting([], ""))
     if not isinstance(setting.value, list) or not all(isinstance(v, str) for v in setting.value):
@@ -84,9 +83,9 @@ def read_arguments(
     arguments: Sequence[str], declared: Mapping[str, Parameter]
 ) -> dict[str, Setting]:
     """
-    Read `name=value` of the command line by the declared types; a list is `a,b,c`.
+    Parse `name=value` from the command line by the declared types; a list is `a,b,c`.
 
-    A value of another type stays a text, which `resolve` then refuses.
+    A value that does not parse stays a string, which `resolve` then refuses.
     """
     settings = {}
     for argument in arguments:
@@ -111,8 +110,8 @@ def declared(notebooks: list[Notebook]) -> dict[str, Parameter]:
     """
     Return the parameters that the notebooks declare.
 
-    Raises ParameterError where two notebooks declare one name differently, or a default breaks its
-    own rule.
+    Raises ParameterError if two notebooks declare a name differently, or a default breaks its own
+    rule.
     """
     known: dict[str, Parameter] = {}
     problems = []
@@ -144,9 +143,9 @@ def resolve(
     needed: Mapping[str, Parameter],
 ) -> dict[str, Any]:
     """
-    Check every setting against all `declared`, and that all `needed` of this run are set.
+    Check every setting against `declared`, and that all parameters in `needed` are set.
 
-    Raises ParameterError, naming every problem: the value, the rule, and where it is set.
+    Raises ParameterError with every problem: the value, the rule, and where it is set.
     """
     problems = []
     for name, setting in settings.items():

@@ -1,5 +1,5 @@
 """
-JupyterLab on prepared copies of the notebooks, opened at the first of them.
+JupyterLab on prepared copies of the notebooks, opened at the first one.
 """
 
 import json
@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _SETTINGS = {
-    # no news of Jupyter in front of the first page
+    # no Jupyter news over the first page
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
-    # the progress of a cell stays in view
+    # keep the progress of a cell in view
     "@jupyterlab/notebook-extension:tracker": {"scrollPastEnd": True, "windowingMode": "none"},
 }
 """Defaults of this walkthrough; a person's own JupyterLab settings override them."""
@@ -21,7 +21,7 @@ def command(folder: Path, arguments: Sequence[str]) -> list[str]:
     """
     Return the command that opens JupyterLab on the folder; `arguments` override ours.
 
-    In a new workspace: otherwise the tabs of an earlier walkthrough open too.
+    It uses a new workspace: otherwise tabs of an earlier walkthrough open too.
     """
     first = min(path.name for path in folder.glob("*.ipynb"))
     as_root = ["--allow-root"] if os.geteuid() == 0 else []
@@ -46,7 +46,7 @@ def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 def open_jupyterlab(folder: Path, arguments: Sequence[str]) -> None:
     """
-    Replace this process by JupyterLab, so that signals and the exit code are its own.
+    Replace this process with JupyterLab, so that signals and the exit code are its own.
     """
     words = command(folder, arguments)
     os.execve(words[0], words, environment(folder, os.environ))  # noqa: S606 - no shell is meant
