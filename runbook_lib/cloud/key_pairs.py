@@ -57,8 +57,8 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
 
     The file is written first, so a run killed in between loses nothing.
 
-    If EC2 has the pair, raises NotFoundError for a missing file, ConflictError for the file of
-    another pair, AccessError for a file that others can read.
+    Raises NotFoundError or ConflictError if EC2 has the pair, but the file is missing or of another
+    pair; AccessError if others can read the file.
     """
     changes = Changes()
     path = Path(key_file).expanduser()

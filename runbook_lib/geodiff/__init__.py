@@ -1,3 +1,3 @@
 """
-What only Geo-Diff has: tiles, segmentation results, RabbitMQ, the map, and the state of each step.
+Specific to Geo-Diff: tiles, segmentation results, RabbitMQ, the map, and the state of each step.
 """

@@ -1,7 +1,7 @@
 """
-RabbitMQ by its command line inside the container: the messages as they are now, in any broker.
+RabbitMQ's command line inside the container: the current messages, on any broker.
 
-`management_api` has the counters of a load test, which are a second old.
+`management_api` has the counters for load tests, which are up to a second old.
 """
 
 import json
@@ -20,11 +20,11 @@ _DEPTHS = ("name", "messages", "messages_ready", "messages_unacknowledged", "con
 
 def rabbitmqctl(engine: docker.DockerClient, service: str, *command: str) -> Any:  # noqa: ANN401 - whatever JSON it prints
     """
-    Return the JSON that a command prints, in the broker's container on this engine's node.
+    Run a command in the broker's container on this engine's node, and parse its JSON output.
     """
     container = get_container(engine, service, "run 06_work_stack")
     text = run_in(container, ["rabbitmqctl", "--quiet", "--formatter", "json", *command])
-    return json.loads(re.sub(r"^[^\[{]*", "", text))  # warnings come first
+    return json.loads(re.sub(r"^[^\[{]*", "", text))  # skip warnings
 
 
 def wait_until_idle(
@@ -34,7 +34,7 @@ def wait_until_idle(
     Wait until the named queues hold no message, neither ready nor unacknowledged.
 
     Columns: name, messages, messages_ready, messages_unacknowledged, consumers. Without queues to
-    wait for, the broker is not asked, and the table is empty.
+    wait for, no request is sent, and the table is empty.
     """
 
     def probe() -> pd.DataFrame | Pending:
@@ -52,9 +52,9 @@ def wait_until_idle(
 
 def backlog(depths: pd.DataFrame, queues: list[str]) -> int:
     """
-    Return how many messages the named queues hold.
+    Return the number of messages in the named queues.
 
-    Raises NotFoundError where the broker has no queue of that name.
+    Raises NotFoundError if the broker has no queue of that name.
     """
     known = set(depths["name"])
     if missing := [queue for queue in queues if queue not in known]:

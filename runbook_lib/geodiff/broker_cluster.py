@@ -1,9 +1,9 @@
 """
-Three brokers as a cluster: where they run, what they lack, and the change to it and back.
+A cluster of three brokers: its nodes, what it lacks, and the change to it and back.
 
 Source: section "Falla RabbitMQ" of the guide, which names a cluster behind a proxy as the solution.
-The change loses nothing because nothing is converted: the single broker keeps its data and runs
-beside the cluster until its last message has been moved.
+The change loses no data because nothing is converted: the single broker keeps its data, and runs
+alongside the cluster until its last message has been moved.
 """
 
 import json
@@ -34,7 +34,7 @@ _LABEL = "broker"
 @dataclass(frozen=True)
 class ClusterQueue:
     """
-    A queue, and the number of its members, and of those that are up to date and online.
+    A queue, its number of members, and how many of them are up to date and online.
     """
 
     queue: str
@@ -51,7 +51,7 @@ class BrokerCluster:
     @property
     def lacking(self) -> list[str]:
         """
-        What it needs before it can lose a node, in words.
+        The conditions still missing before it can lose a node, in words.
         """
         lacking = [f"{node} does not run" for node in NODES if node not in self.running]
         lacking += [
@@ -68,9 +68,9 @@ class BrokerCluster:
 
 def overlays_to_cluster(deployed: Sequence[str]) -> list[str]:
     """
-    Return the overlays on the way to the cluster, from those that the stack has now.
+    Return the overlays for the change to the cluster, given the deployed ones.
 
-    The single broker runs beside it, unless the cluster is alone already.
+    The single broker runs alongside it, unless it is already gone.
     """
     alone = CLUSTER in deployed and BEFORE not in deployed and AFTER not in deployed
     return overlays_of_cluster(deployed) + ([] if alone else [BEFORE])
@@ -78,14 +78,14 @@ def overlays_to_cluster(deployed: Sequence[str]) -> list[str]:
 
 def overlays_of_cluster(deployed: Sequence[str]) -> list[str]:
     """
-    Return the overlay of the cluster, beside those of other solutions.
+    Return the overlay of the cluster, with those of other solutions.
     """
     return [*overlays_without_cluster(deployed), CLUSTER]
 
 
 def overlays_from_cluster(deployed: Sequence[str]) -> list[str]:
     """
-    Return the overlays on the way back from the cluster to a single broker.
+    Return the overlays for the change back from the cluster to a single broker.
     """
     others = overlays_without_cluster(deployed)
     return others if others == list(deployed) else [*others, CLUSTER, AFTER]
@@ -102,9 +102,9 @@ def ensure_broker_labels(
     manager: docker.DockerClient, engines: Clients, roles: Sequence[str]
 ) -> Changes:
     """
-    Label the nodes of the second and the third broker; the first one runs on the manager.
+    Label the nodes of the second and third broker; the first runs on the manager.
 
-    Raises ParameterError where these are not two different nodes beside the manager.
+    Raises ParameterError if these are not two different nodes other than the manager.
     """
     if len(set(roles) - {"manager"}) != 2 or not set(roles) <= set(engines):
         raise ParameterError(
@@ -141,7 +141,7 @@ def wait_for_cluster(engine: docker.DockerClient, service: str) -> BrokerCluster
     def probe() -> BrokerCluster | Pending:
         try:
             brokers = _read(engine, service)
-        except (CommandError, NotFoundError, APIError) as error:  # it boots
+        except (CommandError, NotFoundError, APIError) as error:  # still booting
             return Pending(str(error).splitlines()[0])
         return Pending("; ".join(brokers.lacking)) if brokers.lacking else brokers
 
@@ -150,10 +150,10 @@ def wait_for_cluster(engine: docker.DockerClient, service: str) -> BrokerCluster
 
 def move_messages(engine: docker.DockerClient, service: str, source: str) -> Changes:
     """
-    Move the messages of the broker `source` to the one that the clients use now.
+    Move the messages from the broker `source` to the one that the clients now use.
 
-    A container of the client `service` does it: it has the password and the network. After a
-    failure, run it again.
+    A container of the client `service` moves them: it has the password and the network. After a
+    failure, repeat the call.
     """
     changes = Changes()
     command = ["timeout", "600", "python", "-m", "geodiff", "carry"]
@@ -171,7 +171,7 @@ def move_messages(engine: docker.DockerClient, service: str, source: str) -> Cha
 
 def kill_broker(engine: docker.DockerClient, service: str) -> str:
     """
-    Kill the container of a broker with SIGKILL; Swarm starts another one.
+    Kill a broker's container with SIGKILL; Swarm starts another one.
     """
     step = "run 32_rabbitmq_cluster again: it waits until all three run"
     container = get_container(engine, service, step)

@@ -1,5 +1,5 @@
 """
-RabbitMQ's management API, through the SSH connection: counters, cheap enough to read every second.
+RabbitMQ's management API through the SSH connection, cheap enough to poll every second.
 """
 
 import base64
@@ -28,7 +28,7 @@ _TIMEOUT_S = 10.0
 @dataclass(frozen=True)
 class Queue:
     """
-    One queue as the API counts it: messages now, and three counters since the broker started.
+    The API's figures for one queue: current messages, and three counters since the broker's start.
     """
 
     name: str
@@ -42,14 +42,14 @@ class Queue:
     @property
     def messages(self) -> int:
         """
-        Those that the queue holds, ready or unacknowledged.
+        The messages in the queue, ready or unacknowledged.
         """
         return self.ready + self.unacknowledged
 
 
 class ManagementApi:
     """
-    A connection that is kept open; the password stays in memory.
+    A persistent connection; the password stays in memory.
     """
 
     def __init__(self, connection: fabric.Connection, password: str) -> None:
@@ -59,7 +59,7 @@ class ManagementApi:
 
     def queues(self) -> list[Queue]:
         """
-        Return every queue; CommandError where the API does not answer.
+        Return every queue; raise CommandError if the API does not respond.
         """
         entries = self._call("GET", f"/api/queues/%2F?disable_stats=false&columns={_COUNTERS}")
         counters = [entry.get("message_stats", {}) for entry in entries]  # none if never used
@@ -78,7 +78,7 @@ class ManagementApi:
 
     def purge(self, queue: str) -> None:
         """
-        Throw away the messages of a queue that are ready.
+        Discard the ready messages of a queue.
         """
         self._call("DELETE", f"/api/queues/%2F/{urllib.parse.quote(queue, safe='')}/contents")
 
@@ -90,7 +90,7 @@ class ManagementApi:
             try:
                 status, body = self._request(method, path)
             except (OSError, EOFError, http.client.HTTPException):
-                # RabbitMQ closes a connection that was idle for five seconds
+                # RabbitMQ closes connections after five idle seconds
                 status, body = self._request(method, path)
         except (OSError, EOFError, http.client.HTTPException, SSHException) as error:
             raise CommandError(
@@ -110,7 +110,7 @@ class ManagementApi:
             self._tunnel.request(method, path, headers=self._headers)
             response = self._tunnel.getresponse()
             return response.status, response.read()
-        except BaseException:  # an interrupt too: half an answer must not meet the next request
+        except BaseException:  # interrupts, too: a partial response must not reach the next request
             self._tunnel.close()
             raise
 
@@ -119,13 +119,13 @@ def open_management_api(
     connection: fabric.Connection, manager: docker.DockerClient, service: str
 ) -> ManagementApi:
     """
-    Reach the broker of a service that runs on the manager, or behind its proxy there.
+    Connect to a service's broker on the manager, or behind its proxy there.
     """
     step = "run 06_work_stack: it makes the secrets that are missing"
     return ManagementApi(connection, read_secret(manager, service, "rabbitmq_password", step))
 
 
-class _Tunnel(http.client.HTTPConnection):  # over a channel of SSH, as `ssh -L` makes one
+class _Tunnel(http.client.HTTPConnection):  # over an SSH channel, like `ssh -L`
     def __init__(self, connection: fabric.Connection) -> None:
         super().__init__("127.0.0.1", PORT)
         self._connection = connection

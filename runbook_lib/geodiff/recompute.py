@@ -1,7 +1,7 @@
 """
-A small real batch: results are removed, and the stack makes them again, byte for byte.
+A small real batch: results are removed, and the stack recomputes them, byte for byte.
 
-Nothing has to be restored: the dealer finds the missing results, also after an interrupt.
+Nothing has to be restored: the dealer finds missing results, even after an interrupt.
 """
 
 import shlex
@@ -18,9 +18,9 @@ def take_results(
     manager: fabric.Connection, data: DataSet, surface: str, count: int
 ) -> dict[str, str]:
     """
-    Remove some results of a surface from the disk; returns the SHA-256 of each.
+    Remove some results of a surface from the disk; return the SHA-256 of each.
 
-    Raises ConflictError where there are fewer.
+    Raises ConflictError if there are fewer than `count`.
     """
     folder = shlex.quote(f"{data.directory}/{surface}")
     listed = run(
@@ -41,9 +41,9 @@ def fingerprints(
     manager: fabric.Connection, data: DataSet, surface: str, names: list[str]
 ) -> dict[str, str]:
     """
-    Return the SHA-256 of those results that exist.
+    Return the SHA-256 of the existing results.
     """
-    if not names:  # sha256sum would read its input
+    if not names:  # sha256sum would read stdin
         return {}
     folder = shlex.quote(f"{data.directory}/{surface}")
     command = f"cd {folder} && sha256sum -- {shlex.join(names)} 2>/dev/null || true"
@@ -59,7 +59,7 @@ def wait_until_recomputed(
     timeout_s: float = 240,
 ) -> dict[str, str]:
     """
-    Wait until each of the results exists again; returns the SHA-256 of each.
+    Wait until all results exist again; return the SHA-256 of each.
     """
 
     def probe() -> dict[str, str] | Pending:

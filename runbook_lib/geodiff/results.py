@@ -1,9 +1,9 @@
 """
 The results on the manager's disk: awaited, counted, and compared with the reference.
 
-The reference is the segmentation as Geo-Diff's original worker computes it, once per surface.
-Source: `services/worker/geodiff_worker.py` of Geo-Diff. Its hue ranges are tuned to an image
-whose red and blue are swapped (`COLOR_RGB2HSV` on OpenCV's BGR order); so is this.
+The reference is the segmentation by Geo-Diff's original worker, once per surface.
+Source: `services/worker/geodiff_worker.py` of Geo-Diff. Its hue ranges, used here as well, are
+tuned to swapped red and blue (`COLOR_RGB2HSV` on OpenCV's BGR order).
 """
 
 import time
@@ -22,7 +22,7 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.tiles import DataSet, count_tiles, data_uri, find_tiles, read_tiles
 
 HUES = {"FOREST-JUNGLE": (41, 79), "OCEAN-SEA": (0, 40), "DESERT": (80, 135)}
-"""For each surface the lowest and the highest hue, of OpenCV's 0..179."""
+"""The lowest and highest hue per surface, on OpenCV's scale of 0..179."""
 
 Image = NDArray[np.uint8]
 _STALLED_S = 120
@@ -32,11 +32,11 @@ def wait_for_results(
     manager: fabric.Connection, data: DataSet, surfaces: list[str], *, stack_name: str
 ) -> pd.DataFrame:
     """
-    Wait until every RAW tile has a result of each surface, or its rejection; returns the counts.
+    Wait until every RAW tile has a result per surface, or is rejected; return the counts.
 
-    Columns: surface (RAW is the input, REJECTED what could not be read), date, tiles.
+    Columns: surface (RAW is the input, REJECTED is unreadable input), date, tiles.
 
-    Raises WaitTimeoutError after 25 minutes, or when nothing was added for two.
+    Raises WaitTimeoutError after 25 minutes, or after two without a new result.
     """
     best, since = -1, time.monotonic()
 
@@ -65,7 +65,7 @@ def compare_sample(
     manager: fabric.Connection, data: DataSet, surfaces: list[str], *, count: int = 12
 ) -> pd.DataFrame:
     """
-    Segment a sample of RAW tiles here, as the original does, and compare pixel by pixel.
+    Segment a sample of RAW tiles locally, like the original worker, and compare pixel by pixel.
 
     Columns: tile, surface, share (of the tile's pixels), equal_pixels (of all, 1.0 is perfect).
     """
@@ -94,7 +94,7 @@ def decode(png: bytes) -> Image:
 
 def segment(raw_png: bytes, surface: str) -> Image:
     """
-    One surface of a RAW tile as BGRA; what is not of the surface is (0, 0, 0, 0).
+    Extract one surface of a RAW tile as BGRA; all other pixels are (0, 0, 0, 0).
     """
     pixels = cv2.imdecode(np.frombuffer(raw_png, np.uint8), cv2.IMREAD_COLOR)
     image = np.asarray(pixels, np.uint8)
@@ -106,7 +106,7 @@ def segment(raw_png: bytes, surface: str) -> Image:
 
 def missing(counts: pd.DataFrame, surfaces: list[str]) -> int:
     """
-    Return how many results are missing for the RAW tiles that could be read.
+    Return the number of missing results for readable RAW tiles.
     """
     total = counts.groupby("surface")["tiles"].sum()
     wanted = int(total.get("RAW", 0) - total.get("REJECTED", 0))
@@ -117,7 +117,7 @@ def show_tiles(
     manager: fabric.Connection, data: DataSet, tiles: list[str], surfaces: list[str]
 ) -> HTML:
     """
-    Return RAW tiles, each beside its results, as they lie on the disk.
+    Show RAW tiles from the disk, each next to its results.
     """
     names = [f"{kind}/{tile}" for tile in tiles for kind in ("RAW", *surfaces)]
     stored = read_tiles(manager, data, names)
@@ -126,7 +126,7 @@ def show_tiles(
 
 def pictures(tiles: Mapping[str, bytes]) -> HTML:
     """
-    Return PNGs side by side, each with its name.
+    Show PNGs side by side, each with its name.
     """
     checkered = "repeating-conic-gradient(#ddd 0 25%,#fff 0 50%) 0 0/16px 16px"
     figures = (
@@ -140,7 +140,7 @@ def pictures(tiles: Mapping[str, bytes]) -> HTML:
 
 def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:
     """
-    Tiles by date, a panel for each surface; the title says whether any are missing.
+    Draw tiles by date, one panel per surface; the title states whether any are missing.
     """
     raw = int(counts[counts["surface"] == "RAW"]["tiles"].sum())
     title = f"All {raw} tiles have their {len(surfaces)} results"
@@ -163,9 +163,9 @@ def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:
 
 def plot_shares(shares: pd.DataFrame) -> alt.Chart:
     """
-    The share of the ground that each surface covers, by date; the title says which changes most.
+    Draw each surface's share of the ground by date; the title names the one that changes most.
 
-    Columns of `shares`: date, filter, share (0..1; rows without one are left out).
+    Columns of `shares`: date, filter, share (0..1; rows without it are left out).
     """
     known = shares.dropna(subset="share")
     by_surface = known.groupby("filter")["share"]

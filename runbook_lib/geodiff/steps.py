@@ -1,5 +1,5 @@
 """
-The live state of every step, read from EC2, the engines and the Swarm; nothing is stored.
+The live state of every step, from EC2, the engines and the Swarm; nothing is stored.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ _INNER = ("03_install", "04_tiles", "05_swarm", "06_work_stack", "07_web_stack")
 @dataclass(frozen=True)
 class StepState:
     """
-    One notebook's effect as it is now.
+    The current state of one notebook's effect.
     """
 
     notebook: str
@@ -52,7 +52,7 @@ def find_steps(
     web_stack_name: str,
 ) -> list[StepState]:
     """
-    Inspect the cluster from the outside inwards; a step that cannot be inspected is "not yet".
+    Inspect the cluster from EC2 to the services; a step that cannot be inspected is "not yet".
     """
     instances = find_instances(ec2, cluster)
     groups = _groups(ec2, cluster, operator_cidr)
@@ -78,9 +78,9 @@ def inner_steps(
     addresses: web.Addresses | None,
 ) -> list[StepState]:
     """
-    Return the steps whose effect is on the `count` instances, as their engines report it.
+    Return the steps with effects on the `count` instances, as reported by their engines.
 
-    `addresses`: those that the web stack should have; None where one of its nodes does not run.
+    `addresses`: the web stack's expected addresses; None if one of its nodes is not running.
     """
     install, manager = _install(clients, count), clients.get(MANAGER)
     if manager is None:
@@ -104,7 +104,7 @@ def state_table(steps: list[StepState]) -> pd.DataFrame:
 
 def next_step(steps: list[StepState]) -> str:
     """
-    Return the first notebook whose effect is missing or differs; "" where there is none.
+    Return the first notebook whose effect is missing or differs; "" if there is none.
     """
     return next((s.notebook for s in steps if s.state != DONE), "")
 
@@ -156,7 +156,7 @@ def _stack(manager: docker.DockerClient, step: str, name: str) -> StepState:
 
 
 def _web(manager: docker.DockerClient, name: str, addresses: web.Addresses | None) -> StepState:
-    # an instance that was stopped has a new public address; its services may have the old one
+    # after a stop, an instance has a new public address; its services may still use the old one
     step = _stack(manager, "07_web_stack", name)
     if step.state != DONE or addresses is None:
         return step

@@ -1,7 +1,7 @@
 """
 The tiles on the manager: downloaded, verified, joined, unpacked, and mounted as a volume.
 
-Source: section "Solo en el manager/admin" of the guide. Tiles lie as
+Source: section "Solo en el manager/admin" of the guide. Tiles are
 `<RAW or surface>/<date>/<z>/<y>/<x>.png`, 256 x 256 pixels, XYZ tiling.
 """
 
@@ -101,10 +101,10 @@ class DataSet:
 
 def ensure_parts(manager: fabric.Connection, data: DataSet) -> Changes:
     """
-    Download the parts that are missing or incomplete, and verify each against SHA256SUMS.
+    Download missing or incomplete parts, and verify each against SHA256SUMS.
 
-    Raises CommandError where the URL does not serve a part; IntegrityError where a part does not
-    match its checksum even after a fresh download.
+    Raises CommandError if the URL does not serve a part; IntegrityError if a part does not match
+    its checksum even after a new download.
     """
     changes = Changes()
     script = _DOWNLOAD.format(parts=shlex.quote(data.parts), url=shlex.quote(data.url.rstrip("/")))
@@ -138,7 +138,7 @@ def ensure_volume(manager: docker.DockerClient, data: DataSet) -> Changes:
     """
     Create the Docker volume `tiles-data`, bound to the folder of the tiles.
 
-    Raises ConflictError where a volume of that name is bound to another folder.
+    Raises ConflictError if a volume of that name is bound to another folder.
     """
     changes = Changes()
     options = {"type": "none", "o": "bind", "device": data.directory}
@@ -156,7 +156,7 @@ def ensure_volume(manager: docker.DockerClient, data: DataSet) -> Changes:
 
 def find_volume(engine: docker.DockerClient) -> Volume | None:
     """
-    Find the volume of the tiles; Docker's filter alone finds every name that contains it.
+    Find the volume of the tiles by exact name; Docker's filter also matches longer names.
     """
     volumes = engine.volumes.list(filters={"name": VOLUME})
     return next((volume for volume in volumes if volume.name == VOLUME), None)
@@ -166,9 +166,9 @@ def remove_tiles(
     connection: fabric.Connection | None, manager: docker.DockerClient | None, data: DataSet
 ) -> Changes:
     """
-    Remove the volume, the tiles and the parts; None stands for an instance or engine that is gone.
+    Remove the volume, the tiles and the parts; None means that the instance or engine is gone.
 
-    Raises ConflictError where the folder is a mount: the tiles are not on the manager's own disk.
+    Raises ConflictError if the folder is a mount: the tiles are not on the manager's own disk.
     """
     changes = Changes()
     if connection is None:
@@ -209,7 +209,7 @@ def find_tiles(manager: fabric.Connection, data: DataSet, surface: str) -> list[
 
 def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> dict[str, bytes]:
     """
-    The bytes of some tiles in one round trip; a path is for example `RAW/2004-01-15/3/2/5.png`.
+    Read some tiles in one round trip; a path is for example `RAW/2004-01-15/3/2/5.png`.
     """
     if not paths:
         return {}
@@ -221,7 +221,7 @@ def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> d
 
 def data_uri(png: bytes) -> str:
     """
-    Return a PNG as a data: address, which a page shows without a request.
+    Return a PNG as a data: URL, which a page shows without a request.
     """
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 

@@ -1,9 +1,9 @@
 """
-The web stack: its addresses, its token, its networks, and what a browser gets from it.
+The web stack: its addresses, token and networks, and its responses to a browser.
 
 Source: section "Deploy - Web Stack" of the guide. The page comes from `admin-web`; the
 browser then fetches the tiles from the manager, which holds them. The requests come from the
-internet, as those of the map's users do.
+internet, like those of the map's users.
 """
 
 import json
@@ -28,7 +28,7 @@ _TOKEN = "tile_api_token"  # noqa: S105 - its name
 @dataclass(frozen=True)
 class Addresses:
     """
-    The origins of the page and of the tiles, on the internet.
+    The public origins of the page and of the tiles.
     """
 
     page: str
@@ -45,7 +45,7 @@ class Addresses:
 @dataclass(frozen=True)
 class Token:
     """
-    The token of the tile server; it does not show itself.
+    The token of the tile server, hidden from `repr`.
     """
 
     value: str = field(repr=False)
@@ -83,7 +83,7 @@ def read_token(engine: docker.DockerClient, service: str) -> Token:
 
 def find_networks(manager: docker.DockerClient, stack_name: str) -> list[str]:
     """
-    Find the networks of a stack's services; a service reaches only what shares one with it.
+    Find the networks of a stack's services; services reach each other only in a shared network.
     """
     ids = {
         network["Target"]
@@ -96,7 +96,7 @@ def find_networks(manager: docker.DockerClient, stack_name: str) -> list[str]:
 @dataclass(frozen=True)
 class WebAnswer:
     """
-    One HTTP answer; `kind` is its status and content type ("200 image/png"), or why there is none.
+    One HTTP response; `kind` is status and content type ("200 image/png"), or why there is none.
     """
 
     kind: str
@@ -107,7 +107,7 @@ class WebAnswer:
     @property
     def content(self) -> dict[str, Any]:
         """
-        The JSON object in the body; empty where there is none.
+        The JSON object in the body; empty if there is none.
         """
         try:
             value = json.loads(self.body)
@@ -124,11 +124,11 @@ def fetch(
     timeout_s: float = 10,
 ) -> WebAnswer:
     """
-    Send one request, past any HTTP proxy; an error of HTTP is an answer as well.
+    Send one request, bypassing any HTTP proxy; an HTTP error is returned as a response.
     """
     with requests.Session() as session:
         session.trust_env = False
-        session.headers["Accept-Encoding"] = "identity"  # the bytes and the ETag as they are stored
+        session.headers["Accept-Encoding"] = "identity"  # bytes and ETag as stored
         try:
             response = session.request(method, url, headers=headers, timeout=timeout_s)
         except requests.RequestException as error:
@@ -139,15 +139,15 @@ def fetch(
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    # the operating system's own words, under those of two libraries
+    # the operating system's message, below those of two libraries
     return _first_cause(error.__context__) if error.__context__ else error
 
 
 def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd.DataFrame:
     """
-    Wait until the tile server has counted all its tiles; one row per date and filter.
+    Wait until the tile server has counted all its tiles; return one row per date and filter.
 
-    It reads each tile's share: that takes seconds from a disk, minutes from S3.
+    It reads each tile's share, which takes seconds from a disk, minutes from S3.
 
     Columns: date, filter, tiles, share (of the ground, 0..1; none for RAW).
     """
@@ -171,7 +171,7 @@ def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd
 
 def fetch_tiles(where: Addresses, token: Token, names: list[str]) -> dict[str, bytes]:
     """
-    Return tiles as the browser gets them; a name is for example `RAW/2004-01-15/0/0/0`.
+    Fetch tiles like a browser; a name is for example `RAW/2004-01-15/0/0/0`.
     """
     answers = {name: fetch(f"{where.tiles}/{name}", token.header) for name in names}
     failed = [f"{name}: {a.kind}" for name, a in answers.items() if a.kind != "200 image/png"]
@@ -186,7 +186,7 @@ def fetch_tiles(where: Addresses, token: Token, names: list[str]) -> dict[str, b
 
 def measure_answers(where: Addresses, token: Token, tiles: list[str]) -> pd.DataFrame:
     """
-    Send what a browser sends, and what must be refused; columns: question, expected, seen.
+    Send a browser's requests, and invalid ones; columns: question, expected, seen.
 
     `tiles`: names of existing tiles; the first one is also requested in wrong ways.
     """
@@ -214,7 +214,7 @@ def measure_answers(where: Addresses, token: Token, tiles: list[str]) -> pd.Data
 
 
 def _allowed_origin(url: str, origin: str) -> str:
-    # the answer to a browser's preflight: which origin may send a token
+    # the response to a browser's preflight: the origin that may send a token
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "GET",

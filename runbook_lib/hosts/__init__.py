@@ -1,3 +1,3 @@
 """
-The instances as machines: SSH with pinned host keys, Docker installed, the firewall proved.
+The instances as machines: SSH with pinned host keys, Docker installed, the firewall tested.
 """

@@ -1,5 +1,5 @@
 """
-One handle for a cluster: its EC2 client, its instances by role, and the clients open to them.
+One handle for a cluster: its EC2 client, its instances by role, and their open clients.
 
 The handle wraps no SDK: it holds boto3's client, fabric's connections and Docker's clients.
 """
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 @dataclass
 class Cluster:
     """
-    A cluster whose instances run. Connections and engines are opened on first use, in parallel.
+    A running cluster. Connections and engines are opened on first use, in parallel.
 
     Parameters
     ----------
     instances
         All instances by role.
     roles
-        Those that the handle connects to.
+        The roles that the handle connects to.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Cluster:
         """
         A Docker client for every instance, by role.
 
-        Raises NotFoundError where an instance has no Docker.
+        Raises NotFoundError if an instance has no Docker.
         """
         clients = self.find_engines()
         if missing := [role for role in self.roles if role not in clients]:
@@ -66,9 +66,9 @@ class Cluster:
 
     def find_engines(self) -> "dict[str, docker.DockerClient]":
         """
-        Find a Docker client for those instances that have Docker, by role.
+        Open a Docker client for each instance that has Docker, by role.
         """
-        # imported here: Docker's SDK costs every kernel that needs no engine, as in 02, a second
+        # imported here: Docker's SDK takes a second, which kernels without engines (02) would lose
         from runbook_lib.hosts.docker_ssh import find_docker_clients  # noqa: PLC0415
 
         return find_docker_clients(self.connections)
@@ -82,13 +82,14 @@ class Cluster:
 
     def only(self, *roles: str) -> "Cluster":
         """
-        The same cluster, connected to these roles alone; one that has no instance is left out.
+        Return the same cluster connected to these roles only; roles without an instance are
+        ignored.
         """
         return replace(self, roles=[role for role in self.instances if role in roles])
 
     def without(self, *roles: str) -> "Cluster":
         """
-        Return the same cluster, connected to all roles but these.
+        Return the same cluster, connected to all roles except these.
         """
         return replace(self, roles=[role for role in self.instances if role not in roles])
 
@@ -101,9 +102,9 @@ class Cluster:
 
 def get_cluster(name: str, key_file: str, place: Place) -> Cluster:
     """
-    Return the cluster whose instances all run.
+    Return the cluster, whose instances must all be running.
 
-    Raises NotFoundError where it has no instance, or one that does not run.
+    Raises NotFoundError if it has no instances, or one that is not running.
     """
     ec2: EC2Client = place.client("ec2")
     instances = get_instances(ec2, name)
@@ -112,9 +113,9 @@ def get_cluster(name: str, key_file: str, place: Place) -> Cluster:
 
 def find_cluster(name: str, key_file: str, place: Place) -> Cluster:
     """
-    Find the cluster, maybe without any instance; for an undo that has to reach every one of them.
+    Find the cluster, possibly without instances; for an undo that must reach all of them.
 
-    Raises NotFoundError where an instance does not run: nothing could be undone on it.
+    Raises NotFoundError if an instance is not running: nothing could be undone on it.
     """
     ec2: EC2Client = place.client("ec2")
     instances = find_running(ec2, name)

@@ -16,15 +16,15 @@ from runbook_lib.core.parallel import for_each
 from runbook_lib.hosts.ssh import run_all
 
 _OLDEST, _NEWEST = "1.41", "1.44"
-"""API versions of Docker 20.10 and 25; the client uses the newest that the engine has too."""
+"""API versions of Docker 20.10 and 25; the client uses the newest one that the engine supports."""
 _DROPPED = ("node lost leader status", "context deadline exceeded")
 _LEADER_CHANGE_S, _AGAIN_S = 30.0, 0.5
-"""Raft elects within 10 to 19 s."""
+"""Time for a leader change: Raft elects one within 10 to 19 s."""
 
 
 def docker_client(connection: fabric.Connection, timeout_s: int = 120) -> docker.DockerClient:
     """
-    Return a Docker client through an open SSH connection, whose host key is checked.
+    Return a Docker client that uses an open SSH connection with a verified host key.
 
     The SDK's own `ssh://` reads ~/.ssh/config and opens another connection; here each request is a
     channel of the open one that runs `docker system dial-stdio` on the host.
@@ -44,7 +44,7 @@ def find_docker_clients(
     connections: Mapping[str, fabric.Connection],
 ) -> dict[str, docker.DockerClient]:
     """
-    Find a Docker client for those hosts that have an engine.
+    Open a Docker client for each host that has an engine.
     """
     look = "command -v dockerd || true"  # in root's PATH, not in the user's
     paths = run_all("Engines found", dict(connections), look, sudo=True)
@@ -66,7 +66,7 @@ class _Pool(SSHConnectionPool):
         self._client = client
 
     def _new_conn(self) -> _Channel:
-        # asked for each time: a connection that was opened again has a new transport
+        # looked up each time: a reopened connection has a new transport
         transport = self._client.get_transport()
         if transport is None or not transport.is_active():
             raise OSError("the SSH connection is closed")
@@ -82,10 +82,10 @@ class _Pool(SSHConnectionPool):
 
 class _Adapter(SSHHTTPAdapter):
     """
-    One pool for all requests: the SDK keeps one per URL, and sshd allows ten sessions.
+    An adapter with one pool for all requests: the SDK uses one per URL, sshd allows 10 sessions.
 
-    A Swarm drops requests, or lets them time out, while its leader changes. They are sent again
-    where that is harmless: a GET, or an update that names the version it changes.
+    While its leader changes, a Swarm drops requests or lets them time out. They are sent again if
+    that is harmless: a GET, or an update with the version that it changes.
     """
 
     def __init__(self, connection: fabric.Connection, timeout_s: int) -> None:

@@ -2,7 +2,7 @@
 Docker Engine on every instance: the same version, from a signed source.
 
 Source: section "Getting Resources & Dependencies" of the guide (`scripts/docker_install.sh`,
-whose `apt-key` and compose v1 are gone).
+whose `apt-key` and compose v1 are obsolete).
 """
 
 import json
@@ -38,7 +38,7 @@ refresh
 {apt} install -y docker-ce{pin} docker-ce-cli{pin} containerd.io
 """
 
-# pigz: the engine unpacks images with it where it is there; docker-ce recommends it by itself
+# pigz: the engine unpacks images with it if installed; docker-ce already recommends it
 _DISTRO = """
 install_docker() {{ {apt} install -y --no-install-recommends docker.io{pin} iptables pigz; }}
 install_docker || {{ refresh && install_docker; }}
@@ -89,10 +89,10 @@ echo removed
 
 def daemon_options(manager_private_ip: str, registry_mirror: str = "") -> dict[str, Any]:
     """
-    Return the content of daemon.json: bounded logs, our registry on the manager, a mirror if any.
+    Return the content of daemon.json: bounded logs, our registry on the manager, the mirror if any.
 
     Our registry speaks plain HTTP inside the `worker` group. Images are deployed by digest, so an
-    image that was altered in transit is refused.
+    image altered in transit is refused.
     """
     options: dict[str, Any] = {
         "log-driver": "json-file",
@@ -119,7 +119,7 @@ def ensure_engine(
     docker_source
         "docker-ce" for Docker's signed apt repository, "distro" for the distribution's package.
     options
-        The content of /etc/docker/daemon.json; the engine restarts where it differs.
+        The content of /etc/docker/daemon.json; the engine restarts if it differs.
     docker_version
         The exact package version; "" for the installed one, or the newest.
     """
@@ -160,7 +160,7 @@ def remove_engine(connections: dict[str, fabric.Connection]) -> Changes:
 
 def engine_table(clients: Mapping[str, docker.DockerClient]) -> pd.DataFrame:
     """
-    One row per engine; columns: role, engine, storage, cgroups, limits (memory and CPU enforced).
+    Return a row per engine; columns: role, engine, storage, cgroups, limits (memory, CPU enforced).
     """
     info = for_each("Engines answer", clients, lambda client: client.info())
     rows = [

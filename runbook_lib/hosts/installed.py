@@ -1,5 +1,5 @@
 """
-What this runbook installs on an instance: packages, and files with the unit that systemd runs.
+Installation on an instance: packages, files and systemd units.
 """
 
 import json
@@ -65,7 +65,7 @@ def ensure_files(connection: fabric.Connection, files: Sequence[HostFile]) -> li
 
 def install_packages(*packages: str) -> str:
     """
-    The script that installs the distribution's packages; it refreshes the lists only if it must.
+    Return a script that installs the distribution's packages; it updates the lists only if needed.
     """
     install = f"{APT} install -y {shlex.join(packages)}"
     return f"{REFRESH} {{ {install} 2>/dev/null || {{ refresh && {install}; }}; }} >/dev/null"
@@ -75,9 +75,9 @@ def start_unit(
     connection: fabric.Connection, unit: str, *, changed: bool = False, verb: str = "restart"
 ) -> bool:
     """
-    Let a unit run now and after every boot; False where it does, and nothing of it has changed.
+    Run a unit now and after every boot; return False if it already does and nothing changed.
 
-    `verb` is "start" for a unit that must not stop for a change.
+    `verb` is "start" for a unit that a change must not stop.
     """
     script = f"""
     if systemctl -q is-active {unit} && systemctl -q is-enabled {unit} && [ {int(changed)} = 0 ]
@@ -92,7 +92,7 @@ def start_unit(
 
 def find_installed(connection: fabric.Connection, paths: Sequence[str]) -> list[str]:
     """
-    Find those of the paths that exist on the instance.
+    Return the paths that exist on the instance.
     """
     return run(connection, _existing(paths), sudo=True).split()
 
@@ -101,7 +101,7 @@ def remove_installed(
     connection: fabric.Connection, units: Sequence[str], paths: Sequence[str]
 ) -> list[str]:
     """
-    Stop and disable the units, in this order, then remove the paths; returns those removed.
+    Stop and disable the units, in this order, then remove the paths; return those removed.
     """
     script = f"""
     for unit in {shlex.join(units)}; do

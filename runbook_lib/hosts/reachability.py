@@ -1,10 +1,10 @@
 """
-Prove the firewall by connecting: from every node, from the operator and from outside.
+Tests of the firewall by connecting from every node, from the operator and from outside.
 
 A matrix is a DataFrame with one probe a row: `source`, `via` (the instance that probes; "" for this
 machine), `target`, `address`, `protocol`, `port`, `open`. "outside" is the rest of the internet: a
-packet from an instance to another's *public* address has a public source address, which no group
-matches.
+packet from an instance to another's *public* address has a public source address, which matches no
+group.
 """
 
 import inspect
@@ -32,9 +32,9 @@ OUTSIDE = "outside"
 _SSH = 22
 _KEYS = ["source", "target", "protocol", "port"]
 OPEN = ("accepted", "refused", "heard")
-"""The firewall lets the packet through; a refused connection is an answer too."""
+"""Answers for which the firewall lets the packet through; a refused connection is one too."""
 SERVED = ("accepted",)
-"""A program listens there as well."""
+"""Answers for which a program listens, too."""
 _START = "import json, sys; exec(json.loads(sys.stdin.readline()))"
 
 
@@ -42,7 +42,7 @@ def expected_matrix(
     instances: list[Instance], rules: list[Rule], operator_cidr: str
 ) -> pd.DataFrame:
     """
-    What the tables say about every source, target and port, with the groups of each role.
+    Derive the expected matrix from the tables, for every source, target and port.
     """
     without = [i.role for i in instances if not (i.private_ip and i.public_ip)]
     if without:
@@ -73,9 +73,9 @@ def expected_matrix(
 
 def expected_services(matrix: pd.DataFrame, served: set[tuple[str, int]]) -> pd.DataFrame:
     """
-    Return the probes of `expected_matrix` from the internet, and which ports should serve it.
+    Return the probes of `expected_matrix` from the internet, with the ports that should serve it.
 
-    `served`: role and port of each public TCP service. SSH, which is for the operator, is left out.
+    `served`: role and port of each public TCP service. The operator's SSH is left out.
     """
     world = matrix["source"].isin([OPERATOR, OUTSIDE]) & (matrix["protocol"] == "tcp")
     asked = matrix[world & (matrix["port"] != _SSH)]
@@ -92,14 +92,14 @@ def measure_matrix(
     counts: tuple[str, ...] = OPEN,
 ) -> pd.DataFrame:
     """
-    Run every probe of `expected` in parallel; adds the column `answer`.
+    Run every probe of `expected` in parallel; add the column `answer`.
 
-    `counts` are the answers that count as open: `OPEN`, or `SERVED` to find services.
+    `counts` lists the answers that count as open: `OPEN`, or `SERVED` to find services.
 
-    Probes that differ from `expected` are repeated once after a pause: a loaded machine may be
-    late, and EC2 takes a few seconds to apply a change of rules everywhere.
+    Probes that differ from `expected` are repeated once after a pause: a loaded machine may answer
+    late, and EC2 takes a few seconds to apply changed rules everywhere.
 
-    Raises CommandError where a probe could not run on an instance.
+    Raises CommandError if a probe could not run on an instance.
     """
     answers = _ask(connections, expected, timeout_s)
     differing = expected[answers.isin(counts) != expected["open"]]
@@ -111,7 +111,7 @@ def measure_matrix(
 
 def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """
-    Return the probes whose answer is not the expected one.
+    Return the probes with an unexpected answer.
 
     Columns: source, target, protocol, port, expected, seen, likely_cause.
     """
@@ -130,7 +130,7 @@ def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
 
 def explain(differences: pd.DataFrame, most: int = 3) -> str:
     """
-    Return the first differences in words, for the next step of a failed check.
+    Describe the first differences, for the next step of a failed check.
     """
     lines = [
         f"{d.source} to {d.target} {d.protocol}/{d.port}: expected {d.expected}, saw {d.seen}; "
@@ -148,7 +148,7 @@ def _likely_cause(source: str, target: str, protocol: str, answer: str) -> str:
         return f"no route to {target}: is it running, and does its network work?"
     if source == OPERATOR:
         return "your address has changed (operator_cidr), or your own network blocks the port"
-    if protocol == "udp":  # heard below the target's own firewall
+    if protocol == "udp":  # received below the target's own firewall
         return f"{source} or {target} is not in its groups, or a rule is missing"
     return f"{source} or {target} is not in its groups, or {target} has a firewall of its own"
 
@@ -202,7 +202,7 @@ def _ask(
     connections: Mapping[str, fabric.Connection], questions: pd.DataFrame, timeout_s: float
 ) -> "pd.Series[str]":
     """
-    By row of `questions`: accepted, refused or heard (open); silence or unreachable (closed).
+    Return by row of `questions`: accepted, refused, heard (open); silence, unreachable (closed).
     """
     nonce = secrets.token_hex(8)
     asked = questions.assign(row=questions.index)

@@ -1,5 +1,5 @@
 """
-The firewall as a picture: which source reaches which port, and where the tables say otherwise.
+The firewall as a picture: the ports that each source reaches, and differences from the tables.
 """
 
 import pandas as pd
@@ -13,7 +13,7 @@ def plot_matrix(expected: pd.DataFrame, measured: pd.DataFrame) -> alt.FacetChar
     """
     Draw one small square per probe: rows are sources, columns the ports of each target.
 
-    Takes the two matrices of `reachability`. Differences are outlined, and the title counts them.
+    Uses the two matrices of `reachability`. Differences are outlined, and counted in the title.
     """
     data = measured.assign(
         port_name=measured["protocol"] + " " + measured["port"].astype(str),

@@ -1,5 +1,5 @@
 """
-SSH to instances with pinned host keys, which are read from the console output.
+SSH to instances with pinned host keys, read from the console output.
 
 The known_hosts file lists a host key under its instance id, which stays the same when the address
 changes. With OpenSSH:  ssh -o HostKeyAlias=<instance id> -o UserKnownHostsFile=<file> ...
@@ -30,7 +30,7 @@ _KEY = re.compile(r"((?:ssh|ecdsa)-\S+) (AAAA\S+)")
 
 def host_keys(console_output: str) -> list[tuple[str, str]]:
     """
-    Return the host keys that cloud-init printed, as (type, base64); empty before it has.
+    Return the host keys printed by cloud-init, as (type, base64); empty until then.
     """
     blocks = _BLOCK.findall(console_output)
     return _KEY.findall(blocks[-1]) if blocks else []
@@ -38,9 +38,9 @@ def host_keys(console_output: str) -> list[tuple[str, str]]:
 
 def ensure_host_keys(ec2: "EC2Client", instances: list[Instance], key_file: str) -> Changes:
     """
-    Pin the host keys of every instance; on AWS the console output takes a few minutes.
+    Pin the host keys of every instance; on AWS the console output appears after a few minutes.
 
-    The keys of all other instances are removed.
+    Removes the keys of all other instances.
     """
     changes = Changes()
     pinned = pinned_instances(key_file)
@@ -87,9 +87,9 @@ def _pinned_lines(key_file: str) -> list[str]:
 
 def get_pinned_keys(instance: Instance, key_file: str) -> list[str]:
     """
-    Return the lines of the known_hosts file with the host keys of an instance.
+    Return an instance's host keys as lines of the known_hosts file.
 
-    Raises NotFoundError where none is pinned.
+    Raises NotFoundError if none is pinned.
     """
     lines = _pinned_lines(key_file)
     if keys := sorted(line for line in lines if line.startswith(f"{instance.instance_id} ")):
@@ -103,7 +103,7 @@ def get_pinned_keys(instance: Instance, key_file: str) -> list[str]:
 
 def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.Connection:
     """
-    Open one connection; any host key but the pinned one is refused.
+    Open one connection; refuse any host key except the pinned one.
 
     fabric itself accepts any host key (`AutoAddPolicy`); the policy is replaced here.
     """
@@ -127,7 +127,7 @@ def reopen(
     connection: fabric.Connection, instance: Instance, key_file: str, timeout_s: float = 60
 ) -> None:
     """
-    Open a connection again, maybe at another address, after the instance was stopped.
+    Reopen a connection after the instance was stopped; its address may have changed.
 
     Docker clients that use the connection stay valid.
     """
@@ -174,7 +174,7 @@ def connect_all(
 
 def shell_command(instance: Instance, key_file: str, script: str) -> str:
     """
-    A command for a person's shell that runs a script on an instance, with the pinned host key.
+    Return a shell command for a person that runs a script on an instance, with the pinned key.
     """
     options = f"-o HostKeyAlias={instance.instance_id} -o UserKnownHostsFile="
     return (
@@ -186,7 +186,7 @@ def shell_command(instance: Instance, key_file: str, script: str) -> str:
 
 def run(connection: fabric.Connection, script: str, *, sudo: bool = False) -> str:
     """
-    Run a bash script that stops at its first error, and return what it printed.
+    Run a bash script that stops at its first error, and return its output.
 
     Raises CommandError with the exit code and the last lines of its output.
     """
@@ -206,6 +206,6 @@ def run_all(
     what: str, connections: dict[str, fabric.Connection], script: str, *, sudo: bool = False
 ) -> dict[str, str]:
     """
-    Run the same script on every host in parallel; the error names every failure.
+    Run the same script on every host in parallel; the error lists every failure.
     """
     return for_each(what, connections, lambda c: run(c, script, sudo=sudo))

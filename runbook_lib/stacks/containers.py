@@ -1,5 +1,5 @@
 """
-The services and containers of a stack, found by the labels that Docker gives them.
+The services and containers of a stack, found by Docker's labels.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ STACK, SERVICE = "com.docker.stack.namespace", "com.docker.swarm.service.name"
 
 def in_stack(name: str) -> dict[str, Any]:
     """
-    Return the filter of Docker's lists (services, networks, volumes, containers) for a stack's own.
+    Return a filter for a stack's items in Docker's lists: services, networks, volumes, containers.
     """
     return {"label": f"{STACK}={name}"}
 
 
 def find_services(manager: docker.DockerClient, stack: str) -> list[Any]:
     """
-    Find the services of a stack, as the SDK has them.
+    Find the services of a stack, as SDK objects.
     """
     return manager.services.list(filters=in_stack(stack))
 
@@ -31,7 +31,7 @@ def find_containers(
     engine: docker.DockerClient, service: str, *, stopped: bool = False
 ) -> list[Container]:
     """
-    Find the running containers of a service on this engine's node; with `stopped` the others, too.
+    Find the running containers of a service on this engine's node; with `stopped`, all of them.
     """
     filters: dict[str, Any] = {"label": f"{SERVICE}={service}"}
     status = {} if stopped else {"status": "running"}
@@ -42,7 +42,7 @@ def get_container(engine: docker.DockerClient, service: str, next_step: str) -> 
     """
     Return a running container of a service on this engine's node.
 
-    Raises NotFoundError where there is none.
+    Raises NotFoundError if there is none.
     """
     for container in find_containers(engine, service):
         return container
@@ -53,10 +53,10 @@ def get_container(engine: docker.DockerClient, service: str, next_step: str) -> 
 
 def read_secret(engine: docker.DockerClient, service: str, secret: str, next_step: str) -> str:
     """
-    Read a secret inside a container of the service: it goes nowhere else, and stays in memory.
+    Read a secret inside a container of the service; it stays in memory.
 
-    Raises NotFoundError or CommandError where no container of the service runs on this engine's
-    node, or it has no such secret.
+    Raises NotFoundError if no container of the service runs on this engine's node; CommandError if
+    it has no such secret.
     """
     file = f"/run/secrets/{secret}"
     result = get_container(engine, service, next_step).exec_run(["cat", file])
@@ -69,9 +69,9 @@ def run_in(
     container: Container, command: list[str], environment: Mapping[str, str] | None = None
 ) -> str:
     """
-    Run a command in a container; returns its output.
+    Run a command in a container; return its output.
 
-    Raises CommandError where the exit code is not 0.
+    Raises CommandError if the exit code is not 0.
     """
     result = container.exec_run(command, environment=dict(environment or {}))
     text = bytes(result.output).decode()  # type: ignore[arg-type]  # bytes where it is no stream

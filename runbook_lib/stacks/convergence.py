@@ -1,5 +1,5 @@
 """
-Whether a Swarm service is what it should be: replicated, global or one-shot.
+Convergence of a Swarm service to its specification: replicated, global or one-shot.
 
 The command line gets this wrong in known ways: it hangs on one-shot services (docker/cli#5299),
 and exits 0 after a rollback (docker/cli#6752).
@@ -20,9 +20,9 @@ _WORDS = {
 @dataclass(frozen=True)
 class Convergence:
     """
-    The state of one service; `failure` says why it will not converge by itself.
+    The state of one service; `failure` is the reason why it will not converge by itself.
 
-    `starting`: how many tasks are about to run, without an error.
+    `starting`: the number of tasks about to run, without an error.
     """
 
     service: str

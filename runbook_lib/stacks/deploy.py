@@ -1,5 +1,5 @@
 """
-Deploying a stack in place, and waiting until it runs; and what is deployed.
+Stack deployment in place, waiting until the stack runs, and tables of deployed services.
 
 Source: sections "Deploy - Work Stack" and "Deploy - Web Stack" of the guide. Its script removes
 the stack first, which is downtime and a race (moby#29293); here `docker stack deploy` updates it.
@@ -28,7 +28,7 @@ from runbook_lib.swarm.membership import address
 
 def ensure_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
     """
-    Create each missing external secret: a random token, known to the Swarm alone.
+    Create each missing external secret: a random token that only the Swarm has.
     """
     changes = Changes()
     existing = {secret.name for secret in manager.secrets.list()}
@@ -49,9 +49,9 @@ def ensure_stack(
     variables: Mapping[str, object],
 ) -> Changes:
     """
-    Deploy the stack in place; a service whose specification stays the same is not restarted.
+    Deploy the stack in place; a service with an unchanged specification is not restarted.
 
-    The Docker SDK has no `stack deploy`: the command line on the manager does it.
+    The Docker SDK has no `stack deploy`, so this uses the command line on the manager.
     """
     before = find_specs(manager, name)
     live = {
@@ -60,11 +60,11 @@ def ensure_stack(
         if keeps_replicas(spec) and service in before
     }
     environment = " ".join(f"{k}={shlex.quote(str(v))}" for k, v in variables.items())
-    # `always` pins each image by its digest; images that only the manager has have none
+    # `always` pins each image by its digest; local images of the manager have none
     resolve = "always" if all("/" in image for image in images.values()) else "never"
     run(
         connection,
-        f"# docker stack deploy {name}\n"  # an error shows the first line: it names no variable
+        f"# docker stack deploy {name}\n"  # the first line appears in errors: no variables here
         f"env {environment} docker stack deploy --prune --resolve-image {resolve} "
         f"--compose-file - {shlex.quote(name)} <<'RUNBOOK_STACK' 2>&1\n"
         f"{render(stack, images, live)}\nRUNBOOK_STACK\n",
@@ -80,10 +80,10 @@ def ensure_stack(
 
 def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 300) -> None:
     """
-    Wait until every service runs as wanted.
+    Wait until every service runs as specified.
 
-    Raises CommandError where an update was rolled back or paused; WaitTimeoutError where tasks stay
-    pending, with the reason of each.
+    Raises CommandError if an update was rolled back or paused; WaitTimeoutError if tasks stay
+    pending, with the reason for each.
     """
 
     def probe() -> bool | Pending:
@@ -119,7 +119,7 @@ def find_live_tasks(
     manager: docker.DockerClient, name: str, **filters: str
 ) -> list[dict[str, Any]]:
     """
-    Find the tasks of a stack that have not ended, also those of removed services.
+    Find the tasks of a stack that have not ended, including those of removed services.
     """
     ended = ("shutdown", "complete", "failed", "rejected", "remove")
     alive = [t for t in manager.api.tasks(filters) if t["Status"]["State"] not in ended]
@@ -140,7 +140,7 @@ def placement_table(
     manager: docker.DockerClient, name: str, instances: Mapping[str, Instance]
 ) -> pd.DataFrame:
     """
-    Running tasks; one row per node's role, one column a service.
+    Count running tasks; one row per node's role, one column per service.
     """
     addresses = {i.private_ip: role for role, i in instances.items()}
     roles = {n.id: addresses.get(address(n.attrs), "?") for n in manager.nodes.list()}
@@ -153,11 +153,11 @@ def placement_table(
 
 def find_overlays(manager: docker.DockerClient, stack: str) -> list[str]:
     """
-    Find the overlays with which a stack was deployed, in their order.
+    Find the overlays of the deployed stack, in order.
     """
     services = find_services(manager, stack)
     labels = [service.attrs["Spec"]["Labels"].get(OVERLAYS, "") for service in services]
-    # an interrupted deployment has reached some of the services: the longer list is the newer
+    # an interrupted deployment reached only some services: the longer list is the newer one
     return max(labels, key=len, default="").split(",") if any(labels) else []
 
 
@@ -173,7 +173,7 @@ def changed_services(
     before: Mapping[str, dict[str, Any]], now: Mapping[str, dict[str, Any]], *, mode: bool = False
 ) -> list[str]:
     """
-    The services whose specifications differ; only with `mode` also by their number of replicas.
+    Return the services whose specifications differ; `mode` includes the number of replicas.
     """
 
     def fields(spec: dict[str, Any] | None) -> dict[str, Any] | None:

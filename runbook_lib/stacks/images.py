@@ -1,5 +1,5 @@
 """
-Images of a stack: built on the nodes, all at once, and distributed by the registry.
+Images of a stack: built on the nodes in parallel, and distributed by the registry.
 """
 
 import io
@@ -23,14 +23,14 @@ from runbook_lib.stacks.stack_file import Build
 
 def registry_address(manager: Instance) -> str:
     """
-    Return where the nodes reach the registry.
+    Return the registry's address for the nodes.
     """
     return f"{manager.private_ip}:{REGISTRY_PORT}"
 
 
 def references(builds: Mapping[str, Build], registry: str) -> dict[str, str]:
     """
-    The full reference of each image; without a registry (""), the image stays on the manager.
+    Return the full reference of each image; without a registry (""), it stays on the manager.
     """
     prefix = f"{registry}/" if registry else ""
     return {name: f"{prefix}{name}:{build.tag}" for name, build in builds.items()}
@@ -38,11 +38,11 @@ def references(builds: Mapping[str, Build], registry: str) -> dict[str, str]:
 
 def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
     """
-    Build the images that the registry lacks, and the registry's own; start it, and push to it.
+    Start the registry, build the images that it lacks, and push them.
 
     The registry is a stack on the manager.
 
-    Raises CommandError, naming each image that does not build, with the last lines of its build.
+    Raises CommandError with each image that does not build, and the last lines of its build.
     """
     engines, manager = here.engines, here.engines["manager"]
     registry = registry_address(here.instances["manager"])
@@ -50,7 +50,7 @@ def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
     own = stack_file.builds(stack)
     images = references(own, "")
     wanted = dict(zip(references(builds, registry).values(), builds.values(), strict=True))
-    # the registry's own image comes first, so that the manager builds it, where it stays
+    # the registry's own image comes first, so that the manager builds it: it is not pushed
     first = dict(zip(images.values(), own.values(), strict=True))
     changes = _build_missing(engines, first | wanted)
     connection = here.connections["manager"]
@@ -64,7 +64,7 @@ def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
 
 def check_registry(manager: docker.DockerClient, address: str) -> None:
     """
-    Raise NotFoundError where no registry runs on the manager: 06_work_stack deploys it.
+    Raise NotFoundError if no registry runs on the manager: 06_work_stack deploys it.
     """
     services = [s for s in find_services(manager, "registry") if s.name == "registry_registry"]
     tasks = [task for s in services for task in s.tasks({"desired-state": "running"})]
@@ -79,14 +79,14 @@ def check_registry(manager: docker.DockerClient, address: str) -> None:
 
 def find_unpublished(manager: docker.DockerClient, images: Mapping[str, str]) -> list[str]:
     """
-    Find the references that the registry does not have.
+    Find the references that are missing in the registry.
     """
     return [reference for reference in images.values() if not _is_pushed(manager, reference)]
 
 
 def has_image(engine: docker.DockerClient, reference: str) -> bool:
     """
-    Return whether an engine has an image, under exactly this reference.
+    Check whether an engine has an image under exactly this reference.
     """
     try:
         engine.images.get(reference)
@@ -98,8 +98,8 @@ def has_image(engine: docker.DockerClient, reference: str) -> bool:
 def _build_missing(
     engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
 ) -> Changes:
-    # one image per engine, all at once: the guide builds everything on the manager, one after the
-    # other, but a t2.micro has one CPU
+    # one image per engine, in parallel: the guide builds everything on the manager in sequence, but
+    # a t2.micro has one CPU
     changes = Changes()
     builders = dict(zip(wanted, itertools.cycle(engines.items()), strict=False))
 
@@ -136,7 +136,7 @@ def _push_missing(
 
 
 def _is_pushed(engine: docker.DockerClient, reference: str) -> bool:
-    # asked through an engine: only the `worker` group can reach the registry
+    # through an engine: only the `worker` group can reach the registry
     if "/" not in reference:
         return False
     try:
@@ -167,7 +167,7 @@ def _build(engine: docker.DockerClient, build: Build, reference: str) -> None:
 
 
 def _context(build: Build) -> io.BytesIO:
-    # a tar whose bytes depend on the sources alone
+    # a tar whose bytes depend only on the sources
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for file in stack_file.source_files(build.context):

@@ -1,5 +1,5 @@
 """
-Removing a stack: its services, secrets and volumes, and waiting until they are gone.
+Removal of a stack: its services, secrets and volumes, and waiting until they are gone.
 """
 
 import shlex
@@ -22,10 +22,10 @@ def remove_stack(
     connection: fabric.Connection | None, manager: docker.DockerClient | None, name: str
 ) -> Changes:
     """
-    Remove the stack and its volumes, and wait until its tasks and networks are gone too.
+    Remove the stack and its volumes, and wait until its tasks and networks are gone, too.
 
-    `docker stack rm` returns earlier, and a deployment right after it fails. None stands for a
-    manager that is gone.
+    `docker stack rm` returns earlier, and a deployment right after it fails. None means that the
+    manager is gone.
     """
     changes = Changes()
     if connection is None or manager is None:
@@ -51,7 +51,7 @@ def remove_stack(
 
 def wait_for_no_containers(clients: Mapping[str, docker.DockerClient], name: str) -> list[str]:
     """
-    Wait until no engine has a container of the stack, running or stopped; returns those left.
+    Wait until no engine has a container of the stack, running or stopped; return those left.
     """
 
     def find() -> list[str]:
@@ -63,7 +63,7 @@ def wait_for_no_containers(clients: Mapping[str, docker.DockerClient], name: str
 
 def remove_secrets(manager: docker.DockerClient | None, stack: StackFile) -> Changes:
     """
-    Remove the stack's external secrets; nothing else has the passwords.
+    Remove the stack's external secrets, the only copy of its passwords.
     """
     changes = Changes()
     for secret in manager.secrets.list() if manager else []:
@@ -79,8 +79,8 @@ def remove_volumes(
     """
     Remove a stack's volumes on every node; with `names` (as in the stack file) only those.
 
-    Swarm keeps the stopped containers of earlier tasks, which keep the volume: they are removed
-    first. Running ones are waited for.
+    Swarm keeps stopped containers of earlier tasks, which block the removal: they are removed
+    first. Running containers are waited for.
     """
     changes = Changes()
     wanted = {f"{stack}_{name}" for name in names}
@@ -102,13 +102,13 @@ def remove_volumes(
 
 
 def _containers(client: docker.DockerClient, name: str) -> list[dict[str, Any]]:
-    # as listed, not inspected one by one: some may go in between
+    # as listed, not inspected one by one: some may disappear in between
     return list(client.api.containers(all=True, filters=in_stack(name)))
 
 
 def _used(client: docker.DockerClient, names: Collection[str]) -> set[str]:
     """
-    The volumes in use by a running container; stopped containers with any of them are removed.
+    Find volumes in use by running containers; remove stopped containers that use the volumes.
     """
     used = set()
     for container in client.api.containers(all=True) if names else []:

@@ -1,5 +1,5 @@
 """
-Specifications of services, written unchanged: the SDK's `update` would rebuild them.
+Service specifications, written as they are: the SDK's `update` would rebuild them.
 """
 
 from collections.abc import Callable
@@ -22,16 +22,16 @@ def scale(manager: docker.DockerClient, service: str, replicas: int) -> None:
 
 def set_spec(manager: docker.DockerClient, service: str, spec: Spec) -> None:
     """
-    Give a service exactly this specification.
+    Replace a service's specification.
     """
     _update(manager, service, lambda _: spec)
 
 
 def running(manager: docker.DockerClient, service: str) -> int:
     """
-    Return how many tasks of a service run, also those that are about to stop.
+    Count the running tasks of a service, including those about to stop.
 
-    The Swarm lists the tasks of a node that is down as running: they do not count.
+    The Swarm lists tasks on a node that is down as running; these do not count.
     """
     tasks = manager.api.tasks(filters={"service": service})
     states = {node["ID"]: node["Status"]["State"] for node in manager.api.nodes()}
@@ -50,7 +50,7 @@ def _update(manager: docker.DockerClient, service: str, change: Callable[[Spec],
         response = api.post(url, params=version, json=change(current["Spec"]), timeout=60)
         if response.ok:
             return
-        # read, changed and written again where the service was written in between
+        # repeat if the service was updated between read and write
         if "out of sequence" not in response.text or attempt == 4:
             raise CommandError(
                 f"expected Swarm to update {service}",

@@ -1,12 +1,12 @@
 """
-A Compose v3 stack file: read, what it needs, and rendered for one deployment.
+A Compose v3 stack file: parsed, its requirements, and rendered for one deployment.
 
 Any stack file deploys, as with the guide's `set_up_stack.sh <file> <name>`. Two conventions: a
-service with `build` gets the image that was built from its sources, and a service labelled
-`runbook.replicas: live` keeps the replicas that an autoscaler gave it.
+service with `build` gets the image built from its sources, and a service with the label
+`runbook.replicas: live` keeps its number of replicas from the autoscaler.
 
 Overlay files change parts of it. Every service then has their names in the label
-`runbook.overlays`, so that the Swarm knows how the stack was deployed.
+`runbook.overlays`, a record of the deployment in the Swarm.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::?[-?][^}]*)?\}")
 @dataclass(frozen=True)
 class Build:
     """
-    An image to build: its name, its folder, and the tag that its sources give it.
+    An image to build: its name, its folder, and a tag derived from its sources.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Build:
 @dataclass(frozen=True)
 class StackFile:
     """
-    A stack file as read; `content` is the parsed YAML, with the overlays applied.
+    A parsed stack file; `content` is the YAML with the overlays applied.
     """
 
     path: Path
@@ -71,12 +71,12 @@ class StackFile:
 
 def read(path: str | Path, overlays: Sequence[str] = ()) -> StackFile:
     """
-    Read a stack file, and apply its overlays in their order (see `merged`).
+    Read a stack file, and apply its overlays in order (see `merged`).
 
-    The files are named relative to the project; paths in an overlay start at the folder of the
+    File names are relative to the project; paths in an overlay are relative to the folder of the
     stack file, as with Compose.
 
-    Raises NotFoundError or ParameterError where there is no such file, or it has no services.
+    Raises NotFoundError if there is no such file; ParameterError if it has no services.
     """
     file = PROJECT / path
     content = _load(file)
@@ -87,10 +87,10 @@ def read(path: str | Path, overlays: Sequence[str] = ()) -> StackFile:
 
 def merged(under: Any, over: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
     """
-    Apply an overlay to a document as JSON Merge Patch (RFC 7386); neither is changed.
+    Apply an overlay to a document as JSON Merge Patch (RFC 7386); both stay unchanged.
 
     Mappings are merged, everything else is replaced, and null removes. Compose's own merge appends
-    lists to lists, so that no file could remove a port.
+    lists, so no file could remove a port.
     """
     if not isinstance(over, Mapping):
         return over
@@ -159,7 +159,7 @@ def declared_services(stack: StackFile) -> pd.DataFrame:
 
 def sources_hash(folder: Path) -> str:
     """
-    Return twelve hex digits over the names, modes and bytes of all files of a folder.
+    Hash names, modes and bytes of all files in a folder; return twelve hex digits.
     """
     digest = hashlib.sha256()
     for file in source_files(folder):
@@ -170,7 +170,7 @@ def sources_hash(folder: Path) -> str:
 
 def source_files(folder: Path) -> list[Path]:
     """
-    Return the files of a build context, sorted, without the caches of Python and its tools.
+    Return the sorted files of a build context, without caches of Python and its tools.
     """
     caches = {"__pycache__", ".mypy_cache", ".ruff_cache"}
     return sorted(p for p in folder.rglob("*") if p.is_file() and caches.isdisjoint(p.parts))
@@ -186,7 +186,7 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
         The reference to run for each built image name, for example
         `{"geo-diff": "172.31.0.4:5001/geo-diff:0a1b2c3d4e5f"}`.
     replicas
-        The running replicas of services whose label says `runbook.replicas: live`.
+        The running replicas of services with the label `runbook.replicas: live`.
     """
     services = {}
     for name, spec in stack.services.items():
@@ -204,7 +204,7 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
 
 def keeps_replicas(spec: Mapping[str, Any]) -> bool:
     """
-    Return whether an autoscaler sets a service's replicas, so that a deployment keeps them.
+    Check whether an autoscaler sets a service's replicas, so that a deployment keeps them.
     """
     return LIVE_REPLICAS.items() <= {k: str(v) for k, v in _labels(spec).items()}.items()
 

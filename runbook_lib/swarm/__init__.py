@@ -1,3 +1,3 @@
 """
-The Docker Swarm: nodes, labels, managers, and the quorum counted before each change.
+The Docker Swarm: nodes, labels and managers, with a quorum check before each change.
 """

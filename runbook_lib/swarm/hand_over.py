@@ -1,10 +1,10 @@
 """
-A leader that is shut down hands the lead over first, and is made a manager again when it is back.
+Hand-over at shutdown: a leader is demoted first, and promoted again after it has started.
 
-Docker's Raft waits 10 to 19 seconds without a leader before it elects another one, and no setting
-of the engine changes that. A leader that is demoted hands over at once. So a systemd unit demotes
-it before its engine stops, and the two others go on without the wait. After a sudden failure of
-the leader, the wait remains.
+Docker's Raft waits 10 to 19 seconds without a leader before it elects another one, and no engine
+setting changes that. A demoted leader hands over at once. So a systemd unit demotes it before its
+engine stops, and the two others continue without the wait. After a sudden failure of the leader,
+the wait remains.
 Source: https://github.com/moby/swarmkit/issues/1622
 """
 
@@ -103,7 +103,7 @@ def ensure_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
         written = ensure_files(connection, _FILES)
         for path in written:
             changes.add("file", role, f"{path} written")
-        # not restarted: stopping it hands the lead over, and `keep` runs the new program anyway
+        # no restart: stopping the unit hands over, and `keep` runs the new program anyway
         if start_unit(connection, f"{_UNIT}.service", changed=bool(written), verb="start"):
             changes.add("hand-over", role, "starts with the engine")
 
@@ -116,7 +116,7 @@ def remove_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
 
     def one(item: tuple[str, fabric.Connection]) -> None:
         role, connection = item
-        # stopping the unit would hand over: its program goes first
+        # stopping the unit would hand over: remove its program first
         removed = remove_installed(connection, [], [_PROGRAM])
         removed += remove_installed(connection, [f"{_UNIT}.service"], [_FILES[1].path])
         if removed:
@@ -128,7 +128,7 @@ def remove_hand_over(connections: Mapping[str, fabric.Connection]) -> Changes:
 
 def find_active(connections: Mapping[str, fabric.Connection]) -> list[str]:
     """
-    Find the managers on which the unit runs, and is enabled for the next boot.
+    Find the managers with a running unit that is enabled for the next boot.
     """
     query = f"systemctl -q is-active {_UNIT} && systemctl -q is-enabled {_UNIT} && echo yes || true"
     answers = for_each("Hand-over queried", dict(connections), lambda c: run(c, query, sudo=True))

@@ -1,5 +1,5 @@
 """
-The Swarm's managers: added, removed, and the quorum counted before each change.
+The Swarm's managers: added and removed, with a quorum check before each change.
 
 Source: section "Configurando el Swarm" of the guide, where `admin-web` joins as a manager.
 """
@@ -37,9 +37,9 @@ def ensure_manager(
     clients: Clients, instances: Mapping[str, Instance], role: str, *, manager: str = MANAGER
 ) -> Changes:
     """
-    Let the engine of `role` join as a manager, or promote it where it is a worker.
+    Join the engine of `role` as a manager, or promote it if it is a worker.
 
-    Raises ConflictError where it belongs to another Swarm, or where no majority would be left.
+    Raises ConflictError if it belongs to another Swarm, or no majority would be left.
     """
     changes = Changes()
     leader, engine = clients[manager], clients[role]
@@ -69,7 +69,7 @@ def ensure_manager(
 
 def find_leader(manager: docker.DockerClient, instances: Mapping[str, Instance]) -> str:
     """
-    Find the role of the manager that leads; "" where none of the instances does.
+    Find the role of the leader; "" if none of the instances leads.
     """
     nodes = manager.nodes.list(filters={"role": "manager"})
     leading = [address(n.attrs) for n in nodes if n.attrs.get("ManagerStatus", {}).get("Leader")]
@@ -78,11 +78,12 @@ def find_leader(manager: docker.DockerClient, instances: Mapping[str, Instance])
 
 def ensure_leader(clients: Clients, instances: Mapping[str, Instance], role: str) -> Changes:
     """
-    Let the manager of `role` lead: demote the leader, so that it hands over, and promote it again.
+    Make the manager of `role` the leader: demote the leader, so it hands over, and promote it
+    again.
 
     The Swarm chooses the next leader, so this may take several rounds.
 
-    Raises ConflictError where no majority would be left meanwhile.
+    Raises ConflictError if no majority would be left meanwhile.
     """
     changes = Changes()
     manager = clients[role]
@@ -105,11 +106,11 @@ def ensure_leader(clients: Clients, instances: Mapping[str, Instance], role: str
 
 def remove_manager(clients: Clients, instances: Mapping[str, Instance], role: str) -> Changes:
     """
-    Demote the node of `role`, let it leave, and remove it; nothing to do where it is gone.
+    Demote the node of `role`, make it leave, and remove it; nothing to do if it is gone.
 
     A manager that leaves without being demoted still counts, and may cost the majority.
 
-    Raises ConflictError where no majority would be left.
+    Raises ConflictError if no majority would be left.
     """
     changes = Changes()
     leader, engine = find_manager(clients), clients.get(role)
@@ -135,7 +136,7 @@ def _answers(node: Node) -> bool:
 
 
 def _wait_until_demoted(leader: docker.DockerClient, node_id: str, role: str) -> None:
-    # the Swarm counts its majority without the node only after the managers have agreed on it
+    # the node still counts for the majority until the managers have agreed
     def probe() -> bool | Pending:
         demoted = not leader.nodes.get(node_id).attrs.get("ManagerStatus")
         return demoted or Pending(f"{role} still counts as a manager")
@@ -145,7 +146,7 @@ def _wait_until_demoted(leader: docker.DockerClient, node_id: str, role: str) ->
 
 def retry_api_errors(probe: Callable[[], bool | Pending]) -> Callable[[], bool | Pending]:
     """
-    Let a probe wait where the Swarm refuses a request: while another manager becomes the leader.
+    Make a probe pending while the Swarm refuses requests, during a change of leader.
     """
 
     def retrying() -> bool | Pending:

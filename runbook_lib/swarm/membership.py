@@ -1,8 +1,8 @@
 """
 The Swarm: initialised on the manager, joined by the others, labelled.
 
-Source: section "Configurando el Swarm" of the guide. Join tokens go straight from one engine to
-the other; they are never printed or kept.
+Source: section "Configurando el Swarm" of the guide. Join tokens go directly from one engine to
+the other; they are never printed or stored.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ Clients = Mapping[str, docker.DockerClient]
 
 def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes:
     """
-    Initialise the Swarm on the manager, and let every other engine join as a worker.
+    Initialise the Swarm on the manager, and join every other engine as a worker.
 
     Raises ConflictError where an engine belongs to another Swarm, or is locked.
     """
@@ -51,7 +51,7 @@ def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes
 
 def is_member(manager: docker.DockerClient, client: docker.DockerClient, role: str) -> bool:
     """
-    Return whether an engine is a node of this manager's Swarm.
+    Check whether an engine is a node of this manager's Swarm.
 
     Raises ConflictError where it belongs to another Swarm, or is locked.
     """
@@ -95,7 +95,7 @@ def ensure_label(manager: docker.DockerClient, node_id: str, name: str, value: s
 
 def node_id(client: docker.DockerClient) -> str:
     """
-    Return the id of this engine's node in its Swarm; "" where it is in none.
+    Return the id of this engine's node in its Swarm; "" if it is in none.
     """
     return str(client.info()["Swarm"].get("NodeID", ""))
 
@@ -127,8 +127,8 @@ def get_manager(clients: Clients) -> docker.DockerClient:
     """
     Return the client of the manager.
 
-    Raises NotFoundError or WaitTimeoutError where it does not manage a Swarm, or too few managers
-    answer to change anything.
+    Raises NotFoundError if it does not manage a Swarm, or WaitTimeoutError if too few managers
+    respond for a change.
     """
     manager = wait_for_manager(clients)
     if manager is None:
@@ -141,11 +141,11 @@ def get_manager(clients: Clients) -> docker.DockerClient:
 
 def wait_for_manager(clients: Clients, timeout_s: float = 90) -> docker.DockerClient | None:
     """
-    Like `find_manager`, but wait for one that handed the lead over when it was shut down.
+    Find the manager, and wait for it if it handed the lead over at shutdown.
 
-    The other managers promote it again. None only where it has no engine, or is in no Swarm.
+    The other managers promote it again. None only if it has no engine, or is in no Swarm.
 
-    Raises WaitTimeoutError where it is in a Swarm, and does not manage it.
+    Raises WaitTimeoutError if it is in a Swarm that it does not manage.
     """
     client = clients.get(MANAGER)
     if client is None or client.info()["Swarm"]["LocalNodeState"] == "inactive":
@@ -160,7 +160,7 @@ def wait_for_manager(clients: Clients, timeout_s: float = 90) -> docker.DockerCl
 
 def find_manager(clients: Clients, role: str = MANAGER) -> docker.DockerClient | None:
     """
-    Find the client of a manager; None where it has no engine, or manages no Swarm.
+    Find the client of a manager; None if it has no engine, or manages no Swarm.
     """
     client = clients.get(role)
     return client if client and client.info()["Swarm"].get("ControlAvailable") else None
@@ -168,7 +168,7 @@ def find_manager(clients: Clients, role: str = MANAGER) -> docker.DockerClient |
 
 def remove_swarm(clients: Clients) -> Changes:
     """
-    Let every node leave, the manager last; services, networks and secrets go with it.
+    Make every node leave, the manager last; services, networks and secrets go with it.
     """
     changes = Changes()
 
@@ -195,7 +195,7 @@ def _state(client: docker.DockerClient, role: str) -> str:
 
 
 def _wait_for_leader(manager: docker.DockerClient) -> None:
-    # a manager that has just started waits for the others; without a majority, for ever
+    # a manager that has just started waits for the others, without a majority forever
     def probe() -> bool | Pending:
         error = manager.info()["Swarm"].get("Error", "")
         return Pending(error) if error else True
@@ -220,14 +220,15 @@ def _remove_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: 
 
 def find_nodes_at(manager: docker.DockerClient, private_ip: str) -> list[Node]:
     """
-    Find the nodes with this address; more than one where an instance has joined again.
+    Find the nodes with this address; more than one if an instance has rejoined.
     """
     return [node for node in manager.nodes.list() if address(node.attrs) == private_ip]
 
 
 def address(node: dict[str, Any]) -> str:
     """
-    Return a node's address; a manager reports 0.0.0.0 as its own, and the address in its status.
+    Return a node's address; a manager reports 0.0.0.0 there, and has the address in its manager
+    status.
     """
     address = str(node["Status"].get("Addr", ""))
     if address in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound

@@ -1,5 +1,5 @@
 """
-A node: its engine joins, and its specification changes, which the Swarm may write at the same time.
+A node: joining its engine, and changing its specification, with concurrent writes by the Swarm.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ PORT = 2377
 
 def join(engine: docker.DockerClient, *, manager_ip: str, token: str, advertise_ip: str) -> None:
     """
-    Join through one of the managers; the token decides whether as a manager or as a worker.
+    Join a Swarm through one of its managers; the token determines manager or worker.
 
-    The engine's API answers after twenty seconds, joined or not: right after the boot, or on a busy
-    machine, an engine joins later.
+    The engine's API responds after twenty seconds, joined or not: right after boot, or on a busy
+    machine, an engine may join later.
     """
     try:
         engine.swarm.join(
@@ -38,7 +38,7 @@ def join(engine: docker.DockerClient, *, manager_ip: str, token: str, advertise_
 
 def change_spec(node: Node, changes: Mapping[str, Any]) -> None:
     """
-    Change some fields; read and written again where the node has changed since it was read.
+    Change some fields; read and write again if the node has changed since it was read.
     """
 
     def probe() -> bool | Pending:

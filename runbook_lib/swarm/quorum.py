@@ -1,5 +1,5 @@
 """
-The arithmetic of a Swarm's managers: how many must agree, how many may fail, what that costs.
+The quorum arithmetic of a Swarm: managers that must agree, managers that may fail, downtime.
 
 Source: https://docs.docker.com/engine/swarm/raft/
 """
@@ -15,7 +15,7 @@ from runbook_lib.core.errors import ConflictError
 @dataclass(frozen=True)
 class Quorum:
     """
-    How many managers there are, and how many of them do not answer.
+    The number of managers, and of those that do not respond.
 
     Raft needs a majority: of 1 or 2 managers none may fail, of 3 one may.
     """
@@ -34,7 +34,7 @@ class Quorum:
     @property
     def tolerated(self) -> int:
         """
-        How many more may fail before the Swarm can no longer be changed.
+        The number of further failures before the Swarm can no longer be changed.
         """
         return max(0, self.reachable - self.needed)
 
@@ -49,10 +49,10 @@ class Quorum:
 
 def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) -> Quorum:
     """
-    Return the quorum that a change would leave: one that joins is `managers=1`, one that fails
-    `unreachable=1`. Called before every change of managers.
+    Return the quorum after a change: `managers=1` for one that joins, `unreachable=1` for one that
+    fails. Called before every change of managers.
 
-    Raises ConflictError where no majority would be left: without one, a Swarm cannot be changed.
+    Raises ConflictError if no majority would be left: without one, a Swarm cannot be changed.
     """
     then = Quorum(now.managers + managers, now.unreachable + unreachable)
     if then.holds:
@@ -69,10 +69,10 @@ def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) 
 
 def quorum_table(most: int = 3, each_down: float = 0.01) -> pd.DataFrame:
     """
-    One row per number of managers; columns: managers, must_agree, may_fail, hours_a_year_without.
+    Tabulate numbers of managers; columns: managers, must_agree, may_fail, hours_a_year_without.
 
-    The last one is the time without a majority, where each manager is down for the share
-    `each_down` of the time, independently.
+    The last column is the time without a majority, if each manager is independently down for the
+    share `each_down` of the time.
     """
     rows = []
     for managers in range(1, most + 1):

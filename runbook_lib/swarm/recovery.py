@@ -1,7 +1,7 @@
 """
-Recovery of a Swarm that has lost its majority, by the manager that is left.
+Recovery of a Swarm that has lost its majority, from the remaining manager.
 
-Without a majority services run on, but nothing can be changed, and nothing that fails is replaced.
+Without a majority services keep running, but cannot be changed, and failed tasks are not replaced.
 Source: https://docs.docker.com/engine/swarm/admin_guide/#recover-from-losing-the-quorum
 """
 
@@ -32,10 +32,10 @@ _SNAPSHOT_S = 1.0
 
 def has_majority(manager: docker.DockerClient, timeout_s: float = 60) -> bool:
     """
-    Return whether this manager's Swarm can be changed.
+    Check whether this manager's Swarm can be changed.
 
-    A leader that has lost the others, or that they have given up, needs a while to notice; until
-    then a request runs into its time limit, and is sent again.
+    A leader that is cut off from the others needs a while to notice; until then a request times
+    out, and is sent again.
     """
 
     def probe() -> bool | Pending:
@@ -55,12 +55,12 @@ def has_majority(manager: docker.DockerClient, timeout_s: float = 60) -> bool:
 
 def compact_raft_log(manager: docker.DockerClient) -> None:
     """
-    Let the manager write a snapshot of its state, and drop the log that led to it.
+    Make the manager write a snapshot of its state, and drop the log before it.
 
-    A node that joins replays that log, with every manager that joined and was forced out, itself
-    among them. Seen: half a minute and longer, in which a Swarm of two managers answers no request,
-    and the leader gives up at the end. The snapshot takes a tenth of a second. The engine compacts
-    as entries come: these settings cause that, and are put back.
+    A joining node replays that log, with every manager that joined and was forced out, including
+    itself. This was seen to take half a minute or more, during which a Swarm of two managers
+    answers no requests, and the leader finally gives up. The snapshot takes 0.1 s. The engine
+    compacts when entries arrive: these settings trigger it, and are then restored.
     """
     usual = manager.api.inspect_swarm()["Spec"]["Raft"]
     for raft in ({**usual, "SnapshotInterval": 1, "LogEntriesForSlowFollowers": 1}, usual):
@@ -72,9 +72,9 @@ def compact_raft_log(manager: docker.DockerClient) -> None:
 
 def force_new_cluster(manager: docker.DockerClient, instance: Instance) -> Changes:
     """
-    Let this manager lead alone, with the services, secrets and nodes that it knows.
+    Make this manager the only one, with the services, secrets and nodes of its log.
 
-    Nothing to do where there is a majority: then this would throw managers out.
+    Nothing to do if there is a majority: this would then remove managers.
     """
     changes = Changes()
     if has_majority(manager):
@@ -92,9 +92,9 @@ def force_new_cluster(manager: docker.DockerClient, instance: Instance) -> Chang
 
 def ensure_rejoined(clients: Clients, instances: Mapping[str, Instance], role: str) -> Changes:
     """
-    Let a manager that was forced out leave its old Swarm, and join as a new node.
+    Make a manager that was forced out leave its old Swarm, and rejoin as a new node.
 
-    Nothing to do where it is a manager of the Swarm.
+    Nothing to do if it is a manager of the Swarm.
     """
     changes = Changes()
     leader = find_manager(clients)
@@ -107,7 +107,7 @@ def ensure_rejoined(clients: Clients, instances: Mapping[str, Instance], role: s
             changes.add("node", role, "left its old Swarm")
         _forget(leader, instances[role], changes)
         changes.extend(ensure_manager(clients, instances, role))
-    if role == WEB:  # a node that joins again has lost its label
+    if role == WEB:  # a node that rejoins has lost its label
         changes.extend(ensure_label(leader, node_id(engine), TYPE_NODE, ROLES[WEB].type_node))
     return changes
 
@@ -123,7 +123,7 @@ def _is_manager(leader: docker.DockerClient, engine: docker.DockerClient) -> boo
 
 
 def _is_made_one_again(leader: docker.DockerClient, engine: docker.DockerClient, role: str) -> bool:
-    # it has the label if it handed the lead over; then the others promote it
+    # it has the label if it handed the lead over; the others then promote it
     node = _find_node(leader, engine)
     if node is None or LABEL not in node.attrs["Spec"]["Labels"]:
         return False
@@ -144,7 +144,7 @@ def _leave(engine: docker.DockerClient, role: str) -> None:
 def _forget(leader: docker.DockerClient, instance: Instance, changes: Changes) -> None:
     def probe() -> bool | Pending:
         for node in find_nodes_at(leader, instance.private_ip):
-            # a manager is demoted first; one that was forced out is none, though its role says so
+            # demote a manager first; one that was forced out only has the role
             if node.attrs.get("ManagerStatus"):
                 change_spec(node, {"Role": "worker"})
                 return Pending("it still counts as a manager")

@@ -1,12 +1,12 @@
 """
-The backup of the tiles, as `tiles_backup` installs it on both managers: one pulls, one serves.
+The tile backup that `tiles_backup` installs on both managers: one pulls, the other serves.
 
-Only the standard library, and nothing newer than Python 3.8 (Ubuntu 20.04). The side that pulls
-asks for a manifest, the SHA-256 of every file as the other side reads it, copies what it lacks
-with rsync, hashes its own files and compares. A backup whose checksums do not agree is none: the
-manifest of the last good one stays, and the unit fails.
+Standard library only, for Python 3.8 (Ubuntu 20.04). The pulling side requests a manifest
+with the other side's SHA-256 of every file, copies missing files with rsync, hashes its own files
+and compares. If the checksums do not match, the backup does not count: the manifest of the last
+good one stays, and the unit fails.
 
-The side that serves is what the other's SSH key may run (`serve`), and it knows three requests.
+The other manager's SSH key may run only the serving side (`serve`), which accepts three requests.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def scan(directories: list[str], cache_file: Path | None = None) -> dict[str, st
     """
     Return the SHA-256 of every file below the directories, by path; hidden files are left out.
 
-    A hash is taken from the cache where size, times and inode are those of then. Without a cache
-    file every byte is read.
+    A hash comes from the cache if size, times and inode are unchanged. Without a cache file every
+    byte is read.
     """
     cached: dict[str, Any] = {}
     if cache_file:
@@ -50,7 +50,7 @@ def scan(directories: list[str], cache_file: Path | None = None) -> dict[str, st
             mark = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
             known = cached.get(str(path), [None, ""])
             digest = known[1] if known[0] == mark else sha256(path.read_bytes()).hexdigest()
-        except FileNotFoundError:  # removed while we looked
+        except FileNotFoundError:  # removed during the scan
             continue
         kept[str(path)] = [mark, digest]
     if cache_file and kept != cached:
@@ -60,14 +60,14 @@ def scan(directories: list[str], cache_file: Path | None = None) -> dict[str, st
 
 def differing(promised: dict[str, str], found: dict[str, str]) -> list[str]:
     """
-    Return the promised files that are missing or are something else; files on top do no harm.
+    Return the promised files that are missing or different; extra files are ignored.
     """
     return sorted(path for path, digest in promised.items() if found.get(path) != digest)
 
 
 def serve(request: str, directories: list[str]) -> int:
     """
-    Answer what the key of the other manager asks for: a manifest, the last promise, or rsync.
+    Serve a request of the other manager's key: a manifest, the last promise, or rsync.
     """
     if request == "manifest":
         sys.stdout.write(_as_lines(scan(directories, Path(HASH_CACHE))))
@@ -84,13 +84,13 @@ def serve(request: str, directories: list[str]) -> int:
 
 def pull(directories: list[str]) -> dict[str, object]:
     """
-    Copy what is missing here, and prove it; what was promised when it began is safe then.
+    Copy missing files and verify them; every file promised at the start is then safe.
     """
     began = time.time()
     cache = Path(STATE_FOLDER, "hashes.json")
     before = scan(directories, cache)
     for attempt in range(3):
-        # a file may have been replaced between the manifest and the copy: then ask again
+        # a file may be replaced between manifest and copy: then request the manifest again
         promised = _from_lines(_remote("manifest"))
         for directory in directories:
             if any(path.startswith(f"{directory}/") for path in promised):
@@ -116,9 +116,9 @@ def pull(directories: list[str]) -> dict[str, object]:
 
 def restore(directories: list[str]) -> dict[str, object]:
     """
-    Restore all into an empty folder beside the tiles, compare every checksum, remove it again.
+    Restore everything into an empty folder next to the tiles, compare every checksum, remove it.
 
-    The checksums are those that this side promised when the last backup was made.
+    The checksums are those that this side promised for the last backup.
     """
     began = time.monotonic()
     promised = _from_lines(_remote("promise"))

@@ -1,9 +1,9 @@
 """
-What `docker stats` shows of a container, read where it comes from: cgroups, and /proc.
+The figures of `docker stats` for a container, read from their source: cgroups and /proc.
 
-Only the standard library, and nothing newer than Python 3.8: the text of this file runs on every
-node, as part of the agent that `node_stream` sends there. To ask the engine for the same numbers
-costs it several times as much.
+Standard library only, for Python 3.8: the text of this file runs on every node, as part of
+the agent that `node_stream` sends. Requesting the same numbers from the engine costs several times
+as much.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STACK, SERVICE = "com.docker.stack.namespace", "com.docker.swarm.service.name"
 
 class Container:
     """
-    A running container, and where the kernel keeps its counters.
+    A running container, and the location of its counters in the kernel.
     """
 
     def __init__(self, inspected: dict[str, Any]) -> None:
@@ -33,14 +33,15 @@ class Container:
 
     def sample(self) -> list[Any]:
         """
-        Columns: id, service, cpu_percent, memory, limit, net in and out, block in and out, pids.
+        Return one row: id, service, cpu_percent, memory, limit, net in and out, block in and out,
+        pids.
         """
         now = time.monotonic()
         cpu_s, memory, limit, read, written, pids = (
             _counters_2(self.groups[""]) if "" in self.groups else _counters_1(self.groups)
         )
         received, sent = network(Path(f"/proc/{self.pid}/net/dev").read_text())
-        percent = None  # there is no share of a time yet
+        percent = None  # no interval yet
         if self.before:
             percent = round((cpu_s - self.before[1]) / (now - self.before[0]) * 100, 3)
         self.before = (now, cpu_s)
@@ -51,7 +52,7 @@ class Container:
 
 def cgroups(text: str) -> dict[str, str]:
     """
-    The folder of each controller, from /proc/<pid>/cgroup; "" is the one hierarchy of version 2.
+    Parse each controller's folder from /proc/<pid>/cgroup; "" is the only hierarchy of version 2.
     """
     found = {}
     for line in text.splitlines():
@@ -60,7 +61,7 @@ def cgroups(text: str) -> dict[str, str]:
             folder = f"/sys/fs/cgroup/{controller}{path}".replace("//", "/")
             if controller or Path(folder, "cpu.stat").exists():
                 found[controller] = folder
-    # both at once is version 1 with an empty tree of version 2 beside it, as systemd makes it
+    # both at once: version 1 with an empty version 2 tree, as created by systemd
     return {"": found[""]} if "memory" not in found else found
 
 
@@ -110,14 +111,14 @@ def _counters_2(folder: str) -> tuple[float, int, int, int, int, int]:
 
 
 def _limit(text: str) -> int:
-    # without a limit of its own, a container has the machine's memory
+    # a container without a limit has the machine's memory
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return whole if text.strip() == "max" else min(int(text), whole)
 
 
 def network(text: str) -> tuple[int, int]:
     """
-    Bytes received and sent over all interfaces but the loopback, from /proc/<pid>/net/dev.
+    Sum bytes received and sent over all interfaces except loopback, from /proc/<pid>/net/dev.
     """
     received = sent = 0
     for line in text.splitlines()[2:]:
@@ -130,12 +131,12 @@ def network(text: str) -> tuple[int, int]:
 
 def ancestors(pid: int) -> list[int]:
     """
-    Return a process and those that exist for it alone: sudo, the shell, sshd's for this connection.
+    Return a process and its exclusive parents: sudo, the shell, this connection's sshd process.
     """
     chain: list[int] = []
     while pid > 1:
         parent = int(_read(f"/proc/{pid}/stat").rpartition(")")[2].split()[1])
-        if parent == 1 and chain:  # sshd itself, which serves everybody
+        if parent == 1 and chain:  # the main sshd, shared by all connections
             break
         chain.append(pid)
         pid = parent
@@ -144,7 +145,7 @@ def ancestors(pid: int) -> list[int]:
 
 def cpu_s(pids: list[int]) -> float:
     """
-    CPU seconds that the processes have used so far.
+    Sum the CPU seconds that the processes have used so far.
     """
     ticks = 0
     for pid in pids:

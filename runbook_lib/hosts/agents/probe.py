@@ -1,15 +1,15 @@
 """
 The probe that `reachability` sends over SSH: it connects, sends, and listens on one machine.
 
-Only the standard library, and nothing newer than Python 3.8 (Ubuntu 20.04): the text of this file
-is run by the instance's own python3, as root, and leaves nothing behind. The talk is one line at a
-time: plan in, "ready" out, "go" in, answers out, "stop" in, what was heard out. It ends with its
-input, and after `lifetime_s` in any case.
+Standard library only, for Python 3.8 (Ubuntu 20.04): the instance's own python3 runs the text
+of this file as root, and nothing is left behind. The protocol is one line at a time: plan in,
+"ready" out, "go" in, answers out, "stop" in, received rows out. The program ends when its input
+does, and after `lifetime_s` at the latest.
 
-A datagram carries a mark, the number of this measurement, and the row that it asks about. It is
-heard by a packet socket, before any firewall or service of the machine itself: so it tells what
-the security groups let through, also on a port where nothing listens, or where the kernel does
-(4789, VXLAN).
+A datagram contains a mark, the number of this measurement, and the row that it tests. A packet
+socket receives it before any firewall or service of the machine itself: so the result shows what
+the security groups allow, even on a port without a listener, or one used by the kernel (4789,
+VXLAN).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REPEATS = 3
 _ETH_P_IP = 0x0800
 _SO_ATTACH_FILTER = 26
 
-if TYPE_CHECKING:  # Python 3.8 knows tuple[int] only as an annotation
+if TYPE_CHECKING:  # Python 3.8 supports tuple[int] only in annotations
     Probe = tuple[int, str, str, int]  # row, protocol, address, port
 
 
@@ -39,7 +39,7 @@ def probe_tcp(probes: list[Probe], timeout_s: float) -> dict[int, str]:
     """
     Connect to every TCP port at once; by row "accepted", "refused", "unreachable" or "silence".
 
-    A refusal is an answer of the target, so the packet has passed the firewall.
+    A refusal comes from the target, so the packet has passed the firewall.
     """
     answers: dict[int, str] = {}
     waiting = selectors.DefaultSelector()
@@ -75,19 +75,19 @@ def _answer(code: int) -> str:
 
 def send_all(probes: list[Probe], nonce: str) -> None:
     """
-    Send one marked datagram for every row.
+    Send one marked datagram per row.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for row, _, address, port in probes:
             try:
                 sender.sendto(MARK + f"{nonce} {row}".encode(), (address, port))
             except OSError:
-                continue  # no route, or the answer to an earlier datagram: not heard either way
+                continue  # no route, or a response to an earlier datagram: not received either way
 
 
 def probe_all(probes: list[Probe], nonce: str, timeout_s: float) -> dict[int, str]:
     """
-    Connect to the TCP ports of the plan, and send to its UDP ports, three times over.
+    Connect to the TCP ports of the plan, and send to its UDP ports three times.
     """
     tcp = [probe for probe in probes if probe[1] == "tcp"]
     udp = [probe for probe in probes if probe[1] == "udp"]
@@ -101,7 +101,7 @@ def probe_all(probes: list[Probe], nonce: str, timeout_s: float) -> dict[int, st
 
 def open_ear() -> socket.socket:
     """
-    Open a packet socket that the kernel fills with marked datagrams only.
+    Open a packet socket with a kernel filter that passes only marked datagrams.
     """
     ear = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_IP))
     program = [
@@ -110,8 +110,8 @@ def open_ear() -> socket.socket:
         (0xB1, 0, 0, 0),  # the length of the IP header
         (0x40, 0, 0, 8),  # four bytes after the UDP header
         (0x15, 0, 1, int.from_bytes(MARK, "big")),
-        (0x06, 0, 0, 0xFFFF),  # take it
-        (0x06, 0, 0, 0),  # leave it
+        (0x06, 0, 0, 0xFFFF),  # accept
+        (0x06, 0, 0, 0),  # drop
     ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
     ear.setsockopt(
@@ -125,7 +125,7 @@ def open_ear() -> socket.socket:
 
 def heard_rows(ear: socket.socket, nonce: str) -> list[int]:
     """
-    Return the rows whose datagrams have arrived since the ear was opened.
+    Return the rows whose datagrams have arrived since the socket was opened.
     """
     mark = MARK + nonce.encode() + b" "
     rows: set[int] = set()

@@ -1,13 +1,13 @@
 """
 The agent that `node_stream` sends over SSH: it samples every container of its node.
 
-Only the standard library, and nothing newer than Python 3.8 (Ubuntu 20.04): it is run by the
-instance's own python3, as root, and leaves nothing behind. One line of JSON in, the plan; lines of
-JSON out; it ends with its input.
+Standard library only, for Python 3.8 (Ubuntu 20.04): the instance's own python3 runs it as
+root, and nothing is left behind. Input: the plan, one line of JSON; output: lines of JSON. It ends
+when its input does.
 
-Samples are taken at a fixed rate and wait in memory while the line is busy; each has the number of
-its tick, so that a reader can detect a tick that was missed. The engine is asked only for what
-changes: its events, and the log of services that say records.
+Samples are taken at a fixed rate, and buffered in memory while the connection is busy. Each has a
+tick number, so that a reader can detect missed ticks. The engine is used only for changes: its
+events, and the logs of services that log records.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KINDS = ["container", "service", "node"]
 
 class Agent:
     """
-    Samples at each tick, and passes on what the engine tells in between.
+    An agent that samples at each tick, and forwards the engine's events and logs in between.
     """
 
     def __init__(self, plan: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ class Agent:
         self.out.put_nowait(None)
         await saying
         for part in done:
-            part.result()  # raises what ended it
+            part.result()  # raises the error that ended it
 
     async def _tick(self) -> None:
         period_s = self.plan["period_s"]
@@ -57,7 +57,7 @@ class Agent:
             for full_id, container in list(self.containers.items()):
                 try:
                     rows.append(container.sample())
-                except (OSError, ValueError, KeyError):  # it ended between two lines
+                except (OSError, ValueError, KeyError):  # it ended during the sample
                     self.containers.pop(full_id, None)
             line = {"tick": number, "time": time.time(), "rows": rows, "cpu_s": cpu_s(chain)}
             self.out.put_nowait(line)
@@ -66,7 +66,7 @@ class Agent:
             await asyncio.sleep(number * period_s - elapsed)
 
     async def _events(self) -> None:
-        # where the engine restarts, go on from where it was
+        # after an engine restart, continue from the last event
         wanted = urllib.parse.quote(json.dumps({"event": ACTIONS, "type": KINDS}))
         since = f"{time.time():.9f}"
         while True:
@@ -94,7 +94,7 @@ class Agent:
     async def _take(self, full_id: str) -> None:
         if full_id in self.containers:
             return
-        with contextlib.suppress(OSError, ValueError, KeyError):  # it ended while we looked
+        with contextlib.suppress(OSError, ValueError, KeyError):  # it ended meanwhile
             inspected = await ask(f"/containers/{full_id}/json")
             container = self.containers[full_id] = Container(inspected)
             if container.service in self.plan["services"]:
@@ -103,7 +103,7 @@ class Agent:
                 task.add_done_callback(self.tasks.discard)
 
     async def _follow(self, full_id: str) -> None:
-        # the records that a container logs are those lines that are an object with "record"
+        # a log line that is a JSON object with "record" is a record
         query = f"follow=1&stdout=1&since={self.plan['since']:.0f}"
         reader = await request(f"/containers/{full_id}/logs?{query}")
         rest = b""
@@ -122,7 +122,7 @@ class Agent:
             said = await self.out.get()
             if said is None:
                 return
-            # in a thread: a line that is busy must not hold up the next tick
+            # in a thread: a busy connection must not delay the next tick
             await loop.run_in_executor(None, _write, json.dumps(said) + "\n")
 
 
@@ -133,14 +133,14 @@ def _write(line: str) -> None:
 
 async def request(path: str) -> asyncio.StreamReader:
     """
-    GET from the engine's socket; HTTP 1.0, so that the body comes as it is, until it ends.
+    Send a GET to the engine's socket, with HTTP 1.0 so that the body is not chunked.
     """
     reader, writer = await asyncio.open_unix_connection(SOCKET, limit=2**22)
     writer.write(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")
     if b" 200 " not in head.split(b"\r\n")[0]:
         raise OSError(head.split(b"\r\n")[0].decode())
-    reader.writer = writer  # type: ignore[attr-defined]  # held: it would close the socket
+    reader.writer = writer  # type: ignore[attr-defined]  # or the socket would close
     return reader
 
 
