@@ -1,3 +1,3 @@
 """
-What a recording means: throughput, bottlenecks, CPU credits, costs, how many workers.
+Analysis of a recording: throughput, bottlenecks, CPU credits, costs, number of workers.
 """

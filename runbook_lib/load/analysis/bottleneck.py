@@ -1,5 +1,5 @@
 """
-What limits a run: each resource against its limit in the steady state, and the queues that grow.
+The bottleneck of a run: resources near their limits in the steady state, and growing queues.
 """
 
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from runbook_lib.load.analysis.utilisation import queue_growth, steady, utilisat
 from runbook_lib.load.recordings.schema import Recording
 
 NEARLY_ALL = 0.85
-"""Of a limit: a container that is throttled at its limit shows little less than all of it."""
+"""Share of a limit: a throttled container shows slightly less than its whole limit."""
 
 QUEUES = {"RESULT_QUEUE": "updater", "TASK_QUEUE": "workers"}
-"""The consumers of each queue, the last stage first."""
+"""The consumers of each queue, last stage first."""
 
 SIDES = {
     "workers": {"worker", "rabbitmq"},
     "updater": {"updater", "rabbitmq"},
     "dealer": {"dealer", "rabbitmq"},
 }
-"""The services that can be the reason when one side falls behind; all use the broker."""
+"""The services that can make one side fall behind; all use the broker."""
 
 
 @dataclass(frozen=True)
 class Bottleneck:
     """
-    `resource` is "" where no recorded resource is used up; `words` say what limits, how surely.
+    The verdict: `resource` is "" if no recorded resource is exhausted; `words` give the certainty.
 
     `utilisation`: resource, of, kind, used, limit, utilisation, low, high (95 %), samples; the
     highest first. `queues`: queue, ready (median), empty (share of samples), growth_per_s, low,
@@ -55,15 +55,15 @@ def find_bottleneck(
     memory_bytes: float = 2**30,
 ) -> Bottleneck:
     """
-    Name the resource that limits a run in its steady state, with the evidence; NotFoundError where
-    no container was sampled in it.
+    Name the resource that limits a run in its steady state, with the evidence. Raises
+    NotFoundError if no container was sampled in it.
 
     Parameters
     ----------
     cpu_limits
-        CPUs of a container by service, as `cpu_limits_of` reads them.
+        CPUs of a container by service, from `cpu_limits_of`.
     vcpus, memory_bytes
-        Of a node.
+        Size of a node.
     """
     stats = steady(recording.stats, recording)
     if stats.empty:
@@ -80,7 +80,7 @@ def find_bottleneck(
 
 def show_bottleneck(bottleneck: Bottleneck | None, *, limits_known: bool) -> Finding:
     """
-    Return the eight resources that are nearest to their limits.
+    Show the eight resources nearest to their limits.
     """
     if bottleneck is None:
         return Finding("a container at work")
@@ -123,7 +123,7 @@ def _verdict(table: pd.DataFrame, side: str, why: str) -> tuple[str, str]:
 
 def _side(queues: pd.DataFrame) -> tuple[str, str]:
     """
-    Which side falls behind, by the queues: "" where they cannot tell.
+    Derive from the queues which side falls behind; "" if that is not clear.
     """
     if queues.empty:
         return "", "No queue was recorded, so it is unknown which side falls behind."

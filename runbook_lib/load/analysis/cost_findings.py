@@ -26,7 +26,7 @@ from runbook_lib.load.recordings.separate_runs import find_runs
 
 def show_costs(sizing: Sizing, costs: Costs) -> Finding:
     """
-    Time and money for the data set, with each number of workers.
+    Show time and money for the data set, with each number of workers.
     """
     if costs.table.empty:
         return Finding(next((t for t in sizing.limits if t.startswith("no costs")), NO_RATE))
@@ -63,7 +63,7 @@ def _cost_table(costs: pd.DataFrame) -> pd.DataFrame:
 
 def show_idle(sizing: Sizing, usd_per_hour: float) -> Finding:
     """
-    Return the cost of idle workers, from the recording's stretches without load.
+    Show the cost of idle workers, from the recording's periods without load.
     """
     stats = sizing.recording.stats
     runs = find_runs(stats)
@@ -82,7 +82,7 @@ def show_idle(sizing: Sizing, usd_per_hour: float) -> Finding:
 
 def show_savings(recording: Recording, usd_per_hour: float) -> Finding:
     """
-    What the autoscaler saved, compared with the most workers that it requested.
+    Show the autoscaler's savings, compared with the most workers that it requested.
     """
     decided = recording.autoscaler.dropna(subset=["running", "wanted"]).sort_values("time")
     if recording.experiment.get("autoscaler_held") or len(decided) < 2:
@@ -105,7 +105,7 @@ def show_savings(recording: Recording, usd_per_hour: float) -> Finding:
 
 def show_credits(sizing: Sizing) -> Finding:
     """
-    Return the credits of the manager and of one worker node over time, at the measured rate.
+    Show the credits of the manager and of one worker node over time, at the measured rate.
     """
     burst, machines = sizing.burst, sizing.machines
     if burst is None:
@@ -152,7 +152,7 @@ def _title(table: pd.DataFrame) -> str:
             f"{table['hours'].max():.1f} h"
         )
     first = short.sort_values("hours", kind="stable").iloc[0]
-    first_after = short[short["node"] == first["node"]].iloc[-1]  # the first minute is a part
+    first_after = short[short["node"] == first["node"]].iloc[-1]  # the first minute is partial
     return (
         f"The credits of {first['node']} are spent after {first['hours']:.1f} h; then it gets "
         f"{first_after['used_vcpus']:.0%} of a CPU instead of {first['wanted_vcpus']:.0%}"

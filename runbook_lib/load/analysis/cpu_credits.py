@@ -4,7 +4,8 @@ CPU credits of T2 instances in standard mode: how long a burst lasts, and the ra
 One credit is one vCPU-minute. An instance earns credits at a fixed rate and spends them with every
 cycle; launch credits are spent first, and do not count against the most that can be saved. Source:
 AWS, "Standard mode concepts for burstable performance instances" and "Key concepts for burstable
-performance instances". AWS lowers an instance gradually when its balance runs out; here at once.
+performance instances". AWS throttles an instance gradually when its balance runs out; here it is
+immediate.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from runbook_lib.core.errors import ParameterError
 @dataclass(frozen=True)
 class CreditPlan:
     """
-    What an instance type earns and may save.
+    The credits that an instance type earns and can save.
     """
 
     vcpus: int
@@ -41,7 +42,7 @@ PLANS = {
 
 def get_plan(instance_type: str) -> CreditPlan:
     """
-    Return the plan of an instance type; one that is not of T2 is a ParameterError.
+    Return the plan of an instance type. Raises ParameterError if it is not a T2 type.
     """
     if instance_type not in PLANS:
         raise ParameterError(
@@ -60,8 +61,8 @@ def simulate_credits(plan: CreditPlan, wanted_vcpus: "pd.Series[float]") -> pd.D
     Parameters
     ----------
     wanted_vcpus
-        Indexed by time; two values or more, over growing times, within the vCPUs that there are;
-        each holds until the next, the last as long as the one before it.
+        Indexed by time: at least two values, at increasing times, within the available vCPUs; each
+        applies until the next, the last as long as the one before it.
     """
     launch, saved = plan.launch_credits, 0.0
     rows = []
@@ -104,7 +105,7 @@ def _minutes(plan: CreditPlan, wanted: "pd.Series[float]") -> npt.NDArray[np.flo
 @dataclass(frozen=True)
 class Burst:
     """
-    How long a measured rate lasts with CPU credits.
+    The duration of a measured rate with CPU credits.
 
     `slowest` is the node that runs out first; `sustained_share` is the share of the rate after it.
     """
@@ -130,12 +131,12 @@ class Burst:
 
 def burst(plan: CreditPlan, vcpus_by_node: Mapping[str, float]) -> Burst:
     """
-    How long fresh nodes keep the measured rate, and the share of it that is left afterwards.
+    Compute how long new nodes keep the measured rate, and the share that remains afterwards.
 
     Assumes that one slow node slows all, as the tiles pass through the manager and are spread
     evenly over the workers, and that a node's work is proportional to its CPU use. When the first
-    node falls back, the others' use falls with it, and those with a smaller use than their baseline
-    never run out: so the share that remains is that of the node with the highest use.
+    node is throttled, the use of the others falls as well, and nodes below their baseline never run
+    out: so the remaining share is that of the node with the highest use.
     """
     wrong = {n: u for n, u in vcpus_by_node.items() if not 0 <= u <= plan.vcpus * 1.05}
     if wrong or not vcpus_by_node:

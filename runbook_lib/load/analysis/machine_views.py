@@ -1,5 +1,5 @@
 """
-Tables and charts of what a recording holds; each title states the finding, each axis its unit.
+Tables and charts of a recording; titles state the finding, axes have units.
 """
 
 import pandas as pd
@@ -17,7 +17,7 @@ LIGHTS = {
     "YELLOW": (0.5, "#f6e3a1"),
     "RED": (0.7, "#f2b8b5"),
 }
-"""Where each light begins, as the guide sets them."""
+"""The guide's thresholds of the lights."""
 MEASURES = {
     "cpu_percent": ("CPU", "CPU in use (% of one CPU)", 1.0, "% of a CPU"),
     "memory_bytes": ("memory", "memory in use (MB)", 1e6, "MB"),
@@ -31,7 +31,7 @@ MEASURES = {
 
 def run_table(runs: pd.DataFrame) -> pd.DataFrame:
     """
-    `find_runs` for a page: times to the second, minutes of load.
+    Format `find_runs` for a page: times to the second, minutes of load.
     """
     clock = {name: runs[name].dt.strftime("%H:%M:%S") for name in ("began", "ended")}
     minutes = (runs["busy_s"] / 60).round(1).fillna(0.0)
@@ -42,7 +42,7 @@ def run_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 def side_by_side(recording: Recording, others: list[str]) -> pd.DataFrame:
     """
-    Experiments as columns, this one first; `others` are folders.
+    Compare experiments as columns, this one first; `others` are folders.
     """
     named = {recording.source: recording, **{folder: open_recording(folder) for folder in others}}
     columns = {"/".join(name.split("/")[-3:]): _figures(found) for name, found in named.items()}
@@ -67,10 +67,10 @@ def _figures(recording: Recording) -> dict[str, object]:
 
 def total_differences(recording: Recording) -> pd.DataFrame:
     """
-    Return where a total is not the sum over the highest counter of each container.
+    Find totals that are not the sum of each container's highest counter.
 
-    Columns: service, counter, total, highest. Services with containers that restarted under their
-    id have more than one highest counter, and are left out.
+    Columns: service, counter, total, highest. Services with restarted containers have more than one
+    highest counter per id, and are left out.
     """
     totals = total_counters(recording.stats).set_index("service")
     each = recording.stats.groupby(["service", "node", "container"])[COUNTERS].max()
@@ -87,7 +87,7 @@ def total_differences(recording: Recording) -> pd.DataFrame:
 
 def show_measure(stats: pd.DataFrame, measure: str) -> alt.HConcatChart:
     """
-    One measure over time, by service and beside it by node.
+    Show one measure over time, by service and by node side by side.
     """
     pair = (plot_measure(stats, measure, by=by) for by in ("service", "node"))
     chart = alt.hconcat(*(each.properties(width=330) for each in pair))
@@ -97,14 +97,14 @@ def show_measure(stats: pd.DataFrame, measure: str) -> alt.HConcatChart:
 
 def show_network(stats: pd.DataFrame, way: str) -> alt.VConcatChart:
     """
-    Return the rate received (`in`) or sent (`out`), and below it the total.
+    Show the rate received (`in`) or sent (`out`), and below it the total.
     """
     return alt.vconcat(*(show_measure(stats, f"net_{way}_bytes{end}") for end in ("_per_s", "")))
 
 
 def plot_measure(stats: pd.DataFrame, measure: str, *, by: str = "service") -> alt.Chart:
     """
-    One measure over time, a line for each service or node; the title names the highest.
+    Draw one measure over time, a line per service or node; the title names the highest.
     """
     name, axis, divisor, unit = MEASURES[measure]
     if stats.empty:
@@ -153,7 +153,7 @@ def plot_load(autoscaler: pd.DataFrame) -> alt.LayerChart:
 
 def plot_replicas(recording: Recording) -> alt.Chart:
     """
-    Draw the workers that the autoscaler requested, those that it counted, and those in the samples.
+    Draw the workers requested by the autoscaler, counted by it, and present in the samples.
     """
     lines = []
     if len(recording.autoscaler):
@@ -178,7 +178,7 @@ def plot_replicas(recording: Recording) -> alt.Chart:
 
 def plot_queues(queues: pd.DataFrame) -> alt.VConcatChart:
     """
-    Messages that wait in each queue, and the rates in and out of it.
+    Draw the waiting messages of each queue, and its rates in and out.
     """
     if queues.empty:
         return alt.vconcat(_nothing("No queues were recorded"))
@@ -219,15 +219,15 @@ def _rates(queues: pd.DataFrame) -> pd.DataFrame:
 
 
 def _width_s(stats: pd.DataFrame) -> float:
-    # about 200 bins, and none shorter than the samples are apart
+    # about 200 bins, none shorter than the sampling interval
     span = (stats["time"].max() - stats["time"].min()).total_seconds()
     return float(max(10, round(span / 200, -1)))
 
 
 def _broken_at_gaps(series: pd.DataFrame, by: str) -> pd.DataFrame:
     """
-    No line where nothing ran, as it would join separate runs, nor in the first and last bin of a
-    container's life: they hold a part of it, and would look like a rise and a fall.
+    Break lines where nothing ran, as they would join separate runs, and drop the first and last
+    bin of a container: these are partial, and would look like a rise and a fall.
     """
     ran = series["containers"] > 0
     inner = ran & ran.groupby(series[by]).shift(1, fill_value=False)

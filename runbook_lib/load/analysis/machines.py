@@ -1,5 +1,5 @@
 """
-The machines of a recording, as far as it describes them, and the CPU that a tile costs on them.
+The machines of a recording, as far as it describes them, and their CPU use per tile.
 """
 
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ WORK_STACK = "stacks/geo-diff/work.yml"
 @dataclass(frozen=True)
 class Machines:
     """
-    `workers` are the worker nodes that existed, `sampled` those with samples; `cpu_limits` are the
-    containers', unknown for a stack that this project did not deploy.
+    The machines: `workers` are the existing worker nodes, `sampled` those with samples; the
+    containers' `cpu_limits` are unknown for a stack that this project did not deploy.
     """
 
     instance_type: str
@@ -34,7 +34,7 @@ class Machines:
 @dataclass(frozen=True)
 class CpuUse:
     """
-    The vCPU-seconds of a tile: on all worker nodes together, and on the manager.
+    The vCPU-seconds per tile: on all worker nodes together, and on the manager.
     """
 
     workers: float
@@ -53,7 +53,7 @@ class CpuUse:
 
 def machines_of(recording: Recording, instance_type: str) -> Machines:
     """
-    Read the machines from a recording; `instance_type` is for one that does not name it.
+    Read the machines from a recording; `instance_type` is used if the recording has none.
     """
     known = recording.experiment
     chosen = str(known.get("instance_type", instance_type))
@@ -77,8 +77,8 @@ def machines_of(recording: Recording, instance_type: str) -> Machines:
 
 def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
     """
-    Divide the measured CPU, see `node_vcpus`, by the rate of the same time; without tiles, or
-    without the manager's CPU, a ParameterError.
+    Divide the measured CPU, see `node_vcpus`, by the rate of the same time. Raises ParameterError
+    without tiles, or without the manager's CPU.
     """
     if not (np.isfinite(tiles_per_s) and tiles_per_s > 0) or "manager" not in vcpus_by_node:
         raise ParameterError(
@@ -93,10 +93,10 @@ def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
 
 def use_per_tile(recording: Recording, machines: Machines, points: pd.DataFrame) -> CpuUse:
     """
-    Return the CPU of a tile, from steps that all had one number of workers. Worker nodes without
+    Compute the CPU per tile, from steps with the same number of workers. Worker nodes without
     samples are assumed to have used as much as the others.
 
-    A manager or worker nodes without samples: ParameterError.
+    Raises ParameterError if the manager or the worker nodes have no samples.
     """
     if not machines.sampled:
         raise ParameterError(

@@ -1,9 +1,9 @@
 """
-What a data set costs in time and money, with the CPU credits counted; what idling costs, and what
-autoscaling saves.
+The cost of a data set in time and money, including CPU credits; the cost of idling, and the
+savings of autoscaling.
 
-EC2 bills instances by the second, and not replicas: removing a worker saves CPU credits at once,
-and money only where its node is stopped.
+EC2 bills instances by the second, not replicas: removing a worker saves CPU credits at once, but
+money only if its node is stopped.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ from runbook_lib.load.analysis.sizing import Sizing
 from runbook_lib.load.analysis.usl import NEAR_THE_PEAK, Interval
 
 OTHER_INSTANCES = 2
-"""The manager and admin-web: they are paid for too."""
+"""The manager and admin-web, which also cost money."""
 REPLICAS_PER_NODE = 2
 IDLE_VCPUS = 0.01
 """Of one worker."""
@@ -44,8 +44,8 @@ class Costs:
     @property
     def fewest_in_time(self) -> int:
         """
-        The fewest workers that take no longer, within 5 %: with CPU credits as the limit, these can
-        be fewer than the highest throughput takes. 0: unknown.
+        The fewest workers that take no longer, within 5 %: if CPU credits are the limit, these can
+        be fewer than for the highest throughput. 0: unknown.
         """
         if self.table.empty:
             return 0
@@ -55,7 +55,7 @@ class Costs:
     @property
     def also_fewer(self) -> str:
         """
-        That fewer workers take as long, where the credits are the limit; else "".
+        A sentence if fewer workers take as long because credits are the limit; else "".
         """
         fewest = self.fewest_in_time
         words = f" With {fewest} it takes no longer: then the CPU credits are the limit."
@@ -64,12 +64,12 @@ class Costs:
 
 def find_costs(sizing: Sizing, *, tiles: int, usd_per_hour: float) -> Costs:
     """
-    Find the costs with each number of workers that was measured, and with the chosen one.
+    Find the costs with each measured number of workers, and with the chosen one.
 
     Parameters
     ----------
     usd_per_hour
-        Of one instance with its address and disk.
+        Price of one instance with its address and disk.
     """
     table = pd.DataFrame()
     if sizing.fit is not None and sizing.use is not None:
@@ -109,7 +109,7 @@ def costs_by_workers(
             next_step="give both as numbers above zero",
         )
     usd_all = (worker_nodes + OTHER_INSTANCES) * usd_per_hour
-    # a law that reaches further than the CPU there is ends at the CPU
+    # the law is capped at the available CPU
     most = plan.vcpus / max(use.workers / worker_nodes, use.manager)
     rows = []
     for count in counts:
@@ -127,7 +127,7 @@ def costs_by_workers(
                 "sustained_share": bursts[0].sustained_share,
                 "hours_promised": tiles / rates[0] / 3600,
                 **{f"hours{n}": h for n, h in zip(names, hours, strict=True)},
-                # EC2 bills a minute at least
+                # EC2 bills at least a minute
                 **{f"usd{n}": usd_all * max(h, 1 / 60) for n, h in zip(names, hours, strict=True)},
             }
         )
@@ -137,7 +137,7 @@ def costs_by_workers(
 @dataclass(frozen=True)
 class IdleCost:
     """
-    Of the workers on all nodes together.
+    The cost of idle workers on all nodes together.
     """
 
     usd_per_hour: float
@@ -156,7 +156,7 @@ def idle_cost(
     idle_vcpus: dict[str, float], plan: CreditPlan, *, usd_per_hour: float = 0.0116
 ) -> IdleCost:
     """
-    Return the cost from the vCPUs that each worker node, one at least, uses while it idles.
+    Compute the cost from the idle vCPU use of each worker node, at least one.
     """
     if not idle_vcpus:
         raise ParameterError(

@@ -21,11 +21,11 @@ from runbook_lib.load.recordings.schema import Recording
 @dataclass(frozen=True)
 class Sizing:
     """
-    The answers of a recording; None where it has none, and `limits` say why.
+    The results of a recording; None where it has none, with the reasons in `limits`.
 
     `points`: the steps, see `step_points`, and `limited_by` ("workers", or "dealer" where the
     workers' own limit is unknown). `workers` is the number to use, or without a law the number
-    that did most. `use`: the CPU of a tile.
+    with the highest throughput. `use`: the CPU per tile.
     """
 
     recording: Recording
@@ -40,14 +40,14 @@ class Sizing:
     @property
     def is_recommendation(self) -> bool:
         """
-        Whether the number of workers rests on a law, and so on more than one number.
+        Whether the number of workers is based on a law, and so on several measured numbers.
         """
         return self.fit is not None and self.fit.law is not None
 
     @property
     def chosen(self) -> int:
         """
-        The number of workers; 0 where it is unknown.
+        The number of workers; 0 if unknown.
         """
         return int(self.workers.value) if self.workers else 0
 
@@ -63,7 +63,7 @@ class Sizing:
     @property
     def vcpus_by_node(self) -> dict[str, float]:
         """
-        The vCPUs in use at that rate; empty where the CPU of a tile is unknown.
+        The vCPUs in use at that rate; empty if the CPU per tile is unknown.
         """
         if self.use is None or self.rate is None:
             return {}
@@ -73,21 +73,21 @@ class Sizing:
     @property
     def burst(self) -> Burst | None:
         """
-        How long fresh instances keep that rate.
+        The time for which new instances keep that rate.
         """
         return burst(self.machines.plan, self.vcpus_by_node) if self.vcpus_by_node else None
 
 
 def find_sizing(recording: Recording, *, instance_type: str, most_workers: int = 0) -> Sizing:
     """
-    Compute it; the credits of the instance type must be known.
+    Compute the sizing; the credits of the instance type must be known.
 
     Parameters
     ----------
     instance_type
-        For a recording that does not name it.
+        Used for a recording without one.
     most_workers
-        The most to consider; 0, or more than were measured: as many as were measured.
+        The highest number to consider; 0, or more than measured, means the highest measured number.
     """
     machines = machines_of(recording, instance_type)
     points = _points(recording)
@@ -117,7 +117,7 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
 
 
 def _points(recording: Recording) -> pd.DataFrame:
-    # where no task waited, or it is unknown whether one did, the dealer set the pace
+    # where no task waited, or that is unknown, the dealer set the pace
     points = step_points(recording)
     waited = points["waiting"].fillna(1.0).ge(1.0)
     unseen = points["waiting"].isna() & points["counted_by"].eq("publishing")
@@ -125,7 +125,7 @@ def _points(recording: Recording) -> pd.DataFrame:
 
 
 def _fit(points: pd.DataFrame) -> UslFit | None:
-    # the law of the steps in which the workers were the limit
+    # fit the steps in which the workers were the limit
     points = points[points["tiles_per_s"] > 0]
     if points.empty:
         return None
@@ -154,13 +154,13 @@ def _workers(fit: UslFit, most_workers: int) -> Interval:
     if fit.law is None or allowed.empty:
         best = float(measured.index[int(measured.argmax())])
         return Interval(best, best, best)
-    # the curve does not describe the steps: the fewest among the counts that were measured
+    # the curve does not describe the steps: use the fewest among the measured counts
     near = allowed[allowed >= NEAR_THE_PEAK * allowed.max()]
     return Interval(float(near.index.min()), float(near.index.min()), float(near.index.max()))
 
 
 def _at_work(recording: Recording, points: pd.DataFrame, workers: Interval | None) -> Recording:
-    # of a sweep the steps nearest to the chosen number: what limits eight does not limit one
+    # in a sweep, the steps nearest to the chosen number: the bottleneck depends on it
     if workers is None or recording.steps.empty:
         return recording
     own = recording.steps["step"].isin(_nearest(points, workers.value)["step"])
@@ -168,7 +168,7 @@ def _at_work(recording: Recording, points: pd.DataFrame, workers: Interval | Non
 
 
 def _nearest(points: pd.DataFrame, workers: float) -> pd.DataFrame:
-    # of two as near the higher, where the curve is flat
+    # of two equally near, the higher one, where the curve is flat
     nearest = min(points["replicas"], key=lambda count: (abs(count - workers), -count))
     same: pd.DataFrame = points[points["replicas"] == nearest]
     return same

@@ -1,5 +1,5 @@
 """
-The answer as a person reads it first: one line, and the reasons for it.
+A summary of the sizing: one line, and the reasons for it.
 """
 
 from dataclasses import dataclass

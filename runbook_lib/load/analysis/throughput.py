@@ -1,6 +1,6 @@
 """
-The throughput of a recorded run, in the steady state of each step; and a first look at a load just
-recorded: was it steady, did the queue hold. The full analysis is 11_load_analysis.
+The throughput of a recorded run in the steady state of each step, and first charts of a new
+recording: rates and queue. The full analysis is 11_load_analysis.
 """
 
 from typing import Any
@@ -13,18 +13,18 @@ from runbook_lib.load.recordings.schema import Recording
 
 TASK_QUEUE = "TASK_QUEUE"
 SHORTEST_S = 60.0
-"""Of a stretch of an autoscaled run; a shorter one is only a step to another replica count."""
+"""Least duration of a period in an autoscaled run; shorter ones are replica changes in progress."""
 
 
 def step_points(recording: Recording) -> pd.DataFrame:
     """
     Return one row per step: step, repetition, replicas, seconds, tiles_per_s, waiting (median of
-    the tasks in the queue; with none the dealer set the pace, NaN: not recorded), counted_by.
+    the tasks in the queue; zero: the dealer set the pace, NaN: not recorded), counted_by.
 
     Tiles are counted by the workers, else as messages acknowledged in TASK_QUEUE. Steps that were
     never steady, or not counted, are left out. A run without steps is split where the replicas
-    changed; there, without a count, the published rate stands for the throughput: over a minute
-    they are equal as long as the queue does not grow.
+    changed; without a count, the published rate then replaces the throughput: over a minute they
+    are equal as long as the queue does not grow.
     """
     rows = []
     tasks = recording.queues[recording.queues["queue"] == TASK_QUEUE]
@@ -48,7 +48,8 @@ def step_points(recording: Recording) -> pd.DataFrame:
 
 def _windows(recording: Recording) -> list[tuple[Any, ...]]:
     """
-    Return the step, repetition, replicas, begin, end and published rate of each; NaN for a step.
+    Return step, repetition, replicas, begin, end and published rate (NaN for a step) of each
+    window.
     """
     if not recording.steps.empty:
         steps = recording.steps.dropna(subset="steady_from").assign(published=np.nan)
@@ -73,9 +74,8 @@ def _windows(recording: Recording) -> list[tuple[Any, ...]]:
 
 def _tiles_done(workers: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp) -> float:
     """
-    Return the growth of each task's counter between the two times, interpolated between its
-    records. Where an edge lies a moment beyond its first or last record, it is assumed to have gone
-    on as before.
+    Sum the growth of each task's counter between the two times, interpolated between its records.
+    Just outside its first or last record, its rate is assumed to continue.
     """
     edges = np.array([began.timestamp(), ended.timestamp()])
     counts = []
@@ -97,7 +97,7 @@ def _acknowledged(tasks: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp)
     if len(tasks) < 2 or tasks["time"].iloc[-1] < began or tasks["time"].iloc[0] > ended:
         return np.nan
     steps = tasks["acknowledged"].diff().fillna(0.0)
-    # a broker that restarted counts from zero, so its count is what was done since
+    # a restarted broker counts from zero, so its count is the work done since
     grown = steps.where(steps >= 0, tasks["acknowledged"]).cumsum().to_numpy()
     times = tasks["time"].map(pd.Timestamp.timestamp).to_numpy(dtype=float)
     first, last = np.interp([began.timestamp(), ended.timestamp()], times, grown).tolist()
@@ -106,7 +106,7 @@ def _acknowledged(tasks: pd.DataFrame, began: pd.Timestamp, ended: pd.Timestamp)
 
 def tasks_published(recording: Recording) -> int:
     """
-    Return how many tasks were dealt during the recording; a broker that restarted counts from zero.
+    Count the tasks published during the recording; a restarted broker counts from zero.
     """
     counts = recording.queues.loc[recording.queues["queue"] == TASK_QUEUE, "published"]
     return int(counts.diff().clip(lower=0).sum())
@@ -114,7 +114,7 @@ def tasks_published(recording: Recording) -> int:
 
 def plot_rates(points: pd.DataFrame) -> alt.Chart:
     """
-    Throughput against replicas, one point per step; the title says which count did most.
+    Draw throughput against replicas, one point per step; the title names the best count.
     """
     means = points.groupby("replicas")["tiles_per_s"].mean()
     title = "No step became steady"
@@ -132,7 +132,7 @@ def plot_rates(points: pd.DataFrame) -> alt.Chart:
 
 def plot_queue(recording: Recording, points: pd.DataFrame) -> "alt.LayerChart | alt.FacetChart":
     """
-    Messages waiting over time, each step shaded; the title says if the workers ran out of tasks.
+    Draw waiting messages over time, steps shaded; the title states if workers ran out of tasks.
     """
     shown = recording.queues[recording.queues["queue"].isin([TASK_QUEUE, "RESULT_QUEUE"])]
     tasks = shown[shown["queue"] == TASK_QUEUE]

@@ -1,10 +1,10 @@
 """
-How throughput grows with workers: the Universal Scalability Law (USL).
+Throughput as a function of workers: the Universal Scalability Law (USL).
 
     X(n) = lambda n / (1 + sigma (n - 1) + kappa n (n - 1))
 
-lambda is the throughput of one worker alone, sigma the share of work that queues (contention),
-kappa the cost of coordination between each two (coherency). Source: N. Gunther, Guerrilla Capacity
+lambda is the throughput of a single worker, sigma the share of serialised work (contention), kappa
+the cost of coordination per pair of workers (coherency). Source: N. Gunther, Guerrilla Capacity
 Planning (Springer, 2007), chapter 4.
 """
 
@@ -25,7 +25,7 @@ NEAR_THE_PEAK = 0.95
 @dataclass(frozen=True)
 class Interval:
     """
-    An estimate and its 95 % confidence interval; infinite: no bound was found.
+    An estimate and its 95 % confidence interval; infinite means that no bound was found.
     """
 
     value: float
@@ -39,10 +39,10 @@ class Interval:
 @dataclass(frozen=True)
 class Law:
     """
-    The fitted law. `terms` are those of n / X(n) = a + b (n - 1) + c n (n - 1), in which it is
-    linear, none below zero; `samples` are such rows drawn as the data's noise allows, which may be
-    (an interval cut to what is possible still covers the truth, one drawn within the bounds does
-    not); `noises` is the relative noise of one step that goes with each.
+    The fitted law. `terms` are a, b, c of the linear form n / X(n) = a + b (n - 1) + c n (n - 1),
+    none negative; `samples` are such rows drawn from the data's noise, and may be negative (an
+    interval cut to the possible range still covers the truth, one drawn within the bounds does
+    not); `noises` is the relative noise of one step for each sample.
     """
 
     terms: Numbers
@@ -74,7 +74,7 @@ class Law:
 
     def prediction(self, replicas: float, repetitions: int = 1) -> Interval:
         """
-        Return the mean of further steps: the law's interval and the steps' own noise.
+        Predict the mean of further steps, from the law's interval and the steps' own noise.
         """
         draws = np.random.default_rng(1).standard_normal(len(self.samples))
         return self._throughput(replicas, np.exp(self.noises * draws / np.sqrt(repetitions)))
@@ -86,7 +86,7 @@ class Law:
     @property
     def peak(self) -> Interval:
         """
-        The number of workers beyond which throughput falls; infinite where it never does.
+        The number of workers beyond which throughput falls; infinite if it never does.
         """
         return interval(float(_peak(self.terms[None])[0]), _peak(self.samples))
 
@@ -101,7 +101,7 @@ class Law:
 
 def curve(terms: Numbers, replicas: Numbers) -> Numbers:
     """
-    X(n) for rows of terms and n workers, infinite where they set no bound; shape (rows, n), or
+    Compute X(n) for rows of terms and n workers, infinite without a bound; shape (rows, n), or
     (n,) for one row.
     """
     per_tile = terms @ design_of(replicas).T
@@ -112,9 +112,9 @@ def curve(terms: Numbers, replicas: Numbers) -> Numbers:
 
 def interval(value: float, samples: Numbers) -> Interval:
     """
-    Return the middle 95 % of the samples, widened to the estimate where it lies outside.
+    Return the middle 95 % of the samples, widened to include the estimate.
     """
-    # by rank and not interpolated: between a number and infinity there is nothing
+    # by rank, not interpolated: there is no value between a number and infinity
     edges = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     low, high = np.quantile(samples, edges, method="inverted_cdf").tolist()
     return Interval(value, min(low, value), max(high, value))
@@ -122,7 +122,7 @@ def interval(value: float, samples: Numbers) -> Interval:
 
 def mean_interval(values: Numbers) -> tuple[float, float, float]:
     """
-    Return the mean of independent values and its 95 % interval, by Student; NaN for a single value.
+    Return the mean of independent values with Student's 95 % interval; NaN for a single value.
     """
     mean, count = float(values.mean()), len(values)
     reach = t_distribution.ppf((1 + LEVEL) / 2, count - 1) * sem(values) if count > 1 else np.nan

@@ -17,7 +17,7 @@ _MEASURED, _LAW, _CHOSEN = "#1f2933", "#1b7f79", "#e8590c"
 
 def show_throughput(fit: UslFit | None, chosen: int) -> Finding:
     """
-    Every step as a point, the law as a line with its 95 % band, and the chosen number of workers.
+    Show steps as points, the law as a line with its 95 % band, and the chosen number of workers.
     """
     if fit is None:
         return Finding(NO_RATE)
@@ -46,7 +46,7 @@ def _peak(law: Law) -> str:
 
 def show_efficiency(fit: UslFit | None) -> Finding:
     """
-    Return the throughput of one worker among others, as a share of that with the fewest measured.
+    Show the throughput per worker, as a share of that with the fewest measured workers.
     """
     if fit is None or len(fit.measured) < 2:
         return Finding("a second number of workers, to compare with")
@@ -75,7 +75,7 @@ def show_efficiency(fit: UslFit | None) -> Finding:
 
 def show_left_out(left_out: pd.DataFrame) -> Finding:
     """
-    Return the predictions of `leave_one_out` as a table, and how many of them came true.
+    Show the predictions of `leave_one_out` as a table, and how many of them were correct.
     """
     if left_out.empty:
         return Finding("enough numbers of workers to leave one out and predict it")

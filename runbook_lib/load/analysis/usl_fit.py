@@ -15,7 +15,7 @@ from runbook_lib.load.analysis.usl import LEVEL, Interval, Law, Numbers, design_
 
 COEFFICIENTS = 3
 FEWEST_DEGREES = 2
-"""Steps beyond the coefficients; with one, an interval would be wider than what it is about."""
+"""Number of steps beyond the coefficients; with one, intervals would exceed the estimates."""
 
 MISFIT = 0.01
 
@@ -23,7 +23,7 @@ MISFIT = 0.01
 @dataclass(frozen=True)
 class UslFit:
     """
-    The fit of a sweep; `law` is None where the steps are too few for one, and `limit` says why.
+    The fit of a sweep; `law` is None if there are too few steps, with the reason in `limit`.
 
     `measured` has one row per replica count: replicas, repetitions, tiles_per_s (mean), low, high.
     """
@@ -35,8 +35,8 @@ class UslFit:
 
     def throughput(self, replicas: float) -> Interval:
         """
-        Tiles a second with a number of workers: by the law, without one as measured; a number that
-        was not measured is then a ParameterError.
+        Return tiles per second with a number of workers: by the law, without one as measured.
+        Raises ParameterError for a number that was then not measured.
         """
         if self.law is not None:
             return self.law.throughput(replicas)
@@ -63,12 +63,12 @@ def fit_usl(points: pd.DataFrame, *, samples: int = 2000) -> UslFit:
     Fit the law to steps; columns `replicas` and `tiles_per_s`, one row per repetition.
 
     Noise is relative, so the fit works on logarithms and on n / X, in which the law is linear, and
-    non-negative least squares find the one best fit. Resampling two or three repetitions knows too
-    little of their spread; instead each sample of this bootstrap draws the size of the noise
+    non-negative least squares find the one best fit. Resampling two or three repetitions
+    underestimates their spread; instead each sample of this bootstrap draws the size of the noise
     (chi-squared, by the degrees of freedom), then steps, then fits again: Student's interval, for
     any figure derived from the law.
 
-    Raises ParameterError where there are no steps, or impossible ones.
+    Raises ParameterError for no steps, or impossible ones.
     """
     checked = _checked(points)
     measured = _measured(checked)
@@ -94,7 +94,7 @@ def fit_usl(points: pd.DataFrame, *, samples: int = 2000) -> UslFit:
 def leave_one_out(fit: UslFit | None) -> pd.DataFrame:
     """
     Predict each replica count from the others; columns: replicas, measured, predicted, low, high,
-    inside. Empty without a law, or where the others are too few for one.
+    inside. Empty without a law, or if the others are too few for one.
     """
     rows = []
     points = fit.points if fit and fit.law else pd.DataFrame({"replicas": []})
@@ -113,7 +113,7 @@ def leave_one_out(fit: UslFit | None) -> pd.DataFrame:
 
 def misses_allowed(predictions: int) -> int:
     """
-    Return how many of these 95 % intervals may miss: more happen by chance once in fifty times.
+    Return how many of these 95 % intervals may miss; more have a chance of 1 in 50.
     """
     return int(binom.ppf(0.98, predictions, 1 - LEVEL)) if predictions else 0
 
@@ -138,7 +138,7 @@ def _checked(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measured(points: pd.DataFrame) -> pd.DataFrame:
-    # geometric means; the interval needs two repetitions, and is NaN without
+    # geometric means; the interval needs two repetitions, and is NaN otherwise
     rows = []
     for replicas, own in points.groupby("replicas"):
         logs = np.log(own["tiles_per_s"].to_numpy(dtype=float))
@@ -154,11 +154,11 @@ def _law(points: pd.DataFrame, measured: pd.DataFrame, samples: int) -> Law:
     observed = counts / measured["tiles_per_s"].to_numpy(dtype=float)
     design = design_of(counts)
     scale = np.sqrt(repeated) / observed
-    for _ in range(3):  # relative errors: the weights follow the fit, and have settled by then
+    for _ in range(3):  # relative errors: the weights follow the fit, and converge by then
         terms, _ = nnls(design * scale[:, None], observed * scale)
         scale = np.sqrt(repeated) / (design @ terms)
-    # without the bounds: the noise is drawn around this, so that a coefficient at its bound is not
-    # taken for certain
+    # without the bounds: the noise is drawn around this, so that a coefficient at its bound does
+    # not look certain
     free = np.linalg.lstsq(design * scale[:, None], observed * scale)[0]
     centre = design @ free if (design @ free > 0).all() else design @ terms
     within, about = _spread(points, counts, centre)
@@ -178,7 +178,7 @@ def _law(points: pd.DataFrame, measured: pd.DataFrame, samples: int) -> Law:
 
 
 def _spread(points: pd.DataFrame, counts: Numbers, centre: Numbers) -> tuple[float, float]:
-    # squares of the logarithms: within the repetitions of a count, and about a curve
+    # squares of logarithms: within the repetitions of a count, and around a curve
     logs = np.log(points["tiles_per_s"])
     own = logs - logs.groupby(points["replicas"]).transform("mean")
     law = points["replicas"].map(dict(zip(counts, np.log(counts / centre), strict=True)))

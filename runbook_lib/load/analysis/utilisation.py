@@ -1,5 +1,5 @@
 """
-Each resource of a recorded run against its limit, in the steady state.
+The resources of a recorded run against their limits, in the steady state.
 """
 
 import numpy as np
@@ -11,12 +11,12 @@ from runbook_lib.load.recordings.schema import Recording
 from runbook_lib.stacks.stack_file import StackFile
 
 BATCHES = 10
-"""Successive samples are correlated; the means of ten stretches hardly are."""
+"""Successive samples are correlated; the means of ten periods hardly are."""
 
 
 def steady(frame: pd.DataFrame, recording: Recording) -> pd.DataFrame:
     """
-    Return the rows of the steady state: of the steps, without steps of the time at work.
+    Return the rows of the steady state: of the steps, or without steps of the busy time.
     """
     steps, stats = recording.steps.dropna(subset="steady_from"), recording.stats
     rows = pd.Series(stats.empty, index=frame.index)
@@ -25,7 +25,7 @@ def steady(frame: pd.DataFrame, recording: Recording) -> pd.DataFrame:
         for began, ended in zip(steps["steady_from"], steps["ended"], strict=True):
             rows |= frame["time"].between(began, ended)
     elif not stats.empty:
-        # at work is a minute with more than half of the CPU of the busiest tenth of minutes
+        # a busy minute has more than half of the CPU of the busiest tenth of minutes
         busy = stats.groupby(stats["time"].dt.floor("1min"))["cpu_percent"].sum()
         at_work = busy.index[busy >= 0.5 * busy.quantile(0.9)]
         rows = frame["time"].dt.floor("1min").isin(at_work)
@@ -34,7 +34,7 @@ def steady(frame: pd.DataFrame, recording: Recording) -> pd.DataFrame:
 
 def cpu_limits_of(stack: StackFile) -> dict[str, float]:
     """
-    Return the CPUs that a container of each service may use.
+    Return the CPU limit of a container of each service.
     """
     limits = {
         name: spec.get("deploy", {}).get("resources", {}).get("limits", {}).get("cpus")
@@ -45,8 +45,8 @@ def cpu_limits_of(stack: StackFile) -> dict[str, float]:
 
 def node_vcpus(stats: pd.DataFrame) -> dict[str, float]:
     """
-    Return the mean vCPUs that the containers of each node use, without its engine and kernel, which
-    are not sampled.
+    Return the mean vCPU use of each node's containers, without its engine and kernel, which are
+    not sampled.
     """
     return {
         str(node): float(_per_moment(own, "cpu_percent").mean()) / 100
@@ -58,7 +58,7 @@ def utilisation(
     stats: pd.DataFrame, cpu_limits: dict[str, float], *, vcpus: float, memory_bytes: float
 ) -> pd.DataFrame:
     """
-    Each resource against its limit, the most used first; the columns are those of `Bottleneck`.
+    Compare resources with their limits, the most used first; columns as in `Bottleneck`.
     """
     rows = []
     for node, own in stats.groupby("node"):
@@ -84,7 +84,7 @@ def utilisation(
 
 def queue_growth(queues: pd.DataFrame) -> pd.DataFrame:
     """
-    The growth of each queue: Theil's slope, which is robust to bursts, with its 95 % interval.
+    Measure each queue's growth: Theil's slope, robust to bursts, with its 95 % interval.
     """
     rows = []
     for queue, own in queues.dropna(subset="ready").groupby("queue"):
@@ -111,8 +111,8 @@ def _row(
     resource: str, of: str, kind: str, used: "pd.Series[float]", limit: float
 ) -> tuple[str, str, str, float, float, float, float, float, int]:
     """
-    One of `utilisation`; the interval of the mean is that of the means of stretches, and NaN where
-    there are too few samples for them.
+    Build a row of `utilisation`; the interval of the mean is that of the means of periods, and NaN
+    if there are too few samples.
     """
     values = used.dropna().to_numpy(dtype=float) / limit
     mean = float(values.mean()) if len(values) else np.nan

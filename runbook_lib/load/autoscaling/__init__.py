@@ -1,3 +1,3 @@
 """
-The autoscaler's policy replayed and simulated, and the parameters to recommend.
+The autoscaler's policy replayed and simulated, and the recommended parameters.
 """

@@ -1,6 +1,6 @@
 """
-The policy that admin-worker runs, loaded from the sources of its image: what is tried on paper is
-what is deployed.
+The policy of admin-worker, loaded from the sources of its image: simulations use the deployed
+code.
 """
 
 import importlib
@@ -19,7 +19,7 @@ PACKAGE = GEO_DIFF / "images" / "geo-diff" / "geodiff"
 @cache
 def service_module(name: str, package: Path = PACKAGE) -> ModuleType:
     """
-    A module of the services' package: `policy` has the rules and `decide`, `queue_rates` the rate.
+    Load a module of the services' package: `policy` (rules, `decide`) or `queue_rates`.
 
     The package is loaded from its folder; the import path of this process stays as it is.
     """

@@ -1,5 +1,5 @@
 """
-The parameters that a load analysis recommends, written as a file that the runner takes as it is.
+The recommended parameters of a load analysis, as a parameter file for the runner.
 """
 
 import json
@@ -23,7 +23,7 @@ from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner import values
 
 PARAMETERS = ("min_scale", "max_scale", "batch", "wait_s", "qty_task", "refresh_rate_s")
-"""Those of 06_work_stack that follow from a load."""
+"""Parameters of 06_work_stack that depend on the load."""
 
 RECORD = "runbook run <parameter file> --only 10 -p replicas=1,2,4,8"
 
@@ -31,7 +31,7 @@ RECORD = "runbook run <parameter file> --only 10 -p replicas=1,2,4,8"
 @dataclass(frozen=True, repr=False)
 class RecommendedFile(Finding):
     """
-    `command` deploys the file; where nothing is recommended, `path` is None and it records more.
+    A written recommendation: `command` deploys it; without one, `path` is None and it records more.
     """
 
     path: Path | None = None
@@ -40,15 +40,15 @@ class RecommendedFile(Finding):
 
 def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> RecommendedFile:
     """
-    Write it into the folder of the headless run, else of the run that was recorded, else a new one.
+    Write the file into the folder of the headless run, else of the recorded run, else a new one.
 
     Parameters
     ----------
     base
-        The parameter file that it completes; "": that of the headless run, else params/lab.yml.
+        The base parameter file; "": that of the headless run, else params/lab.yml.
 
-    Raises NotFoundError where there is no such file; ParameterError where the runner would refuse
-    the file.
+    Raises NotFoundError if there is no such file; ParameterError if the runner would refuse the
+    result.
     """
     if not sizing.is_recommendation or sizing.workers is None or sizing.rate is None:
         why = sizing.limits[0] if sizing.limits else "there is no fit"
@@ -84,7 +84,7 @@ def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> Recomme
 
 
 def _folder(source: Path) -> Path:
-    # logs from elsewhere are left as they are
+    # nothing is written next to logs from elsewhere
     if source.is_relative_to(RUNS):
         return RUNS / source.relative_to(RUNS).parts[0]
     return run_folder()
@@ -112,20 +112,20 @@ def recommend(
     reason: str,
 ) -> dict[str, tuple[float, str]]:
     """
-    The parameters that follow from the measured numbers, all above zero, each with its reason.
+    Derive the parameters from the measured numbers, all above zero, each with its reason.
 
     Parameters
     ----------
     workers
-        The fewest that come within 5 % of the best.
+        The fewest workers within 5 % of the best throughput.
     sustained_workers
-        As many as the CPU credits sustain; fewer than `workers` where a burst would end.
+        The number that the CPU credits sustain; fewer than `workers` if a burst would end.
     tiles_per_s
         The throughput at `workers`.
     wait_s, refresh_rate_s
-        As recorded, or the best that was tried.
+        As recorded, or the best tried values.
     reason
-        The evidence for the number of workers, in a few words.
+        A short statement of the evidence for the number of workers.
     """
     numbers = {"workers": workers, "sustained_workers": sustained_workers}
     numbers |= {"tiles_per_s": tiles_per_s, "wait_s": wait_s, "refresh_rate_s": refresh_rate_s}
@@ -140,7 +140,7 @@ def recommend(
     fewest = max(1, min(most, math.floor(sustained_workers)))
     each = tiles_per_s / workers
     batch = max(1, round(tiles_per_s * wait_s))
-    # LOAD = published / (replicas x QTY_TASK): at full work it shall be YELLOW
+    # LOAD = published / (replicas x QTY_TASK): at full load it should be YELLOW
     trusted = max(1, round(each / SHARE_AT_WORK))
     return {
         "min_scale": (fewest, "the workers that the CPU credits sustain for hours"),
@@ -156,12 +156,12 @@ def write_parameters(
     target: Path, base: Path, recommended: Mapping[str, tuple[float, str]], *, header: str
 ) -> Path:
     """
-    Write a whole parameter file: the base one, with the recommended values in their places.
+    Write a complete parameter file: the base one with the recommended values.
 
-    A run has one parameter file. It is written to a temporary file and then moved, so that a reader
-    never sees half of it.
+    A run has only one parameter file. It is written to a temporary file and then moved, so that
+    readers never see a partial one.
 
-    Raises NotFoundError where there is no base file; ParameterError where a value is not one
+    Raises NotFoundError if there is no base file; ParameterError if a value is not among those
     that a load analysis recommends, or the base is not flat YAML.
     """
     if not base.is_file():

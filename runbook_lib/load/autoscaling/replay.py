@@ -1,10 +1,10 @@
 """
-Recorded decisions of an autoscaler, replayed with the policy that this project deploys.
+Recorded decisions of an autoscaler, replayed with this project's deployed policy.
 
-Each decision is replayed on its own, with the rate and the replicas that were recorded, so that one
-difference does not cause the next. Beside it the policy runs through the whole rate alone, from the
-first replica count on. The authors' autoscaler changed from version to version
-(`services/admin_worker/admin_worker.py` of their repository); the classes of difference say how.
+Each decision is replayed separately, with the recorded rate and replicas, so that one difference
+does not cause the next. In addition, the policy runs alone over the whole rate, from the first
+replica count. The authors' autoscaler changed between versions
+(`services/admin_worker/admin_worker.py` of their repository); the classes of difference show how.
 """
 
 from collections.abc import Mapping
@@ -32,10 +32,10 @@ UNEXPLAINED = "another number of replicas, for no reason in the log"
 @dataclass(frozen=True)
 class Replay:
     """
-    `decisions`: time, published_per_s, running, replicas (before), light, wanted (recorded),
-    policy_light, policy_wanted, alone_wanted (the policy running alone), difference ("" where
-    there is none), compared. Of the compared ones, for which both had the data, `share` are the
-    same, and at `alone_share` the policy alone has the recorded replicas.
+    A replay. Columns of `decisions`: time, published_per_s, running, replicas (before), light,
+    wanted (recorded), policy_light, policy_wanted, alone_wanted (the policy running alone),
+    difference ("" if none), compared. Compared decisions have data on both sides: `share` of them
+    are the same, and at `alone_share` the policy alone has the recorded replicas.
     """
 
     decisions: pd.DataFrame
@@ -57,7 +57,7 @@ class Replay:
     @property
     def changes(self) -> pd.DataFrame:
         """
-        The decisions with which either changed the replicas: most others agree easily.
+        The decisions in which either side changed the replicas: the others agree easily.
         """
         both = self.compared
         moved = both[["wanted", "policy_wanted"]].ne(both["replicas"], axis=0).any(axis=1)
@@ -66,7 +66,7 @@ class Replay:
     @property
     def differences(self) -> pd.DataFrame:
         """
-        Each class of difference; columns: why, decisions, compared, first (time).
+        The classes of difference; columns: why, decisions, compared, first (time).
         """
         others = self.decisions[self.decisions["difference"] != ""]
         classes = others.groupby("difference", sort=False).agg(
@@ -78,7 +78,7 @@ class Replay:
 @dataclass(frozen=True, repr=False)
 class Replayed(Finding):
     """
-    `unexplained`: decisions that differ for no reason in the log.
+    A finding; `unexplained` is the number of differences without a reason in the log.
     """
 
     unexplained: int = 0
@@ -86,7 +86,7 @@ class Replayed(Finding):
 
 def show_replay(recording: Recording) -> Replayed:
     """
-    Replay a recording, where the autoscaler decided: in a sweep it held the replicas.
+    Replay a recording in which the autoscaler decided; in a sweep it does not.
     """
     if recording.experiment.get("autoscaler_held"):
         return Replayed("decisions of its own: the sweep held the replicas")
@@ -119,11 +119,11 @@ def replay(recording: Recording, **known: float) -> Replay:
     Parameters
     ----------
     known
-        Rules that the recording lacks: qty_task, min_scale, max_scale, grey, green, yellow, batch,
+        Rules missing in the recording: qty_task, min_scale, max_scale, grey, green, yellow, batch,
         min_batch, batch_step. Others are estimated from the decisions, and listed in `assumed`.
 
-    Raises NotFoundError where the recording has no decisions; ParameterError where there is no rule
-    of that name, or QTY_TASK cannot be estimated.
+    Raises NotFoundError if the recording has no decisions; ParameterError if there is no rule of
+    that name, or QTY_TASK cannot be estimated.
     """
     seen = recording.autoscaler.dropna(subset=["running", "wanted"])
     seen = seen.sort_values("time", kind="stable", ignore_index=True)
@@ -139,7 +139,7 @@ def replay(recording: Recording, **known: float) -> Replay:
 
 def _decided(seen: pd.DataFrame, rules: Any) -> pd.DataFrame:  # noqa: ANN401 - the service's Rules
     spacing = seen["time"].diff().dt.total_seconds()
-    # a gap of ten times the usual spacing is a restart, whose first decision stands alone
+    # a gap of ten times the usual spacing is a restart, whose first decision has no predecessor
     restarts = (spacing.isna() | (spacing > 10 * max(spacing.median(), 1.0))).tolist()
     policy = service_module("policy")
     before, greys, own, own_greys = 0, 0, 0, 0
@@ -176,7 +176,7 @@ def _decided(seen: pd.DataFrame, rules: Any) -> pd.DataFrame:  # noqa: ANN401 - 
 
 
 def _rate(row: Mapping[str, Any], qty_task: float) -> float | None:
-    # early versions logged messages instead of tasks a second, and LOAD gives the rate
+    # early versions logged messages instead of tasks per second; LOAD gives the rate
     if not np.isnan(row["published_per_s"]):
         return float(row["published_per_s"])
     return None if np.isnan(row["load"]) else float(row["load"] * row["running"] * qty_task)

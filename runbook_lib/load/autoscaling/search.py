@@ -1,5 +1,5 @@
 """
-The best setting of the autoscaler by the user's bounds and prices: every one is tried on paper.
+The best setting of the autoscaler for the user's bounds and prices: all of them are simulated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ MOST_SETTINGS = 5000
 @dataclass(frozen=True)
 class Objective:
     """
-    The price of nodes, of tiles that wait, and of turns; the best setting has the lowest sum.
+    The prices of nodes, waiting tiles and turns; the best setting has the lowest sum.
 
-    Nodes are counted as if those without a worker were stopped; see `run_costs`.
+    The count of nodes assumes that those without a worker are stopped; see `run_costs`.
     """
 
     usd_per_node_hour: float = 0.0116
@@ -45,7 +45,7 @@ class Objective:
 
 def figures(run: Simulation, objective: Objective) -> dict[str, float]:
     """
-    hours, mean_waiting, seconds_in_queue, replica_hours, node_hours, turns_per_h, score_usd.
+    Return hours, mean_waiting, seconds_in_queue, replica_hours, node_hours, turns_per_h, score_usd.
     """
     table = run.timeline
     hours = len(table) / 3600
@@ -71,7 +71,7 @@ def figures(run: Simulation, objective: Objective) -> dict[str, float]:
 
 def turns(wanted: "np.ndarray[Any, Any]") -> int:
     """
-    How often the number of replicas turned from growing to shrinking, or back: flapping.
+    Count how often the number of replicas turned from growing to shrinking, or back (flapping).
     """
     steps = np.sign(np.diff(wanted.astype(float)))
     moves = steps[steps != 0]
@@ -87,12 +87,12 @@ def search_settings(
     objective: Objective,
 ) -> pd.DataFrame:
     """
-    Try every combination of the choices; one row per setting, the best first: its parameters and
-    its figures.
+    Simulate every combination of the choices; return one row per setting, the best first, with its
+    parameters and figures.
 
-    All are tried, without a heuristic: the parameters are few whole numbers, the score has steps
-    and plateaus, and the table shows how little the runners-up lose. More than 5,000, none that is
-    possible, or a parameter that there is not: ParameterError.
+    No heuristic is used: the parameters are a few integers, the score has steps and plateaus, and
+    the table shows how close the runners-up are. Raises ParameterError for more than 5,000
+    settings, no valid one, or an unknown parameter.
     """
     unknown = choices.keys() - asdict(base).keys()
     count = int(np.prod([len(values) for values in choices.values()]))

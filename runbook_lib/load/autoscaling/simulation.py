@@ -1,9 +1,9 @@
 """
-The autoscaler on paper: the policy that admin-worker runs, against a load, second by second.
+A simulation of the autoscaler: admin-worker's policy against a load, second by second.
 
-The policy, and the sliding rate through which it sees the broker's counter, are the services' own
-code. The rest is a model: the broker updates its counter every five seconds, a worker takes a while
-to start, and a number of workers has the throughput that was measured, whatever the tile.
+The policy, and the sliding rate of the broker's counter, are the services' own code. The rest is a
+model: the broker updates its counter every five seconds, a worker takes a while to start, and a
+number of workers has its measured throughput for every tile.
 """
 
 from collections import deque
@@ -25,7 +25,7 @@ DECISIONS = ["second", "published_per_s", "load", "light", "running", "wanted"]
 @dataclass(frozen=True)
 class AutoscalerSetting:
     """
-    The parameters of 06_work_stack that can be tried, and the lights.
+    The parameters of 06_work_stack that can be simulated, and the lights.
     """
 
     qty_task: float = 50
@@ -42,7 +42,7 @@ class AutoscalerSetting:
 
     def problems(self) -> list[str]:
         """
-        Return the rules that it breaks.
+        Return the rules that the setting breaks.
         """
         rules = {
             "1 <= min_scale <= max_scale": 1 <= self.min_scale <= self.max_scale,
@@ -59,8 +59,8 @@ class AutoscalerSetting:
 @dataclass(frozen=True)
 class OfferedLoad:
     """
-    The tasks that are published: `tasks` by a dealer with the setting's BATCH and WAIT, or `per_s`,
-    a recorded rate for every second, which no setting changes.
+    The published tasks: `tasks` by a dealer with the setting's BATCH and WAIT, or `per_s`, a
+    recorded rate for every second, independent of the setting.
     """
 
     tasks: int = 0
@@ -70,8 +70,8 @@ class OfferedLoad:
 @dataclass(frozen=True)
 class Workers:
     """
-    The throughput of replicas: `tiles_per_s[n]` of n, from 0 up to the most that can be tried, and
-    the seconds until a new one takes tasks.
+    The throughput of replicas: `tiles_per_s[n]` for n from 0 to the highest number to simulate,
+    and the seconds until a new one takes tasks.
     """
 
     tiles_per_s: tuple[float, ...]
@@ -81,7 +81,7 @@ class Workers:
 @dataclass(frozen=True)
 class Simulation:
     """
-    `timeline` has one row per second.
+    The result of a simulation; `timeline` has one row per second.
     """
 
     timeline: pd.DataFrame
@@ -91,8 +91,8 @@ class Simulation:
 
 def recorded_load(recording: Recording) -> OfferedLoad:
     """
-    Return the rate that the autoscaler saw, held from each decision to the next. It is a mean over
-    some seconds, so the peaks are lower than those of the load. Without a rate: NotFoundError.
+    Return the rate seen by the autoscaler, constant from each decision to the next. It is a mean
+    over some seconds, so peaks are lower than in the load. Raises NotFoundError without a rate.
     """
     rates = recording.autoscaler.dropna(subset="published_per_s").set_index("time")
     if len(rates) < 2:
@@ -108,8 +108,8 @@ def simulate_autoscaler(
     setting: AutoscalerSetting, load: OfferedLoad, workers: Workers
 ) -> Simulation:
     """
-    Run the load until all is done, for 12 hours at most; an impossible setting, load or rate is a
-    ParameterError.
+    Run the load to its end, for at most 12 hours. Raises ParameterError for an impossible setting,
+    load or rate.
     """
     problems = [f"the setting breaks {rule}" for rule in setting.problems()]
     if bool(load.tasks > 0) == bool(load.per_s):
@@ -195,7 +195,7 @@ class _Run:
         self.wanted = decision.replicas
         self.coming.extend([second + self.workers.start_up_s] * max(0, more))
         for _ in range(-more):
-            if self.coming:  # Swarm first removes tasks that do not run yet
+            if self.coming:  # Swarm first removes tasks that are not running yet
                 self.coming.pop()
             else:
                 self.running -= 1

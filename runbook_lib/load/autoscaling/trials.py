@@ -1,5 +1,5 @@
 """
-The autoscaler's settings tried on paper against a recorded load, or against the dealer's.
+Simulated settings of the autoscaler, with a recorded load or the dealer's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ from runbook_lib.load.autoscaling.simulation import (
 )
 
 DEALT_S = 1200
-"""For a sweep, whose own load is made to be too much: twenty minutes' work, as it is dealt."""
+"""Tasks for a sweep, whose own load exceeds capacity: twenty minutes of work, as dealt."""
 SHARE_AT_WORK = 0.6
-"""LOAD in the middle of YELLOW, where the policy adds one worker and not two."""
+"""LOAD in the middle of YELLOW, where the policy adds one worker instead of two."""
 SHOWN = ["min_scale", "max_scale", "qty_task", "refresh_rate_s"]
 FIGURES = ["hours", "seconds_in_queue", "node_hours", "turns_per_h", "score_usd"]
 
@@ -32,18 +32,18 @@ FIGURES = ["hours", "seconds_in_queue", "node_hours", "turns_per_h", "score_usd"
 @dataclass(frozen=True, repr=False)
 class Trials(Finding):
     """
-    `table`: all settings, the best first, see `search_settings`; empty where the recording is not
-    enough for trials.
+    The simulated settings; `table`: all, the best first, see `search_settings`; empty if the
+    recording is insufficient.
     """
 
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     refresh_rate_s: int = AutoscalerSetting.refresh_rate_s
-    """The best that was tried; without trials the usual one."""
+    """The best simulated value; the default without trials."""
 
     @property
     def runners_up(self) -> Finding:
         """
-        The best five, and what they cost.
+        The best five settings, and their costs.
         """
         if self.table.empty:
             return Finding(self.words)
@@ -55,8 +55,8 @@ class Trials(Finding):
 
 def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) -> Trials:
     """
-    Return every combination of a few bounds, rates and QTY_TASK, with at most the chosen workers;
-    lights that do not grow are a ParameterError.
+    Simulate combinations of a few bounds, rates and QTY_TASK, with at most the chosen workers.
+    Raises ParameterError if the lights do not increase.
     """
     if sizing.rate is None or sizing.fit is None:
         return Trials("the throughput of the workers")
@@ -76,7 +76,7 @@ def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) 
     known_to = max(most, int(sizing.points["replicas"].max()))
     bounds = {n: min(getattr(recorded, n), known_to) for n in ("min_scale", "max_scale")}
     recorded = replace(recorded, **bounds)
-    # by the law; without one each worker does what it did, as only one number of them is known
+    # by the law; without one, in proportion to the only measured number of workers
     throughput = sizing.fit.throughput
     counts = range(1, known_to + 1)
     by_law = sizing.is_recommendation
@@ -157,7 +157,7 @@ def plot_settings(runs: Mapping[str, Simulation], objective: Objective) -> alt.V
 
 
 def _thin(timeline: pd.DataFrame) -> pd.DataFrame:
-    # the highest of each stretch: means of the queue would hide its peaks
+    # the maximum of each period: means of the queue would hide its peaks
     size = max(1, len(timeline) // 400)
     table = timeline.groupby(timeline["second"] // size)[["waiting", "running", "wanted"]].max()
     return table.assign(minutes=table.index * size / 60).reset_index(drop=True)

@@ -1,10 +1,10 @@
 """
-The work stack switched to a load test in place, and put back exactly as it was.
+The work stack switched to a load test in place, and restored exactly.
 
-Not by `docker stack deploy`: the services' own specifications are changed and later restored, so
-that the test runs what is deployed, and putting it back takes one request per service. A Swarm
-config keeps the original specifications during the test, so that the next run can repair what a
-killed one left.
+Instead of `docker stack deploy`, the services' own specifications are changed and later restored,
+so that the test uses what is deployed, and the restore takes one request per service. A Swarm
+config keeps the original specifications during the test, so that the next run can repair the stack
+after a killed one.
 """
 
 import base64
@@ -33,9 +33,9 @@ _WORK = ("TASK_QUEUE", "RESULT_QUEUE")
 
 def spec_for_load(spec: Spec, variables: Mapping[str, object], tiles: str) -> Spec:
     """
-    A service's specification with other tiles, and other values for the variables that it has.
+    Return a service's specification with other tiles, and other values for its variables.
 
-    A service with an audit trail (AUDIT) writes it beside the tiles, in a folder of the same name.
+    A service with an audit trail (AUDIT) writes it next to the tiles, in a folder of the same name.
     """
     changed = copy.deepcopy(spec)
     container = changed["TaskTemplate"]["ContainerSpec"]
@@ -56,7 +56,7 @@ def spec_for_load(spec: Spec, variables: Mapping[str, object], tiles: str) -> Sp
 
 def limited(spec: Spec, cpus: float) -> Spec:
     """
-    A service's specification with another CPU limit, and a reservation that does not exceed it.
+    Return a service's specification with another CPU limit, and no higher reservation.
     """
     changed = copy.deepcopy(spec)
     resources = changed["TaskTemplate"].setdefault("Resources", {})
@@ -76,7 +76,7 @@ def switched(
     worker_cpus: float = 0.0,
 ) -> Iterator[dict[str, Spec]]:
     """
-    Run the stack on the tiles of a load test; at the end everything is as it was, whatever happens.
+    Run the stack on the tiles of a load test, and always restore it at the end.
 
     Yields the original specifications.
 
@@ -85,7 +85,7 @@ def switched(
     tiles
         The folder on the manager that replaces the guide's tiles.
     worker_cpus
-        The CPU that each worker may use; 0 for what the stack file says.
+        The CPU limit of each worker; 0 for the stack file's value.
     """
     before = find_specs(manager, stack)
     if missing := set(SWITCHED) - before.keys():
@@ -125,8 +125,8 @@ def _put_back(
 
 
 def _stop_flow(manager: docker.DockerClient, api: ManagementApi, stack: str) -> None:
-    # No result of the load may reach the guide's tiles, and a rolling update would let old and new
-    # updaters take from one queue. A tile of the guide that is discarded is dealt again.
+    # No result of the load may reach the guide's tiles, and in a rolling update old and new
+    # updaters would consume from one queue. Discarded tiles of the guide are dealt again.
     ends = [f"{stack}_dealer", f"{stack}_updater"]
     for service in ends:
         scale(manager, service, 0)
@@ -151,9 +151,9 @@ def wait_until_empty(
     next_step: str = "",
 ) -> None:
     """
-    Wait until there are no tasks that publish, and no messages: `count` returns both.
+    Wait until there are no publishing tasks and no messages; `count` returns both numbers.
 
-    In three polls in a row, because the broker updates its counts once a second.
+    They must be zero in three polls in a row, as the broker updates its counts once a second.
     """
     empty = 0
 
@@ -161,7 +161,7 @@ def wait_until_empty(
         nonlocal empty
         try:
             left, messages = count()
-        except CommandError as error:  # the broker may be on its way back
+        except CommandError as error:  # the broker may be restarting
             return Pending(first_line(error))
         empty = 0 if left or messages else empty + 1
         return empty >= 3 or Pending(f"{left} tasks run, {messages} messages")
@@ -171,9 +171,9 @@ def wait_until_empty(
 
 def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str) -> Changes:
     """
-    Put the stack back after a load test that was killed; without one there is nothing to do.
+    Restore the stack after a killed load test; without one there is nothing to do.
 
-    A deployment of 06 since then has put it back already: only the config is then removed.
+    If 06 has deployed the stack since then, only the config is removed.
     """
     changes = Changes()
     for kept in find_kept(manager, stack):
@@ -188,8 +188,8 @@ def ensure_put_back(manager: docker.DockerClient, api: ManagementApi, stack: str
 
 def find_kept(manager: docker.DockerClient, stack: str) -> list[Config]:
     """
-    Find the config in which a load test keeps the original specifications; without a load test
-    under way, a killed one left it.
+    Find the config with the original specifications; if no load test is running, it is from a
+    killed one.
     """
     return [c for c in manager.configs.list() if c.name == _config(stack)]
 
@@ -203,7 +203,7 @@ def _is_switched(spec: Spec) -> bool:
 
 def waiting(api: ManagementApi) -> int:
     """
-    Return the messages in the queues of tasks and results, ready or unacknowledged.
+    Count the messages in the queues of tasks and results, ready or unacknowledged.
     """
     return sum(q.messages for q in api.queues() if q.name in _WORK)
 
@@ -211,7 +211,7 @@ def waiting(api: ManagementApi) -> int:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """
-    Delay interrupts until something is put back, which they would leave half done.
+    Delay interrupts until a restore is complete.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,7 +1,7 @@
 """
 Tiles for a load test: hard links to the RAW tiles under other dates, in a separate folder.
 
-So the guide's tiles are neither dealt nor overwritten, and take no space twice; the results are
+So the guide's tiles are neither dealt nor overwritten, and need no extra space; the results are
 real.
 """
 
@@ -24,7 +24,7 @@ from runbook_lib.hosts.ssh import run
 FOLDER = "/srv/tiles-load"
 _RESERVE_BYTES = 2 * 2**30
 _RESULTS_TO_RAW = 3.0
-"""Bytes of results for one byte of RAW, assumed before there is any result."""
+"""Bytes of results per byte of RAW, assumed before any result exists."""
 
 _MEASURE = """
 import json, os, sys
@@ -65,7 +65,7 @@ print("linked")
 @dataclass(frozen=True)
 class Room:
     """
-    The disk that the tiles of a load test need on the manager, and the free disk.
+    The disk space that a load test needs on the manager, and the free space.
     """
 
     dates: int
@@ -82,10 +82,9 @@ class Room:
 
 def get_room(manager: fabric.Connection, data: DataSet, most_tiles: int) -> Room:
     """
-    Estimate the disk that the results need from those of one date.
+    Estimate the disk space for the results from those of one date.
 
-    Raises ConflictError where the disk has no room, there is no tile to link, or the tiles are on
-    S3.
+    Raises ConflictError if the disk is too full, there is no tile to link, or the tiles are on S3.
     """
     script = f"python3 -c {shlex.quote(_MEASURE)} {shlex.quote(data.directory)} {FOLDER}"
     disk = json.loads(run(manager, script, sudo=True))
@@ -116,7 +115,7 @@ def get_room(manager: fabric.Connection, data: DataSet, most_tiles: int) -> Room
 @contextmanager
 def linked(manager: fabric.Connection, data: DataSet, room: Room) -> Iterator[str]:
     """
-    Link the tiles, and yield their folder; at the end they are removed.
+    Link the tiles, yield their folder, and remove them at the end.
 
     The removal runs in the background on the manager: an interrupt need not wait for it.
     """
@@ -132,7 +131,7 @@ def linked(manager: fabric.Connection, data: DataSet, room: Room) -> Iterator[st
 
 def remove_load_tiles(manager: fabric.Connection, timeout_s: float = 300) -> Changes:
     """
-    Remove the tiles that a load test left, and wait until they are gone.
+    Remove leftover tiles of a load test, and wait until they are gone.
     """
 
     def probe() -> bool | Pending:

@@ -1,5 +1,5 @@
 """
-One node's agent, started over the open SSH connection; its lines become rows.
+A node's agent, started over the open SSH connection; its lines become rows of tables.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from runbook_lib.core.errors import CommandError
 from runbook_lib.hosts.agents import container_counters, stats
 
 Sink = Callable[[str, tuple[Any, ...]], None]
-"""Takes the name of a table of a recording, and a row of it."""
+"""A function that receives the name of a recording's table, and a row."""
 
 _START = """
 import json, sys, types
@@ -33,17 +33,17 @@ class NodeStream:
     """
     The samples, events and records of one node, passed to a sink as they arrive.
 
-    A sample is skipped where the node was too busy to take it in time, and lost where the stream
-    broke off.
+    A sample is skipped if the node was too busy to take it in time, and lost if the stream broke
+    off.
 
     Parameters
     ----------
     role
         The node's role; it becomes the column `node`.
     roles
-        Roles by hostname, by which a worker reports its node.
+        Roles by hostname, because workers report hostnames.
     plan
-        For the agent: `period_s`, `since` (epoch), `services` whose records are recorded.
+        Options of the agent: `period_s`, `since` (epoch), `services` whose records are collected.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class NodeStream:
         self._first = threading.Event()
         self._channel = connection.create_session()
         self._channel.settimeout(_ANSWER_S)
-        # ahead of the containers: on a busy node a late sample would measure our own delay
+        # higher priority than containers: late samples on a busy node would show our own delay
         self._channel.exec_command(f"sudo -n nice -n -5 python3 -c {shlex.quote(_START)}")
         for value in (_PROGRAM, dict(plan)):
             self._channel.sendall((json.dumps(value) + "\n").encode())
@@ -73,9 +73,9 @@ class NodeStream:
 
     def wait_for_first(self) -> None:
         """
-        Return after the first sample.
+        Wait for the first sample.
 
-        Raises CommandError where the agent could not start.
+        Raises CommandError if the agent could not start.
         """
         self._first.wait(_ANSWER_S)
         if not self.ticks:
@@ -88,14 +88,14 @@ class NodeStream:
     @property
     def cpu_percent(self) -> float:
         """
-        The CPU use of the agent with its sshd; 100 is one CPU.
+        The CPU use of the agent and its sshd; 100 is one CPU.
         """
         began, first_s, last, last_s = self._span
         return (last_s - first_s) / (last - began) * 100 if last > began else 0.0
 
     def stop(self, now: float) -> None:
         """
-        End the agent, take its last lines, and count what a stream that broke off has lost.
+        End the agent, read its last lines, and count the samples lost by a broken stream.
         """
         self._stopping = True
         if self.ended:

@@ -1,5 +1,5 @@
 """
-The plan of a load test, checked before anything is touched: steps, time, and tiles.
+The plan of a load test, checked before any change: steps, time, and tiles.
 """
 
 import math
@@ -13,19 +13,19 @@ import pandas as pd
 from runbook_lib.core.errors import ParameterError
 
 CHANGE_S = 20.0
-"""Allowed for reaching another replica count."""
+"""Allowance for reaching another replica count."""
 AROUND_S = 90.0
-"""Allowed for switching the stack, and for putting it back."""
+"""Allowance for switching the stack, and for restoring it."""
 FEWEST_SAMPLES = 42
-"""Of a step: those that `find_steady_state` needs, and one at either end."""
+"""Readings per step: those that `find_steady_state` needs, and one at either end."""
 TILES_PER_WORKER_S = 1000
-"""Far more than one CPU can process, so that the tiles never run out."""
+"""Far more than one CPU can process, so that the tiles do not run out."""
 
 
 @dataclass(frozen=True)
 class SweepStep:
     """
-    One stretch of a sweep at one replica count.
+    One period of a sweep at one replica count.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Experiment:
     @property
     def planned_s(self) -> float:
         """
-        The time from the switch until everything is put back.
+        The time from the switch until everything is restored.
         """
         steps = self.repetitions * max(1, len(self.replicas))
         return AROUND_S + steps * (self.step_s + self.held * CHANGE_S)
@@ -71,7 +71,7 @@ class Experiment:
     @property
     def most_tiles(self) -> int:
         """
-        The tiles that could be dealt in that time, limited by the dealer or by the workers.
+        The most tiles that can be dealt in that time, limited by the dealer or by the workers.
         """
         workers = max(self.replicas) if self.held else self.max_scale
         per_s = min(self.batch / self.wait_s, TILES_PER_WORKER_S * workers)
@@ -89,16 +89,16 @@ class Experiment:
             "REFRESH_RATE": self.refresh_rate_s,
             "MIN_SCALE": self.min_scale,
             "MAX_SCALE": self.max_scale,
-            # there the dealer pauses: short in a sweep, so that all steps have the same queue
+            # the dealer's limit: low in a sweep, so that all steps have the same queue
             "MAX_QUEUED": max(2000, 5 * self.batch) if self.held else 20_000,
             "HOLD": "yes" if self.held else "no",
         }
 
     def steps(self) -> list[SweepStep]:
         """
-        The steps of the sweep in their order: each repetition has every count once, shuffled.
+        Return the steps of the sweep in order: each repetition has every count once, shuffled.
 
-        So a drift of the machines affects all counts alike. The same seed gives the same order.
+        So a drift of the machines affects all counts equally. The same seed gives the same order.
         """
         order = random.Random(self.seed)  # noqa: S311 - an order that can be repeated, no secret
         steps: list[SweepStep] = []
@@ -111,9 +111,9 @@ class Experiment:
 
 def plan(parameters: Mapping[str, Any]) -> Experiment:
     """
-    Return the experiment of the notebook's parameters, `plan(globals())`.
+    Build the experiment from the notebook's parameters: `plan(globals())`.
 
-    Raises ParameterError, naming all parameters that contradict each other.
+    Raises ParameterError with all parameters that contradict each other.
     """
     values = {field.name: parameters[field.name] for field in fields(Experiment)}
     counts = tuple(int(count) for count in values["replicas"])
@@ -140,7 +140,8 @@ def plan(parameters: Mapping[str, Any]) -> Experiment:
 
 def sweep_table(experiment: Experiment) -> pd.DataFrame:
     """
-    One row per step; columns: step, repetition, replicas ("autoscaled" where it decides), seconds.
+    Tabulate the steps; columns: step, repetition, replicas ("autoscaled" where it decides),
+    seconds.
     """
     rows = [(s.number, s.repetition, str(s.replicas)) for s in experiment.steps()]
     if not experiment.held:

@@ -1,8 +1,8 @@
 """
-The recorder: every container of every node, the queues, the autoscaler and the events, to Parquet.
+The recorder of containers on all nodes, queues, the autoscaler and events, in Parquet files.
 
-Each node has one agent, on one channel of its SSH connection. Whatever ends the recording, the
-samples are kept: in parts on disk every few seconds, in one file per table at the end.
+Each node has one agent, on one channel of its SSH connection. The samples survive any end of the
+recording: parts are written every few seconds, and one file per table at the end.
 """
 
 import threading
@@ -28,12 +28,12 @@ from runbook_lib.load.recordings.writer import RecordingWriter
 
 AUTOSCALER = "admin-worker"
 _SETTLED_S = 3.0
-"""After the last step, for the broker's last counters."""
+"""Time after the last step, for the broker's last counters."""
 
 
 class QueueWatch:
     """
-    Polls the queues in a thread at a fixed rate; rows of the table `queues` for a sink.
+    A thread that polls the queues at a fixed rate, and sends rows of the table `queues` to a sink.
     """
 
     def __init__(self, api: ManagementApi, *, period_s: float, sink: Sink) -> None:
@@ -85,7 +85,7 @@ class Recorder:
     @property
     def table(self) -> pd.DataFrame:
         """
-        What the recording cost and missed, one row per source; columns: source, samples, skipped
+        Return the recording's cost and gaps, one row per source; columns: source, samples, skipped
         (the node was too busy), lost (the stream broke off), cpu_percent (of one CPU), trouble.
         """
         rows = [
@@ -114,14 +114,14 @@ def recording(
     folder: Path,
 ) -> Iterator[Recorder]:
     """
-    Record until the block ends; then the folder holds one file per table.
+    Record until the block ends; the folder then has one file per table.
 
     Parameters
     ----------
     connections
-        One a node; the keys are the roles.
+        One per node, by role.
     facts
-        Of the cluster, from `cluster_facts`; they go into `experiment.json`.
+        The result of `cluster_facts`, for `experiment.json`.
     """
     writer = RecordingWriter(folder)
     period_s = experiment.sample_period_s
@@ -151,8 +151,7 @@ def recording(
 
 def cluster_facts(here: Cluster) -> dict[str, Any]:
     """
-    Return the facts on which an analysis depends: instance type, CPUs and memory of a node, the
-    engines' versions.
+    Return facts for the analysis: instance type, CPUs and memory of a node, the engines' versions.
     """
     instance_type = here.instances["worker-1"].instance_type
     (kind,) = here.ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds

@@ -1,5 +1,5 @@
 """
-The steps of a load test, one after the other while it is recorded, within a time limit.
+The steps of a load test in sequence, recorded, within a time limit.
 """
 
 import time
@@ -24,7 +24,7 @@ _POLL_S = 0.5
 
 def even_rates(counted: list[tuple[float, int]], period_s: float) -> "pd.Series[float]":
     """
-    Return the rates of a counter, one for each period, from polls that came a little early or late.
+    Return a counter's rates, one per period, from polls that may be slightly early or late.
     """
     if len(counted) < 2:
         return pd.Series(dtype=float)
@@ -46,9 +46,9 @@ class Sweep:
 
     def run(self) -> pd.DataFrame:
         """
-        Run every step, or as many as the time limit allows; one row per step, as recorded.
+        Run every step, or as many as the time limit allows; return one row per step.
 
-        Raises WaitTimeoutError where a replica count was not reached.
+        Raises WaitTimeoutError if a replica count was not reached.
         """
         with Progress("Load recorded") as progress:
             for step in self._steps:
@@ -69,7 +69,7 @@ class Sweep:
         title = f"step {step.number + 1} of {len(self._steps)}: {step.replicas} replicas"
         try:
             self._record(time.monotonic() + self._experiment.step_s, progress, title, left)
-        finally:  # an interrupted step is recorded too, only shorter
+        finally:  # an interrupted step is recorded, too
             counted = [pair for pair in self._recorder.watch.done if pair[0] >= reached]
             ended = datetime.fromtimestamp(counted[-1][0], UTC) if counted else datetime.now(UTC)
             steady = find_steady_state(even_rates(counted, self._experiment.sample_period_s))

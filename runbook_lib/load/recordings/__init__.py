@@ -1,3 +1,3 @@
 """
-Recorded load as tidy tables: ours, and the logs that the authors published.
+Recorded load as tidy tables: our own recordings, and the authors' published logs.
 """

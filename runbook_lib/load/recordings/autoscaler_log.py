@@ -1,5 +1,5 @@
 """
-The log of the authors' autoscaler, in both of its forms and with its terminal colours.
+Parser for the log of the authors' autoscaler, in both formats, with terminal colours.
 
     [+] Workers State - Work Load: 0.73 - Active replicas: 8 - Msg count: 88.2
     [+] Workers State - Work Load: 0.73 - Replicas: 8/12 - Msg count: 88.2
@@ -39,7 +39,7 @@ PARAMETERS = {
 DECISIONS = {
     "clock_s": pl.Float64,  # seconds of the day
     "published_per_s": pl.Float64,
-    "queued": pl.Float64,  # messages: earlier versions decided by them
+    "queued": pl.Float64,  # messages, used by earlier versions
     "load": pl.Float64,
     "light": pl.String,
     "running": pl.Float64,  # replicas that the autoscaler counted
@@ -53,7 +53,7 @@ QUEUED = "decisions from the messages in the queue, not from a rate (whole messa
 
 def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pl.DataFrame:
     """
-    Read its decisions, with the columns of `DECISIONS`; `left_out` counts the incomplete ones.
+    Read the decisions, with the columns of `DECISIONS`; `left_out` counts incomplete ones.
     """
     rows: list[dict[str, Any]] = []
     state: re.Match[str] | None = None
@@ -81,7 +81,7 @@ def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pl.DataFrame:
 
 def parameters_in_name(name: str) -> dict[str, int]:
     """
-    Return the experiment's parameters in a log's name: `..._n8-12_rr1_b600_qtyTask15`.
+    Parse the experiment's parameters from a log's name: `..._n8-12_rr1_b600_qtyTask15`.
     """
     matches = {key: pattern.search(name) for key, pattern in PARAMETERS.items()}
     return {key: int(match[1]) for key, match in matches.items() if match}
@@ -91,7 +91,7 @@ def _decision(state: re.Match[str], stamp: re.Match[str], left_out: Counter[str]
     hours, minutes, seconds = stamp["clock"].split(":")
     running = float(state["active"] or state["running"])
     count, load = float(state["count"]), float(state["load"])
-    # a rate is printed with its decimals (0.0, 88.2), a number of messages without
+    # a rate has decimals (0.0, 88.2), a number of messages has none
     rate = count if "." in state["count"] or count == 0 else np.nan
     if count < 0:
         left_out[BROKERLESS] += 1

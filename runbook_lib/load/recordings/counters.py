@@ -1,11 +1,11 @@
 """
-Sum counters that were rounded, and that start again at zero with their container.
+Sums of counters that are rounded, and restart at zero with their container.
 
-A service's total is the sum of what each of its containers counted. A container that restarts keeps
-its id and counts from zero again: the highest reading of each stretch counts. A reading of zero
-after a higher one is not a restart (a container that goes away shows it last): only a counter that
-grows again from a small reading has restarted. A dip by less than half is a late line, or a network
-that was removed: the highest reading counts.
+A service's total is the sum over its containers. A restarted container keeps its id and counts from
+zero again: the highest reading between restarts counts. A reading of zero after a higher one is not
+a restart (it is the last one of a container that ends): only a counter that grows again from a
+small reading has restarted. A dip by less than half is a late line, or a removed network: the
+highest reading counts.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 
 COUNTERS = ["net_in_bytes", "net_out_bytes", "block_in_bytes", "block_out_bytes"]
 RESTART = 0.5
-"""A reading above zero and under this share of the one before it is a new start."""
+"""A reading above zero and below this share of the previous one is a restart."""
 
 Floats = npt.NDArray[np.float64]
 Owners = npt.NDArray[np.integer]
@@ -22,17 +22,17 @@ Owners = npt.NDArray[np.integer]
 
 class Unrolled:
     """
-    The counters of many owners, made to go on over restarts; blocks come in order of time.
+    The counters of many owners, continued over restarts; blocks must be in order of time.
     """
 
     def __init__(self, counters: int = 1) -> None:
-        # for each counter and owner: the last reading above zero, the highest since the last
-        # start, what was counted until that start, and how many starts followed the first
+        # per counter and owner: the last reading above zero, the highest since the last start, the
+        # sum counted before that start, and the number of restarts
         self._state: Floats = np.zeros((counters, 4, 0))
 
     def add(self, owner: Owners, *readings: Floats) -> list[Floats]:
         """
-        For each counter, what the owner of each row has counted by then; NaN where not measured.
+        Return per counter the running sum of each row's owner; NaN where not measured.
         """
         if not len(owner):
             return list(readings)
@@ -48,7 +48,7 @@ class Unrolled:
 
     def restarts(self, owner: Owners) -> Floats:
         """
-        How often the owner of each row has restarted, by the counter that shows most of it.
+        Return the restarts of each row's owner, by the counter that shows the most.
         """
         most: Floats = self._state[:, 3].max(axis=0, initial=0)[owner]
         return most
@@ -56,7 +56,7 @@ class Unrolled:
 
 def _unroll(state: Floats, who: Owners, first: npt.NDArray[np.bool_], read: Floats) -> Floats:
     """
-    Count one counter, with the rows of each owner side by side, the `first` of each marked.
+    Unroll one counter; rows are grouped by owner, `first` marks the first row of each group.
     """
     last, peak, before, restarts = state
     # an owner's first row is never NaN
@@ -64,7 +64,7 @@ def _unroll(state: Floats, who: Owners, first: npt.NDArray[np.bool_], read: Floa
     filled = pd.Series(filled).ffill().to_numpy()
     previous = np.where(first, last[who], np.r_[0.0, filled[:-1]])
     highest, until = filled, before[who]
-    # a counter nearly always only grows
+    # counters almost always only grow
     if (filled < previous).any() or (filled[first] < peak[who[first]]).any():
         again = filled < RESTART * previous
         np.add.at(restarts, who[again], 1)
@@ -80,9 +80,9 @@ def _unroll(state: Floats, who: Owners, first: npt.NDArray[np.bool_], read: Floa
 
 def without_restarts(stats: pd.DataFrame) -> pd.DataFrame:
     """
-    The same samples in order of time, with counters that go on where a container started again.
+    Return the same samples in order of time, with counters continued over restarts.
 
-    The column `restarts` counts those of the row's container in the whole recording.
+    The column `restarts` counts the container's restarts in the whole recording.
     """
     if not stats["time"].is_monotonic_increasing:
         stats = stats.sort_values("time", kind="stable", ignore_index=True)
@@ -94,14 +94,14 @@ def without_restarts(stats: pd.DataFrame) -> pd.DataFrame:
 
 
 def _owners(stats: pd.DataFrame) -> Owners:
-    # the same short id on two nodes is two containers
+    # the same short id on two nodes means two containers
     groups = stats.groupby(["node", "container"], sort=False, dropna=False)
     return groups.ngroup().to_numpy()
 
 
 def rounding_error(values: pd.Series, digits: int | None) -> pd.Series:
     """
-    Return the largest error of rounding to so many digits; 0 for None.
+    Return the largest rounding error for a number of significant digits; 0 for None.
     """
     if digits is None:
         return values * 0.0
@@ -114,12 +114,12 @@ def total_counters(
     stats: pd.DataFrame, by: list[str] | None = None, *, digits: int | None = None
 ) -> pd.DataFrame:
     """
-    Sum what each service sent, received, read and wrote.
+    Sum the traffic and disk use of each service.
 
     Columns: those of `by` (service), containers, restarts, and for each counter the total
-    (`net_in_bytes`; NaN where none was measured) and `..._error`: were all readings rounded the
-    same way, the total would be wrong by that much. What a container counted between its last
-    sample and its end is in no log, so a total is a lower bound.
+    (`net_in_bytes`; NaN where none was measured) and `..._error`, the error of the total if all
+    readings were rounded in the same direction. Counts between a container's last sample and its
+    end are in no log, so a total is a lower bound.
     """
     by = by or ["service"]
     counted = without_restarts(stats)

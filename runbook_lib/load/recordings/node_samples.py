@@ -1,5 +1,5 @@
 """
-The samples of one machine in order of time, thinned out where there are too many for memory.
+The samples of one machine in order of time, thinned out if there are too many for memory.
 """
 
 import re
@@ -23,8 +23,8 @@ LONGEST_BIN_S = 86_400.0
 @dataclass(frozen=True)
 class NodeSamples:
     """
-    `samples` has time_s (seconds since the midnight before its first row), container, service, and
-    the measures; `bin_s` is 0 where every sample was kept.
+    One machine's samples: time_s (seconds since the midnight before its first row), container,
+    service, and the measures; `bin_s` is 0 if every sample was kept.
     """
 
     name: str
@@ -35,7 +35,7 @@ class NodeSamples:
 
 def read_node(path: Path, rows_at_most: int) -> NodeSamples:
     """
-    Read one machine's file; its notes say what was left out.
+    Read one machine's file; the notes list what was left out.
     """
     file = StatsCsv(path)
     clock = WallClock(path.name, file.left_out)
@@ -56,7 +56,7 @@ def read_node(path: Path, rows_at_most: int) -> NodeSamples:
 
 def _in_order(file: StatsCsv, clock: WallClock) -> Iterator[pl.DataFrame]:
     """
-    Yield blocks with `time_s`, each after the one before: rows wait for what may precede them.
+    Yield blocks with `time_s`, in order: rows are held back until no earlier row can follow.
     """
     undated: list[pl.DataFrame] = []
     waiting: list[pl.DataFrame] = []
@@ -82,12 +82,12 @@ def _in_order(file: StatsCsv, clock: WallClock) -> Iterator[pl.DataFrame]:
 
 class ThinnedSamples:
     """
-    Blocks of one file's samples, of which at most about `rows_at_most` rows are kept.
+    Samples of one file, limited to about `rows_at_most` rows.
 
-    All samples stay while they are few. Of many, each container has one row in each bin of time:
+    All samples are kept while they are few. Otherwise each container has one row per bin of time:
     the means of CPU and memory, the highest of the rest, at the time of its last sample. Its
-    counters go on over restarts, so that no total depends on the bins. Once the bins are a day
-    wide, the memory grows with the number of containers only.
+    counters continue over restarts, so that totals do not depend on the bins. Once the bins are a
+    day wide, memory grows only with the number of containers.
     """
 
     def __init__(self, rows_at_most: int) -> None:
@@ -99,7 +99,7 @@ class ThinnedSamples:
 
     def add(self, block: pl.DataFrame) -> None:
         """
-        Take a block in order of time: time_s, container (categories), service, and the measures.
+        Add a block in order of time: time_s, container (categories), service, and the measures.
         """
         self._fresh.append(block)
         if sum(map(len, self._binned + self._fresh)) > self.rows_at_most:
@@ -133,7 +133,7 @@ class ThinnedSamples:
 
 def _in_bins(samples: pl.DataFrame, bin_s: float) -> pl.DataFrame:
     """
-    Merge the rows of each container and bin; `samples` is how many rows one was made of.
+    Merge the rows of each container and bin; `samples` is the number of merged rows.
     """
     ids = pl.col("container").to_physical().cast(pl.Int64)
     key = (pl.col("time_s") / bin_s).floor().cast(pl.Int64) * (ids.max() + 1) + ids

@@ -1,9 +1,9 @@
 """
-A recorded load in one tidy schema: the recorder writes it, and every reader returns it.
+The schema of a recorded load, written by the recorder and returned by every reader.
 
 A recorded run is a folder with `experiment.json` and a Parquet file for each table below. Times are
 UTC. Every measurement is a float64: NaN means "not measured", and whole numbers are exact up to
-2^53. A counter only grows while its owner lives, and starts again at zero with it.
+2^53. A counter only grows during its owner's life, and starts at zero with it.
 """
 
 import json
@@ -78,7 +78,7 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "ended": (TIME, "the step's last sample"),
     },
 }
-"""Each table's columns: type, and what it means with its unit."""
+"""Each table's columns: type, and meaning with unit."""
 
 SCHEMAS: dict[str, pa.Schema] = {
     table: pa.schema([(name, kind) for name, (kind, _) in columns.items()])
@@ -97,7 +97,7 @@ def empty_frame(table: str) -> pd.DataFrame:
 @dataclass(frozen=True)
 class Recording:
     """
-    One recorded load; a table that was not recorded is empty, and `notes` say why.
+    One recorded load; a table that was not recorded is empty, for a reason in `notes`.
     """
 
     source: str
@@ -120,10 +120,10 @@ def read_recording(folder: Path | str) -> Recording:
     """
     Read the Parquet files of a folder (or folders of parts), and `experiment.json`.
 
-    A file that is missing or cut short is left out, and noted.
+    A missing or truncated file is left out, with a note.
 
-    Raises NotFoundError where there is no such folder, or no recorded table in it; IntegrityError
-    where a table lacks columns, or has other types.
+    Raises NotFoundError if there is no such folder, or no recorded table in it; IntegrityError if
+    a table lacks columns, or has other types.
     """
     folder = Path(folder)
     frames: dict[str, pd.DataFrame] = {}

@@ -1,5 +1,5 @@
 """
-The separate runs inside a recording: separated by gaps, new containers, or idle time.
+The separate runs in a recording, divided by gaps, new containers or idle time.
 """
 
 from typing import Any
@@ -12,19 +12,19 @@ from runbook_lib.load.recordings.series import even_series
 
 BIN_S = 10.0
 IDLE_S = 60.0
-"""After this long without traffic, or without a sample, another run begins."""
+"""A time this long without traffic, or without a sample, separates two runs."""
 IDLE_SHARE = 0.01
-"""Traffic under this share of the recording's busiest is heartbeats only."""
+"""Traffic below this share of the recording's peak is heartbeats only."""
 IDLE_BYTES_PER_S = 10_000.0
 RESOLUTION = pd.Timedelta("1us")
 
 
 def find_runs(stats: pd.DataFrame, *, idle_s: float = IDLE_S) -> pd.DataFrame:
     """
-    Find the runs, one per row in order of time; together they hold every sample.
+    Find the runs, one per row in order of time; together they contain every sample.
 
     Columns: run (from 1), began, ended, busy_from, busy_until (traffic; NaT for a run without
-    load), busy_s, containers (in all), begins_with (what separates it from the run before).
+    load), busy_s, containers (in total), begins_with (what separates it from the previous run).
     """
     rows = []
     series = even_series(stats, width_s=BIN_S)
@@ -48,10 +48,9 @@ def find_runs(stats: pd.DataFrame, *, idle_s: float = IDLE_S) -> pd.DataFrame:
 
 def total_by_run(stats: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
-    Sum what each service counted in each run; the runs of a recording add up to its total.
+    Sum each service's counters per run; the runs of a recording add up to its total.
 
-    Columns: run, service, and the counters. What a container counted between two runs belongs to
-    the later one.
+    Columns: run, service, and the counters. Counts between two runs belong to the later one.
     """
     counted = without_restarts(stats)
     number = runs["began"].searchsorted(counted["time"], side="right")
@@ -63,7 +62,7 @@ def total_by_run(stats: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 def _sessions(stats: pd.DataFrame, idle_s: float) -> list[tuple[pd.Timestamp, pd.Timestamp, str]]:
     """
-    Stretches of time that no container outlives, or that no sample bridges.
+    Split the time where no container continues, or no sample exists.
     """
     times = stats["time"].drop_duplicates().sort_values(ignore_index=True)
     lives = stats.groupby(["node", "container"])["time"].agg(["min", "max"]).sort_values("min")
@@ -87,7 +86,7 @@ def _split(
     busy: pd.DatetimeIndex, began: pd.Timestamp, ended: pd.Timestamp, why: str, idle_s: float
 ) -> list[tuple[Any, ...]]:
     """
-    Return the busy stretches of a session, each with the idle time that follows it.
+    Split a session into busy periods, each with the idle time after it.
     """
     if not len(busy):
         return [(began, ended, pd.NaT, pd.NaT, why)]

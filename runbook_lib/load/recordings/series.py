@@ -1,6 +1,6 @@
 """
-Even time series of services and nodes from samples of containers: CPU, memory, replicas, traffic;
-and the steady part of such a series: after the warm-up, with the most certain mean.
+Evenly spaced time series of services and nodes from samples of containers: CPU, memory, replicas,
+traffic; and the steady part of such a series after the warm-up, with the most precise mean.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from runbook_lib.load.recordings.counters import COUNTERS, without_restarts
 STEPS = 5
 STILL_S = 30.0
 BATCH = 5
-"""Readings in a batch: their means hardly depend on each other."""
+"""Readings per batch, so that batch means are nearly independent."""
 FEWEST_BATCHES = 8
 DRIFT_SHARE = 0.1
 DRIFT_ERRORS = 3.0
@@ -24,13 +24,13 @@ def even_series(
     stats: pd.DataFrame, by: list[str] | None = None, *, width_s: float = 10.0
 ) -> pd.DataFrame:
     """
-    Sum over containers in even bins of `width_s`; each node was sampled at other times.
+    Sum over containers in bins of `width_s`; nodes are sampled at different times.
 
     Columns: time (the bin's begin), those of `by` (service), containers (running, averaged over
     the bin), cpu_percent and memory_bytes (summed over containers), and for each counter the
     running total (`net_in_bytes`) and its rate (`net_in_bytes_per_s`). Between two samples of a
-    container its counters are taken to grow evenly, so that the rates add up to the totals
-    for any width. What it had counted before its first sample is in the total only.
+    container its counters are assumed to grow linearly, so that the rates add up to the totals
+    for any width. Counts before its first sample are only in the total.
     """
     by = by or ["service"]
     if stats.empty:
@@ -63,9 +63,9 @@ def even_series(
 
 def _at_edges(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """
-    One container at the edges of bins: what its counters had counted before its first sample,
-    seconds lived, CPU and memory integrated over them, and the counters from zero at that sample
-    (they stand still before it and after the last).
+    Evaluate one container at the edges of bins: its counters before its first sample, seconds
+    lived, integrals of CPU and memory, and the counters from zero at that sample (constant before
+    it and after the last).
     """
     before = np.outer(edges > at[0], np.nan_to_num(values[0, len(LEVELS) :]))
     columns = [before, np.clip(edges, at[0], at[-1]) - at[0]]
@@ -85,11 +85,11 @@ def _at_edges(at: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarr
 
 def _steps(when: np.ndarray, what: np.ndarray) -> np.ndarray:
     """
-    Choose the readings of a counter to interpolate between: all, or for a rounded counter those
+    Choose the readings of a counter for interpolation: all, or for a rounded counter readings
     some steps apart, and both ends of a pause.
 
     Over 10 GB three digits are steps of 0.1 GB: 13 MB/s, read every 8 s, would show as 12.5 MB/s
-    with bursts of 25. A rate between readings five steps apart is wrong by a fifth at most.
+    with bursts of 25. A rate between readings five steps apart is wrong by at most a fifth.
     """
     large = what[what >= 1000]
     digits = large / 10 ** (np.floor(np.log10(large)) - 2)
@@ -126,13 +126,13 @@ class SteadyState:
 
 def find_steady_state(rates: pd.Series) -> SteadyState | None:
     """
-    Cut the warm-up and the end off an even series of rates, indexed by time.
+    Cut the warm-up and the end off an evenly spaced series of rates, indexed by time.
 
     MSER-5 (White, "An effective truncation heuristic for bias reduction in simulation output",
     1997), first from the front and then from the back: of the cuts that leave half of the series,
-    the one with the smallest standard error of the mean. None where a series is too short, has
-    holes, or where what is left still drifts: its halves differ by a tenth, and by more than chance
-    explains (Geweke's test).
+    the one with the smallest standard error of the mean. None if a series is too short, has
+    gaps, or still drifts after the cuts: its halves differ by a tenth, and by more than chance
+    (Geweke's test).
     """
     whole = len(rates) // BATCH
     if whole < FEWEST_BATCHES or not np.isfinite(rates.to_numpy(float)).all():
@@ -155,7 +155,7 @@ def find_steady_state(rates: pd.Series) -> SteadyState | None:
 
 def _best_cut(batches: np.ndarray, spare: int) -> int:
     """
-    Return how many batches to leave out at the front, of those that can be spared.
+    Return the number of batches to cut at the front, at most `spare`.
     """
     errors = [batches[cut:].var() / (len(batches) - cut) for cut in range(spare + 1)]
     return int(np.argmin(errors))

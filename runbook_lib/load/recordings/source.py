@@ -1,8 +1,8 @@
 """
-Any recorded load by its folder: from our recorder, or as the authors of Geo-Diff published it.
+Reader of any recorded load by its folder: from our recorder, or published by Geo-Diff's authors.
 
-They published `analysis/logs` of the guide's repository: in each folder `<node>.csv` of docker
-stats, and `logs_admin_worker_*` of the autoscaler.
+The published logs are `analysis/logs` in the guide's repository: each folder has `<node>.csv` of
+docker stats, and `logs_admin_worker_*` of the autoscaler.
 """
 
 from collections import Counter
@@ -37,28 +37,28 @@ DIGITS = 3
 """`docker stats` prints sizes with three digits."""
 ASSUMED_DATE = Date(2021, 1, 1)
 UNACCOUNTED = 0.05
-"""Above this share, containers are missing; headers and acknowledgements make up 3 %."""
+"""Containers are missing above this share; headers and acknowledgements make up 3 %."""
 
 
 def open_recording(folder: str, *, runs: Path = RUNS) -> Recording:
     """
-    Read a recorded run, whichever of the two formats its folder holds.
+    Read a recorded run, in either of the two formats.
 
     Parameters
     ----------
     folder
-        Relative to the project; the folder of a run stands for its `load`; "": the newest run that
-        has one.
+        Relative to the project; the folder of a run means its `load`; "" means the newest run
+        with one.
 
-    Raises NotFoundError where the folder does not exist, or holds no recording; IntegrityError
-    where one of its files has another format.
+    Raises NotFoundError if the folder does not exist, or has no recording; IntegrityError if one
+    of its files has another format.
     """
     chosen = (PROJECT / Path(folder).expanduser()) if folder else _newest(runs)
     tables = [place for place in (chosen, chosen / "load") if _holds_tables(place)]
     if tables or any(_log_files(chosen)):
         chosen = tables[0] if tables else chosen
         recording = read_recording(chosen) if tables else read_published_logs(chosen)
-        # its path in the project is the same on every machine
+        # a path relative to the project is the same on every machine
         name = chosen.relative_to(PROJECT) if chosen.is_relative_to(PROJECT) else chosen
         return replace(recording, source=str(name))
     inside = sorted(chosen.glob("*"))
@@ -92,15 +92,15 @@ def read_published_logs(
     folder: Path | str, *, date: Date | str | None = None, rows_at_most: int = 1_000_000
 ) -> Recording:
     """
-    Read one published experiment; its notes say which rows were left out, and why.
+    Read one published experiment; its notes list the rows that were left out, with reasons.
 
-    The logs carry no date and no time zone: `date` is that of their first row, and their clock is
-    taken as UTC. Of more than `rows_at_most` samples, bins of time are kept (`ThinnedSamples`), so
-    that memory does not grow with the length of the files.
+    The logs have no date or time zone: `date` is that of their first row, and their clock is
+    assumed to be UTC. More than `rows_at_most` samples are reduced to bins of time
+    (`ThinnedSamples`), so that memory does not grow with the length of the files.
 
-    Raises NotFoundError where the folder does not exist, or none of its files holds a sample or a
-    decision; IntegrityError where a file has another header, more broken rows than good ones, or
-    times that go back.
+    Raises NotFoundError if the folder does not exist, or its files have no sample or decision;
+    IntegrityError if a file has another header, more broken rows than good ones, or times that go
+    back.
     """
     folder = Path(folder)
     tables, logs = _log_files(folder)
@@ -124,7 +124,7 @@ def read_published_logs(
         stats = _as_table("stats", samples, midnight)
         del samples  # as large as the table
     notes += _missing(nodes, logs, stats)
-    # early versions of the autoscaler logged how many messages waited, and no rate
+    # early versions of the autoscaler logged the number of waiting messages, and no rate
     waiting = decisions.filter(pl.col("queued").is_not_nan()).rename({"queued": "ready"})
     bin_s = max((node.bin_s for node in nodes), default=0.0)
     return Recording(
@@ -139,7 +139,7 @@ def read_published_logs(
 
 def _log_files(folder: Path) -> tuple[list[Path], list[Path]]:
     """
-    Return the files of docker stats in a folder, and those of the autoscaler.
+    Find the files of docker stats in a folder, and those of the autoscaler.
     """
     files = sorted(p for p in folder.glob("*") if p.is_file())
     tables = [p for p in files if p.name.lower().endswith((".csv", ".csv.gz"))]
@@ -147,7 +147,7 @@ def _log_files(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _read_decisions(logs: list[Path], notes: list[str]) -> tuple[pl.DataFrame, dict[str, Any]]:
-    # the parameters are those on which the names of the logs agree
+    # only parameters on which the names of all logs agree
     frames = [pl.DataFrame(schema={**DECISIONS, "time_s": pl.Float64})]
     parameters: dict[str, set[int]] = {}
     for path in logs:
@@ -174,8 +174,8 @@ def _share_days(
     """
     Put all samples and decisions on one time axis, in order of time.
 
-    Each node began within half a day of the first. The decisions get the day on which they overlap
-    the samples most.
+    Each node began within half a day of the first. The decisions are placed on the day with the
+    largest overlap with the samples.
     """
     time_s = pl.col("time_s")
     start = nodes[0].samples["time_s"][0]

@@ -1,8 +1,8 @@
 """
-One file of `docker stats` rows, as the authors of Geo-Diff wrote it, cleaned a block at a time.
+One file of `docker stats` rows by the authors of Geo-Diff, cleaned one block at a time.
 
 Header `UPTIME,CONTAINER ID,NAME,CPU %,MEM USAGE,MEM LIMIT,MEM %, NET I,NET O,BLOCK I,BLOCK O,PIDS`,
-in any order and with any spaces; gzip or not. `MEM %` is not read: it is usage by limit.
+in any order and with any spaces, gzipped or not. `MEM %` is not read: it is usage / limit.
 """
 
 import gzip
@@ -37,7 +37,7 @@ UNITS = {
     **{f"{letter}B": 1000.0**power for power, letter in enumerate("KMGTP", 1)},
     **{f"{letter}IB": 1024.0**power for power, letter in enumerate("KMGTP", 1)},
 }
-"""Docker's, in any case: kB is 1000 bytes, KiB 1024; a plain number is bytes."""
+"""Docker's units, case-insensitive: kB is 1000 bytes, KiB 1024; a plain number is bytes."""
 NUMBER = r"^(?<number>\d+(?:\.\d*)?(?:[eE]\+?\d+)?) ?(?<unit>[A-Za-z%]*)$"
 NOT_MEASURED = ["", "--"]
 
@@ -59,15 +59,15 @@ class StatsCsv:
         self.notes: list[str] = []
         self.rows = 0
         self._example = ""
-        self._ids = pl.Categorical(pl.Categories.random())  # the file's own: numbered from 0
+        self._ids = pl.Categorical(pl.Categories.random())  # per file: numbered from 0
 
     def blocks(self) -> Iterator[pl.DataFrame]:
         """
         Yield the good rows in the file's order: clock_s (seconds of the day), container
         (categories numbered from 0), service (as written), and the measures (null: not measured).
 
-        Raises IntegrityError where the header lacks a column that says when or who, or more rows
-        are broken than whole.
+        Raises IntegrityError if the header lacks a time or container column, or most rows are
+        broken.
         """
         try:
             with self._opened() as file:
@@ -101,7 +101,7 @@ class StatsCsv:
 
     def _read_header(self, line: str) -> list[str]:
         """
-        Return the file's columns under our names; `_<position>` is one that is not read.
+        Return the file's columns under our names; `_<position>` is a column to skip.
         """
         names = [" ".join(name.upper().split()) for name in line.split(",")]
         problems = [f"no column {name}" for name in IDENTITY if name not in names]
@@ -120,7 +120,7 @@ class StatsCsv:
 
     def _good_rows(self, data: bytes, columns: list[str]) -> pl.DataFrame:
         """
-        Leave out the bad rows, each counted under the first reason that fits.
+        Drop the bad rows, each counted under the first matching reason.
         """
         rows = _parsed(_cells(data, columns))
         reasons = _reasons()
@@ -142,9 +142,9 @@ def _lines(data: bytes) -> pl.DataFrame:
 
 def _cells(data: bytes, columns: list[str]) -> pl.DataFrame:
     """
-    Return the columns that are read, and `whole`: the row has as many cells as the header.
+    Read the needed columns, and `whole`: whether the row has as many cells as the header.
 
-    Lines of nothing but plain numbers go through the CSV reader, which takes a third of the time.
+    Lines of plain numbers only go through the CSV reader, which takes a third of the time.
     """
     wanted = [name for name in columns if name in COLUMNS.values()]
     types = {name: pl.Float64 if name in PLAIN else pl.String for name in columns}
@@ -152,7 +152,7 @@ def _cells(data: bytes, columns: list[str]) -> pl.DataFrame:
         plain = pl.scan_csv(data, has_header=False, schema=types, quote_char=None)
         cells = plain.select(wanted).collect()
     except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
-        pass  # units, or lines that are no rows
+        pass  # units, or lines that are not rows
     else:
         if not sum(cells.null_count().row(0)):
             return cells.with_columns(whole=True)
@@ -172,9 +172,9 @@ def _parsed(cells: pl.DataFrame) -> pl.DataFrame:
 
 def _numbers(words: pl.Series) -> pl.Series:
     """
-    Return the numbers of a column of words: null where not measured, NaN where a word is no number.
+    Parse a column of strings: null where not measured, NaN where a string is not a number.
 
-    Only distinct words are searched for units: sizes are rounded, so rows repeat them.
+    Only distinct strings are parsed for units: sizes are rounded, so they repeat.
     """
     if words.dtype == pl.Float64:
         return words
@@ -203,6 +203,6 @@ def _reasons() -> dict[str, pl.Expr]:
         UNREAD: pl.any_horizontal(
             pl.col("clock_s").is_null(), container == "", service == "", ~possible
         ),
-        # what runs has a process and some memory: a row without is an end, not a restart
+        # a running container has a process and memory: a row without them is its end, not a restart
         ZERO: idle & pl.any_horizontal(alive.is_not_null()),
     }

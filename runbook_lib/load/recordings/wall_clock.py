@@ -1,5 +1,5 @@
 """
-Wall-clock times without a date, put on one time axis: over midnight, and without stray times.
+Wall-clock times without a date, on one time axis: across midnight, without stray times.
 """
 
 import time
@@ -12,7 +12,7 @@ from runbook_lib.core.errors import IntegrityError
 
 DAY_S = 86_400.0
 DISORDER_S = 60.0
-"""Several writers of one log may mix up their lines by that much; they are put in order."""
+"""Several writers of one log may mix up their lines by this much; they are sorted."""
 GAP_S = 600.0
 
 MIXED_UP = "times that were a few seconds out of order (kept, and sorted)"
@@ -23,11 +23,11 @@ Floats = npt.NDArray[np.float64]
 
 class WallClock:
     """
-    Unwraps one file's times, a block at a time; `left_out` and `notes` say what was irregular.
+    A converter of one file's times, block by block; `left_out` and `notes` record irregularities.
 
-    A time that goes back is one of four: midnight; lines mixed up by seconds; one stray time among
-    good ones, which is left out; or another run on a later day, when every container is new.
-    Anything else is refused: a guess would move measurements in time.
+    A time that goes back has one of four causes: midnight; lines mixed up by seconds; one stray
+    time among good ones, which is left out; or another run on a later day, with only new
+    containers. Anything else is refused: a guess would move measurements in time.
     """
 
     def __init__(self, source: str, left_out: Counter[str]) -> None:
@@ -39,7 +39,7 @@ class WallClock:
 
     def unwrap(self, clock_s: Floats, who: npt.NDArray[np.int32], *, end: bool) -> Floats:
         """
-        Seconds since the midnight before the first row, NaN for a row to leave out.
+        Return seconds since the midnight before the first row, NaN for a row to leave out.
 
         The result is shorter than the block unless it is the `end`: the last sample's rows can only
         be judged with the next block, so pass them again with it.
@@ -63,7 +63,7 @@ class WallClock:
 
     def _astray(self, samples: Floats) -> npt.NDArray[np.bool_]:
         """
-        Whether the clock jumps to a sample and back again, while its neighbours fit together.
+        Check whether the clock jumps to a sample and back, while its neighbours are consistent.
         """
         before = np.r_[self._last % DAY_S if self._last >= 0 else np.nan, samples[:-1]]
         after = np.r_[samples[1:], np.nan]
@@ -102,6 +102,6 @@ class WallClock:
 
 def _turn(difference: Floats) -> Floats:
     """
-    Return the signed distance between two times of day, the shorter way: from -12 h to +12 h.
+    Return the shortest signed distance between two times of day, from -12 h to +12 h.
     """
     return (difference + DAY_S / 2) % DAY_S - DAY_S / 2

@@ -1,7 +1,7 @@
 """
-Write a recording as it grows: complete parts first, and one file for each table at the end.
+A writer for growing recordings: complete parts first, one file per table at the end.
 
-Readers accept a folder of parts as the table, so a kill loses only the last seconds.
+Readers accept a folder of parts as a table, so a kill loses only the last seconds.
 """
 
 import json
@@ -23,7 +23,7 @@ _ROWS_IN_A_GROUP = 250_000
 
 class RecordingWriter:
     """
-    Takes rows from many threads, and writes a part of each table every few seconds.
+    A thread-safe writer that adds a part of each table every few seconds.
     """
 
     def __init__(self, folder: Path, flush_s: float = FLUSH_S) -> None:
@@ -37,7 +37,7 @@ class RecordingWriter:
 
     def add(self, table: str, row: tuple[Any, ...]) -> None:
         """
-        Take a row: its values in the order of the table's columns.
+        Add a row; its values are in the order of the table's columns.
         """
         with self._lock:
             self._rows[table].append(row)
@@ -46,7 +46,7 @@ class RecordingWriter:
 
     def describe(self, experiment: dict[str, Any]) -> None:
         """
-        Write `experiment.json`, completely or not at all.
+        Write `experiment.json` atomically.
         """
         partial = self.folder / ".experiment.json.partial"
         partial.write_text(json.dumps(experiment, indent=1), encoding="utf-8")
@@ -66,7 +66,7 @@ class RecordingWriter:
                 self.folder / f".{target.name}.partial",
                 self.folder / f".{table}.parts",
             )
-            # few row groups: each costs a reader time
+            # few row groups: each one slows readers down
             rows = pl.scan_parquet(target / "part-*.parquet")
             rows.sink_parquet(partial, row_group_size=_ROWS_IN_A_GROUP)
             target.rename(parts)
@@ -82,7 +82,7 @@ class RecordingWriter:
             parts = self.folder / f"{table}.parquet"
             parts.mkdir(exist_ok=True)
             name = f"part-{self._written[table]:06}.parquet"
-            partial = parts / f".{name}.partial"  # a dot: readers of the folder leave it out
+            partial = parts / f".{name}.partial"  # readers of the folder ignore names with a dot
             pq.write_table(pa.Table.from_pydict(columns, schema), partial)
             partial.rename(parts / name)
             self._written[table] += 1
