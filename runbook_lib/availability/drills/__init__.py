@@ -1,3 +1,3 @@
 """
-Break one part under load, measure the recovery, restore everything.
+Drills: break one part under load, measure the recovery, restore everything.
 """

@@ -1,8 +1,8 @@
 """
-The audit trail of a drill: what became of every tile, from the dealer to the disk.
+The audit trail of a drill: the fate of every tile, from the dealer to the disk.
 
-Dealer and updater log each tile that they publish and store to files beside the tiles (AUDIT),
-which survive the process, its container and its engine.
+Dealer and updater log each published and stored tile to files next to the tiles (AUDIT), which
+survive the process, its container and its engine.
 """
 
 import json
@@ -27,7 +27,7 @@ class AuditTrail:
     Parameters
     ----------
     published
-        Columns time, tile: every task whose publication the broker confirmed.
+        Columns time, tile: every task with a publication confirmed by the broker.
     stored
         Columns time, tile, layer, worker (its Swarm task), is_new (whether the disk changed),
         task_redelivered and result_redelivered (whether the broker had delivered it before).
@@ -62,14 +62,14 @@ class Reconciliation:
     @property
     def mismatches(self) -> list[str]:
         """
-        The tiles that are lost or unexplained: trail and disk disagree.
+        The lost or unexplained tiles, for which trail and disk disagree.
         """
         return list(self.fates.loc[self.fates["fate"].isin(["lost", "unexplained"]), "tile"])
 
 
 def parse_trail(text: str, since: datetime) -> AuditTrail:
     """
-    Read the entries since a time from the audit files, concatenated.
+    Parse the entries since a time from the concatenated audit files.
     """
     entries = [json.loads(line) for line in text.splitlines()]
     recent = [entry for entry in entries if datetime.fromisoformat(entry["time"]) >= since]
@@ -81,7 +81,7 @@ def parse_trail(text: str, since: datetime) -> AuditTrail:
 
 def parse_listing(listing: str) -> dict[str, set[str]]:
     """
-    Return the tiles of each layer, from lines of `<layer>/<date>/<z>/<y>/<x>` and a suffix.
+    Parse the tiles of each layer, from lines of `<layer>/<date>/<z>/<y>/<x>` and a suffix.
     """
     tiles: dict[str, set[str]] = {layer: set() for layer in (*SURFACES, REJECTED)}
     for line in listing.splitlines():
@@ -99,14 +99,14 @@ def reconcile(
     """
     Compare the audit trail with the disk.
 
-    A task whose dealer died between publishing and logging it is known from the updater's entries.
+    If a dealer died between publishing and logging a task, the task is in the updater's entries.
 
     Parameters
     ----------
     on_disk
         The tiles of each layer (the surfaces, and REJECTED) on the disk.
     before
-        The same, when the trail began.
+        The same, at the beginning of the trail.
     """
     stored = trail.stored
     names = set(trail.published["tile"]) | set(stored["tile"])
@@ -134,10 +134,10 @@ def reconcile(
 
 def finished_per_second(trail: AuditTrail) -> pd.DataFrame:
     """
-    Tiles finished in each second; columns: time (start of the second), tiles_per_s.
+    Count the tiles finished per second; columns: time (start of the second), tiles_per_s.
 
     A tile is finished when its last layer is new on the disk; after a failover it may be finished
-    again, on another disk.
+    a second time, on another disk.
     """
     new = trail.stored[trail.stored["is_new"]]
     copy = new.groupby(["tile", "layer"]).cumcount()

@@ -1,7 +1,7 @@
 """
 A drill: steady state, one fault, its effects measured, everything restored, every tile audited.
 
-The work runs on tiles of its own (links of RAW), so that the guide's tiles are untouched.
+The work uses separate tiles (links to RAW), so that the guide's tiles are untouched.
 """
 
 import time
@@ -33,15 +33,15 @@ from runbook_lib.stacks.containers import find_containers
 from runbook_lib.stacks.deploy import find_specs, wait_for_stack
 
 _WAIT_S = 0.25
-"""Between two batches: short, so that a second with few published tasks is no failure."""
+"""Pause between batches: short, so that a second with few published tasks is not a failure."""
 _SHUT_DOWN_S = 30.0
-"""A manager that shuts down still publishes for a while: its successor must get as far."""
+"""A manager publishes for a while during shutdown: its successor must catch up."""
 _PUBLISHING_S = 320.0
-"""The tiles last this long: work is steady after half a minute, and has 240 s to recover."""
+"""Duration of the tiles: work is steady after half a minute, and has 240 s to recover."""
 _OUTAGE_S = 20.0
-"""Long enough to see that nothing recovers by itself."""
+"""Outage time that shows that nothing recovers by itself."""
 _LIMIT_S = 240.0
-"""Of the steady state, of the recovery and of the drain, each."""
+"""Time limit of steady state, recovery and drain, each."""
 
 
 @contextmanager
@@ -49,10 +49,11 @@ def under_load(
     here: DrillCluster, *, tiles_per_s: int, least_tiles: int, faults: int = 1, max_timeout_s: int
 ) -> Iterator[Workload]:
     """
-    Switch the work stack to the tiles of a drill, at an even rate; at the end restore everything.
+    Switch the work stack to the tiles of a drill, at a constant rate; restore everything at the
+    end.
 
     The autoscaler does not scale, so that every change is an effect of the fault. It still replaces
-    a worker that is silent for `max_timeout_s`. Every node that may run workers has one.
+    workers that are silent for `max_timeout_s`. Every node that may run workers has one.
 
     Parameters
     ----------
@@ -75,8 +76,8 @@ def under_load(
 
 
 def _spread_workers(here: DrillCluster) -> None:
-    # Restarted, at least one for each node, Swarm spreads them evenly; it moves no task to a node
-    # that came back, so the node that is to fail might have none.
+    # Swarm spreads restarted workers evenly, at least one per node; it moves no task to a node that
+    # came back, so the node that is to fail might have none.
     worker = here.service("worker")
     spec = find_specs(here.manager, here.stacks.work)["worker"]
     replicas = max(spec["Mode"]["Replicated"]["Replicas"], len(here.instances))
@@ -95,14 +96,14 @@ def run_drill(
     load: Workload, prepare: Callable[[], Fault], *, drill: str, least_tiles: int
 ) -> DrillOutcome:
     """
-    Wait for the steady state, inject one fault, measure, restore and audit; writes the result.
+    Wait for the steady state, inject one fault, measure, restore and audit; write the result.
 
-    The restore runs in any case, after an interrupt too, and delays a second interrupt.
+    The restore always runs, even after an interrupt, and delays a second interrupt.
 
     Parameters
     ----------
     prepare
-        Makes the fault in the steady state: its targets are what runs then.
+        Creates the fault in the steady state, from the targets that run then.
     least_tiles
         The least number of tiles to publish, half of them before the fault.
     """
@@ -173,7 +174,7 @@ def _find_silent_workers(here: DrillCluster, since: datetime) -> dict[str, datet
 
 
 def _manager_clock(here: DrillCluster) -> Clock:
-    # exact to the length of a request
+    # accurate to the duration of a request
     sent = datetime.now(UTC)
     remote = parse_time(here.manager.info()["SystemTime"])
     ahead = remote - (sent + (datetime.now(UTC) - sent) / 2)

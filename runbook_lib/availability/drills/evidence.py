@@ -1,5 +1,5 @@
 """
-What the evidence of a drill shows: who noticed the fault, when, and what became of every tile.
+The evidence of a drill: first notice of the fault, times of recovery, and the fate of every tile.
 """
 
 import re
@@ -34,14 +34,14 @@ _SILENT = re.compile(r"^(\S+) .*Worker (\w+) silent for \d+ s: killed", re.MULTI
 @dataclass(frozen=True)
 class Evidence:
     """
-    Everything recorded around a fault; every time is by the manager's clock.
+    Everything recorded around a fault; all times are by the manager's clock.
 
     Parameters
     ----------
     tasks
-        Swarm's task history, from before the fault and from after it.
+        Swarm's task history, before and after the fault.
     swarm, web
-        As `SwarmMonitor.changes` and `WebMonitor.answers` return them.
+        Results of `SwarmMonitor.changes` and `WebMonitor.answers`.
     killed
         When admin-worker killed a silent worker, by the worker's task.
     """
@@ -69,7 +69,7 @@ class Evidence:
 @dataclass(frozen=True)
 class DrillOutcome:
     """
-    The figures of one fault, and the events that they come from.
+    The figures of one fault, and their source events.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class DrillOutcome:
 
 def parse_silent_workers(log: str) -> dict[str, datetime]:
     """
-    When admin-worker killed a silent worker, by the worker's task; from its log with timestamps.
+    Parse from admin-worker's log when it killed silent workers, by the worker's task.
     """
     return {task: parse_time(time) for time, task in reversed(_SILENT.findall(log))}
 
@@ -109,7 +109,7 @@ def find_first_notice(
     if not fault.recovers:  # a leader without a majority first reports the others as down
         no_leader = first(SWARM, NO_LEADER)
         return BY_OPERATOR, min((t for t in (no_leader, down) if t), default=None)
-    if down and replacement.rescheduled:  # polled twice a second: tasks may be rescheduled before
+    if down and replacement.rescheduled:  # polled twice a second: tasks may be rescheduled earlier
         down = min(down, replacement.rescheduled)
     ended = replacement.ended
     killed = [evidence.killed[task] for task in fault.tasks if task in evidence.killed]
@@ -125,7 +125,7 @@ def find_first_notice(
 
 def find_new_leader(evidence: Evidence, fault: Fault) -> datetime | None:
     """
-    When another manager led, elected or forced by the operator; None where none did.
+    Find when another manager led, elected or forced by the operator; None if none did.
     """
     changes = evidence.swarm[evidence.swarm["role"] == SWARM]
     limits = pd.Timestamp(evidence.broke), pd.Timestamp(evidence.restored)
@@ -142,7 +142,7 @@ def evaluate(
     rates: pd.DataFrame,
 ) -> DrillOutcome:
     """
-    Derive the figures from the evidence; `rates` as `audit.finished_per_second` returns them.
+    Derive the figures from the evidence; `rates` come from `audit.finished_per_second`.
     """
     replacement = find_replacement(evidence.tasks, fault.tasks)
     who, when = find_first_notice(evidence, fault, replacement)
@@ -185,7 +185,7 @@ def evaluate(
 
 def swarm_table(outcomes: Mapping[str, DrillOutcome]) -> pd.DataFrame:
     """
-    Each change of a node's state; columns: fault, seconds (since it), role, state.
+    Tabulate each change of a node's state; columns: fault, seconds (since it), role, state.
     """
     recorded = {name: outcome.evidence for name, outcome in outcomes.items()}
     tables = [e.in_seconds(e.swarm, 1).assign(fault=name) for name, e in recorded.items()]

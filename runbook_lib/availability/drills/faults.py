@@ -1,8 +1,8 @@
 """
-The faults that a drill injects: a process killed or hung, a worker's node stopped or cut off, a
-manager stopped.
+The faults of the drills: a process killed or hung, a worker's node stopped or cut off, a manager
+stopped.
 
-Making a `Fault` changes nothing yet: it selects the target, and refuses one that does not exist.
+Creating a `Fault` changes nothing yet: it selects the target, and refuses a missing one.
 """
 
 from collections.abc import Callable, Collection
@@ -28,20 +28,20 @@ _SIGNALS = {KILLED: "SIGKILL", HUNG: "SIGSTOP"}
 @dataclass(frozen=True)
 class Fault:
     """
-    One fault, and how it is restored.
+    One fault, and its restore.
 
     Parameters
     ----------
     tasks
         The ids of the Swarm tasks that fail.
     restore
-        Undoes the fault as quickly as possible; happy if there is nothing to do.
+        Undoes the fault as quickly as possible; succeeds if there is nothing to do.
     reconnect
         Opens the connection to the restored node, and waits until the Swarm sees it.
     node
         The role of the node that fails; "" where only a process does.
     recovers
-        Whether work continues before `restore`; otherwise it is called after an outage.
+        Whether work continues before `restore`, which is otherwise called after an outage.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Fault:
 
 def process_fails(here: DrillCluster, service: str, role: str, how: str) -> Fault:
     """
-    Return a process of a service on a node, killed or hung: then it exists, and does nothing.
+    Create the fault of a service's process on a node, killed or hung (existing, but idle).
     """
     _check_target(role, here.engines)
     name = here.service(service)
@@ -76,9 +76,9 @@ def process_fails(here: DrillCluster, service: str, role: str, how: str) -> Faul
 
 def node_fails(here: DrillCluster, role: str, how: str) -> Fault:
     """
-    Return a worker's instance, stopped or cut off.
+    Create the fault of a worker's instance, stopped or cut off.
 
-    Raises NotFoundError where there is no such worker, or no worker process runs on it.
+    Raises NotFoundError if there is no such worker, or no worker process runs on it.
     """
     check_worker(here, role)
     tasks = _find_tasks(here, role, [here.service("worker")])
@@ -135,7 +135,7 @@ def _find_tasks(here: DrillCluster, role: str, services: Collection[str]) -> tup
 
 def manager_faults(here: DrillCluster) -> dict[str, Callable[[], Fault]]:
     """
-    The faults of the managers that exist: two as in the guide, or three with `manager-backup`.
+    Return the faults of the existing managers: two in the guide, three with `manager-backup`.
     """
     if BACKUP in here.solutions:
         return {"the manager, replaced": partial(_manager_replaced, here)}
@@ -165,14 +165,14 @@ def _majority_lost(here: DrillCluster) -> Fault:
 
 
 def _manager_lost(here: DrillCluster) -> Fault:
-    # the guide's architecture has no other way than to start it again
+    # the guide's architecture has no other recovery than starting it again
     wait_for_leader = partial(get_manager, here.engines)  # then the stack can be restored
     return _manager_stopped(here, lambda: None, wait_for_leader, recovers=False)
 
 
 def _manager_replaced(here: DrillCluster) -> Fault:
-    # It leads when it stops, which is the harder case. The previous leader must know the whole log
-    # when the lead is transferred, and it may have just joined again as a manager.
+    # It is the leader when it stops, which is the harder case. The previous leader needs the whole
+    # log when the lead is transferred, and it may have just rejoined as a manager.
     recovery.compact_raft_log(here.manager)
     ensure_leader(here.engines, here.instances, MANAGER)
 
@@ -188,7 +188,7 @@ def _manager_replaced(here: DrillCluster) -> Fault:
 
 
 def _manager_stopped(here: DrillCluster, replace: Act, take_back: Act, *, recovers: bool) -> Fault:
-    # the operator's part: `replace` after it has stopped, `take_back` after it has started
+    # the operator's actions: `replace` after the stop, `take_back` after the start
     names = {str(s.name) for s in here.manager.services.list()}
 
     def inject() -> None:

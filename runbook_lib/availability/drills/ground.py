@@ -1,8 +1,8 @@
 """
-The cluster that a drill works on: restored from killed drills, healthy, or refused.
+The cluster of a drill: restored after killed drills, and refused unless healthy.
 
-What a killed drill left is found on the live cluster: an instance that is stopped or not in the
-groups of its role, a stopped process, a stack on other tiles. No other record of it exists.
+Traces of a killed drill are found on the live cluster: an instance that is stopped or not in the
+groups of its role, a stopped process, a stack on other tiles. There is no other record.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class DrillCluster(Cluster):
     Parameters
     ----------
     repairs
-        What was restored after a killed drill.
+        The repairs after a killed drill.
     master
         The role of the node with the manager's services, and with the tiles in use.
     """
@@ -67,7 +67,7 @@ class DrillCluster(Cluster):
     @property
     def disks(self) -> list[fabric.Connection]:
         """
-        The connections to the nodes that have the tiles in use, or may have them after a failover.
+        The connections to nodes with the tiles in use, or with those tiles after a failover.
         """
         return [self.connections[r] for r in (MANAGER, BACKUP) if r in self.connections]
 
@@ -104,7 +104,7 @@ class DrillCluster(Cluster):
 
     def reopen(self, role: str) -> None:
         """
-        Open the connection to an instance that was started, maybe at another address.
+        Reopen the connection to an instance after a start; its address may have changed.
         """
         self.instances[role] = get_instance(self.ec2, self.name, role)
         ssh.reopen(self.connections[role], self.instances[role], self.key_file, timeout_s=120)
@@ -114,9 +114,9 @@ def get_drill_cluster(
     name: str, key_file: str, place: Place, data: DataSet, stacks: Stacks
 ) -> DrillCluster:
     """
-    Restore what a killed drill left, open every connection, and require a healthy cluster.
+    Repair the effects of a killed drill, open every connection, and require a healthy cluster.
 
-    Raises ConflictError, naming every problem; nothing was broken.
+    Raises ConflictError with every problem; nothing was broken.
     """
     repairs, ec2 = Changes(), place.client("ec2")
     for instance in find_instances(ec2, name):
@@ -125,7 +125,7 @@ def get_drill_cluster(
     repairs.extend(power.restore_groups(ec2, name))
     cluster = get_cluster(name, key_file, place)
     here = DrillCluster(**vars(cluster), data=data, stacks=stacks, repairs=repairs)
-    # an instance that was just started needs longer than usual
+    # a just started instance needs longer than usual
     here.connections = ssh.connect_all(list(here.instances.values()), key_file, timeout_s=120)
     membership.get_manager(here.engines)
     if stacks.web in find_stacks(here.manager):
@@ -152,7 +152,7 @@ def _find_problems(here: DrillCluster) -> list[str]:
     quorum = count_managers(here.manager)
     if quorum.unreachable:
         problems.append(f"managers: {quorum!r}")
-    # services that a killed drill scaled to 0, or left on tiles that are gone, are restored later
+    # services that a killed drill left scaled to 0, or on missing tiles, are restored later
     kept = load_stack.find_kept(here.manager, here.stacks.work)
     skipped = [here.service(name) for name in load_stack.SWITCHED if kept]
     for stack, notebook in ((here.stacks.work, "06_work_stack"), (here.stacks.web, "07_web_stack")):
@@ -168,7 +168,7 @@ def _find_problems(here: DrillCluster) -> list[str]:
 
 def wait_until_healthy(here: DrillCluster, timeout_s: float = _SETTLE_S) -> list[str]:
     """
-    Wait until there is no problem; returns those that remain, for a check.
+    Wait until there is no problem; return the remaining ones, for a check.
     """
     return wait_until_none(
         "A healthy cluster", lambda: _find_problems(here), timeout_s=timeout_s, poll_s=1
@@ -186,7 +186,7 @@ def _require_health(here: DrillCluster, timeout_s: float) -> None:
 
 def resume_process(container: Container, role: str) -> Changes:
     """
-    Send SIGCONT to a process that was stopped by SIGSTOP.
+    Send SIGCONT to a process stopped by SIGSTOP.
     """
     changes = Changes()
     try:
@@ -194,7 +194,7 @@ def resume_process(container: Container, role: str) -> Changes:
         if any(str(row[1]).startswith("T") for row in processes):
             container.kill("SIGCONT")
             changes.add("process", f"{container.labels[SERVICE]} on {role}", "resumed")
-    except APIError:  # it was killed meanwhile, as the drill expects
+    except APIError:  # killed meanwhile, as expected by the drill
         pass
     return changes
 

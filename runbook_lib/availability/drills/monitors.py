@@ -1,5 +1,5 @@
 """
-The Swarm and the web, polled twice a second while something fails: what changed, and when.
+Monitors of the Swarm and the web during a fault, polled twice a second.
 """
 
 import threading
@@ -26,13 +26,13 @@ NO_LEADER, LED_BY = "no leader", "led by "
 PAGE, TILES = "page", "tiles"
 _PERIOD_S = 0.5
 _SWARM_TIMEOUT_S = 5
-"""A leader that has lost its peers lets a request wait until they give up."""
+"""Timeout of a request: a leader without its peers does not respond until they give up."""
 _WEB_TIMEOUT_S = 3.0
 
 
 class SwarmMonitor:
     """
-    Records each change of a node's state, and of the leader; none where no manager answers in time.
+    A recorder of changes of nodes' states and of the leader; none if no manager responds in time.
     """
 
     def __init__(
@@ -51,20 +51,20 @@ class SwarmMonitor:
     @property
     def changes(self) -> pd.DataFrame:
         """
-        One row per change after the first poll; columns: time, role, state.
+        Return one row per change after the first poll; columns: time, role, state.
         """
         return by_time(self._rows, ["time", "role", "state"])
 
     def skip(self, role: str) -> None:
         """
-        Stop polling there: a request to an instance that stops would hold up all others.
+        Stop polling a manager: a request to a stopping instance would delay all others.
         """
         self._skipped |= {role}
 
     def poll_until(self, over: threading.Event) -> None:
         while not over.wait(_PERIOD_S):
             states = self._poll()
-            now = self._now()  # of the answer, or of the time-out
+            now = self._now()  # time of the response, or of the timeout
             for role, state in states.items():
                 if role in self._last and self._last[role] != state:
                     self._rows.append((now, role, state))
@@ -75,7 +75,7 @@ class SwarmMonitor:
             try:
                 nodes = client.nodes.list()
             except (APIError, RequestException, SSHException, OSError, EOFError):
-                continue  # it is down, or has no majority: the next one may answer
+                continue  # down, or without a majority: the next one may respond
             by_role = [(self._roles.get(address(n.attrs), "?"), n.attrs) for n in nodes]
             leaders = [r for r, n in by_role if n.get("ManagerStatus", {}).get("Leader")]
             states = {role: str(node["Status"]["State"]) for role, node in by_role}
@@ -85,8 +85,8 @@ class SwarmMonitor:
 
 class WebMonitor:
     """
-    Requests the page and a tile as a browser would, in a thread each: one that does not answer must
-    not hold up the other.
+    Requests for the page and a tile, like a browser's, in one thread each, so that one without a
+    response does not delay the other.
     """
 
     def __init__(self, where: Addresses, tile: str, token: Token, now: Clock) -> None:
@@ -98,14 +98,14 @@ class WebMonitor:
 
     def move(self, where: Addresses) -> None:
         """
-        Send requests there from now on: on AWS an instance that was stopped has another address.
+        Change the addresses of later requests: on AWS an instance has a new address after a stop.
         """
         self._urls = {PAGE: f"{where.page}/", TILES: f"{where.tiles}/{self._tile}"}
 
     @property
     def answers(self) -> pd.DataFrame:
         """
-        One row per request; columns: time (when it was sent), door (page or tiles), ok, answer.
+        Return one row per request; columns: time (sent), door (page or tiles), ok, answer.
         """
         return by_time(self._rows, ["time", "door", "ok", "answer"]).astype({"ok": bool})
 
@@ -130,4 +130,4 @@ def polling(swarm: SwarmMonitor, web: WebMonitor) -> Iterator[None]:
     finally:
         over.set()
         for thread in threads:
-            thread.join(_WEB_TIMEOUT_S + 1)  # one that waits for a dead instance ends by itself
+            thread.join(_WEB_TIMEOUT_S + 1)  # a request to a dead instance ends by itself

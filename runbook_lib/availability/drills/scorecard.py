@@ -1,8 +1,8 @@
 """
-What the drills of a run leave in its folder: a journal, a result for each fault, all as one table;
-and the prediction that a result is checked against.
+The files of a run's drills: a journal and a result for each fault; the results as one table; and
+the prediction that a result is checked against.
 
-The newest result of each drill, fault and set of solutions counts, of all runs.
+Over all runs, the newest result of each drill, fault and set of solutions counts.
 """
 
 import json
@@ -29,7 +29,7 @@ _RESCHEDULED = "rescheduled, s"
 @dataclass(frozen=True)
 class DrillResult:
     """
-    The figures of one fault; seconds count from it, and None is never.
+    The figures of one fault; seconds count from the fault, and None means never.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ class DrillResult:
     broke
         What failed, in words.
     solutions
-        The guide's solutions that were deployed, as found on the live cluster.
+        The guide's deployed solutions, as found on the live cluster.
     leader_s
-        Until another manager led, or the same one after the operator's recovery; None where the
+        Until another manager led, or the same one after the operator's recovery; None if the
         leader did not change.
     back_s
-        Until what failed, or its replacement, ran.
+        Until the failed part, or its replacement, ran.
     recovered_s, pause_s
         As in `times.ThroughputRecovery`; the counts of tiles are those of `audit.Reconciliation`.
     web_failed
@@ -76,7 +76,7 @@ class DrillResult:
 
 def write_journal(drill: str, phase: str, broke: str = "") -> None:
     """
-    Add a line to the journal: it shows how far a drill came that was killed.
+    Add a line to the journal, which shows how far a killed drill came.
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = json.dumps({"time": now, "drill": drill, "phase": phase, "broke": broke})
@@ -86,7 +86,7 @@ def write_journal(drill: str, phase: str, broke: str = "") -> None:
 
 def write_result(result: DrillResult, fates: pd.DataFrame) -> Path:
     """
-    Write the result, and beside it, under the same name, the fate of every tile as CSV.
+    Write the result, and under the same name the fate of every tile as CSV.
     """
     words = "_".join(result.broke.split())
     path = _folder() / f"{result.drill[:2]}_{words}.json"
@@ -97,7 +97,7 @@ def write_result(result: DrillResult, fates: pd.DataFrame) -> Path:
 
 def _folder() -> Path:
     run = project.run_folder()
-    os.environ[project.FOLDER_VARIABLE] = str(run)  # a notebook in hand makes it once
+    os.environ[project.FOLDER_VARIABLE] = str(run)  # an interactive notebook creates it once
     folder = run / DRILLS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -114,7 +114,7 @@ def find_results(runs: Path) -> list[DrillResult]:
 
 
 def _read(path: Path) -> DrillResult | None:
-    try:  # a file that another version wrote with other fields is skipped
+    try:  # a file with other fields, from another version, is skipped
         data = json.loads(path.read_text(encoding="utf-8"))
         return DrillResult(**data | {"solutions": tuple(data["solutions"])})
     except (OSError, ValueError, KeyError, TypeError):
@@ -124,7 +124,7 @@ def _read(path: Path) -> DrillResult | None:
 @dataclass(frozen=True)
 class Scorecard:
     """
-    Results as one table under a sentence that says what they show.
+    Results as one table under a sentence that states the finding.
     """
 
     results: Sequence[DrillResult]
@@ -148,14 +148,15 @@ class Scorecard:
 
 def newest_results() -> Scorecard:
     """
-    Return the scorecard of this run and of all earlier ones beside it.
+    Return the scorecard of this run and of all earlier ones in the same folder.
     """
     return Scorecard(find_results(_folder().parents[1]))
 
 
 def result_table(results: Sequence[DrillResult]) -> pd.DataFrame:
     """
-    Return one row per result, in words; "never" for what did not happen, "" for what could not.
+    Return one row per result, in words; "never" for events that did not happen, "" for impossible
+    ones.
     """
     rows = [
         {
@@ -191,7 +192,7 @@ def _seconds(value: float | None) -> str:
 @dataclass(frozen=True)
 class Prediction:
     """
-    The bounds of the figures in `DrillResult`; `leader_s` is None where the leader does not fail.
+    The bounds of the figures in `DrillResult`; `leader_s` is None if the leader does not fail.
     """
 
     noticed_by: str
@@ -205,7 +206,7 @@ class Prediction:
 
 def prediction_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
     """
-    Return one row per fault; a column for each bound that any of them has.
+    Return one row per fault, with a column for each bound in use.
     """
     table = pd.DataFrame([asdict(p) for p in predictions.values()], index=list(predictions))
     return table.dropna(axis="columns", how="all")
@@ -213,9 +214,9 @@ def prediction_table(predictions: Mapping[str, Prediction]) -> pd.DataFrame:
 
 def verdict(prediction: Prediction, result: DrillResult, least_tiles: int) -> checks.Verdicts:
     """
-    Check every bound, and that the measurement was long enough to mean something.
+    Check every bound, and that the measurement was long enough to be meaningful.
 
-    Raises CheckFailedError at the first bound that was exceeded.
+    Raises CheckFailedError at the first exceeded bound.
     """
     what, p = result.broke, prediction
     limits = {

@@ -23,9 +23,9 @@ class Snapshot:
     Parameters
     ----------
     parts
-        The state of each instance, node and service, by what and name.
+        The state of each instance, node and service, by kind and name.
     tiles
-        As `tiles.count_tiles` returns them.
+        Counts from `tiles.count_tiles`.
     """
 
     parts: dict[tuple[str, str], str]
@@ -41,7 +41,7 @@ class Snapshot:
 
     def differences(self, later: "Snapshot") -> list[str]:
         """
-        Return the names of the parts that have another state in a later snapshot.
+        Return the names of parts with another state in a later snapshot.
         """
         parts = self.parts.keys() | later.parts.keys()
         changed = (part for part in parts if self.parts.get(part) != later.parts.get(part))
@@ -50,7 +50,7 @@ class Snapshot:
 
 def take_snapshot(here: DrillCluster) -> Snapshot:
     """
-    Read the cluster's state; without the numbers of replicas, which the autoscaler may change.
+    Read the cluster's state, except the numbers of replicas, which the autoscaler may change.
     """
     parts: dict[tuple[str, str], str] = {}
     for instance in find_instances(here.ec2, here.name):
@@ -68,9 +68,9 @@ def take_snapshot(here: DrillCluster) -> Snapshot:
 
 def check_restored(here: DrillCluster, before: Snapshot) -> checks.Verdicts:
     """
-    Check that the cluster is healthy and as it was before; removes the drill's links of tiles.
+    Check that the cluster is healthy and unchanged; remove the drill's links to tiles.
 
-    Raises CheckFailedError, naming what differs.
+    Raises CheckFailedError with the differences.
     """
     lines = [checks.none("problems left in the cluster", wait_until_healthy(here))]
     load_tiles.remove_load_tiles(here.disk)

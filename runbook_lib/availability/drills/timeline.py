@@ -23,9 +23,9 @@ _COLOURS = ["#c92a2a", "#e8590c", "#862e9c", "#f08c00", "#2b8a3e", "#1864ab", "#
 
 def plot_timeline(outcome: DrillOutcome) -> alt.VConcatChart:
     """
-    Throughput as an area, its mean over five seconds as a line, a rule for each moment.
+    Draw throughput as an area, its mean over five seconds as a line, and a rule per moment.
 
-    Below, a tick for each web request that failed. Seconds count from the fault.
+    Below, a tick marks each failed web request. Seconds count from the fault.
     """
     evidence = outcome.evidence
     rates = evidence.in_seconds(outcome.rates, 2)
@@ -68,7 +68,7 @@ def timeline_title(outcome: DrillOutcome) -> str:
 
 
 def _rules(moments: pd.DataFrame, top: float) -> list[alt.Chart]:
-    # Each label one line below the last: moments may be close together. A white edge keeps it
+    # Each label is one line below the last: moments may be close together. A white edge keeps it
     # readable where a rule crosses it.
     shown = moments.assign(
         what=moments["what"].map(_WORDS),

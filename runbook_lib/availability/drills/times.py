@@ -1,5 +1,5 @@
 """
-From events to seconds: when a failed task was replaced, and when throughput had recovered.
+Times computed from events: replacement of failed tasks, and recovery of throughput.
 
 Tasks have Swarm's own times (CreatedAt, Status.Timestamp), tiles those of the audit trail.
 """
@@ -12,18 +12,18 @@ from typing import Any
 import pandas as pd
 
 WINDOW_S = 5
-"""Batches come once a second: one slow batch is no failure."""
+"""Window of the mean: batches arrive once a second, and one slow batch is not a failure."""
 RECOVERED_SHARE = 0.9
 Clock = Callable[[], datetime]
 TaskHistory = dict[str, dict[str, Any]]
-"""Swarm's tasks by id, as its API has them."""
+"""Swarm's tasks by id, in the API's format."""
 _ENDED = ("complete", "shutdown", "failed", "rejected", "remove", "orphaned")
 
 
 @dataclass(frozen=True)
 class Replacement:
     """
-    How Swarm replaced the tasks that failed, by its task history; None for what has not happened.
+    Swarm's replacement of failed tasks, from its task history; None for events that did not happen.
 
     Parameters
     ----------
@@ -89,13 +89,13 @@ def measure_recovery(
     Parameters
     ----------
     rates
-        As `audit.finished_per_second` returns them; a second without a row is a second of 0.
+        Rates from `audit.finished_per_second`; a second without a row counts as 0.
     began
         Start of the steady state.
     replaced
         When the replacement ran; a dip that begins later has another cause.
     ended
-        When dealing was stopped, and throughput with it.
+        When dealing was stopped, and with it throughput.
     """
     filled = fill_seconds(rates, began, ended)
     steady = float(filled[filled.index <= _floor(broke) - pd.Timedelta(seconds=1)].mean())
@@ -111,7 +111,7 @@ def measure_recovery(
 
 def fill_seconds(rates: pd.DataFrame, began: datetime, ended: datetime) -> "pd.Series[float]":
     """
-    Tiles finished in each whole second between two times.
+    Return the tiles finished in each whole second between two times.
     """
     seconds = pd.date_range(
         pd.Timestamp(began).ceil("s"), _floor(ended) - pd.Timedelta(seconds=1), freq="s"
@@ -123,12 +123,12 @@ def _recovered_s(
     after: "pd.Series[float]", steady: float, broke: datetime, replaced: datetime
 ) -> float | None:
     enough = RECOVERED_SHARE * steady
-    window = after[::-1].rolling(WINDOW_S).mean()[::-1].dropna()  # of the seconds that follow
+    window = after[::-1].rolling(WINDOW_S).mean()[::-1].dropna()  # of the following seconds
     low = window[window < enough]
     low = low[low.index <= pd.Timestamp(replaced) + pd.Timedelta(seconds=WINDOW_S)]
     if low.empty:
         return 0.0
-    # a window at the old throughput, and so are those that begin within it
+    # a window at the old throughput, like all that begin within it
     lasting = (window >= enough)[::-1].rolling(WINDOW_S, min_periods=1).min()[::-1].astype(bool)
     back = lasting[lasting & (lasting.index > low.index[-1])]
     return max(0.0, (back.index[0] - pd.Timestamp(broke)).total_seconds()) if len(back) else None
@@ -150,7 +150,7 @@ def by_time(rows: Iterable[object], columns: list[str]) -> pd.DataFrame:
 
 def parse_time(text: str) -> datetime:
     """
-    Return a time of Docker, which has nanoseconds.
+    Parse a Docker time, which has nanoseconds.
     """
     return pd.Timestamp(text).floor("us").to_pydatetime()
 

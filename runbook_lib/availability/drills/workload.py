@@ -23,7 +23,7 @@ from runbook_lib.load.experiment import load_stack
 from runbook_lib.stacks import specs
 
 AUDIT_FOLDER = "/audit"
-"""In the containers of dealer and updater, and below the tiles on the host."""
+"""Folder in the containers of dealer and updater, and below the tiles on the host."""
 _STEADY_S = 25.0
 _RISING_S = 5.0
 _TAIL_S = 15.0
@@ -78,7 +78,7 @@ class Workload:
 
 class ThroughputMonitor:
     """
-    Counts the tiles done once a second, in the main thread while it waits.
+    A counter of finished tiles, once a second, in the main thread while it waits.
     """
 
     def __init__(self, load: Workload, now: Clock) -> None:
@@ -89,7 +89,7 @@ class ThroughputMonitor:
 
     def wait_until_steady(self, tiles: float, limit_s: float) -> datetime:
         """
-        Wait until enough tiles are done in a long enough time; returns the steady state's start.
+        Wait until enough tiles are done in enough time; return the start of the steady state.
         """
         began: datetime | None = None
 
@@ -114,7 +114,7 @@ class ThroughputMonitor:
         """
         Wait until enough tiles are done and throughput has recovered.
 
-        After `limit_s` it returns in any case: the verdict says whether throughput recovered.
+        Returns after `limit_s` at the latest: the verdict states whether throughput recovered.
         """
         began = time.monotonic()
 

@@ -1,7 +1,7 @@
 """
-What the backup of the tiles consists of on an instance: its user and key, its files, its units.
+The parts of the tile backup on an instance: user and key, files, units.
 
-Texts only: `tiles_backup` writes, runs and removes them.
+Only their text is here: `tiles_backup` writes, runs and removes them.
 """
 
 import inspect
@@ -21,7 +21,7 @@ _UNIT_FILES = [f"/etc/systemd/system/{unit}" for unit in (BACKUP_SERVICE, BACKUP
 _FOLDERS = [str(Path(file).parent) for file in (HASH_CACHE, PROGRAM)]
 BACKUP_PATHS = [SETTINGS_FOLDER, STATE_FOLDER, *_FOLDERS, *_UNIT_FILES]
 
-# the services write as uid 1000, so the copy has to belong to it, and so does the key that fetches
+# the services write as uid 1000, so the copy must belong to it, and so must the pulling key
 _PREPARE = """
 for directory in {directories}; do
   if findmnt --noheadings --mountpoint $directory >/dev/null; then
@@ -80,7 +80,7 @@ WantedBy=timers.target
 
 def prepare_script(role: str, directories: list[str]) -> str:
     """
-    Make user, folders and key; prints what it made, and the public key as the last line.
+    Return the script that creates user, folders and key; it prints these, and last the public key.
     """
     return _PREPARE.format(
         role=role,
@@ -98,7 +98,7 @@ def side_files(
     directories: list[str], peer: Instance, public_key: str, pinned: list[str], period_s: int
 ) -> list[HostFile]:
     """
-    Return the files of one side: it reads the tiles of its `peer`, and shows that one its own.
+    Return the files of one side, which reads the tiles of its `peer` and serves its own.
     """
     serve = f'restrict,from="{peer.private_ip}",command="/usr/bin/python3 {PROGRAM} serve"'
     ssh_config = f"""Host other-manager

@@ -1,13 +1,13 @@
 """
 Failover: when the manager fails, its services run on `manager-backup`; failback moves them back.
 
-Source: section "Disponibilidad" of the guide, solution 1. Whether to fail over is decided by the
-operator, or by a drill: a manager that is only cut off would go on writing. Lost is what only the
-manager has: the messages in the broker (the dealer publishes again what has no result), and results
-that were written after the last backup (they are computed again). Secrets and services are in the
-Raft log, which a majority of the managers holds.
+Source: section "Disponibilidad" of the guide, solution 1. The operator, or a drill, decides when to
+fail over: a manager that is only cut off would keep writing. Data that exists only on the manager
+is lost: the messages in the broker (the dealer republishes tasks without a result), and results
+written after the last backup (they are recomputed). Secrets and services are in the Raft log, on a
+majority of the managers.
 
-Each function can be killed anywhere and called again.
+Each function can be killed at any point and called again.
 """
 
 import shlex
@@ -32,7 +32,7 @@ from runbook_lib.swarm.membership import find_manager
 REGISTRY_STACK = "registry"
 LEADER_TIMEOUT_S = 60.0
 _UNANSWERED = 3
-"""Probes in a row: one refused connection is no proof."""
+"""Failed probes in a row: one refused connection is not proof."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ def fail_over(cluster: Cluster, stacks: Stacks, timeout_s: float = 180) -> Chang
     """
     Move the manager's services to `manager-backup`, and wait until they run there.
 
-    Raises WaitTimeoutError where the manager still answers (nothing is moved then), or a service
-    does not start.
+    Raises WaitTimeoutError if the manager still responds (nothing is moved then), or a service does
+    not start.
     """
     changes = Changes()
     leader, manager, backup = _members(cluster)
     pair.wait_for_new_leader(leader, manager, LEADER_TIMEOUT_S)
     if pair.find_master(leader, cluster.instances) != BACKUP:
         _wait_until_unreachable(cluster)
-        # from here on the tiles on manager-backup are the ones in use: no copy over them
+        # from here on the tiles on manager-backup are in use: do not overwrite them
         tiles_backup.stop_timer(cluster.connections[BACKUP])
         if pair.get_node(leader, backup).attrs["Spec"]["Availability"] == "drain":
             changes.extend(pair.remove_stack_volumes(leader, [stacks.work, REGISTRY_STACK]))
@@ -71,9 +71,9 @@ def fail_over(cluster: Cluster, stacks: Stacks, timeout_s: float = 180) -> Chang
 
 def fail_back(cluster: Cluster, stacks: Stacks, timeout_s: float = 300) -> Changes:
     """
-    Move the services back to the manager, with the results that were written in the meantime.
+    Move the services back to the manager, with the results written in the meantime.
 
-    The tiles are copied twice: while the application runs, and the rest while nothing writes.
+    The tiles are copied while the application runs, and the rest while nothing writes.
     """
     changes = Changes()
     leader, manager, backup = _members(cluster)
@@ -96,7 +96,7 @@ def fail_back(cluster: Cluster, stacks: Stacks, timeout_s: float = 300) -> Chang
 
 def ensure_returned(cluster: Cluster, stacks: Stacks) -> Changes:
     """
-    Fail back, or complete a killed failback; nothing to do where the manager is the master.
+    Fail back, or complete a killed failback; nothing to do if the manager is the master.
     """
     leader = find_manager(cluster.find_engines(), BACKUP)
     if leader is None:
@@ -108,14 +108,14 @@ def ensure_returned(cluster: Cluster, stacks: Stacks) -> Changes:
 
 def _members(cluster: Cluster) -> tuple[docker.DockerClient, Instance, Instance]:
     """
-    Return the client of `manager-backup`, which lives in both directions, and the two instances.
+    Return the client of `manager-backup`, which is up in both directions, and both instances.
     """
     return cluster.engines[BACKUP], cluster.instances[MANAGER], cluster.instances[BACKUP]
 
 
 def _stand_by(cluster: Cluster, stacks: Stacks) -> Changes:
     """
-    Show the map the manager's tiles, and let `manager-backup` copy them again.
+    Switch the map to the manager's tiles, and resume the copies on `manager-backup`.
     """
     leader, manager, backup = _members(cluster)
     changes = _update_map(cluster, stacks, manager)
@@ -127,10 +127,10 @@ def _stand_by(cluster: Cluster, stacks: Stacks) -> Changes:
 
 def _update_map(cluster: Cluster, stacks: Stacks, master: Instance) -> Changes:
     """
-    Give the web stack the public address of the tiles, which browsers use.
+    Set the public address of the tiles in the web stack, for browsers.
 
-    By the command line: the SDK would write its defaults into the service, and the next deployment
-    would find it changed.
+    This uses the command line: the SDK would write its defaults into the service, and the next
+    deployment would see a change.
     """
     changes = Changes()
     wanted = f"{stacks.variable}=http://{master.public_ip}:{stacks.tiles_port}"
@@ -150,7 +150,7 @@ def _wait_until_moved(
     leader: docker.DockerClient, target: Instance, stacks: Stacks, timeout_s: float
 ) -> None:
     """
-    Wait for the map, too: an update that Swarm rolled back would leave browsers the old address.
+    Wait for the services and the map: a rolled-back update would leave browsers the old address.
     """
     pair.wait_for_pinned(leader, target, timeout_s)
     if find_services(leader, stacks.web):
@@ -159,8 +159,8 @@ def _wait_until_moved(
 
 def _wait_until_unreachable(cluster: Cluster) -> None:
     """
-    Wait until its peers do not reach the manager; one that handed the lead over is a worker, which
-    the Swarm lists without reachability, so that port 22 is probed instead.
+    Wait until the manager's peers do not reach it; after a hand-over it is a worker, which the
+    Swarm lists without reachability, so port 22 is probed instead.
     """
     leader, manager, _ = _members(cluster)
     unanswered = 0
@@ -202,7 +202,7 @@ def _wait_until_back(leader: docker.DockerClient, manager: Instance, timeout_s: 
 
 def _wait_until_idle(leader: docker.DockerClient, timeout_s: float) -> None:
     """
-    Wait until none of the services that move writes on `manager-backup` any more.
+    Wait until none of the moving services writes on `manager-backup` any more.
     """
     names = {str(service.name) for service in pair.find_pinned(leader)}
 

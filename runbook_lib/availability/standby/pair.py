@@ -1,8 +1,8 @@
 """
 The two nodes that can run the manager's services: the master, with the label typeNode=master, and
-the standby, with what it must have before the manager fails: images, volumes and secrets.
+the standby, which needs images, volumes and secrets before the manager fails.
 
-The standby node is drained, so that nothing else uses its memory and CPU credits.
+The standby is drained, so that nothing else uses its memory and CPU credits.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ LABEL, MASTER, STANDBY = TYPE_NODE, ROLES[MANAGER].type_node, ROLES[BACKUP].type
 
 def find_master(leader: docker.DockerClient, instances: Mapping[str, Instance]) -> str:
     """
-    Find the role of the node with typeNode=master; "" where there is none, or more than one.
+    Find the role of the node with typeNode=master; "" if there is none, or more than one.
     """
     roles = {i.private_ip: role for role, i in instances.items()}
     masters = [node for node in leader.nodes.list() if _labels(node).get(LABEL) == MASTER]
@@ -40,7 +40,7 @@ def ensure_standby(leader: docker.DockerClient, instance: Instance) -> Changes:
     """
     Label the node as the standby, and drain it.
 
-    Raises ConflictError where it is the master: draining it would stop the application.
+    Raises ConflictError if it is the master: draining it would stop the application.
     """
     if _labels(get_node(leader, instance)).get(LABEL) == MASTER:
         raise ConflictError(
@@ -54,7 +54,7 @@ def move_master(leader: docker.DockerClient, source: Instance, target: Instance)
     """
     Make `target` the master, and `source` the standby.
 
-    `source` first: after a kill in between there is no master, but never two.
+    `source` comes first: a kill in between can leave no master, but never two.
     """
     changes = set_node(leader, source, STANDBY, "drain")
     changes.extend(set_node(leader, target, MASTER, "active"))
@@ -63,7 +63,7 @@ def move_master(leader: docker.DockerClient, source: Instance, target: Instance)
 
 def find_pinned(leader: docker.DockerClient) -> list[Service]:
     """
-    Find the services that may run on the master only, ordered by name.
+    Find the services that may run only on the master, ordered by name.
     """
 
     def is_pinned(service: Service) -> bool:
@@ -77,7 +77,7 @@ def wait_for_pinned(
     leader: docker.DockerClient, target: Instance, timeout_s: float = 180
 ) -> list[str]:
     """
-    Wait until every pinned service has as many tasks as wanted on `target`; returns their names.
+    Wait until every pinned service has all its tasks on `target`; return their names.
     """
     node_id = str(get_node(leader, target).id)
 
@@ -104,7 +104,7 @@ def wait_for_pinned(
 
 def wait_for_new_leader(leader: docker.DockerClient, gone: Instance, timeout_s: float) -> None:
     """
-    Wait until another manager than `gone` leads.
+    Wait until a manager other than `gone` leads.
     """
 
     def probe() -> bool | Pending:
@@ -126,7 +126,7 @@ def get_node(leader: docker.DockerClient, instance: Instance) -> Node:
     """
     Return the node of an instance.
 
-    Raises NotFoundError where it is not in the Swarm.
+    Raises NotFoundError if it is not in the Swarm.
     """
     for node in find_nodes_at(leader, instance.private_ip):
         return node
@@ -159,7 +159,7 @@ def ensure_images(
     registry: str,
 ) -> Changes:
     """
-    Bring the image of every service that may have to move to `target`.
+    Copy the image of every service that may have to move to `target`.
 
     The registry goes down with the manager; an image that is pinned by its digest and present needs
     no registry. An image that only the manager has (the registry's own) goes through the registry,
@@ -182,7 +182,7 @@ def ensure_images(
 
 def readiness(leader: docker.DockerClient, target: docker.DockerClient) -> pd.DataFrame:
     """
-    What every service that may have to move would find on `target`; nothing is started.
+    Check `target` for the needs of every service that may have to move; nothing is started.
 
     Columns: service, image, volumes, secrets ("there", or what is missing), ready.
     """
@@ -192,7 +192,7 @@ def readiness(leader: docker.DockerClient, target: docker.DockerClient) -> pd.Da
     for service in find_pinned(leader):
         spec, image = _container(service), str(_container(service)["Image"])
         mounts = [m for m in spec.get("Mounts") or [] if m["Type"] == "volume"]
-        # where a volume that no stack makes is missing, the engine would make an empty one
+        # if an external volume is missing, the engine would create an empty one
         outer = [m for m in mounts if STACK not in m.get("VolumeOptions", {}).get("Labels", {})]
         missing = [
             [] if has_image(target, image) else [image.split("@", maxsplit=1)[0]],
@@ -208,8 +208,8 @@ def remove_stack_volumes(engine: docker.DockerClient, stacks: list[str]) -> Chan
     """
     Remove the stacks' own volumes on an engine where none of their services runs.
 
-    A queue that is older than the tiles is worse than an empty one, and its broker has old
-    passwords; the dealer publishes again what has no result. The tiles are in an external volume.
+    A queue older than the tiles is worse than an empty one, and its broker has old passwords; the
+    dealer republishes tasks without a result. The tiles are in an external volume.
     """
     changes = Changes()
     for name in stacks:

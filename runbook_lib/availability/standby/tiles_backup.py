@@ -1,9 +1,9 @@
 """
-The tiles, backed up from the manager to `manager-backup` by a systemd timer, with checksums.
+The backup of the tiles from the manager to `manager-backup`, by a systemd timer, with checksums.
 
-Source: section "Disponibilidad" of the guide, solution 1, which asks for a periodic copy (cron).
-Each of the two has its own SSH key, made there and never moved. On the other one it gives access
-to `agents/backup.py serve` alone, which only reads tiles, and from that one address.
+Source: section "Disponibilidad" of the guide, solution 1, which requires a periodic copy (cron).
+Each of the two has its own SSH key, generated there and never moved. On the other, it allows only
+`agents/backup.py serve`, which only reads tiles, and only from that one address.
 """
 
 import json
@@ -35,10 +35,10 @@ def ensure_backup(
     period_s: int,
 ) -> Changes:
     """
-    Install both sides, and start the timer on the one that keeps the backup.
+    Install both sides, and start the timer on the one with the backup.
 
-    A copy starts every half period: what is written when one starts is safe when the next one is
-    done, so that no tile older than a period is without a copy.
+    A copy starts every half period: tiles written during one copy are safe after the next, so that
+    no tile older than a period is without a copy.
     """
     changes = Changes()
     sides = {role: role for role in (MANAGER, BACKUP)}
@@ -71,7 +71,7 @@ def ensure_backup(
 
 def start_timer(standby: fabric.Connection, *, changed: bool = False) -> bool:
     """
-    Let the timer run, now and after every boot; False where it already does, or there is none.
+    Run the timer now and after every boot; return False if it already does, or there is none.
     """
     installed = run(standby, f"systemctl -q cat {BACKUP_TIMER} >/dev/null 2>&1 && echo y || true")
     return bool(installed.strip()) and start_unit(standby, BACKUP_TIMER, changed=changed)
@@ -79,7 +79,7 @@ def start_timer(standby: fabric.Connection, *, changed: bool = False) -> bool:
 
 def stop_timer(standby: fabric.Connection) -> None:
     """
-    Stop the timer, and the copy that runs: from now on the tiles here are the ones in use.
+    Stop the timer and a running copy: from now on the tiles on this side are in use.
     """
     disable = f"systemctl disable {BACKUP_TIMER} 2>/dev/null"
     run(standby, f"{disable}; systemctl stop {BACKUP_TIMER} {BACKUP_SERVICE}", sudo=True)
@@ -87,9 +87,9 @@ def stop_timer(standby: fabric.Connection) -> None:
 
 def copy_now(connection: fabric.Connection) -> dict[str, float]:
     """
-    Copy from the other manager now; returns the record, as in `find_backups`.
+    Copy from the other manager now; return the record, as in `find_backups`.
 
-    Raises CommandError where the other does not answer, or the checksums do not agree.
+    Raises CommandError if the other does not respond, or the checksums differ.
     """
     log = f"journalctl --unit {BACKUP_SERVICE} --no-pager --output cat --lines 8; exit 1"
     script = f"systemctl start {BACKUP_SERVICE} 2>/dev/null || {{ {log}; }}\n"
@@ -100,7 +100,8 @@ def copy_now(connection: fabric.Connection) -> dict[str, float]:
 
 def find_backups(standby: fabric.Connection) -> pd.DataFrame:
     """
-    Find the backups made, the last 500; columns: began, finished (UTC), seconds, files, copied.
+    Read the records of the last 500 backups; columns: began, finished (UTC), seconds, files,
+    copied.
     """
     text = run(standby, f"cat {STATE_FOLDER}/runs.jsonl 2>/dev/null || true", sudo=True)
     columns = ["began", "finished", "files", "copied"]
@@ -114,20 +115,20 @@ def find_backups(standby: fabric.Connection) -> pd.DataFrame:
 
 def exposure_s(runs: pd.DataFrame, period_s: float) -> float:
     """
-    How old a tile may get before a backup has it: half a period, and the time of the last backup.
+    Compute the longest time before a tile is backed up: half a period plus the last duration.
 
-    Infinite where there is none.
+    Infinite without a backup.
     """
     return period_s / 2 + float(runs["seconds"].iloc[-1]) if len(runs) else float("inf")
 
 
 def check_restore(manager: fabric.Connection) -> dict[str, Any]:
     """
-    Restore everything into an empty folder of the manager, and compare with its own checksums.
+    Restore everything into an empty folder on the manager, and compare it with its own checksums.
 
     The result has the keys files, equal, differing (the first 20 paths), bytes and seconds.
 
-    Raises NotFoundError where there is no backup yet.
+    Raises NotFoundError if there is no backup yet.
     """
     with Progress("Restored into an empty folder, and compared"):
         output = run(manager, f"python3 {backup_files.PROGRAM} restore", sudo=True)
@@ -147,7 +148,7 @@ def remove_backup(connections: Mapping[str, fabric.Connection]) -> Changes:
     changes = Changes()
     user = backup_files.BACKUP_USER
     userdel = f"if id {user} >/dev/null 2>&1; then userdel {user} && echo user; fi"
-    for role in sorted(connections, reverse=True):  # the side that copies, then the one that serves
+    for role in sorted(connections, reverse=True):  # the pulling side, then the serving side
         removed = remove_installed(connections[role], [BACKUP_TIMER, BACKUP_SERVICE], BACKUP_PATHS)
         for what in [*removed, *run(connections[role], userdel, sudo=True).split()]:
             changes.add("backup", role, f"{what} removed")
@@ -156,7 +157,7 @@ def remove_backup(connections: Mapping[str, fabric.Connection]) -> Changes:
 
 def find_backup_paths(connections: Mapping[str, fabric.Connection]) -> list[str]:
     """
-    What is left of the backup besides the tiles: `<role>: <path>`.
+    Find what is left of the backup besides the tiles: `<role>: <path>`.
     """
     left = {role: find_installed(c, BACKUP_PATHS) for role, c in connections.items()}
     return [f"{role}: {path}" for role, paths in left.items() for path in paths]
