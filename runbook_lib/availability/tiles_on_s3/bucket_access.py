@@ -1,8 +1,8 @@
 """
-Access of an instance to the bucket: the role, and rclone with its settings.
+An instance's access to the bucket: the role, and rclone with its settings.
 
-Its containers have none: instances are launched with a hop limit of 1, and a container is one hop
-further from the metadata, and with it from the keys of the role.
+Its containers have no access: instances are launched with a hop limit of 1, and a container is one
+hop further from the metadata service, and so from the role's keys.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 """
 
@@ -42,7 +42,8 @@ except OSError as error:
 @dataclass(frozen=True)
 class BucketAccess:
     """
-    A cluster and its bucket, with the clients of both; `endpoint` is S3 as the instances reach it.
+    A cluster and its bucket, with the clients of both; `endpoint` is S3's address for the
+    instances.
     """
 
     cluster: Cluster
@@ -60,7 +61,7 @@ class BucketAccess:
 
     def find_holders(self) -> list[str]:
         """
-        Find the instances that have the role: manager, worker-1, ...
+        Find the instances with the role: manager, worker-1, ...
         """
         instances = list(self.cluster.instances.values())
         return instance_role.find_holders(self.cluster.ec2, self.bucket, instances)
@@ -91,9 +92,9 @@ def ensure_bucket_access(access: BucketAccess, role: str) -> Changes:
 @contextmanager
 def temporary_access(access: BucketAccess, role: str) -> Iterator[None]:
     """
-    Give an instance access to the bucket for the duration of the block, even if interrupted.
+    Give an instance access to the bucket during the block; remove it even after an interrupt.
 
-    What is given and taken away again is no change. rclone's package stays, which is one.
+    Temporary access does not count as a change; rclone's package, which stays, does.
     """
     mount.ensure_rclone(access.cluster.connections[role], role)
     before = len(ACTIVITY.changes)
@@ -107,7 +108,7 @@ def temporary_access(access: BucketAccess, role: str) -> Iterator[None]:
 
 def end_temporary_access(access: BucketAccess) -> Changes:
     """
-    End the access of all but the manager, which a killed run left behind.
+    End leftover access from a killed run on all instances except the manager.
     """
     others = [role for role in access.cluster.instances if role != MANAGER]
     return Changes(change for role in others for change in remove_bucket_access(access, role))
@@ -115,7 +116,7 @@ def end_temporary_access(access: BucketAccess) -> Changes:
 
 def remove_bucket_access(access: BucketAccess, role: str) -> Changes:
     """
-    Take rclone's settings, where the cluster is connected to the instance, and the role from it.
+    Remove the role from an instance, and rclone's settings if the cluster is connected to it.
     """
     changes, cluster = Changes(), access.cluster
     if role in cluster.roles:
@@ -127,7 +128,7 @@ def remove_bucket_access(access: BucketAccess, role: str) -> Changes:
 
 def remove_bucket_role(access: BucketAccess) -> Changes:
     """
-    Take the role from every instance that still has it, and remove it.
+    Remove the role from every instance that still has it, and delete it.
     """
     changes, bucket = Changes(), access.bucket
     for instance in access.cluster.instances.values():
@@ -138,7 +139,7 @@ def remove_bucket_role(access: BucketAccess) -> Changes:
 
 def ask_from_container(engine: docker.DockerClient, service: Service) -> str:
     """
-    Ask for a token from a container of a service's image: "answered", or why not.
+    Request a token in a container of a service's image; return "answered", or the reason why not.
     """
     image = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
     with Progress("A container asks for the metadata"):

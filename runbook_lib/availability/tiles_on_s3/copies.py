@@ -1,5 +1,5 @@
 """
-The copies of the tiles, in folders and in the bucket: made by rclone, compared, counted and read.
+Copies of the tiles in folders and in the bucket: made by rclone, compared, counted and read.
 """
 
 import json
@@ -16,7 +16,7 @@ from runbook_lib.hosts.ssh import run
 _NO_TEMPORARY = "--exclude '*.writing'"
 _COPY = f"--checksum --transfers 16 --checkers 16 --buffer-size 0 {_NO_TEMPORARY}"
 """`--checksum`: compare size and MD5, which S3 lists; modification times cost a request each."""
-_FEWER = 10  # a copy may replace another one that has up to a tenth more files
+_FEWER = 10  # a copy may replace one with up to a tenth more files
 _DIFFERENCES = 1  # rclone's exit code for differences, and for some failures
 
 
@@ -24,13 +24,13 @@ def check_equal(
     connection: fabric.Connection, source: str, target: str, *, exact: bool = False
 ) -> int:
     """
-    Compare every file of `source` with the one in `target`; returns how many are equal.
+    Compare every file of `source` with the one in `target`; return the number of equal files.
 
-    By MD5: S3 computed its own when it received the object, the disk's is computed now. With
-    `exact`, the target may have no other files.
+    The comparison uses MD5: S3 computed its own on receipt, the disk's is computed now. With
+    `exact`, the target must have no other files.
 
-    Raises IntegrityError, naming the files that are missing or differ; CommandError where the
-    comparison is incomplete: rclone was killed, or could not list a folder.
+    Raises IntegrityError with the missing or different files; CommandError if the comparison is
+    incomplete: rclone was killed, or could not list a folder.
     """
     one_way = "" if exact else "--one-way"
     compare = (
@@ -67,11 +67,11 @@ def copy_files(
     connection: fabric.Connection, source: str, target: str, *, exact: bool = False
 ) -> int:
     """
-    Copy the files that differ; with `exact`, remove those that only the target has.
+    Copy different files; with `exact`, remove files that exist only in the target.
 
-    Returns how many were copied.
+    Returns the number of copied files.
 
-    Raises ConflictError with `exact`, where the source has markedly fewer files than the target.
+    Raises ConflictError with `exact` if the source has markedly fewer files than the target.
     """
     action = "copy"
     if exact:
@@ -86,9 +86,9 @@ def copy_files(
 
 def check_worth(connection: fabric.Connection, kept: str, removed: str) -> int:
     """
-    Refuse to remove files where the copy that is kept has markedly fewer; returns how many go.
+    Refuse to remove files if the kept copy has markedly fewer; return the number to remove.
 
-    Raises ConflictError where it has: most likely the kept copy was lost and started again.
+    Raises ConflictError in that case: most likely the kept copy was lost and restarted.
     """
     here, there = _measure(connection, kept)[0], _measure(connection, removed)[0]
     if not here or here < there - there // _FEWER:
@@ -104,7 +104,7 @@ def check_worth(connection: fabric.Connection, kept: str, removed: str) -> int:
 
 def check_room(connection: fabric.Connection, source: str, target: str) -> None:
     """
-    Refuse a copy that the disk has no room for; files of an earlier copy need no room again.
+    Refuse a copy that does not fit on the disk; files of an earlier copy need no extra space.
     """
     missing = _measure(connection, source)[1] - _measure(connection, target)[1]
     parent = shlex.quote(target.rpartition("/")[0])
@@ -119,7 +119,7 @@ def check_room(connection: fabric.Connection, source: str, target: str) -> None:
 
 def read_folder(connection: fabric.Connection, directory: str, date: str) -> dict[str, str]:
     """
-    Read the SHA-256 of all files of a date, read through a folder, by their path below it.
+    Read the SHA-256 of all files of a date through a folder, by their path below it.
     """
     find = f"find . -path './*/{shlex.quote(date)}/*' -name '[!.]*' -type f -print0"
     script = f"cd {shlex.quote(directory)} && {find} | xargs -0 -r -P 8 -n 40 sha256sum"
@@ -129,7 +129,7 @@ def read_folder(connection: fabric.Connection, directory: str, date: str) -> dic
 
 def read_bucket(connection: fabric.Connection, remote: Remote, date: str) -> dict[str, str]:
     """
-    Read the same from the bucket, every byte fetched: on a node that has nothing of the manager's.
+    Read the same from the bucket, every byte downloaded: on a node without the manager's files.
     """
     only = f"--include '/*/{shlex.quote(date)}/**'"
     script = f"{RCLONE} hashsum sha256 --download --checkers 16 {only} {remote.path} 2>/dev/null"
@@ -139,7 +139,7 @@ def read_bucket(connection: fabric.Connection, remote: Remote, date: str) -> dic
 
 def compare_readings(here: dict[str, str], there: dict[str, str]) -> pd.DataFrame:
     """
-    Columns: surface, files (in either reading), equal (in both, with the same checksum).
+    Compare; columns: surface, files (in either reading), equal (in both, with the same checksum).
     """
     paths = sorted(here.keys() | there.keys())
     rows = [(path.partition("/")[0], here.get(path) == there.get(path)) for path in paths]
@@ -151,10 +151,10 @@ def compare_readings(here: dict[str, str], there: dict[str, str]) -> pd.DataFram
 
 def find_lost(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
     """
-    Where the number of RAW tiles changed, or results are missing: "DESERT 2004-01-15: 5, not 6".
+    Find changed numbers of RAW tiles and missing results: "DESERT 2004-01-15: 5, not 6".
 
-    Both tables as of `tiles.count_tiles`. More results are work that went on. Rejections are left
-    out: they disappear when a tile is repaired.
+    Both tables come from `tiles.count_tiles`. Additional results come from continued work.
+    Rejections are left out: they disappear when a tile is repaired.
     """
     counts = [frame.set_index(["surface", "date"])["tiles"] for frame in (before, after)]
     both = pd.concat(counts, axis=1, keys=["before", "now"]).fillna(0).astype(int).sort_index()
@@ -167,7 +167,7 @@ def find_lost(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
 
 def _measure(connection: fabric.Connection, place: str) -> tuple[int, int]:
     """
-    Return the files and bytes of a folder or the bucket; zero where the folder does not exist.
+    Count files and bytes of a folder or the bucket; zero if the folder does not exist.
     """
     quoted = shlex.quote(place)
     script = f"{RCLONE} size --json {_NO_TEMPORARY} {quoted}"

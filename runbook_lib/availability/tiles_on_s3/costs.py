@@ -1,12 +1,12 @@
 """
-What tiles on S3 cost: throughput, measured, and money, by list prices.
+The cost of tiles on S3: measured throughput, and money by list prices.
 
-Measured is an updater's and a tile server's work, on S3 and on the local disk: in the services' own
-image, with an updater's eight threads, CPU and memory limits. The two places take turns in one run,
-so that other load on the machine affects both.
+The measurement runs an updater's and a tile server's work on S3 and on the local disk, in the
+services' own image, with an updater's eight threads, CPU and memory limits. The two places
+alternate in one run, so that other load on the machine affects both.
 
-The prices are those of S3 Standard in us-east-1, which other regions differ from by up to a half:
-https://aws.amazon.com/s3/pricing/ . Nothing is charged for what instances of the region transfer.
+The prices are for S3 Standard in us-east-1; other regions differ by up to a half:
+https://aws.amazon.com/s3/pricing/ . Transfers to instances of the same region are free.
 """
 
 import json
@@ -26,7 +26,7 @@ DISK, S3 = "local disk", "S3"
 WRITE, READ = "results written", "tiles read"
 USD_PER_GIB_MONTH = 0.023
 USD_PER_WRITE, USD_PER_READ = 0.005 / 1000, 0.0004 / 1000  # PUT, COPY and LIST are writes
-_LABEL = "runbook.volume-speed"  # of what a measurement makes: a killed one leaves it behind
+_LABEL = "runbook.volume-speed"  # on a measurement's resources, to find those of a killed one
 
 # runs in a container of the services' image
 _WORK = """
@@ -78,7 +78,7 @@ def measure_speed(
     Columns: round, where, work, files, good (files that were new when written, or equal when read),
     seconds, per_s. The folder on the disk is a volume of the engine.
 
-    Raises NotFoundError where no updater is deployed: its image has the code to measure.
+    Raises NotFoundError if no updater is deployed: its image has the code to measure.
     """
     updater = next((s for s in find_users(leader, VOLUME) if "updater" in str(s.name)), None)
     if updater is None:
@@ -92,7 +92,7 @@ def measure_speed(
     disk = f"{manager.volumes.create(labels={_LABEL: ''}).name}:/disk"
     with Progress(f"{seconds:g} s of each work, {rounds} times on each of the two"):
         try:
-            # a new volume belongs to root, and the services run as uid 1000
+            # a new volume belongs to root, but the services run as uid 1000
             root: dict[str, Any] = {"entrypoint": "chown", "user": "0:0", "volumes": [disk]}
             manager.containers.run(image, ["1000:1000", "/disk"], **root, **options)
             output = manager.containers.run(
@@ -127,7 +127,7 @@ def ratio_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def speed_finding(table: pd.DataFrame) -> str:
     """
-    Return the ratio in words.
+    Describe the ratio in words.
     """
     slower = table.set_index("work")["times_slower"]
     return (
@@ -138,7 +138,7 @@ def speed_finding(table: pd.DataFrame) -> str:
 
 def plot_speed(rows: pd.DataFrame) -> alt.VConcatChart:
     """
-    Every round as a point, the median as a line, on a scale of factors; the title is the finding.
+    Draw rounds as points, the median as a line, on a scale of factors, titled with the finding.
     """
     panels, colours = [], alt.Scale(domain=[DISK, S3], range=["#5b7f95", "#d9822b"])
     for work in (WRITE, READ):
@@ -156,11 +156,10 @@ def plot_speed(rows: pd.DataFrame) -> alt.VConcatChart:
 
 def s3_cost_table(content: Content, listing_s: int) -> pd.DataFrame:
     """
-    Columns: what, how_often, usd.
+    Tabulate prices; columns: what, how_often, usd.
 
-    A result is a PUT under another name and a COPY (the updater's rename); the removal is free. A
-    dealer that has nothing to do walks the whole tree, so each folder is listed once in
-    `listing_s`.
+    A result is a PUT under another name and a COPY (the updater's rename); the removal is free. An
+    idle dealer walks the whole tree, so each folder is listed once per `listing_s`.
     """
     listed = content.folders * 3600 / listing_s
     rows = [
@@ -175,7 +174,7 @@ def s3_cost_table(content: Content, listing_s: int) -> pd.DataFrame:
 
 def _remove_left(manager: docker.DockerClient) -> None:
     """
-    Remove the container and the volume of a measurement, even of a killed one.
+    Remove the container and the volume of a measurement, including a killed one's.
     """
     for container in manager.containers.list(all=True, filters={"label": _LABEL}):
         container.remove(force=True)

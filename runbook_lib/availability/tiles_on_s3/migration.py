@@ -1,11 +1,11 @@
 """
-The tiles moved from the manager's disk to S3, and back; the folder and the volume keep their names.
+Migration of the tiles from the manager's disk to S3 and back; folder and volume keep their names.
 
-Source: section "Disponibilidad" of the guide, solution 2. Each way is the same: copy while the
-application runs; then stop every service that uses the volume, copy the rest, compare every
-checksum, and only then swap the folder. After a kill, the same call goes on: the mount and the
-folders that exist show how far it came. While the bucket is mounted, a folder aside is always one
-that was compared with S3 or copied from it.
+Source: section "Disponibilidad" of the guide, solution 2. Both directions work alike: copy while
+the application runs; then stop every service that uses the volume, copy the rest, compare every
+checksum, and only then swap the folder. After a kill, the same call continues: the mount and the
+existing folders show the progress. While the bucket is mounted, a folder aside was always compared
+with S3 or copied from it.
 """
 
 import shlex
@@ -41,7 +41,7 @@ if [ -d {directory} ] && [ -n "$(timeout 60 ls -A {directory})" ]; then echo fil
 @dataclass(frozen=True)
 class Migration:
     """
-    The tiles on the manager, and the bucket that they move to, or come from.
+    The tiles on the manager, and the bucket that is their destination or source.
     """
 
     access: BucketAccess
@@ -72,7 +72,7 @@ class Migration:
 @dataclass(frozen=True)
 class State:
     """
-    How far a migration is: the bucket is mounted, a folder is aside, the folder has content.
+    A migration's progress: the bucket is mounted, a folder is aside, the folder has content.
     """
 
     mounted: bool
@@ -91,7 +91,8 @@ def find_state(move: Migration) -> State:
 
 def count_now(move: Migration) -> pd.DataFrame:
     """
-    Count the tiles where they are, as `tiles.count_tiles`: aside, if a migration was killed.
+    Count the tiles at their current place, like `tiles.count_tiles`: aside, after a killed
+    migration.
     """
     state = find_state(move)
     folder = move.aside if state.aside and not state.filled else move.data.directory
@@ -100,7 +101,7 @@ def count_now(move: Migration) -> pd.DataFrame:
 
 def ensure_copied(move: Migration) -> Changes:
     """
-    Copy what S3 lacks while the application runs: most of it, so that the pause is short.
+    Copy missing files to S3 while the application runs, so that the later pause is short.
     """
     changes, bucket = Changes(), move.access.remote.path
     if not find_state(move).mounted and (
@@ -114,11 +115,11 @@ def ensure_on_s3(move: Migration, listing_s: int) -> Changes:
     """
     Swap the folder for the mount once S3 has all its files; the copy on the disk is removed last.
 
-    The two were compared while nothing was written. Later writes are in S3 alone, so that after a
-    kill only the numbers of files are compared: a bucket that was lost since has none.
+    The two were compared while nothing was written. Later writes are only in S3, so after a kill
+    only the numbers of files are compared: a bucket lost since then has none.
 
-    Raises IntegrityError where S3 does not have what the disk has; nothing was swapped then;
-    ConflictError where the disk's copy now has markedly more files than S3.
+    Raises IntegrityError, without a swap, if S3 lacks files of the disk; ConflictError if the
+    disk's copy now has markedly more files than S3.
     """
     changes = Changes()
     mount = (move.connection, move.access.remote, move.data.directory, VOLUME, listing_s)
@@ -140,7 +141,7 @@ def ensure_on_s3(move: Migration, listing_s: int) -> Changes:
 
 def ensure_copied_back(move: Migration) -> Changes:
     """
-    Copy what the disk lacks while the application runs.
+    Copy missing files to the disk while the application runs.
     """
     changes = Changes()
     if find_state(move).mounted:
@@ -152,9 +153,9 @@ def ensure_copied_back(move: Migration) -> Changes:
 
 def ensure_on_disk(move: Migration) -> Changes:
     """
-    Swap the mount for the folder once the disk has all that S3 holds.
+    Swap the mount for the folder once the disk has all files of S3.
 
-    Raises IntegrityError where the disk does not have what S3 has; the mount is still there then.
+    Raises IntegrityError, with the mount still in place, if the disk lacks files of S3.
     """
     changes = Changes()
     state = find_state(move)
@@ -174,10 +175,10 @@ def ensure_on_disk(move: Migration) -> Changes:
 
 def ensure_bucket_gone(move: Migration, *, keep: bool) -> Changes:
     """
-    Delete the bucket once every object in it was compared with the file on the disk.
+    Delete the bucket after comparing every object in it with the file on the disk.
 
-    Raises ConflictError where the tiles are still on S3; IntegrityError where a file is missing on
-    the disk, or differs; nothing is deleted then.
+    Raises ConflictError if the tiles are still on S3; IntegrityError if a file is missing on the
+    disk, or differs; nothing is deleted then.
     """
     changes, access = Changes(), move.access
     if keep or not exists(access.s3, access.bucket):
@@ -196,7 +197,7 @@ def ensure_bucket_gone(move: Migration, *, keep: bool) -> Changes:
 
 def _local(move: Migration) -> str:
     """
-    Return the folder on the disk that has the tiles, before they are on S3.
+    Return the folder on the disk with the tiles, before they are on S3.
     """
     state = find_state(move)
     if state.aside and state.filled:
@@ -210,7 +211,7 @@ def _local(move: Migration) -> str:
 
 def _copy_rest(move: Migration, source: str, target: str, *, exact: bool = False) -> None:
     """
-    Compare, and copy only where there is a difference: the services wait meanwhile.
+    Compare, and copy only if there is a difference: the services are stopped meanwhile.
     """
     try:
         check_equal(move.connection, source, target, exact=exact)

@@ -1,14 +1,14 @@
 """
-A folder of an instance as a mount of the bucket, by rclone and systemd.
+A mount of the bucket in a folder of an instance, by rclone and systemd.
 
 Why `--vfs-cache-mode off`: with it, close() returns when S3 has acknowledged the object and its
 checksum, and a rename of a closed file when S3 has acknowledged the copy; if S3 refuses, they fail.
-So a result that was acknowledged to the broker is in S3. Every other mode answers from a cache on
-the manager's disk, which is lost with the manager, and close() reports no failure of an upload.
+So a result that was acknowledged to the broker is in S3. Every other mode uses a cache on the
+manager's disk, which is lost with the manager, and close() reports no failed uploads.
 
 After a rename that S3 refused, rclone still lists the new name until the listing expires, although
 opening it fails: no such file. So the redelivered message writes the result; but the dealer, which
-only reads names, believes until then that the tile is done.
+only lists names, counts the tile as done until then.
 https://rclone.org/commands/rclone_mount/#vfs-file-caching
 """
 
@@ -41,7 +41,7 @@ grep -qw fuse /proc/filesystems || modprobe fuse
 @dataclass(frozen=True)
 class Remote:
     """
-    The bucket of the tiles as the instances reach it; `endpoint` "" for AWS's own.
+    The instances' access to the bucket of the tiles; `endpoint` "" is AWS.
     """
 
     bucket: str
@@ -51,16 +51,16 @@ class Remote:
     @property
     def path(self) -> str:
         """
-        The bucket as rclone's commands name it.
+        The bucket's name in rclone's commands.
         """
         return f"{_REMOTE}:{self.bucket}"
 
 
 def _config_file(remote: Remote) -> HostFile:
     """
-    Rclone's settings. They hold no key: `env_auth` takes the role's from the metadata service.
+    Return rclone's settings, without a key: `env_auth` uses the role's from the metadata service.
 
-    `no_check_bucket`: the role may not make buckets. `no_head`: the response to a PUT has the
+    `no_check_bucket`: the role may not create buckets. `no_head`: the response to a PUT has the
     checksum, which rclone compares; a HEAD after each PUT would only fetch it again.
     """
     own = f"provider = Other\nendpoint = {remote.endpoint}\nforce_path_style = true"
@@ -85,7 +85,7 @@ def mount_files(remote: Remote, directory: str, volume: str, listing_s: int) -> 
     the cutoff of 4 MiB a tile is one PUT, with one MD5.
 
     The unit starts before Docker, so that no container finds an empty folder at boot. When rclone
-    dies, containers keep a dead mount for ever: they are killed, and Swarm starts others.
+    dies, containers keep a dead mount forever: they are killed, and Swarm starts others.
     """
     options = f"""--config {CONFIG} --allow-other --uid 1000 --gid 1000 --umask 022
     --vfs-cache-mode off --use-server-modtime --dir-cache-time {listing_s}s
@@ -118,7 +118,7 @@ WantedBy=multi-user.target
 
 def ensure_rclone(connection: fabric.Connection, role: str) -> Changes:
     """
-    Install rclone and FUSE's mount command, as the distribution has them.
+    Install the distribution's rclone and FUSE mount command.
     """
     changes = Changes()
     with Progress(f"rclone on {role}"):
@@ -140,7 +140,7 @@ def ensure_settings(connection: fabric.Connection, remote: Remote, role: str) ->
 
 def wait_for_access(connection: fabric.Connection, remote: Remote, role: str) -> None:
     """
-    Wait until the instance can list the bucket with its role, whose keys arrive late on AWS.
+    Wait until the instance can list the bucket with its role; on AWS its keys are delayed.
     """
     listing = f"timeout 20 {RCLONE} lsf --max-depth 1 --low-level-retries 1 {remote.path}"
 
@@ -164,10 +164,10 @@ def ensure_mounted(
     connection: fabric.Connection, remote: Remote, directory: str, volume: str, listing_s: int
 ) -> Changes:
     """
-    Mount the bucket, now and after every boot; mount it again where its settings have changed.
+    Mount the bucket, now and after every boot; remount it if its settings have changed.
 
-    The folder below it belongs to root and is read-only: while the mount is missing, a service
-    finds no tile, and cannot write one that the mount would hide later.
+    The folder below it belongs to root and is read-only: while the mount is missing, services
+    find no tiles, and cannot write tiles that the mount would hide later.
     """
     changes = Changes()
     folder = shlex.quote(directory)
@@ -210,6 +210,6 @@ def remove_settings(connection: fabric.Connection, role: str) -> Changes:
 
 def find_mount_files(connection: fabric.Connection) -> list[str]:
     """
-    Find the files of the mount that exist on the instance.
+    Find the existing files of the mount on the instance.
     """
     return installed.find_installed(connection, MOUNT_PATHS)

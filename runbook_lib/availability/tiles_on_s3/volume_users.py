@@ -1,8 +1,8 @@
 """
 The services that use a volume: stopped while its folder is swapped, and started again.
 
-While a service is stopped, a label of it holds its number of replicas, so that a run that was
-killed in between can be continued.
+While a service is stopped, one of its labels has its number of replicas, so that a killed run can
+be continued.
 """
 
 import shlex
@@ -27,7 +27,7 @@ def paused(
     connection: fabric.Connection, leader: docker.DockerClient, volume: str, changes: Changes
 ) -> Iterator[None]:
     """
-    Stop every service that uses the volume for the duration of the block, even if interrupted.
+    Stop every service that uses the volume during the block; restart them even after an interrupt.
     """
     began = time.monotonic()
     try:
@@ -59,7 +59,7 @@ def pause(connection: fabric.Connection, leader: docker.DockerClient, volume: st
 
 def resume(leader: docker.DockerClient, volume: str) -> Changes:
     """
-    Start every service that was stopped with as many replicas as before, and wait for its tasks.
+    Start every stopped service with its former number of replicas, and wait for its tasks.
     """
     changes = Changes()
     stopped: dict[str, int] = {}
@@ -97,7 +97,7 @@ def find_users(leader: docker.DockerClient, volume: str) -> list[Service]:
 
 def running_tasks(leader: docker.DockerClient, name: str) -> int:
     """
-    Return how many tasks of a service run, and are to run.
+    Count the tasks of a service that run and are wanted to run.
     """
     tasks = leader.api.tasks(filters={"service": name})
     return sum(t["DesiredState"] == t["Status"]["State"] == "running" for t in tasks)
@@ -105,7 +105,7 @@ def running_tasks(leader: docker.DockerClient, name: str) -> int:
 
 def _with(service: Service, note: dict[str, str], replicas: int) -> Spec:
     """
-    Return the service's specification with this many replicas, with the label or without.
+    Return the service's specification with this number of replicas, with or without the label.
     """
     spec: Spec = service.attrs["Spec"]
     labels = {name: value for name, value in spec.get("Labels", {}).items() if name != _PAUSED}
