@@ -181,7 +181,7 @@ def _settings(s3: "S3Client", bucket: Bucket) -> dict[str, Any]:
     }
 
 
-def _words(setting: Any) -> str:  # noqa: ANN401 - a text, or several by name
+def _words(setting: Any) -> str:  # noqa: ANN401 - a string, or several by name
     if not isinstance(setting, dict):
         return str(setting)
     if setting == _CLOSED:

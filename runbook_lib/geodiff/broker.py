@@ -18,7 +18,7 @@ from runbook_lib.stacks.containers import get_container, run_in
 _DEPTHS = ("name", "messages", "messages_ready", "messages_unacknowledged", "consumers")
 
 
-def rabbitmqctl(engine: docker.DockerClient, service: str, *command: str) -> Any:  # noqa: ANN401 - whatever JSON it prints
+def rabbitmqctl(engine: docker.DockerClient, service: str, *command: str) -> Any:  # noqa: ANN401 - any JSON value
     """
     Run a command in the broker's container on this engine's node, and parse its JSON output.
     """
@@ -31,7 +31,7 @@ def wait_until_idle(
     engine: docker.DockerClient, service: str, queues: list[str], timeout_s: float = 120
 ) -> pd.DataFrame:
     """
-    Wait until the named queues hold no message, neither ready nor unacknowledged.
+    Wait until the named queues have no messages, ready or unacknowledged.
 
     Columns: name, messages, messages_ready, messages_unacknowledged, consumers. Without queues to
     wait for, no request is sent, and the table is empty.

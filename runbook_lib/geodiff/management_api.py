@@ -85,7 +85,7 @@ class ManagementApi:
     def close(self) -> None:
         self._tunnel.close()
 
-    def _call(self, method: str, path: str) -> Any:  # noqa: ANN401 - whatever JSON it answers
+    def _call(self, method: str, path: str) -> Any:  # noqa: ANN401 - any JSON value
         try:
             try:
                 status, body = self._request(method, path)

@@ -2,7 +2,7 @@
 The web stack: its addresses, token and networks, and its responses to a browser.
 
 Source: section "Deploy - Web Stack" of the guide. The page comes from `admin-web`; the
-browser then fetches the tiles from the manager, which holds them. The requests come from the
+browser then fetches the tiles from the manager, which has them. The requests come from the
 internet, like those of the map's users.
 """
 

@@ -1,7 +1,7 @@
 """
 One handle for a cluster: its EC2 client, its instances by role, and their open clients.
 
-The handle wraps no SDK: it holds boto3's client, fabric's connections and Docker's clients.
+The handle wraps no SDK: it keeps boto3's client, fabric's connections and Docker's clients.
 """
 
 from collections.abc import Collection

@@ -95,7 +95,7 @@ class _Adapter(SSHHTTPAdapter):
     def get_connection(self, url: str, proxies: object = None) -> _Pool:
         return self._pool
 
-    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:  # noqa: ANN401 - as the base class has it
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:  # noqa: ANN401 - as in the base class
         deadline = time.monotonic() + _LEADER_CHANGE_S
         while True:
             response = super().send(request, *args, **options)

@@ -174,7 +174,7 @@ class _Agent:
         except OSError as error:
             raise self._lost() from error
 
-    def hear(self) -> Any:  # noqa: ANN401 - whatever JSON it says
+    def hear(self) -> Any:  # noqa: ANN401 - any JSON value
         try:
             line = self._lines.readline()
         except TimeoutError as error:

@@ -119,7 +119,7 @@ def _follows(rule: str, value: Any) -> bool:  # noqa: ANN401 - any value that a 
 @dataclass(frozen=True)
 class Setting:
     """
-    A value, and where it is set: `params/lab.yml:12`, or `-p batch=300`.
+    A value and its source: `params/lab.yml:12`, or `-p batch=300`.
     """
 
     value: Any

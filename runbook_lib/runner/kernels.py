@@ -173,7 +173,7 @@ class Stopper:
 @contextmanager
 def interruptible() -> Iterator[list[Stopper]]:
     """
-    Let SIGINT and SIGTERM stop the running notebook; between two notebooks they end the run.
+    Make SIGINT and SIGTERM stop the running notebook; between two notebooks they end the run.
     """
     running: list[Stopper] = []
 

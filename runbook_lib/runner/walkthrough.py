@@ -31,7 +31,7 @@ def command(folder: Path, arguments: Sequence[str]) -> list[str]:
 
 def environment(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """
-    Return the environment in which JupyterLab finds our defaults, written beside the copies.
+    Write our JupyterLab defaults next to the copies, and return the environment to find them.
 
     Source: https://jupyterlab.readthedocs.io/en/stable/user/directories.html (overrides)
     """

@@ -74,7 +74,7 @@ def run_in(
     Raises CommandError if the exit code is not 0.
     """
     result = container.exec_run(command, environment=dict(environment or {}))
-    text = bytes(result.output).decode()  # type: ignore[arg-type]  # bytes where it is no stream
+    text = bytes(result.output).decode()  # type: ignore[arg-type]  # bytes: no stream
     if result.exit_code:
         raise CommandError(
             f"expected {' '.join(command[:4])} to succeed in {container.name}; "

@@ -85,7 +85,7 @@ def read(path: str | Path, overlays: Sequence[str] = ()) -> StackFile:
     return StackFile(file, content, tuple(overlays))
 
 
-def merged(under: Any, over: Any) -> Any:  # noqa: ANN401 - whatever YAML holds
+def merged(under: Any, over: Any) -> Any:  # noqa: ANN401 - any YAML value
     """
     Apply an overlay to a document as JSON Merge Patch (RFC 7386); both stay unchanged.
 

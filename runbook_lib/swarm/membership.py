@@ -27,7 +27,7 @@ def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes
     """
     Initialise the Swarm on the manager, and join every other engine as a worker.
 
-    Raises ConflictError where an engine belongs to another Swarm, or is locked.
+    Raises ConflictError if an engine belongs to another Swarm, or is locked.
     """
     changes = Changes()
     leader, manager_ip = clients[MANAGER], instances[MANAGER].private_ip
@@ -53,7 +53,7 @@ def is_member(manager: docker.DockerClient, client: docker.DockerClient, role: s
     """
     Check whether an engine is a node of this manager's Swarm.
 
-    Raises ConflictError where it belongs to another Swarm, or is locked.
+    Raises ConflictError if it belongs to another Swarm, or is locked.
     """
     if _state(client, role) == "inactive":
         return False

@@ -36,7 +36,7 @@ class DrillResult:
     drill
         The notebook.
     broke
-        What failed, in words.
+        The failed part, in words.
     solutions
         The guide's deployed solutions, as found on the live cluster.
     leader_s

@@ -48,8 +48,8 @@ class ThroughputRecovery:
     Parameters
     ----------
     recovered_s
-        Seconds until the mean of five seconds stayed at 90 % of the steady mean; 0 where it never
-        fell below, None where it did not recover.
+        Seconds until the mean of five seconds stayed at 90 % of the steady mean; 0 if it never
+        fell below, None if it did not recover.
     pause_s
         The longest time without a finished tile.
     """

@@ -202,7 +202,7 @@ def _wait_until_back(leader: docker.DockerClient, manager: Instance, timeout_s: 
 
 def _wait_until_idle(leader: docker.DockerClient, timeout_s: float) -> None:
     """
-    Wait until none of the moving services writes on `manager-backup` any more.
+    Wait until none of the moving services still writes on `manager-backup`.
     """
     names = {str(service.name) for service in pair.find_pinned(leader)}
 

@@ -144,7 +144,7 @@ async def request(path: str) -> asyncio.StreamReader:
     return reader
 
 
-async def ask(path: str) -> Any:  # noqa: ANN401 - whatever JSON the engine answers
+async def ask(path: str) -> Any:  # noqa: ANN401 - any JSON value
     return json.loads(await (await request(path)).read())
 
 

@@ -196,7 +196,7 @@ def write_parameters(
     return target
 
 
-def _read(text: str) -> Any:  # noqa: ANN401 - whatever the YAML holds, None where it is invalid
+def _read(text: str) -> Any:  # noqa: ANN401 - any YAML value, None if it is invalid
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
