@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
+
+from docker.errors import APIError
+from docker.models.containers import Container
 
 from runbook_lib.availability.drills import scorecard
 from runbook_lib.availability.drills.audit import finished_per_second, reconcile
@@ -169,8 +173,18 @@ def run_drill(
 
 def _find_silent_workers(here: DrillCluster, since: datetime) -> dict[str, datetime]:
     containers = find_containers(here.manager, here.service("admin-worker"), stopped=True)
-    logs = [c.logs(timestamps=True, since=since.timestamp()) for c in containers]
-    return parse_silent_workers("\n".join(bytes(log).decode(errors="replace") for log in logs))
+    logs = [_read_log(container, since) for container in containers]
+    return parse_silent_workers("\n".join(logs))
+
+
+def _read_log(container: Container, since: datetime) -> str:
+    try:
+        log = bytes(container.logs(timestamps=True, since=since.timestamp()))
+        return log.decode(errors="replace")
+    except APIError as error:
+        if error.status_code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            raise
+        return ""  # Docker is removing a stopped container, and its log with it
 
 
 def _manager_clock(here: DrillCluster) -> Clock:
