@@ -20,9 +20,9 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
+from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile, keeps_replicas, render
 from runbook_lib.stacks.containers import STACK, find_services
 from runbook_lib.stacks.convergence import convergence
-from runbook_lib.stacks.stack_file import OVERLAYS, StackFile, keeps_replicas, render
 from runbook_lib.swarm.membership import address
 
 

@@ -16,9 +16,11 @@ from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.hosts.engine import REGISTRY_PORT
-from runbook_lib.stacks import deploy, stack_file
+from runbook_lib.stacks import builds as sources
+from runbook_lib.stacks import deploy
+from runbook_lib.stacks.builds import Build
+from runbook_lib.stacks.compose import stack_file
 from runbook_lib.stacks.containers import find_services
-from runbook_lib.stacks.stack_file import Build
 
 
 def registry_address(manager: Instance) -> str:
@@ -47,7 +49,7 @@ def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
     engines, manager = here.engines, here.engines["manager"]
     registry = registry_address(here.instances["manager"])
     stack = stack_file.read("stacks/registry/stack.yml")
-    own = stack_file.builds(stack)
+    own = sources.builds(stack)
     images = references(own, "")
     wanted = dict(zip(references(builds, registry).values(), builds.values(), strict=True))
     # the registry's own image comes first, so that the manager builds it: it is not pushed
@@ -170,7 +172,7 @@ def _context(build: Build) -> io.BytesIO:
     # a tar whose bytes depend only on the sources
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for file in stack_file.source_files(build.context):
+        for file in sources.source_files(build.context):
             info = tar.gettarinfo(file, str(file.relative_to(build.context)))
             info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
             with file.open("rb") as content:

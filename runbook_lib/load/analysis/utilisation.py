@@ -8,7 +8,7 @@ from scipy.stats import theilslopes
 
 from runbook_lib.load.analysis.usl import mean_interval
 from runbook_lib.load.recordings.schema import Recording
-from runbook_lib.stacks.stack_file import StackFile
+from runbook_lib.stacks.compose.stack_file import StackFile
 
 BATCHES = 10
 """Successive samples are correlated; the means of ten periods hardly are."""

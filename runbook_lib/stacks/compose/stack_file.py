@@ -9,7 +9,6 @@ Overlay files change parts of it. Every service then has their names in the labe
 `runbook.overlays`, a record of the deployment in the Swarm.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,18 +24,6 @@ from runbook_lib.core.project import PROJECT
 LIVE_REPLICAS = {"runbook.replicas": "live"}
 OVERLAYS = "runbook.overlays"
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::?[-?][^}]*)?\}")
-
-
-@dataclass(frozen=True)
-class Build:
-    """
-    An image to build: its name, its folder, and a tag derived from its sources.
-    """
-
-    name: str
-    context: Path
-    dockerfile: str
-    tag: str
 
 
 @dataclass(frozen=True)
@@ -121,28 +108,6 @@ def _load(file: Path) -> dict[str, Any]:
     return content
 
 
-def builds(stack: StackFile) -> dict[str, Build]:
-    """
-    Return the images to build, by name; services that share an image share its build.
-    """
-    images: dict[str, Build] = {}
-    for service, spec in stack.services.items():
-        if not spec.get("build"):
-            continue
-        build = spec["build"] if isinstance(spec["build"], dict) else {"context": spec["build"]}
-        context = (stack.path.parent / build["context"]).resolve()
-        dockerfile = build.get("dockerfile", "Dockerfile")
-        if not (context / dockerfile).is_file():
-            raise NotFoundError(
-                f"service {service!r} of {stack.path} builds from {context}; "
-                f"there is no {dockerfile}",
-                next_step="correct `build` in the stack file",
-            )
-        name = _image_name(service, spec)
-        images[name] = Build(name, context, dockerfile, sources_hash(context))
-    return images
-
-
 def declared_services(stack: StackFile) -> pd.DataFrame:
     """
     Return one row per service of the file; columns: service, image, built, replicas, placement.
@@ -155,25 +120,6 @@ def declared_services(stack: StackFile) -> pd.DataFrame:
         placement = ", ".join(deploy.get("placement", {}).get("constraints", []))
         rows.append((name, spec.get("image", name), built, replicas, placement))
     return pd.DataFrame(rows, columns=["service", "image", "built", "replicas", "placement"])
-
-
-def sources_hash(folder: Path) -> str:
-    """
-    Hash names, modes and bytes of all files in a folder; return twelve hex digits.
-    """
-    digest = hashlib.sha256()
-    for file in source_files(folder):
-        digest.update(f"{file.relative_to(folder)}\0{file.stat().st_mode & 0o111}\0".encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:12]
-
-
-def source_files(folder: Path) -> list[Path]:
-    """
-    Return the sorted files of a build context, without caches of Python and its tools.
-    """
-    caches = {"__pycache__", ".mypy_cache", ".ruff_cache"}
-    return sorted(p for p in folder.rglob("*") if p.is_file() and caches.isdisjoint(p.parts))
 
 
 def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, int]) -> str:
@@ -192,7 +138,7 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
     for name, spec in stack.services.items():
         rendered = {key: value for key, value in spec.items() if key != "build"}
         if spec.get("build"):
-            rendered["image"] = images[_image_name(name, spec)]
+            rendered["image"] = images[image_name(name, spec)]
         deploy = dict(spec.get("deploy", {}))
         if name in replicas:
             deploy["replicas"] = replicas[name]
@@ -209,7 +155,10 @@ def keeps_replicas(spec: Mapping[str, Any]) -> bool:
     return LIVE_REPLICAS.items() <= {k: str(v) for k, v in _labels(spec).items()}.items()
 
 
-def _image_name(service: str, spec: Mapping[str, Any]) -> str:
+def image_name(service: str, spec: Mapping[str, Any]) -> str:
+    """
+    Return the name under which a service's image is built.
+    """
     return str(spec.get("image", service)).split(":")[0]
 
 
