@@ -5,6 +5,7 @@ The known_hosts file lists a host key under its instance id, which stays the sam
 changes. With OpenSSH:  ssh -o HostKeyAlias=<instance id> -o UserKnownHostsFile=<file> ...
 """
 
+import contextlib
 import re
 import shlex
 from typing import TYPE_CHECKING
@@ -194,12 +195,41 @@ def run(connection: fabric.Connection, script: str, *, sudo: bool = False) -> st
     try:
         result = connection.run(f"sudo {command}" if sudo else command, hide=True)
     except UnexpectedExit as error:
-        last = (error.result.stdout + error.result.stderr).strip().splitlines()[-8:]
-        raise CommandError(
-            f"expected exit code 0 from a command on {connection.host}, saw {error.result.exited}",
-            evidence="\n".join([script.strip().splitlines()[0], *last]),
-        ) from error
+        output = error.result.stdout + error.result.stderr
+        raise _failed(connection, script, error.result.exited, output) from error
     return str(result.stdout)
+
+
+def run_with_input(
+    connection: fabric.Connection, script: str, data: bytes, *, sudo: bool = False
+) -> str:
+    """
+    Run a bash script with `data` as its standard input, of any size; return all its output.
+
+    An argument holds at most 128 kB and is in the list of processes; fabric's `in_stream` sends one
+    character at a time.
+
+    Raises CommandError as `run` does.
+    """
+    command = f"bash -euo pipefail -c {shlex.quote(script)}"
+    with contextlib.closing(connection.create_session()) as channel:
+        channel.set_combine_stderr(True)
+        channel.exec_command(f"sudo -n {command}" if sudo else command)
+        with contextlib.suppress(OSError):  # it ended before it read everything: its exit code says
+            channel.sendall(data)
+            channel.shutdown_write()
+        output = str(channel.makefile("rb").read(), errors="replace")
+        code = channel.recv_exit_status()
+    if code:
+        raise _failed(connection, script, code, output)
+    return output
+
+
+def _failed(connection: fabric.Connection, script: str, code: int, output: str) -> CommandError:
+    return CommandError(
+        f"expected exit code 0 from a command on {connection.host}, saw {code}",
+        evidence="\n".join([script.strip().splitlines()[0], *output.strip().splitlines()[-8:]]),
+    )
 
 
 def run_all(

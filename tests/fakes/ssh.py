@@ -2,6 +2,7 @@
 Connections to this machine: the same commands, without SSH and without sudo.
 """
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Sequence
@@ -36,6 +37,10 @@ class LocalSession:
     def __init__(self, shell: Sequence[str]) -> None:
         self.shell = shell
         self.closed = False
+        self.errors = subprocess.PIPE
+
+    def set_combine_stderr(self, _combined: bool) -> None:
+        self.errors = subprocess.STDOUT
 
     def settimeout(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -44,12 +49,21 @@ class LocalSession:
         command = command.removeprefix("sudo -n ")
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            [*self.shell, command], stdin=pipe, stdout=pipe, stderr=pipe
+            [*self.shell, command], stdin=pipe, stdout=pipe, stderr=self.errors
         )
 
     def sendall(self, data: bytes) -> None:
         self.process.stdin.write(data)
         self.process.stdin.flush()
+
+    def shutdown_write(self) -> None:
+        self.process.stdin.close()
+
+    def read(self) -> bytes:
+        return self.process.stdout.read()
+
+    def recv_exit_status(self) -> int:
+        return self.process.wait(60)
 
     def makefile(self, _mode: str) -> "LocalSession":
         return self
@@ -63,7 +77,9 @@ class LocalSession:
         return os.fdopen(os.dup(self.process.stderr.fileno()), "r")
 
     def close(self) -> None:
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait(5)
         self.process.stdout.close()
-        self.process.stderr.close()
+        if self.process.stderr:
+            self.process.stderr.close()

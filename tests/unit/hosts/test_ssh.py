@@ -5,8 +5,18 @@ Host keys as the console prints them.
 import shlex
 from types import SimpleNamespace
 
-from runbook_lib.hosts.ssh import ensure_host_keys, host_keys, pinned_instances, shell_command
+import pytest
+
+from runbook_lib.core.errors import CommandError
+from runbook_lib.hosts.ssh import (
+    ensure_host_keys,
+    host_keys,
+    pinned_instances,
+    run_with_input,
+    shell_command,
+)
 from tests.fakes.ec2 import instance
+from tests.fakes.ssh import LocalConnection
 
 CONSOLE = """[  OK  ] Reached target
 -----BEGIN SSH HOST KEY FINGERPRINTS-----
@@ -54,3 +64,12 @@ def test_host_keys_are_pinned_once_and_forgotten_with_their_instance(tmp_path):
     assert [] == ensure_host_keys(ec2, two, key_file)
     assert ["i-manager-backup"] == [c.name for c in ensure_host_keys(ec2, two[:1], key_file)]
     assert {"i-manager"} == pinned_instances(key_file)
+
+
+def test_a_megabyte_reaches_a_command_as_its_input():
+    assert "1000000\n" == run_with_input(LocalConnection(), "wc -c", b"x" * 1_000_000, sudo=True)
+
+
+def test_a_command_that_reads_no_input_tells_its_own_error():
+    with pytest.raises(CommandError, match="saw 3\n  echo no room; exit 3\n  no room"):
+        run_with_input(LocalConnection(), "echo no room; exit 3", b"x" * 1_000_000)
