@@ -8,3 +8,4 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data"
 LOGS = DATA / "geo-diff-logs"
 IMAGES = ROOT / "stacks" / "geo-diff" / "images"
+NOTICE_BOARD = ROOT / "stacks" / "notice-board"

@@ -1,12 +1,13 @@
 """
-Let the tests import the services' package from the image's build context.
+Let the tests import the services' packages from the images' build contexts.
 """
 
 import sys
 
-from tests.places import IMAGES
+from tests.places import IMAGES, NOTICE_BOARD
 
 sys.path.insert(0, str(IMAGES / "geo-diff"))
+sys.path.insert(0, str(NOTICE_BOARD / "images" / "notice-board"))
 
 import cv2
 import numpy as np

@@ -1,0 +1,3 @@
+"""
+A notice board, and the heartbeat of the nodes that it runs on.
+"""
