@@ -34,10 +34,13 @@ def wait_for_results(
     """
     Wait until every RAW tile has a result per surface, or is rejected; return the counts.
 
-    Columns: surface (RAW is the input, REJECTED is unreadable input), date, tiles.
+    Columns: surface (RAW is the input, REJECTED is unreadable input), date, tiles. Without surfaces
+    to wait for, no request is sent, and the table is empty.
 
     Raises WaitTimeoutError after 25 minutes, or after two without a new result.
     """
+    if not surfaces:
+        return pd.DataFrame(columns=["surface", "date", "tiles"])
     best, since = -1, time.monotonic()
 
     def probe() -> pd.DataFrame | Pending:
@@ -128,6 +131,8 @@ def pictures(tiles: Mapping[str, bytes]) -> HTML:
     """
     Show PNGs side by side, each with its name.
     """
+    if not tiles:
+        return HTML("<p>No tile to show.</p>")
     checkered = "repeating-conic-gradient(#ddd 0 25%,#fff 0 50%) 0 0/16px 16px"
     figures = (
         f"<figure style='display:inline-block;margin:4px'><img width=200 alt='{name}' "
@@ -142,6 +147,9 @@ def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:
     """
     Draw tiles by date, one panel per surface; the title states whether any are missing.
     """
+    if not surfaces:
+        empty: alt.Chart = alt.Chart(counts, title="No surface is awaited", height=20).mark_point()
+        return empty
     raw = int(counts[counts["surface"] == "RAW"]["tiles"].sum())
     title = f"All {raw} tiles have their {len(surfaces)} results"
     if lacking := missing(counts, surfaces):

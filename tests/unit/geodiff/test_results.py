@@ -4,7 +4,9 @@ What the results show, said in the title of the picture.
 
 import pandas as pd
 
+from runbook_lib.geodiff import results
 from runbook_lib.geodiff.results import pictures, plot_shares
+from runbook_lib.geodiff.tiles import DataSet
 
 
 def shares(**by_surface):
@@ -30,3 +32,13 @@ def test_pictures_carry_their_bytes_and_their_names():
     shown = pictures({"RAW/1": b"\x89PNG", "DESERT/1": b"\x89PNG"}).data
     assert 2 == shown.count("data:image/png;base64,iVBORw==")
     assert "<figcaption>DESERT/1</figcaption>" in shown
+
+
+def test_another_application_has_no_tiles_and_nothing_is_asked_of_its_manager():
+    manager, data = None, DataSet("", "/srv/tiles")  # any request would fail
+    counts = results.wait_for_results(manager, data, [], stack_name="other")
+
+    assert 0 == results.missing(counts, [])
+    assert "No surface is awaited" == results.plot_counts(counts, []).title
+    assert results.compare_sample(manager, data, []).empty
+    assert "<p>No tile to show.</p>" == results.show_tiles(manager, data, [], []).data
