@@ -2,6 +2,7 @@
 The services and containers of a stack, found by Docker's labels.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,16 @@ def in_stack(name: str) -> dict[str, Any]:
     Return a filter for a stack's items in Docker's lists: services, networks, volumes, containers.
     """
     return {"label": f"{STACK}={name}"}
+
+
+def limited_name(name: str, end: str = "", limit: int = 64) -> str:
+    """
+    Return a name that Swarm takes: one that is too long is cut, and ends in a hash of itself.
+    """
+    if len(name + end) <= limit:
+        return name + end
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: limit - len(end) - 9]}-{digest}{end}"
 
 
 def find_services(manager: docker.DockerClient, stack: str) -> list[Any]:

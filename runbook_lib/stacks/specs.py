@@ -27,6 +27,20 @@ def set_spec(manager: docker.DockerClient, service: str, spec: Spec) -> None:
     _update(manager, service, lambda _: spec)
 
 
+def create_service(manager: docker.DockerClient, spec: Spec) -> None:
+    """
+    Create a service with exactly this specification.
+    """
+    api = manager.api
+    url = f"{api.base_url}/v{api.api_version}/services/create"
+    response = api.post(url, json=spec, timeout=60)
+    if not response.ok:
+        raise CommandError(
+            f"expected Swarm to create {spec['Name']}",
+            evidence=f"{response.status_code} {response.text.strip()}",
+        )
+
+
 def running(manager: docker.DockerClient, service: str) -> int:
     """
     Count the running tasks of a service, including those about to stop.

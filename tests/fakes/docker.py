@@ -2,6 +2,7 @@
 The Docker SDK in memory, as far as the library uses it: an engine, and what there is on it.
 """
 
+import base64
 from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -175,8 +176,14 @@ class Collection:
                 return one
         raise ImageNotFound(name)  # which is a NotFound
 
-    def create(self, name: str = "", labels: Json | None = None, **_: object) -> Model:
-        return self.add(self._kind(name or f"new-{len(self._items)}", labels))
+    def create(
+        self, name: str = "", labels: Json | None = None, data: bytes = b"", **_: object
+    ) -> Model:
+        name = name or f"new-{len(self._items)}"
+        made = self.add(self._kind(name, labels))
+        made.attrs["Spec"] = {"Name": name, "Labels": labels or {}}
+        made.attrs["Spec"]["Data"] = base64.b64encode(data).decode()
+        return made
 
 
 class Engine:
@@ -193,8 +200,8 @@ class Engine:
         swarm: Json | None = None,
         **items: Iterable[Model],
     ) -> None:
-        kinds = dict.fromkeys(["nodes", "services", "containers", "images", "secrets", "configs"])
-        for name, kind in (kinds | {"volumes": Volume}).items():
+        kinds = dict.fromkeys(["nodes", "containers", "images", "secrets", "configs", "networks"])
+        for name, kind in (kinds | {"services": Service, "volumes": Volume}).items():
             setattr(self, name, Collection(self, items.pop(name, ()), kind or Model))
         assert not items
         self.node_updates: list[tuple[str, Json]] = []
@@ -207,7 +214,22 @@ class Engine:
                 {"Id": one.id, "Labels": one.labels} for one in self.containers.list(**given)
             ],
             remove_container=lambda name, **_: self.containers.get(name).remove(),
+            inspect_service=lambda name: (
+                {**self.services.get(name).attrs, "ID": name} | {"Version": {"Index": 1}}
+            ),
+            remove_service=lambda name: self.services.get(name).remove(),
+            base_url="",
+            api_version="1.41",
+            post=self._post,
         )
+
+    def _post(self, url: str, json: Json, **_: object) -> SimpleNamespace:
+        name = url.split("/")[-2]
+        if url.endswith("/services/create"):
+            self.services.add(Service(json["Name"], json))
+        else:
+            self.services.get(name).attrs["Spec"] = json
+        return SimpleNamespace(ok=True)
 
     def info(self) -> Json:
         return {"Swarm": self.swarm_info}

@@ -1,0 +1,358 @@
+"""
+The history of a stack: its deployments that converged, kept in the Swarm, and the way back to one.
+
+An entry is a Swarm config, so each manager has it and a new computer finds it. Whoever may inspect
+the services may read it: it holds their specifications, and the files as they were deployed.
+"""
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import docker
+import pandas as pd
+
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import ConflictError, NotFoundError
+from runbook_lib.stacks.compose.stack_file import LIVE_REPLICAS, OVERLAYS, StackFile
+from runbook_lib.stacks.containers import find_services, limited_name
+from runbook_lib.stacks.specs import Spec, create_service, set_spec
+
+HISTORY = "runbook.history"
+KEPT = 10
+_LONGEST = 120
+LARGEST = 500_000
+"""Bytes of an entry, compressed; Swarm takes 500 kB, or twice as much since Docker 20.10."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """
+    What a stack was once: the specifications by service, with the digests of the images.
+
+    `networks` are the names of the networks that the specifications name by id; `left_out` is what
+    had no room in the entry.
+    """
+
+    stack: str
+    number: int
+    time: str
+    how: str
+    specs: dict[str, Spec]
+    networks: dict[str, str]
+    documents: list[str]
+    variables: list[list[str]]
+    overlays: list[str]
+    left_out: list[str]
+
+
+def record(
+    manager: docker.DockerClient, stack: StackFile, name: str, documents: Sequence[str] = ()
+) -> Changes:
+    """
+    Keep what runs now as the newest entry, unless the last one has the same specifications.
+
+    For a stack that has converged. Values that came from a file of values are not kept as such.
+
+    Parameters
+    ----------
+    documents
+        The files as they were deployed.
+    """
+    return _store(manager, name, "deployed", list(documents), _shown(stack), list(stack.overlays))
+
+
+def record_rollback(manager: docker.DockerClient, to: Deployment) -> Changes:
+    """
+    Keep what runs after a rollback as the newest entry, as `record` does.
+    """
+    how = f"rolled back to {to.number}"
+    return _store(manager, to.stack, how, to.documents, to.variables, to.overlays)
+
+
+def find_history(manager: docker.DockerClient, stack: str) -> list[Deployment]:
+    """
+    Find the deployments kept of a stack, the newest last.
+    """
+    entries = [_read(config) for config in _configs(manager, stack)]
+    return sorted(entries, key=lambda entry: entry.number)
+
+
+def find_last(manager: docker.DockerClient, stack: str) -> Deployment | None:
+    """
+    Find the newest deployment of a stack that converged.
+    """
+    return next(reversed(find_history(manager, stack)), None)
+
+
+def get_deployment(manager: docker.DockerClient, stack: str, number: int = 0) -> Deployment:
+    """
+    Return the deployment of a number; 0 for the newest one that differs from what runs.
+
+    After a rollback, 0 is where that went: a second one changes nothing.
+
+    Raises NotFoundError if it is not kept; ConflictError if it has other overlays than what runs:
+    their notebooks carry data over, which a rollback does not.
+    """
+    history, live = find_history(manager, stack), _live(manager, stack)
+    last = history[-1] if history else None
+    if number:
+        found = next((entry for entry in history if entry.number == number), None)
+    elif last and last.how != "deployed" and not _differing(last.specs, live):
+        found = last
+    else:
+        found = next((e for e in reversed(history) if _differing(e.specs, live)), None)
+    if found is None:
+        what = f"deployment {number}" if number else "a deployment that differs from what runs"
+        numbers = ", ".join(str(entry.number) for entry in history)
+        raise NotFoundError(
+            f"expected {what} in the history of {stack}; there is none",
+            evidence=f"kept: {numbers or 'none'}",
+            next_step="set to_deployment to a number that is kept, or deploy another stack file",
+        )
+    if live and (running := _overlays(live)) != (then := _overlays(found.specs)):
+        raise ConflictError(
+            f"expected deployment {found.number} of {stack} to have the overlays that run now: "
+            f"{running or 'none'}; it had {then or 'none'}",
+            next_step="remove or add the solution with its own notebook (30 to 37), then run this",
+        )
+    return found
+
+
+def roll_back(manager: docker.DockerClient, to: Deployment) -> Changes:
+    """
+    Set every service of the stack to the specification of a deployment.
+
+    A service that is gone is created again, one that was not there is removed; one with the label
+    `runbook.replicas: live` keeps its number of replicas.
+
+    Raises NotFoundError, before anything changes, with every network, config and secret that the
+    specifications name and the Swarm has no more.
+    """
+    wanted, live = _resolved(manager, to), _live(manager, to.stack)
+    changes = Changes()
+    # those that leave go first: they may hold a port
+    for service in sorted(live.keys() - wanted.keys()):
+        manager.api.remove_service(service)
+        changes.add("service", service, "removed")
+    for service, spec in sorted(wanted.items()):
+        if service not in live:
+            create_service(manager, spec)
+            changes.add("service", service, "created")
+        elif spec["Mode"].keys() != live[service]["Mode"].keys():  # Swarm does not change the mode
+            manager.api.remove_service(service)
+            create_service(manager, spec)
+            changes.add("service", service, "replaced")
+        elif spec != live[service]:
+            set_spec(manager, service, spec)
+            changes.add("service", service, "updated")
+    return changes
+
+
+def find_differences(
+    manager: docker.DockerClient, to: Deployment
+) -> list[tuple[str, str, object, object]]:
+    """
+    Find what a rollback would change: service, field, value now, value then.
+    """
+    wanted, live = _resolved(manager, to), _live(manager, to.stack)
+    return [
+        (service, *change)
+        for service in sorted(wanted.keys() | live.keys())
+        for change in _fields(live.get(service, {}), wanted.get(service, {}))
+    ]
+
+
+def rollback_table(manager: docker.DockerClient, to: Deployment) -> pd.DataFrame:
+    """
+    Return what a rollback will change; columns: service, field, now, then.
+    """
+    rows = [
+        (service, field, _short(now), _short(then))
+        for service, field, now, then in find_differences(manager, to)
+    ]
+    return pd.DataFrame(rows, columns=["service", "field", "now", "then"])
+
+
+def history_table(manager: docker.DockerClient, stack: str) -> pd.DataFrame:
+    """
+    Return one row per deployment, the newest first; columns: number, time, how, services, changed,
+    overlays, runs.
+
+    `changed` names the services that differ from the deployment before; `runs` is yes for what
+    runs now.
+    """
+    history, live = find_history(manager, stack), _live(manager, stack)
+    rows, before = [], dict[str, Spec]()
+    for entry in history:
+        changed = _differing(entry.specs, before)
+        names = ", ".join(name.removeprefix(f"{stack}_") for name in changed)
+        runs = "" if _differing(entry.specs, live) else "yes"
+        overlays = ", ".join(entry.overlays)
+        rows.append((entry.number, entry.time, entry.how, len(entry.specs), names, overlays, runs))
+        before = entry.specs
+    columns = ["number", "time", "how", "services", "changed", "overlays", "runs"]
+    return pd.DataFrame(rows[::-1], columns=columns)
+
+
+def remove_history(manager: docker.DockerClient, stack: str) -> Changes:
+    """
+    Remove the history of a stack.
+    """
+    changes = Changes()
+    for config in _configs(manager, stack):
+        config.remove()
+        changes.add("history", str(config.name), "removed")
+    return changes
+
+
+def _store(
+    manager: docker.DockerClient,
+    stack: str,
+    how: str,
+    documents: list[str],
+    variables: list[list[str]],
+    overlays: list[str],
+) -> Changes:
+    changes, specs, last = Changes(), _live(manager, stack), find_last(manager, stack)
+    if not specs or (last and not _differing(specs, last.specs)):
+        return changes
+    number = last.number + 1 if last else 1
+    time = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    names = {str(network.id): str(network.name) for network in manager.networks.list()}
+    used = [one["Target"] for spec in specs.values() for one in _networks(spec)]
+    networks = {identity: names[identity] for identity in used if identity in names}
+    parts: dict[str, Any] = {"documents": documents, "variables": variables}
+    left_out: list[str] = []
+    for part in ["", *parts]:  # the documents go first, if the whole does not fit
+        if part:
+            parts[part], left_out = [], [*left_out, part]
+        content = Deployment(
+            stack, number, time, how, specs, networks, **parts, overlays=overlays, left_out=left_out
+        )
+        data = gzip.compress(json.dumps(asdict(content)).encode(), mtime=0)
+        if len(data) <= LARGEST:
+            break
+    else:
+        seen = f"not recorded: its specifications take {len(data)} bytes, of {LARGEST}"
+        changes.add("history", f"{stack} {number}", seen)
+        return changes
+    labels = {HISTORY: stack, "n": str(number), "time": time, "how": how}
+    name = limited_name(f"runbook.{stack}", f".{number}")
+    manager.configs.create(name=name, data=data, labels=labels)
+    without = f" without its {' and '.join(left_out)}: no room" if left_out else ""
+    changes.add("history", f"{stack} {number}", f"recorded{without}")
+    for config in _configs(manager, stack):
+        if int(config.attrs["Spec"]["Labels"]["n"]) <= number - KEPT:
+            config.remove()
+    return changes
+
+
+def _configs(manager: docker.DockerClient, stack: str) -> list[Any]:
+    return manager.configs.list(filters={"label": f"{HISTORY}={stack}"})
+
+
+def _read(config: Any) -> Deployment:  # noqa: ANN401 - the SDK's Config lacks attrs in the stubs
+    data = base64.b64decode(config.attrs["Spec"]["Data"])
+    return Deployment(**json.loads(gzip.decompress(data)))
+
+
+def _shown(stack: StackFile) -> list[list[str]]:
+    return []
+
+
+def _live(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:
+    return {str(s.name): s.attrs["Spec"] for s in find_services(manager, stack)}
+
+
+def _differing(one: Mapping[str, Spec], other: Mapping[str, Spec]) -> list[str]:
+    """
+    Return the services that differ, apart from the replicas that an autoscaler sets.
+    """
+    names = sorted(one.keys() | other.keys())
+    return [n for n in names if _settled(one.get(n)) != _settled(other.get(n))]
+
+
+def _settled(spec: Spec | None) -> Spec | None:
+    return {**spec, "Mode": "live"} if spec and _scales(spec) else spec
+
+
+def _scales(spec: Spec) -> bool:
+    return "Replicated" in spec["Mode"] and LIVE_REPLICAS.items() <= spec["Labels"].items()
+
+
+def _fields(
+    actual: Mapping[str, Any], wanted: Mapping[str, Any], under: str = ""
+) -> list[tuple[str, object, object]]:
+    if not actual or not wanted:
+        return [(under or "all", actual or None, wanted or None)] if actual != wanted else []
+    found: list[tuple[str, object, object]] = []
+    for key in sorted(actual.keys() | wanted.keys()):
+        old, new, field = actual.get(key), wanted.get(key), f"{under}.{key}".strip(".")
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _fields(old, new, field)
+        elif old != new:
+            found.append((field, old, new))
+    return found
+
+
+def _networks(spec: Spec) -> list[dict[str, Any]]:
+    # those of a service were in the specification itself until API 1.25
+    return [*(spec["TaskTemplate"].get("Networks") or []), *(spec.get("Networks") or [])]
+
+
+def _overlays(specs: Mapping[str, Spec]) -> str:
+    return max((spec["Labels"].get(OVERLAYS, "") for spec in specs.values()), key=len, default="")
+
+
+def _short(value: object) -> str:
+    text = "" if value is None else json.dumps(value, sort_keys=True)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+
+
+def _resolved(manager: docker.DockerClient, to: Deployment) -> dict[str, Spec]:
+    """
+    Return the specifications with the ids of today and with the replicas that are kept.
+
+    What was removed and made again under its name has another id.
+    """
+    live = _live(manager, to.stack)
+    kinds: dict[str, Any] = {
+        "network": manager.networks,
+        "secret": manager.secrets,
+        "config": manager.configs,
+    }
+    found = {
+        kind: {str(one.id): str(one.name) for one in collection.list()}
+        for kind, collection in kinds.items()
+    }
+    gone = set()
+
+    def current(kind: str, identity: str, name: str) -> str:
+        its = found[kind]
+        if identity not in its and name not in its.values():
+            gone.add(f"{kind} {name}")
+        return identity if identity in its else next((i for i in its if its[i] == name), identity)
+
+    wanted: dict[str, Spec] = json.loads(json.dumps(to.specs))
+    for service, spec in wanted.items():
+        for network in _networks(spec):
+            target = network["Target"]
+            network["Target"] = current("network", target, to.networks.get(target, target))
+        container = spec["TaskTemplate"]["ContainerSpec"]
+        for kind, key in [("secret", "Secret"), ("config", "Config")]:
+            for used in container.get(f"{key}s") or []:
+                used[f"{key}ID"] = current(kind, used[f"{key}ID"], used[f"{key}Name"])
+        if _scales(spec) and service in live and _scales(live[service]):
+            spec["Mode"] = live[service]["Mode"]
+    if gone:
+        raise NotFoundError(
+            f"expected what deployment {to.number} of {to.stack} uses; "
+            f"no longer in the Swarm: {', '.join(sorted(gone))}",
+            next_step="create it again under its name, or deploy a stack file with 06_work_stack",
+        )
+    return wanted
