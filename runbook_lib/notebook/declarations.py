@@ -1,16 +1,18 @@
-"""
+r"""
 The parameters cell of a notebook: one `name: type = value  # help; rule` a line.
 
 The rule after the last semicolon is optional. There are three kinds: a range `1..20` (either end
-may be missing), a choice `docker-ce | distro`, or a pattern `/[a-z][a-z0-9-]*/`. A parameter whose
-help begins with "required" has the default "" and must be given. papermill 2.7 reads the same cell
+may be missing, or be another parameter: `1..max_scale`), a choice `docker-ce | distro`, or a
+pattern `/[a-z][a-z0-9-]*/`; for a list, it holds for each item, which is a text. A parameter whose
+help begins with "required" has the default "" and must be given; with "required with surfaces",
+only if `surfaces` is not empty. papermill 2.7 reads the same cell
 with regular expressions: it skips a line with a second `=` and cuts a default at `#`, so both are
-refused here.
+refused here; `\x3d` in help and rule is an equals sign.
 """
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +20,12 @@ from runbook_lib.core.errors import ParameterError
 
 TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list)}
 
-_NUMBER = r"-?\d+(?:\.\d+)?"
-_RANGE = re.compile(rf"({_NUMBER})?\.\.({_NUMBER})?")
+_END = r"-?\d+(?:\.\d+)?|[a-z]\w*"
+_RANGE = re.compile(rf"({_END})?\.\.({_END})?")
+# the name before =, but not of a file that holds the secret
+_SECRET = re.compile(
+    r"(?![^=]*_FILE=)([^=]*(?:PASSW|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIAL)[^=]*)=", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -43,16 +49,41 @@ class Parameter:
     def expected(self) -> str:
         return f"{self.kind} {self.rule}".strip()
 
-    def allows(self, value: Any) -> bool:  # noqa: ANN401 - any value that a file may hold
+    @property
+    def bounds(self) -> list[str]:
+        """
+        The other parameters that its range names.
+        """
+        ends = _RANGE.fullmatch(self.rule)
+        return [end for end in (ends.groups() if ends else ()) if end and end.isidentifier()]
+
+    def needed(self, others: Mapping[str, Any]) -> bool:
+        """
+        Check whether it must be given, beside these values of the other parameters.
+        """
+        condition = re.match(r"required with (\w+)", self.help)
+        return self.required and (condition is None or bool(others.get(condition[1])))
+
+    def allows(self, value: Any, others: Mapping[str, Any] | None = None) -> bool:  # noqa: ANN401 - any value that a file may hold
         """
         Check a value against type and rule; optional text may be empty, and 1 is a valid float.
+
+        `others` are the values of the parameters that a range names.
         """
         kinds = (int, float) if self.kind == "float" else (TYPES[self.kind],)
         if type(value) not in kinds:
             return False
+        if self.kind == "list":
+            return not self.wrong_items(value)
         if value == self.default == "":
-            return not self.required
-        return all(_follows(self.rule, v) for v in (value if self.kind == "list" else [value]))
+            return not self.needed(others or {})
+        return _follows(self.rule, value, others or {})
+
+    def wrong_items(self, items: Sequence[Any]) -> list[Any]:
+        """
+        Return the items of a list that are not texts or break the rule.
+        """
+        return [v for v in items if type(v) is not str or not _follows(self.rule, v, {})]
 
 
 def declarations(source: str, where: str) -> dict[str, Parameter]:
@@ -94,7 +125,7 @@ def _declaration(line: str, where: str) -> Parameter:
         raise ValueError("no help comment")
     if line.count("=") != 1 or "#" in line[: line.index(text)]:
         raise ValueError("papermill does not understand a second = or a # in the default")
-    words, rule = _split(text.removeprefix("# "))
+    words, rule = _split(text.removeprefix("# ").replace(r"\x3d", "="))
     return Parameter(node.target.id, kind, default, words, rule, where)
 
 
@@ -107,39 +138,74 @@ def _split(text: str) -> tuple[str, str]:
     return text, ""
 
 
-def _follows(rule: str, value: Any) -> bool:  # noqa: ANN401 - any value that a file may hold
+def _follows(rule: str, value: Any, others: Mapping[str, Any]) -> bool:  # noqa: ANN401 - as above
     if match := _RANGE.fullmatch(rule):
-        low, high = match.groups()
-        return (not low or value >= float(low)) and (not high or value <= float(high))
+        # the other parameter may be wrong itself, which is its own problem
+        low, high = (_number(others.get(end, end)) if end else None for end in match.groups())
+        return (low is None or value >= low) and (high is None or value <= high)
     if re.fullmatch(r"/.+/", rule):
-        return bool(re.fullmatch(rule[1:-1], str(value)))
+        return bool(re.fullmatch(rule[1:-1], str(value), flags=re.ASCII))
     return not rule or str(value) in [choice.strip() for choice in rule.split("|")]
+
+
+def _number(end: Any) -> float | None:  # noqa: ANN401 - as above
+    try:
+        return float(end)
+    except (TypeError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)
 class Setting:
     """
     A value and its source: `params/lab.yml:12`, or `-p batch=300`.
+
+    `text` is how a value without quotes is written; its declared type decides what it means.
     """
 
     value: Any
     where: str
+    text: str = ""
 
 
-def find_problems(parameter: Parameter, setting: Setting) -> list[str]:
+def find_problems(
+    parameter: Parameter, setting: Setting, others: Mapping[str, Any] | None = None
+) -> list[str]:
     """
     Find the problems of a value, in words; empty if it follows its rule.
     """
-    if parameter.required and setting.value == "":
-        return [f"{setting.where}: {parameter.name} is missing ({parameter.help})"]
-    if parameter.allows(setting.value):
+    name, value = parameter.name, setting.value
+    if value == "" and parameter.needed(others or {}):
+        return [f"{setting.where}: {name} is missing ({parameter.help})"]
+    if parameter.kind == "list" and (secrets := _secret_names(value)):
+        # neither the value nor the argument that holds it is shown
+        return [
+            f"{setting.where.partition('=')[0]}: {name} sets {', '.join(secrets)}, and a parameter"
+            " is written into the run; put secrets into a file and name it in stack_env_file"
+        ]
+    if parameter.allows(value, others):
         return []
-    quote = isinstance(setting.value, TYPES[parameter.kind]) or parameter.kind != "str"
+    if parameter.kind == "list" and isinstance(value, list):
+        wrong = parameter.wrong_items(value)
+        others_than_texts = [v for v in wrong if type(v) is not str]
+        wanted = "texts" if others_than_texts else f"each item to follow {parameter.rule}"
+        seen = ", ".join(map(repr, others_than_texts or wrong))
+        return [f"{setting.where}: {name}: expected {wanted}, saw {seen} ({parameter.help})"]
+    quote = isinstance(value, TYPES[parameter.kind]) or parameter.kind != "str"
     hint = "" if quote else "; a text needs quotes"
+    ends = [f", {end} is {others[end]}" for end in parameter.bounds if others and end in others]
+    is_text = isinstance(value, str) and parameter.kind == "str"
+    seen = setting.text if setting.text and not is_text else repr(value)
     return [
-        f"{setting.where}: {parameter.name} is {setting.value!r}, expected {parameter.expected}"
-        f" ({parameter.help}){hint}"
+        f"{setting.where}: {name} is {seen}, expected {parameter.expected}"
+        f" ({parameter.help}{''.join(ends)}){hint}"
     ]
+
+
+def _secret_names(value: Any) -> list[str]:  # noqa: ANN401 - as above
+    items = value if isinstance(value, list) else [value]
+    found = [_SECRET.match(item) for item in items if isinstance(item, str)]
+    return [match[1].strip() for match in found if match]
 
 
 def refuse(problems: Sequence[str]) -> None:

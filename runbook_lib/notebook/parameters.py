@@ -51,6 +51,6 @@ def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
     for name, value in values.items():
         p = declared[name]
         where = p.where if value == p.default else f"{notebook}, injected parameters"
-        problems += find_problems(p, Setting(value, where))
+        problems += find_problems(p, Setting(value, where), values)
     refuse(problems)
     return InEffect(tuple((n, str(value), declared[n].help) for n, value in values.items()))

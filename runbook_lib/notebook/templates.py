@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib.core.errors import NotFoundError
+from runbook_lib.core.errors import NotFoundError, ParameterError
 
 _FACTS = re.compile(r"(Before|Undo|Takes|Guide):\s*([^·\n]+)")
 
@@ -126,7 +126,8 @@ def select_notebooks(
         Numbers, names and ranges such as "00-07", in order; by default the family of ten of
         `first` or `last`, or 00 to 09.
 
-    Raises NotFoundError with every notebook that does not exist, and those that do.
+    Raises NotFoundError with every notebook that does not exist, and those that do; ParameterError
+    for a range whose end stands before its beginning.
     """
     ends = [end for word in usual for end in word.split("-")]
     wanted = [*only, *filter(None, [first, last]), *ends]
@@ -140,12 +141,26 @@ def select_notebooks(
     if only:
         return [next(n for n in notebooks if _is(n, word)) for word in only]
     ranges = [word.split("-") for word in usual]
+    for words in ranges:
+        if len(words) > 2 or words[0][:2] > words[-1][:2]:
+            raise _reversed("-".join(words), f'"{min(words)[:2]}-{max(words)[:2]}"')
     chosen = [n for words in ranges for n in _between(notebooks, words[0][:2], words[-1][:2])]
     places = {word: i for i, n in enumerate(chosen) for word in (n.number, n.name)}
     if all(end in places for end in (first, last) if end) and chosen:
-        return chosen[places.get(first, 0) : places.get(last, len(chosen)) + 1]
-    low = (first or "00")[:2]
-    return _between(notebooks, low, (last or f"{low[0]}9")[:2])
+        run = chosen[places.get(first, 0) : places.get(last, len(chosen)) + 1]
+    else:
+        low = (first or "00")[:2]
+        run = _between(notebooks, low, (last or f"{low[0]}9")[:2])
+    if not run:
+        raise _reversed(f"--from {first} --to {last}", f"--from {last} --to {first}")
+    return run
+
+
+def _reversed(seen: str, better: str) -> ParameterError:
+    return ParameterError(
+        f"expected a range from an earlier notebook to a later one, saw {seen}",
+        next_step=f"write  {better}  , or name single notebooks in the order of the run",
+    )
 
 
 def _between(notebooks: list[Notebook], low: str, high: str) -> list[Notebook]:

@@ -101,12 +101,13 @@ def _plan(
     if request.resume:
         only, earlier = get_unfinished(request.runs, request.parameters_file)
         given = [*earlier, *given]
-    settings = load(request.parameters_file)
+    problems: list[str] = []
+    settings = load(request.parameters_file, problems)
     usual, first, last = take_notebooks(settings), request.first, request.last
     chosen = select_notebooks(everything, only=only, first=first, last=last, usual=usual)
     known = declared(everything)
-    settings |= read_arguments(given, known)
-    values = resolve(settings, known, declared(chosen))
+    settings |= read_arguments(given, known, problems)
+    values = resolve(settings, known, declared(chosen), problems)
     return everything, chosen, given, values
 
 

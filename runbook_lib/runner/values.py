@@ -2,9 +2,12 @@
 The values of a run and where each is set: a flat YAML file, and `-p name=value`.
 
 They are checked against the notebooks' declarations before any notebook runs; one error lists
-every problem.
+every problem. A value means the same in both places: its declared type decides how it is read. Only
+in a file can quotes show that it is a text, and a text that YAML could take for something else
+needs them there, because other readers of the file would get that instead.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -28,15 +31,16 @@ NOTEBOOKS = "notebooks"
 """The only key of a file that is not a parameter: the notebooks to run."""
 
 
-def load(path: Path) -> dict[str, Setting]:
+def load(path: Path, problems: list[str] | None = None) -> dict[str, Setting]:
     """
     Read a flat YAML file of `name: value`.
 
-    Raises ParameterError if it does not exist, is not flat, or sets a name twice.
+    Raises ParameterError if it is not a flat YAML file, or a value is wrong whatever its type, for
+    example a date; such values are appended to `problems` instead, if it is given.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise ParameterError(
             f"expected a parameter file in YAML at {path}",
             evidence=str(error),
@@ -47,20 +51,49 @@ def load(path: Path) -> dict[str, Setting]:
             f"expected {path} to hold lines  name: value", next_step="see params/lab.yml"
         )
     settings: dict[str, Setting] = {}
-    problems = []
+    places: dict[str, str] = {}
+    found = []
     for key, node in root.value if root else []:
         where = f"{path}:{key.start_mark.line + 1}"
-        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        if key.value in settings:
-            problems.append(f"{where}: {key.value} is already set at {settings[key.value].where}")
-        elif not all(isinstance(item, yaml.ScalarNode) for item in items):
-            wanted = "expected a plain value, or a list of them"
-            problems.append(f"{where}: {key.value} is nested; {wanted}")
+        if not isinstance(key, yaml.ScalarNode):
+            found.append(f"{where}: expected a name before the colon")
+        elif key.value in places:
+            found.append(f"{where}: {key.value} is already set at {places[key.value]}")
         else:
-            value = yaml.SafeLoader("").construct_object(node, deep=True)
-            settings[str(key.value)] = Setting(value, where)
-    refuse(problems)
+            places[key.value] = where
+            try:
+                settings[key.value] = _setting(node, where)
+            except ValueError as error:
+                found.append(f"{where}: {key.value} {error}")
+    if problems is None:
+        refuse(found)
+    else:
+        problems += found
     return settings
+
+
+def _setting(node: yaml.Node, where: str) -> Setting:
+    if isinstance(node, yaml.ScalarNode):
+        return Setting(_scalar(node), where, "" if node.style else node.value)
+    nested = not isinstance(node, yaml.SequenceNode)
+    if nested or not all(isinstance(item, yaml.ScalarNode) for item in node.value):
+        raise ValueError("is nested; expected a plain value, or a list of them")
+    if node.tag != yaml.SafeLoader.DEFAULT_SEQUENCE_TAG:
+        raise ValueError(f"has the tag {node.tag}; expected a plain list")
+    return Setting([_scalar(item) for item in node.value], where)
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:  # noqa: ANN401 - a text, a number, a boolean, or None
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if kind in ("timestamp", "value", "merge"):
+        raise ValueError(f"is {node.value}, which YAML takes for a {kind}; a text needs quotes")
+    if kind not in ("str", "int", "float", "bool", "null"):
+        raise ValueError(f"has the tag {kind}; expected a plain value")
+    node.value.encode()  # an escape such as \ud800 is no character: a ValueError too
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"is {node.value}, expected {kind} as its tag says") from error
 
 
 def take_notebooks(settings: dict[str, Setting]) -> list[str]:
@@ -80,29 +113,57 @@ def take_notebooks(settings: dict[str, Setting]) -> list[str]:
 
 
 def read_arguments(
-    arguments: Sequence[str], declared: Mapping[str, Parameter]
+    arguments: Sequence[str],
+    declared: Mapping[str, Parameter],
+    problems: list[str] | None = None,
 ) -> dict[str, Setting]:
     """
-    Parse `name=value` from the command line by the declared types; a list is `a,b,c`.
+    Parse `name=value` from the command line by the declared types; a list is `a,b,c` or `["a"]`.
 
     A value that does not parse stays a string, which `resolve` then refuses.
+
+    Raises ParameterError for arguments of another form; they are appended to `problems` instead,
+    if it is given.
     """
-    settings = {}
+    settings, found = {}, []
     for argument in arguments:
-        name, _, text = argument.partition("=")
-        kind = declared[name].kind if name in declared else "str"
+        name, equals, text = argument.partition("=")
+        if not (equals and name.strip()):
+            found.append(f"-p {argument}: expected NAME=VALUE")
+            continue
+        kind = declared[name.strip()].kind if name.strip() in declared else "str"
         settings[name.strip()] = Setting(_typed(text, kind), f"-p {argument}")
+    if problems is None:
+        refuse(found)
+    else:
+        problems += found
     return settings
+
+
+_INT = r"(0|[1-9]\d*(_\d+)*)"
+# no leading zero: 0300 is 192 to some readers of YAML, and 300 to others
+_NUMBERS = {"int": rf"[-+]?{_INT}", "float": rf"[-+]?({_INT}(\.\d*)?|\.\d+)(e[-+]?\d+)?"}
 
 
 def _typed(text: str, kind: str) -> Any:  # noqa: ANN401 - of the declared type
     if kind == "list":
-        return [item.strip() for item in text.split(",") if item.strip()]
+        return _list(text)
+    word = text.strip()
     if kind == "bool":
-        return {"true": True, "false": False}.get(text.lower(), text)
+        return yaml.SafeLoader.bool_values.get(word.lower(), text)
+    if kind not in _NUMBERS:
+        return text
+    number = re.fullmatch(_NUMBERS[kind], word, flags=re.ASCII | re.IGNORECASE)
+    return TYPES[kind](word) if number and len(word) < 100 else text
+
+
+def _list(text: str) -> Any:  # noqa: ANN401 - the text itself if it is no list
+    if not text.lstrip().startswith("["):
+        return [item.strip() for item in text.split(",") if item.strip()]
     try:
-        return TYPES[kind](text)
-    except ValueError:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return _setting(node, "").value if node else text
+    except (ValueError, OverflowError, RecursionError, yaml.YAMLError):
         return text
 
 
@@ -116,12 +177,16 @@ def declared(notebooks: list[Notebook]) -> dict[str, Parameter]:
     known: dict[str, Parameter] = {}
     problems = []
     for notebook in notebooks:
-        for name, mine in _of(notebook).items():
+        beside = _of(notebook)
+        for name, mine in beside.items():
             first = known.setdefault(name, mine)
             if replace(first, where=mine.where) != mine:
                 problems.append(f"{mine.where}: {name} is declared differently in {first.where}")
+            elif unknown := [end for end in mine.bounds if end not in beside]:
+                problems.append(f"{mine.where}: {name} needs {', '.join(unknown)} beside it")
             elif not mine.required:
-                problems += find_problems(mine, Setting(mine.default, mine.where))
+                setting = Setting(mine.default, mine.where)
+                problems += find_problems(mine, setting, {n: p.default for n, p in beside.items()})
     refuse(problems)
     return known
 
@@ -141,21 +206,34 @@ def resolve(
     settings: Mapping[str, Setting],
     declared: Mapping[str, Parameter],
     needed: Mapping[str, Parameter],
+    problems: Sequence[str] = (),
 ) -> dict[str, Any]:
     """
     Check every setting against `declared`, and that all parameters in `needed` are set.
 
-    Raises ParameterError with every problem: the value, the rule, and where it is set.
+    Raises ParameterError with every problem, those found before first: the value, the rule, and
+    where it is set.
     """
-    problems = []
+    found = list(problems)
+    settings = {name: _by_type(s, declared.get(name)) for name, s in settings.items()}
+    values = {name: p.default for name, p in declared.items()}
+    values |= {name: setting.value for name, setting in settings.items()}
     for name, setting in settings.items():
         if name in declared:
-            problems += find_problems(declared[name], setting)
+            found += find_problems(declared[name], setting, values)
         else:
             close = get_close_matches(name, declared, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            problems.append(f"{setting.where}: no notebook declares {name}{hint}")
-    for name in needed.keys() - settings.keys():
-        problems += find_problems(needed[name], Setting(needed[name].default, needed[name].where))
-    refuse(problems)
+            found.append(f"{setting.where}: no notebook declares {name}{hint}")
+    for name, parameter in needed.items():
+        if name not in settings:
+            default = Setting(parameter.default, parameter.where)
+            found += find_problems(parameter, default, values)
+    refuse(found)
     return {name: setting.value for name, setting in settings.items()}
+
+
+def _by_type(setting: Setting, parameter: Parameter | None) -> Setting:
+    if parameter is None or parameter.kind not in ("int", "float", "bool") or not setting.text:
+        return setting
+    return replace(setting, value=_typed(setting.text, parameter.kind))

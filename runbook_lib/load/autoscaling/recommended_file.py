@@ -199,5 +199,5 @@ def write_parameters(
 def _read(text: str) -> Any:  # noqa: ANN401 - any YAML value, None if it is invalid
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # a date that is none is a ValueError
         return None

@@ -102,3 +102,45 @@ def test_every_bad_line_is_named_at_once():
     assert "x, line 1" in str(caught.value)
     assert "x, line 3" in str(caught.value)
     assert "line 2" not in str(caught.value)
+
+
+PAIR = """
+min_scale: int = 4  # the fewest workers; 1..max_scale
+max_scale: int = 8  # the most workers; 1..100
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "others", "allowed"),
+    [
+        (8, {"max_scale": 8}, True),
+        (9, {"max_scale": 8}, False),
+        (0, {"max_scale": 8}, False),
+        (9, {"max_scale": "many"}, True),  # which is refused itself
+        (9, {}, True),
+    ],
+)
+def test_a_range_may_end_at_another_parameter(value, others, allowed):
+    assert allowed == declarations(PAIR, "x")["min_scale"].allows(value, others)
+
+
+def test_an_equals_sign_in_help_and_rule_is_written_so_that_papermill_reads_the_line():
+    line = r"pairs: list = []  # each NAME\x3dvalue; /[A-Z]+\x3d.*/"
+    found = declarations(line, "x")["pairs"]
+    assert ("each NAME=value", "/[A-Z]+=.*/") == (found.help, found.rule)
+    assert [True, False] == [found.allows(value) for value in (["A=1"], ["A"])]
+
+
+def test_a_pattern_means_ascii():
+    word = declarations(r'word: str = "a"  # a word; /\w+/', "x")["word"]
+    assert [True, False] == [word.allows(value) for value in ("b_1", "straße")]
+
+
+@pytest.mark.parametrize(
+    ("surfaces", "url", "allowed"),
+    [(["DESERT"], "", False), ([], "", True), (["DESERT"], "http://x", True)],
+)
+def test_a_parameter_may_be_required_with_another_only(surfaces, url, allowed):
+    line = 'url: str = ""  # required with surfaces: where the tiles are'
+    found = declarations(line, "x")["url"]
+    assert allowed == found.allows(url, {"surfaces": surfaces})

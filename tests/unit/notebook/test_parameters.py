@@ -74,6 +74,153 @@ def test_notebooks_without_quotes_are_refused_before_yaml_makes_numbers_of_them(
         take_notebooks(load(file("notebooks: [00, 30]\n")))
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("stack_name: 2024-13-01\n", ":1: stack_name is 2024-13-01, which YAML takes for a time"),
+        (
+            "\nsurfaces: [a, 2024-01-02]\n",
+            ":2: surfaces is 2024-01-02, which YAML takes for a time",
+        ),
+        (
+            "stack_name: =\n",
+            ":1: stack_name is =, which YAML takes for a value; a text needs quotes",
+        ),
+        ("batch: !!int abc\n", ":1: batch is abc, expected int as its tag says"),
+        ("batch: !!bool abc\n", ":1: batch is abc, expected bool as its tag says"),
+        ("batch: !vault x\n", ":1: batch has the tag !vault; expected a plain value"),
+        ("zones: !!python/tuple [a]\n", ":1: zones has the tag tag:yaml.org,2002:python/tuple"),
+        ("? [a, b]\n: 1\n", ":1: expected a name before the colon"),
+        ("<<: {a: 1}\n", ":1: << is nested"),
+        ('cluster: "\\ud800"\n', ":1: cluster .*surrogates not allowed"),
+        ('cluster: "\\UFFFFFFFF"\n', "a parameter file in YAML"),
+    ],
+)
+def test_odd_yaml_is_refused_with_its_line(file, text, problem):
+    with pytest.raises(ParameterError, match=problem):
+        load(file(text))
+
+
+def test_all_odd_values_of_a_file_are_told_at_once(file):
+    with pytest.raises(ParameterError) as caught:
+        load(file("a: 2024-13-01\nb: fine\nc: !x y\na: 1\n"))
+    lines = [line.strip().partition("lab.yml")[2] for line in str(caught.value).splitlines()]
+    assert [":1: a is", ":3: c has", ":4: a is al"] == [
+        line[:n] for line, n in zip(lines[1:4], (8, 9, 11), strict=True)
+    ]
+
+
+SCALARS = {
+    "worker_count": [
+        "12",
+        "0300",
+        "08",
+        "0x10",
+        "1:30",
+        "1_0",
+        "+5",
+        "-1",
+        "on",
+        "~",
+        "1.0",
+        "soon",
+    ],
+    "wait_s": ["2", "2.5", "1e1", ".5", "0300", "1:30", ".inf", ".nan", "yes", "soon"],
+    "adopt": ["true", "False", "yes", "off", "1", "maybe"],
+}
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_a_value_means_the_same_in_a_file_and_on_the_command_line(file, name):
+    def outcome(settings):
+        try:
+            return resolve(settings, DECLARED, {})[name]
+        except ParameterError:
+            return "refused"
+
+    for text in SCALARS[name]:
+        in_file = outcome(load(file(f"{name}: {text}\n")))
+        given = outcome(read_arguments([f"{name}={text}"], DECLARED))
+        assert (text, type(given), given) == (text, type(in_file), in_file)
+
+
+def test_a_leading_zero_is_no_number_because_it_is_octal_to_some_readers(file):
+    with pytest.raises(ParameterError, match=r"worker_count is 010, expected int 1\.\.20"):
+        resolve(load(file("worker_count: 010\n")), DECLARED, {})
+
+
+def test_a_quoted_number_is_a_text(file):
+    with pytest.raises(ParameterError, match=r"worker_count is '5', expected int 1\.\.20"):
+        resolve(load(file('worker_count: "5"\n')), DECLARED, {})
+
+
+def test_the_items_of_a_list_are_texts(file):
+    with pytest.raises(ParameterError, match="zones: expected texts, saw False, None, 1 "):
+        resolve(load(file("zones: [no, 08, null, 1]\n")), DECLARED, {})
+    with pytest.raises(ParameterError, match="zones: expected texts, saw 1"):
+        check("01_x", {"In": [CELL], "zones": ["a", 1], "tiles_url": "x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[]", []),
+        ('["A","B"]', ["A", "B"]),
+        ("[A, B]", ["A", "B"]),
+        ('["A=1,2"]', ["A=1,2"]),
+        ("A,B", ["A", "B"]),
+        ("", []),
+        ("[A", "[A"),
+        ("[A], B", "[A], B"),
+        ("[[A]]", "[[A]]"),
+        ("[2024-13-01]", "[2024-13-01]"),
+    ],
+)
+def test_a_list_on_the_command_line_may_be_written_as_in_a_file(text, value):
+    """A text that is no list stays one, and is refused for its type."""
+    assert value == read_arguments([f"zones={text}"], DECLARED)["zones"].value
+
+
+def test_an_argument_without_an_equals_sign_is_refused():
+    with pytest.raises(
+        ParameterError, match=r"-p cluster: expected NAME=VALUE\n.*-p =1: expected N"
+    ):
+        read_arguments(["cluster", "adopt=true", "=1"], DECLARED)
+
+
+PAIR = declarations(
+    """
+min_scale: int = 4  # the fewest workers; 1..max_scale
+max_scale: int = 8  # the most workers; 1..100
+""",
+    "06_x, parameters cell",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("min_scale: 9\nmax_scale: 3\n", "lab.yml:1: min_scale is 9, .*max_scale is 3"),
+        ("min_scale: 9\n", "lab.yml:1: min_scale is 9, .*max_scale is 8"),
+        ("max_scale: 3\n", "06_x, parameters cell, line 2: min_scale is 4, .*max_scale is 3"),
+    ],
+)
+def test_a_range_that_ends_at_another_value_names_that_value(file, text, problem):
+    with pytest.raises(ParameterError, match=problem):
+        resolve(load(file(text)), PAIR, PAIR)
+
+
+def test_the_notebook_itself_compares_two_values():
+    cell = "min_scale: int = 4  # few; 1..max_scale\nmax_scale: int = 8  # most; 1..100"
+    with pytest.raises(ParameterError, match="injected parameters: min_scale is 9"):
+        check("06_x", {"In": [cell], "min_scale": 9})
+
+
+def test_a_range_ends_only_at_a_parameter_of_the_same_notebook(tmp_path):
+    with pytest.raises(ParameterError, match="min_scale needs max_scale beside it"):
+        declared([notebook(tmp_path, "06_x", "min_scale: int = 4  # few; 1..max_scale")])
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ParameterError, match="nowhere"):
         load(tmp_path / "nowhere.yml")

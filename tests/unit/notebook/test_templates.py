@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from runbook_lib.core.errors import NotFoundError
+from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.notebook.templates import (
     find_notebooks,
     heading_above,
@@ -85,6 +85,22 @@ def test_its_imports_are_known_before_it_runs(notebooks):
 )
 def test_a_run_is_about_named_ones_or_a_stretch(notebooks, asked, answer):
     assert answer == numbers(select_notebooks(notebooks, **asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen"),
+    [
+        ({"first": "02", "last": "00"}, "--from 02 --to 00"),
+        ({"first": "11", "last": "02"}, "--from 11 --to 02"),
+        ({"usual": ["02-00"]}, "saw 02-00"),
+        ({"usual": ["00-01", "11-10"]}, "saw 11-10"),
+        ({"usual": ["00-01-02"]}, "saw 00-01-02"),
+        ({"usual": ["02", "01"], "first": "01", "last": "02"}, "--from 01 --to 02"),
+    ],
+)
+def test_a_range_that_runs_backwards_is_refused(notebooks, asked, seen):
+    with pytest.raises(ParameterError, match=seen):
+        select_notebooks(notebooks, only=[], **asked)
 
 
 def test_numbers_that_are_not_there_are_all_named(notebooks):

@@ -1,0 +1,95 @@
+"""
+Parameter files against the declarations of the real notebooks: refused before anything is touched.
+"""
+
+import pytest
+
+from runbook_lib.core.errors import ParameterError
+from runbook_lib.core.project import NOTEBOOKS
+from runbook_lib.notebook.templates import find_notebooks
+from runbook_lib.runner.headless import Request, prepare
+from runbook_lib.runner.values import declared, load, read_arguments, resolve
+
+DECLARED = declared(find_notebooks(NOTEBOOKS))
+
+
+def refusal(tmp_path, text, *arguments):
+    """The error of `runbook prepare`, which takes the same way as `runbook run`."""
+    path = tmp_path / "params.yml"
+    path.write_text(text)
+    with pytest.raises(ParameterError) as caught:
+        prepare(Request(path, given=arguments, notebooks=NOTEBOOKS, runs=tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("stack_name: 2024-13-01\n", "params.yml:1: stack_name is 2024-13-01"),
+        ("surfaces: [2024-01-02]\n", "params.yml:1: surfaces is 2024-01-02"),
+        ('cluster: ""\n', "params.yml:1: cluster is '', expected str"),
+        ('stack_name: ""\n', "params.yml:1: stack_name is '', expected str"),
+        ("stack_name: =\n", "params.yml:1: stack_name is ="),
+        ("queues: [no, 08, null, 1]\n", "queues: expected texts, saw False, None, 1"),
+        ("min_scale: 9\nmax_scale: 3\n", "params.yml:1: min_scale is 9, expected int 1..max_scale"),
+        ("batch: 0300\n", "params.yml:1: batch is 0300, expected int"),
+        ('stack_name: "my stack/x"\n', "the work stack: letters, digits, - and _"),
+        ("batch: !!int abc\n", "params.yml:1: batch is abc"),
+        ("batch: !vault x\n", "params.yml:1: batch has the tag !vault"),
+        ('stack_variables: ["DOMAIN"]\n', "saw 'DOMAIN' (more variables of the stack, each NAME=v"),
+        ('stack_variables: ["$(touch here)=1"]\n', "saw '$(touch here)=1'"),
+        ('stack_variables: ["=1"]\n', "saw '=1'"),
+        ("cluster: sg-1\n", "params.yml:1: cluster is 'sg-1'"),
+        (f"stack_name: {'x' * 41}\n", "params.yml:1: stack_name is 'xxx"),
+        ("web_stack_name: _x\n", "params.yml:1: web_stack_name is '_x'"),
+        ('tiles_url: ""\n', "tiles_url is missing (required with surfaces"),
+    ],
+)
+def test_a_wrong_value_is_refused_where_it_is_set(tmp_path, text, problem):
+    given = "" if "tiles_url" in text else "tiles_url: http://x\n"
+    assert problem in refusal(tmp_path, text + given)
+
+
+def test_a_name_alone_sets_nothing(tmp_path):
+    told = refusal(tmp_path, "tiles_url: http://x\n", "stack_name")
+    assert "-p stack_name: expected NAME=VALUE" in told
+
+
+def test_what_is_wrong_in_the_file_and_on_the_command_line_is_told_at_once(tmp_path):
+    told = refusal(tmp_path, "a: 2024-13-01\nbatch: 0300\nbatsh: 1\n", "queues", "surfaces=[a")
+    problems = [
+        "a is 2024-13-01",
+        "-p queues",
+        "batch is 0300",
+        "declares batsh",
+        "-p surfaces=[a:",
+    ]
+    assert [] == [problem for problem in problems if problem not in told]
+    assert "6 parameters are not" in told  # the sixth is tiles_url
+
+
+@pytest.mark.parametrize(
+    "name", ["DB_PASSWORD", "API_TOKEN", "AWS_SECRET", "my_key", "Credentials"]
+)
+def test_a_variable_with_the_name_of_a_secret_is_refused_and_its_value_is_not_shown(tmp_path, name):
+    line = f'stack_variables: ["{name}=hunter2", "2=x"]\ntiles_url: http://x\n'
+    in_file = refusal(tmp_path, line)
+    given = refusal(tmp_path, "tiles_url: http://x\n", f"stack_variables={name}=hunter2")
+    for told in (in_file, given):
+        assert f"stack_variables sets {name}" in told
+        assert "stack_env_file" in told
+        assert "hunter2" not in told
+
+
+def test_the_path_of_a_secret_is_none():
+    given = read_arguments(["stack_variables=DB_PASSWORD_FILE=/run/secrets/db"], DECLARED)
+    values = resolve(given, DECLARED, {})
+    assert ["DB_PASSWORD_FILE=/run/secrets/db"] == values["stack_variables"]
+
+
+def test_without_surfaces_nothing_is_asked_about_tiles(tmp_path):
+    path = tmp_path / "params.yml"
+    path.write_text("surfaces: []\nqueues: []\nstack_file: stacks/other/stack.yml\n")
+    values = resolve(load(path), DECLARED, DECLARED)
+    assert ([], []) == (values["surfaces"], values["queues"])
