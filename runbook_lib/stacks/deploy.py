@@ -7,6 +7,7 @@ the stack first, which is downtime and a race (moby#29293); here `docker stack d
 
 import secrets
 import shlex
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -22,8 +23,11 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
 from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile, keeps_replicas, render
 from runbook_lib.stacks.containers import STACK, find_services
-from runbook_lib.stacks.convergence import convergence
+from runbook_lib.stacks.convergence import NO_IMAGE, Convergence, convergence, lacks_image
 from runbook_lib.swarm.membership import address
+
+_STUCK_S = 10.0
+"""How long a reason that cannot go away by itself has to stay; Swarm retries every few seconds."""
 
 
 def ensure_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
@@ -82,17 +86,32 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
     """
     Wait until every service runs as specified.
 
-    Raises CommandError if an update was rolled back or paused; WaitTimeoutError if tasks stay
-    pending, with the reason for each.
+    Raises CommandError if an update was rolled back or paused, or if a service cannot run as it
+    is: a one-shot service failed, no node can ever run it, or no registry has its image.
+    WaitTimeoutError if tasks stay pending, with the reason for each.
     """
+    stuck: dict[str, tuple[str, float]] = {}
+
+    def reason(state: Convergence) -> str:
+        why, since = stuck.get(state.service, ("", 0.0))
+        if why != state.stuck:
+            stuck[state.service] = (state.stuck, time.monotonic())
+        # a registry that does not answer may come back, as after a failover
+        elif (
+            why
+            and time.monotonic() - since >= _STUCK_S
+            and (NO_IMAGE not in why or lacks_image(manager, state.image))
+        ):
+            return why
+        return state.failure
 
     def probe() -> bool | Pending:
         states = [convergence(manager, service) for service in find_services(manager, name)]
-        if failed := [s for s in states if s.failure]:
+        if failed := {s.service: why for s in states if (why := reason(s))}:
             raise CommandError(
                 f"expected stack {name} to converge; {len(failed)} service(s) did not",
-                evidence="\n".join(f"{s.service}: {s.failure}" for s in failed),
-                next_step=f"docker service ps --no-trunc {failed[0].service}  on the manager",
+                evidence="\n".join(f"{service}: {why}" for service, why in failed.items()),
+                next_step=f"docker service ps --no-trunc {next(iter(failed))}  on the manager",
             )
         waiting = [str(s) for s in states if not s.done]
         if waiting or not states:

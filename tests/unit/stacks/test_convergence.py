@@ -2,11 +2,19 @@
 Whether a service is as wanted, from what the Docker API says.
 """
 
-import pytest
+import json
+from types import SimpleNamespace
 
+import pytest
+from docker.errors import APIError
+
+from runbook_lib.core.errors import CommandError, WaitTimeoutError
+from runbook_lib.stacks import deploy
 from runbook_lib.stacks.convergence import convergence
 from tests.fakes import docker
+from tests.places import DATA
 
+CASES = sorted((DATA / "convergence").glob("*.json"))
 CONTAINER = {"Image": "registry/worker:abc@sha256:123"}
 
 
@@ -68,3 +76,103 @@ def test_a_one_shot_service_is_done_when_its_tasks_completed():
     jobs = {"ReplicatedJob": {"TotalCompletions": 1}}
 
     assert look([task("complete", desired="complete")], mode=jobs).done
+
+
+def given(path):
+    """
+    The manager and the service of a case; its tasks are those that Swarm lists.
+    """
+    case = json.loads(path.read_text())
+    engine = docker.Engine(tasks=case["tasks"])
+    engine.api.nodes = lambda: case["nodes"]
+    attrs = dict(case["service"])
+    return engine, docker.Service("stack_worker", attrs.pop("Spec"), **attrs), case["expected"]
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_a_service_is_judged_as_the_case_says(path):
+    """
+    The name of each file is the sentence that it specifies.
+    """
+    engine, service, expected = given(path)
+
+    state = convergence(engine, service)
+
+    assert expected["seen"] == f"{state.running}/{state.wanted}"
+    assert expected["done"] == state.done
+    for name in ("failure", "stuck", "reason"):
+        if name in expected:
+            text = getattr(state, name)
+            assert expected[name] in text if expected[name] else "" == text
+
+
+class Registry:
+    """
+    Answers the manager for an image: with a status code, or with its digest.
+    """
+
+    def __init__(self, status=200):
+        self.status, self.asked = status, []
+
+    def inspect_distribution(self, image):
+        self.asked.append(image)
+        if self.status != 200:
+            response = SimpleNamespace(status_code=self.status, reason="", url="")
+            raise APIError("no", response=response, explanation="manifest unknown")
+
+
+def wait(monkeypatch, name, registry=None, timeout_s=0.3):
+    engine, service, _ = given(DATA / "convergence" / f"{name}.json")
+    engine.services.add(service)
+    service.labels[docker.STACK] = "stack"
+    engine.api.inspect_distribution = (registry or Registry()).inspect_distribution
+    monkeypatch.setattr(deploy, "_STUCK_S", 0.1)
+    monkeypatch.setattr(deploy.wait_for, "__kwdefaults__", {"poll_s": 0.02, "next_step": ""})
+    deploy.wait_for_stack(engine, "stack", timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a_constraint_that_no_node_meets_is_stuck", "no node meets node.labels.disk == tape"),
+        ("a_global_service_that_no_node_matches_is_stuck", "no node meets node.labels.disk"),
+        ("a_reservation_that_no_node_can_hold_is_stuck", "no node has the 4096 MiB that"),
+        ("a_failed_one_shot_service_is_a_failure_at_once", "task: non-zero exit (1), it is not"),
+    ],
+)
+def test_waiting_ends_early_with_the_reason_where_nothing_can_change_by_itself(
+    monkeypatch, name, why
+):
+    with pytest.raises(CommandError) as error:
+        wait(monkeypatch, name, timeout_s=60)
+
+    assert f"stack_worker: {why}" in str(error.value)
+    assert "docker service ps --no-trunc stack_worker" in str(error.value)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_waiting_ends_early_where_the_registry_says_that_it_has_no_such_image(monkeypatch, status):
+    registry = Registry(status)
+
+    with pytest.raises(CommandError, match="stack_worker: No such image: r/w:1"):
+        wait(monkeypatch, "a_rejected_image_is_stuck_if_the_registry_has_none", registry, 60)
+
+    assert ["r/w:1"] == registry.asked
+
+
+@pytest.mark.parametrize("status", [200, 429, 500, 503])
+def test_waiting_goes_on_where_the_registry_may_come_back(monkeypatch, status):
+    with pytest.raises(WaitTimeoutError):
+        wait(
+            monkeypatch,
+            "a_rejected_image_is_stuck_if_the_registry_has_none",
+            Registry(status),
+        )
+
+
+@pytest.mark.parametrize(
+    "name", ["a_node_that_is_down_may_come_back", "room_may_come_while_old_tasks_stop"]
+)
+def test_waiting_goes_on_where_a_node_or_room_may_come(monkeypatch, name):
+    with pytest.raises(WaitTimeoutError):
+        wait(monkeypatch, name)
