@@ -1,63 +1,162 @@
 """
-The images that a stack builds, each with a tag derived from its sources.
+The images that a stack builds, each with a tag derived from all that it is built from.
 """
 
 import hashlib
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from runbook_lib.core.errors import NotFoundError
+from runbook_lib.core.errors import ParameterError, RunbookError
+from runbook_lib.stacks import references
+from runbook_lib.stacks.build_keys import Place, read_options, read_sources
 from runbook_lib.stacks.compose.stack_file import StackFile, image_name
+from runbook_lib.stacks.contexts import Hashed, write_context
+from runbook_lib.stacks.references import Reference
 
 
 @dataclass(frozen=True)
 class Build:
     """
-    An image to build: its name, its folder, and a tag derived from its sources.
+    An image to build: its name, what it is built from, and a tag derived from that.
+
+    `names` are all texts by which the stack names it, and `options` are arguments of the SDK's
+    `build`. A Dockerfile without a file of its own is in `inline`.
     """
 
     name: str
     context: Path
     dockerfile: str
-    tag: str
+    tag: str = ""
+    inline: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    @property
+    def dockerfile_source(self) -> tuple[Path, bytes]:
+        """
+        The Dockerfile's path and its text; an inline one is as if it stood outside the context.
+        """
+        if self.inline:
+            return self.context / "..", self.inline.encode()
+        path = (self.context / self.dockerfile).resolve()
+        return path, path.read_bytes()
 
 
 def builds(stack: StackFile) -> dict[str, Build]:
     """
     Return the images to build, by name; services that share an image share its build.
+
+    Raises ParameterError, or NotFoundError if nothing but files is missing, with all that is wrong.
     """
-    images: dict[str, Build] = {}
+    built: dict[Reference, tuple[str, Build]] = {}
+    texts: dict[Reference, list[str]] = {}
+    pulled: dict[Reference, str] = {}
+    problems: list[RunbookError] = []
     for service, spec in stack.services.items():
-        if not spec.get("build"):
-            continue
-        build = spec["build"] if isinstance(spec["build"], dict) else {"context": spec["build"]}
-        context = (stack.path.parent / build["context"]).resolve()
-        dockerfile = build.get("dockerfile", "Dockerfile")
-        if not (context / dockerfile).is_file():
-            raise NotFoundError(
-                f"service {service!r} of {stack.path} builds from {context}; "
-                f"there is no {dockerfile}",
-                next_step="correct `build` in the stack file",
+        text = image_name(service, spec)
+        if not (spec.get("build") or spec.get("image")):
+            continue  # Docker says so itself
+        try:
+            reference = _reference(stack, service, text)
+            texts.setdefault(reference, []).append(text)
+            if not spec.get("build"):
+                pulled[reference] = service
+                continue
+            build = _build(stack, service, reference)
+            other, same = built.setdefault(reference, (service, build))
+            if build != same:
+                raise ParameterError(
+                    f"services {other!r} and {service!r} both build the image {build.name}, but "
+                    f"not from the same ({stack.where('services', service, 'build')})",
+                    evidence=_differences(other, same, service, build),
+                    next_step="give each an `image:` of its own",
+                )
+        except RunbookError as error:
+            problems.append(error)
+    for reference in built.keys() & pulled.keys():
+        service = built[reference][0]
+        if not stack.services[service].get("image"):
+            # Compose names such an image for the project too, so the other one is from a registry
+            problems.append(
+                ParameterError(
+                    f"{stack.where('services', service, 'build')}: service {service!r} builds an "
+                    f"image without a name, and service {pulled[reference]!r} runs the image "
+                    f"{built[reference][1].name!r}: are they the same?",
+                    next_step=f"give {service!r} an `image:`",
+                )
             )
-        name = image_name(service, spec)
-        images[name] = Build(name, context, dockerfile, sources_hash(context))
-    return images
+    _raise(stack, problems)
+    return {build.name: _tagged(build, texts[key]) for key, (_, build) in built.items()}
 
 
-def sources_hash(folder: Path) -> str:
+def sources_hash(folder: Path, dockerfile: Path | None = None, text: bytes = b"") -> str:
     """
-    Hash names, modes and bytes of all files in a folder; return twelve hex digits.
+    Hash a build context and its Dockerfile (see `write_context`); return twelve hex digits.
     """
-    digest = hashlib.sha256()
-    for file in source_files(folder):
-        digest.update(f"{file.relative_to(folder)}\0{file.stat().st_mode & 0o111}\0".encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:12]
+    hashed = Hashed()
+    write_context(folder, dockerfile or folder / "Dockerfile", text, hashed)
+    return hashed.digest.hexdigest()[:12]
 
 
-def source_files(folder: Path) -> list[Path]:
-    """
-    Return the sorted files of a build context, without caches of Python and its tools.
-    """
-    caches = {"__pycache__", ".mypy_cache", ".ruff_cache"}
-    return sorted(p for p in folder.rglob("*") if p.is_file() and caches.isdisjoint(p.parts))
+def _tagged(build: Build, texts: list[str]) -> Build:
+    path, text = build.dockerfile_source
+    sources = sources_hash(build.context, path, text)
+    # the name too: no two images have the same reference, however their names are shortened
+    everything = json.dumps([build.name, sources, build.dockerfile, build.options], sort_keys=True)
+    tag = hashlib.sha256(everything.encode()).hexdigest()[:12]
+    return replace(build, tag=tag, names=tuple(dict.fromkeys([build.name, *texts])))
+
+
+def _reference(stack: StackFile, service: str, text: str) -> Reference:
+    spec = stack.services[service]
+    where = stack.where("services", service, "image")
+    try:
+        reference = references.parse(text)
+    except ParameterError as error:
+        raise ParameterError(f"{where}: service {service!r}: {error}") from error
+    if spec.get("build") and reference.digest:
+        raise ParameterError(
+            f"{where}: service {service!r} builds its image, so nobody knows its digest yet",
+            evidence=f"image: {text}",
+            next_step=f"image: {text.partition('@')[0]}",
+        )
+    return reference
+
+
+def _build(stack: StackFile, service: str, reference: Reference) -> Build:
+    build = stack.services[service]["build"]
+    build = build if isinstance(build, Mapping) else {"context": build}
+    place = Place(stack, service)
+    options, problems = read_options(place, build)
+    context, dockerfile, inline = Path(), "", ""
+    try:
+        context, dockerfile, inline = read_sources(place, build)
+    except RunbookError as error:
+        problems.append(error)
+    _raise(stack, problems)
+    return Build(reference.name, context, dockerfile, inline=inline, options=options)
+
+
+def _differences(first: str, one: Build, second: str, two: Build) -> str:
+    lines = []
+    for part in ("context", "dockerfile", "inline", "options"):
+        a, b = getattr(one, part), getattr(two, part)
+        if a != b:
+            lines += [f"{first}: {part} {a}", f"{second}: {part} {b}"]
+    return "\n".join(lines)
+
+
+def _raise(stack: StackFile, problems: list[RunbookError]) -> None:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        kinds = {type(problem) for problem in problems}
+        kind = kinds.pop() if len(kinds) == 1 else ParameterError
+        raise kind(
+            f"{stack.path}: {len(problems)} images cannot be built as written",
+            evidence="\n".join(map(str, problems)),
+            next_step="correct each in the stack file",
+        )

@@ -34,7 +34,7 @@ class Hashed(io.RawIOBase):
 
 
 def write_context(
-    folder: Path, dockerfile: Path | None, text: bytes, into: io.RawIOBase | IO[bytes]
+    folder: Path, dockerfile: Path, text: bytes, into: io.RawIOBase | IO[bytes]
 ) -> str:
     """
     Write a build context as a tar whose bytes depend only on the sources.
@@ -45,14 +45,14 @@ def write_context(
     Raises ParameterError if the context is too large, or a file in it cannot be read.
     """
     files = source_files(folder, dockerfile)
-    name = _relative(dockerfile, folder)
+    name = os.path.relpath(dockerfile, folder)
     extra: dict[str, bytes] = {}
     if name not in files:
         name = f".dockerfile.{hashlib.sha256(text).hexdigest()[:12]}"
         kept = ".dockerignore" in files
         ignored = (folder / ".dockerignore").read_bytes() if kept else b".dockerignore"
         extra = {name: text, ".dockerignore": ignored + f"\n{name}\n".encode()}
-    with tarfile.open(fileobj=into, mode="w|") as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=into, mode="w|") as tar:
         for file in files:
             if file not in extra:
                 _add(tar, folder / file, file)
@@ -74,7 +74,7 @@ def source_files(folder: Path, dockerfile: Path | None = None) -> list[str]:
     """
     patterns = _patterns(folder, dockerfile or folder / "Dockerfile")
     found: dict[str, int] = {}
-    for current, folders, files in os.walk(folder):
+    for current, folders, files in os.walk(folder, onerror=_unreadable):
         at = os.path.relpath(current, folder)
         links = [name for name in folders if (Path(current) / name).is_symlink()]
         kept = []
@@ -153,10 +153,6 @@ def _patterns(folder: Path, dockerfile: Path) -> list[tuple[re.Pattern[str], boo
     return []
 
 
-def _relative(dockerfile: Path | None, folder: Path) -> str:
-    return os.path.relpath(dockerfile, folder) if dockerfile else ""
-
-
 def _add(tar: tarfile.TarFile, file: Path, name: str) -> None:
     tar.inodes = {}  # type: ignore[attr-defined] # a second hard link is a file like the first
     info = tar.gettarinfo(file, name)
@@ -170,8 +166,12 @@ def _add(tar: tarfile.TarFile, file: Path, name: str) -> None:
         with file.open("rb") as content:
             tar.addfile(info, content)
     except OSError as error:
-        message = f"expected to read {file}, a part of a build context: {error.strerror}"
-        raise ParameterError(message, next_step="change its mode, or ignore it") from error
+        _unreadable(error)
+
+
+def _unreadable(error: OSError) -> None:
+    message = f"expected to read {error.filename}, a part of a build context: {error.strerror}"
+    raise ParameterError(message, next_step="change its mode, or ignore it") from error
 
 
 def _too_large(folder: Path, found: dict[str, int], size: int) -> ParameterError:

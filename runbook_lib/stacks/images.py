@@ -2,9 +2,10 @@
 Images of a stack: built on the nodes in parallel, and distributed by the registry.
 """
 
-import io
+import copy
 import itertools
-import tarfile
+import re
+import tempfile
 from collections.abc import Mapping
 
 import docker
@@ -21,6 +22,9 @@ from runbook_lib.stacks import deploy
 from runbook_lib.stacks.builds import Build
 from runbook_lib.stacks.compose import stack_file
 from runbook_lib.stacks.containers import find_services
+from runbook_lib.stacks.contexts import write_context
+from runbook_lib.stacks.pulled import use_registry_auth
+from runbook_lib.stacks.references import HUB, parse
 
 
 def registry_address(manager: Instance) -> str:
@@ -32,28 +36,35 @@ def registry_address(manager: Instance) -> str:
 
 def references(builds: Mapping[str, Build], registry: str) -> dict[str, str]:
     """
-    Return the full reference of each image; without a registry (""), it stays on the manager.
+    Return the full reference of each image, by every name that the stack has for it; without a
+    registry (""), it stays on the manager.
+
+    The image `geo-diff` is `172.31.0.4:5001/geo-diff:<hash>` there, and `example.com:5000/a/b:web`
+    is `172.31.0.4:5001/example.com-5000/a/b:web-<hash>`.
     """
-    prefix = f"{registry}/" if registry else ""
-    return {name: f"{prefix}{name}:{build.tag}" for name, build in builds.items()}
+    return {n: _published(build, registry) for build in builds.values() for n in build.names}
 
 
-def ensure_published(here: Cluster, builds: Mapping[str, Build]) -> Changes:
+def ensure_published(
+    here: Cluster, builds: Mapping[str, Build], registry_auth_file: str = ""
+) -> Changes:
     """
     Start the registry, build the images that it lacks, and push them.
 
-    The registry is a stack on the manager.
+    The registry is a stack on the manager. Images to build upon may need a login: those of a Docker
+    `config.json` are used.
 
     Raises CommandError with each image that does not build, and the last lines of its build.
     """
     engines, manager = here.engines, here.engines["manager"]
     registry = registry_address(here.instances["manager"])
+    use_registry_auth(engines, registry_auth_file)
     stack = stack_file.read("stacks/registry/stack.yml")
     own = sources.builds(stack)
     images = references(own, "")
-    wanted = dict(zip(references(builds, registry).values(), builds.values(), strict=True))
+    wanted = {_published(build, registry): build for build in builds.values()}
     # the registry's own image comes first, so that the manager builds it: it is not pushed
-    first = dict(zip(images.values(), own.values(), strict=True))
+    first = {_published(build, ""): build for build in own.values()}
     changes = _build_missing(engines, first | wanted)
     connection = here.connections["manager"]
     changes += deploy.ensure_stack(
@@ -83,7 +94,8 @@ def find_unpublished(manager: docker.DockerClient, images: Mapping[str, str]) ->
     """
     Find the references that are missing in the registry.
     """
-    return [reference for reference in images.values() if not _is_pushed(manager, reference)]
+    wanted = dict.fromkeys(images.values())
+    return [reference for reference in wanted if not _is_pushed(manager, reference)]
 
 
 def has_image(engine: docker.DockerClient, reference: str) -> bool:
@@ -148,37 +160,39 @@ def _is_pushed(engine: docker.DockerClient, reference: str) -> bool:
     return True
 
 
+def _published(build: Build, registry: str) -> str:
+    image = parse(build.name)
+    path = image.short_path
+    if image.domain != HUB:  # a registry in front of another is a folder of ours
+        path = f"{re.sub('[^a-z0-9.]+', '-', image.domain.lower()).strip('-')}/{image.path}"
+    tag = build.tag if image.tag == "latest" else f"{image.tag[:100]}-{build.tag}"
+    return f"{registry}/{path}:{tag}" if registry else f"{path}:{tag}"
+
+
 def _build(engine: docker.DockerClient, build: Build, reference: str) -> None:
     try:
-        engine.images.build(
-            fileobj=_context(build),
-            custom_context=True,
-            dockerfile=build.dockerfile,
-            tag=reference,
-            rm=True,
-            forcerm=True,
-            timeout=900,
-        )
-    except BuildError as error:
-        lines = [str(entry.get("stream") or entry.get("error") or "") for entry in error.build_log]
+        with tempfile.TemporaryFile() as context:
+            dockerfile = write_context(build.context, *build.dockerfile_source, context)
+            context.seek(0)
+            engine.images.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=dockerfile,
+                tag=reference,
+                rm=True,
+                forcerm=True,
+                timeout=900,
+                **copy.deepcopy(dict(build.options)),  # the SDK adds proxies to them
+            )
+    except (BuildError, APIError) as error:
+        # an APIError: the Dockerfile was not begun, for example with an unknown target
+        log = getattr(error, "build_log", ())
+        lines = [str(entry.get("stream") or entry.get("error") or "") for entry in log]
         raise CommandError(
             f"expected image {build.name} to build; it did not: {error}",
             evidence="".join(lines)[-1500:],
             next_step=f"correct {build.context.name}/{build.dockerfile}, then run this again",
         ) from error
-
-
-def _context(build: Build) -> io.BytesIO:
-    # a tar whose bytes depend only on the sources
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for file in sources.source_files(build.context):
-            info = tar.gettarinfo(file, str(file.relative_to(build.context)))
-            info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
-            with file.open("rb") as content:
-                tar.addfile(info, content)
-    buffer.seek(0)
-    return buffer
 
 
 def _push(engine: docker.DockerClient, reference: str) -> None:

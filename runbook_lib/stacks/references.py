@@ -74,7 +74,9 @@ def parse(text: str) -> Reference:
             continue
         if _PATH.fullmatch(part.lower()):
             raise _wrong(text, f"the name of an image is lower case, not {part!r}")
-        raise _wrong(text, f"{part!r} is not a name: a-z and 0-9, with single . or _, __ or - between")
+        raise _wrong(
+            text, f"{part!r} is not a name: a-z and 0-9, with single . or _, __ or - between"
+        )
     if domain == HUB and re.fullmatch(r"library/[0-9a-f]{64}", path):
         raise _wrong(text, "64 hexadecimal digits are an image's id, not a name")
     if len(f"{domain}/{path}") > 255:

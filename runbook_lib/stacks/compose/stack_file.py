@@ -47,6 +47,12 @@ class StackFile:
         """
         return set(_VARIABLE.findall(self.path.read_text()))
 
+    def where(self, *keys: str) -> str:
+        """
+        Return the place of a key, for messages.
+        """
+        return f"{self.path.name}: {'.'.join(keys)}"
+
     @property
     def external_secrets(self) -> list[str]:
         """
@@ -129,7 +135,7 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
     Parameters
     ----------
     images
-        The reference to run for each built image name, for example
+        The reference to run for each name of a built image, also in services that only use it:
         `{"geo-diff": "172.31.0.4:5001/geo-diff:0a1b2c3d4e5f"}`.
     replicas
         The running replicas of services with the label `runbook.replicas: live`.
@@ -137,8 +143,8 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
     services = {}
     for name, spec in stack.services.items():
         rendered = {key: value for key, value in spec.items() if key != "build"}
-        if spec.get("build"):
-            rendered["image"] = images[image_name(name, spec)]
+        if (image := image_name(name, spec)) in images and (spec.get("build") or "image" in spec):
+            rendered["image"] = images[image]
         deploy = dict(spec.get("deploy", {}))
         if name in replicas:
             deploy["replicas"] = replicas[name]
@@ -157,9 +163,10 @@ def keeps_replicas(spec: Mapping[str, Any]) -> bool:
 
 def image_name(service: str, spec: Mapping[str, Any]) -> str:
     """
-    Return the name under which a service's image is built.
+    Return the text that names a service's image; an image without a name is built under that of
+    its service, in lower case as with Compose.
     """
-    return str(spec.get("image", service)).split(":")[0]
+    return str(spec.get("image") or service.lower())
 
 
 def _labels(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,164 @@
+"""
+The keys of `build` in a stack file, read for the SDK's `build`; others are refused.
+
+Source: https://docs.docker.com/reference/compose-file/build/.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docker.errors import DockerException
+from docker.utils import parse_bytes
+
+from runbook_lib.core.errors import NotFoundError, ParameterError, RunbookError
+from runbook_lib.stacks import references
+from runbook_lib.stacks.compose.stack_file import StackFile
+
+_REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/", "docker-image://")
+_NOTHING: tuple[object, ...] = (None, False, "", [], {})
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    The `build` of a service, where something may be wrong.
+    """
+
+    stack: StackFile
+    service: str
+
+    def error(self, key: str, what: str, next_step: str) -> ParameterError:
+        where = self.stack.where("services", self.service, "build", key)
+        message = f"{where}: `build.{key}` of service {self.service!r} {what}"
+        return ParameterError(message, next_step=next_step)
+
+
+def read_options(
+    place: Place, build: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[RunbookError]]:
+    """
+    Return the arguments of the SDK's `build`, and what is wrong.
+    """
+    problems: list[RunbookError] = [
+        place.error(key, "is not supported", f"remove `{key}`, or build the image elsewhere")
+        for key, value in build.items()
+        if key not in _KEYS and not str(key).startswith("x-") and value not in _NOTHING
+    ]
+    options: dict[str, Any] = {}
+    for key, (option, read) in _OPTIONS.items():
+        if build.get(key) in _NOTHING:
+            continue
+        try:
+            options[option] = read(place, build[key])
+        except ParameterError as error:
+            problems.append(error)
+    return options, problems
+
+
+def read_sources(place: Place, build: Mapping[str, Any]) -> tuple[Path, str, str]:
+    """
+    Return the context, the Dockerfile relative to it, and the Dockerfile's text if it is inline.
+    """
+    text = str(build.get("context") or ".")
+    if text.startswith(_REMOTE):
+        step = "clone it beside the stack file, and name the folder"
+        raise place.error("context", f"is {text!r}, not a folder", step)
+    context = (place.stack.path.parent / Path(text).expanduser()).resolve()
+    inline = str(build.get("dockerfile_inline") or "")
+    if inline and build.get("dockerfile"):
+        raise place.error("dockerfile_inline", "stands beside `dockerfile`", "keep one of them")
+    wanted = str(build.get("dockerfile") or "Dockerfile")
+    path = context / Path(wanted).expanduser()
+    if not (build.get("dockerfile") or path.exists()) and (context / "dockerfile").is_file():
+        path = context / "dockerfile"  # as Docker does
+    missing = "folder" if not context.is_dir() else wanted if not path.is_file() else ""
+    if missing and (missing == "folder" or not inline):
+        where = place.stack.where("services", place.service, "build")
+        raise NotFoundError(
+            f"{where}: service {place.service!r} of {place.stack.path} builds from {context}; "
+            f"there is no {'such folder' if missing == 'folder' else missing}",
+            next_step="correct `build` in the stack file",
+        )
+    return context, "" if inline else os.path.relpath(path, context), inline
+
+
+def _pairs(place: Place, key: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - any YAML value
+    # a mapping, or a list of NAME=value
+    if isinstance(value, Mapping):
+        return {str(name): content for name, content in value.items()}
+    if not isinstance(value, list):
+        step = f"{key}: {{NAME: value}}"
+        raise place.error(key, f"is {value!r}, neither a mapping nor a list", step)
+    pairs = (str(entry).partition("=") for entry in value)
+    return {name: content if equals else None for name, equals, content in pairs}
+
+
+def _args(place: Place, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAML value
+    # before the loader has values: names only
+    known = {getattr(v, "name", v): getattr(v, "value", "") for v in place.stack.variables}
+    args = {}
+    for name, content in _pairs(place, "args", value).items():
+        if content is None and name not in known:
+            what = f"gives no value to {name}"
+            raise place.error("args", what, f"write  {name}: ${{{name}}}  and set the variable")
+        args[name] = known[name] if content is None else _text(content)
+    return args
+
+
+def _labels(place: Place, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAML value
+    return {name: _text(content) for name, content in _pairs(place, "labels", value).items()}
+
+
+def _hosts(place: Place, value: Any) -> list[str]:  # noqa: ANN401 - any YAML value
+    if isinstance(value, Mapping):
+        addresses = {name: a if isinstance(a, list) else [a] for name, a in value.items()}
+        return [f"{name}:{address}" for name, many in addresses.items() for address in many]
+    entries = [str(entry).replace("=", ":", 1) for entry in _list(place, "extra_hosts", value)]
+    if wrong := [entry for entry in entries if ":" not in entry]:
+        raise place.error("extra_hosts", f"has {wrong[0]!r}", "write  host=address")
+    return entries
+
+
+def _cache_from(place: Place, value: Any) -> list[str]:  # noqa: ANN401 - any YAML value
+    images = [str(entry) for entry in _list(place, "cache_from", value)]
+    for image in images:
+        if "type=" in image:
+            raise place.error("cache_from", f"has {image!r}, no image", "name an image")
+        references.parse(image)
+    return images
+
+
+def _list(place: Place, key: str, value: Any) -> list[Any]:  # noqa: ANN401 - any YAML value
+    if not isinstance(value, list):
+        raise place.error(key, f"is {value!r}, not a list", f"write a list of `{key}`")
+    return value
+
+
+def _shm_size(place: Place, value: Any) -> int:  # noqa: ANN401 - any YAML value
+    try:
+        return int(parse_bytes(value))
+    except DockerException as error:
+        raise place.error("shm_size", f"is {value!r}, not a size", "shm_size: 128m") from error
+
+
+def _word(place: Place, value: Any) -> str:  # noqa: ANN401 - any YAML value
+    return _text(value)
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - any YAML value
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+
+
+_OPTIONS: Mapping[str, tuple[str, Callable[[Place, Any], Any]]] = {
+    "target": ("target", _word),
+    "args": ("buildargs", _args),
+    "labels": ("labels", _labels),
+    "network": ("network_mode", _word),
+    "shm_size": ("shmsize", _shm_size),
+    "extra_hosts": ("extra_hosts", _hosts),
+    "cache_from": ("cache_from", _cache_from),
+}
+_KEYS = {"context", "dockerfile", "dockerfile_inline", *_OPTIONS}

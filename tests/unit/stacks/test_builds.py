@@ -1,0 +1,239 @@
+"""
+What is built for a stack, under which name, and what changes its tag.
+"""
+
+import pytest
+from docker.utils.build import match_tag
+
+from runbook_lib.core.errors import NotFoundError, ParameterError
+from runbook_lib.stacks.builds import builds
+from runbook_lib.stacks.compose.stack_file import read, render
+from runbook_lib.stacks.images import references
+from runbook_lib.stacks.references import parse
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.fixture
+def stack_of(tmp_path):
+    """Write the services, with a context in each of the folders a and b."""
+
+    def write(services, **files):
+        for folder in ("a", "b"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "Dockerfile").write_text(f"FROM scratch\nLABEL it={folder}\n")
+        for name, text in files.items():
+            (tmp_path / name.replace("__", "/")).write_text(text)
+        lines = [f"  {name}: {spec}" for name, spec in services.items()]
+        (tmp_path / "stack.yml").write_text("\n".join(["services:", *lines, ""]))
+        return read(tmp_path / "stack.yml")
+
+    return write
+
+
+def test_two_images_of_one_registry_with_a_port_are_two(stack_of):
+    built = builds(
+        stack_of(
+            {
+                "a": '{build: ./a, image: "127.0.0.1:5000/alpha:1"}',
+                "b": '{build: ./b, image: "127.0.0.1:5000/beta"}',
+            }
+        )
+    )
+
+    contexts = {name: build.context.name for name, build in built.items()}
+    assert {"127.0.0.1:5000/alpha:1": "a", "127.0.0.1:5000/beta": "b"} == contexts
+    assert [
+        f"10.0.0.4:5001/127.0.0.1-5000/alpha:1-{built['127.0.0.1:5000/alpha:1'].tag}",
+        f"10.0.0.4:5001/127.0.0.1-5000/beta:{built['127.0.0.1:5000/beta'].tag}",
+    ] == list(references(built, "10.0.0.4:5001").values())
+
+
+def test_two_tags_of_one_name_are_two_images(stack_of):
+    built = builds(
+        stack_of(
+            {"a": '{build: ./a, image: "me/app:web"}', "b": '{build: ./b, image: "me/app:worker"}'}
+        )
+    )
+
+    assert ["me/app:web", "me/app:worker"] == list(built)
+    assert 2 == len(set(references(built, "r:1").values()))
+
+
+def test_a_plain_name_is_published_as_it_is(stack_of):
+    built = builds(stack_of({"a": "{build: ./a, image: geo-diff}"}))
+
+    tag = built["geo-diff"].tag
+    assert {"geo-diff": f"172.31.0.4:5001/geo-diff:{tag}"} == references(built, "172.31.0.4:5001")
+    assert {"geo-diff": f"geo-diff:{tag}"} == references(built, "")
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["Example.COM/a/b:V1", "[fe80::1]:5000/x", "a__b/c--d", "xn--n3h.com/x", "a:" + "T" * 128],
+)
+def test_what_is_published_is_a_reference_that_the_sdk_takes_too(stack_of, image):
+    published = [
+        *references(builds(stack_of({"a": f'{{build: ./a, image: "{image}"}}'})), "r:1").values()
+    ]
+
+    assert match_tag(published[0])
+    assert published[0] == str(parse(published[0]))
+
+
+def test_an_image_that_another_service_builds_is_used_by_all_who_name_it(stack_of):
+    stack = stack_of(
+        {
+            "a": "{build: ./a, image: me/app}",
+            "b": '{image: "me/app:latest"}',
+            "c": '{image: "docker.io/me/app"}',
+            "d": '{image: "me/app:other"}',
+        }
+    )
+    images = references(builds(stack), "r:1")
+
+    rendered = "".join(render(stack, images, {}))
+    assert 1 == len(set(images.values()))
+    assert 3 == rendered.count(images["me/app"])
+    assert 1 == rendered.count("me/app:other")
+
+
+def test_an_image_without_a_name_is_named_for_its_service_in_lower_case(stack_of):
+    stack = stack_of({"WebApp": "{build: ./a}"})
+
+    assert ["webapp"] == list(builds(stack))
+    assert "r:1/webapp:" in "".join(render(stack, references(builds(stack), "r:1"), {}))
+
+
+def test_an_image_without_a_name_is_not_taken_for_one_of_a_registry(stack_of):
+    with pytest.raises(ParameterError, match=r"(?s)'redis' builds.*'cache' runs.*give 'redis'"):
+        builds(stack_of({"redis": "{build: ./a}", "cache": "{image: redis}"}))
+
+
+def test_upper_case_in_a_name_that_was_given_is_refused(stack_of):
+    with pytest.raises(ParameterError, match=r"(?s)service 'a'.*lower case, not 'App'"):
+        builds(stack_of({"a": "{build: ./a, image: me/App}"}))
+
+
+def test_an_image_that_is_built_has_no_digest_yet(stack_of):
+    with pytest.raises(ParameterError, match=r"(?s)'a' builds its image.*next: image: me/app$"):
+        builds(stack_of({"a": f'{{build: ./a, image: "me/app@{DIGEST}"}}'}))
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("./a", "./b"),
+        ("./a", "{context: ./a, target: small}"),
+        ("./a", "{context: ./a, args: {V: 2}}"),
+        ("./a", "{context: ./a, dockerfile: ../b/Dockerfile}"),
+        ("./a", "{context: ./a, dockerfile_inline: FROM scratch}"),
+    ],
+)
+def test_one_name_built_from_two_sources_names_both_services(stack_of, one, two):
+    services = {
+        "first": f"{{build: {one}, image: me/app}}",
+        "second": f'{{build: {two}, image: "me/app:latest"}}',
+    }
+    with pytest.raises(ParameterError, match="'first' and 'second' both build the image me/app"):
+        builds(stack_of(services))
+
+
+def test_all_that_is_wrong_is_said_at_once(stack_of):
+    services = {
+        "x": "{build: ./nowhere, image: x}",
+        "y": "{build: {context: ./a, privileged: true, ssh: [default]}, image: me/Y}",
+        "z": "{build: {context: ./a, privileged: true, ssh: [default]}, image: z}",
+    }
+    with pytest.raises(ParameterError) as caught:
+        builds(stack_of(services))
+    for words in ("no such folder", "'Y'", "build.privileged", "build.ssh"):
+        assert words in str(caught.value)
+
+
+def _tag(stack):
+    (build,) = builds(stack).values()
+    return build.tag
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "dockerfile: Dockerfile.dev",
+        "target: small",
+        "args: {V: 2}",
+        "args: [V=3]",
+        "labels: {a: b}",
+        "network: none",
+        "shm_size: 128m",
+        "extra_hosts: ['db=10.0.0.1']",
+        "cache_from: ['me/app:old']",
+        "dockerfile_inline: FROM scratch",
+    ],
+)
+def test_every_key_changes_the_tag(stack_of, changed):
+    more = {"a__Dockerfile.dev": "FROM scratch\nLABEL it=a\n"}
+    before = stack_of({"a": "{build: {context: ./a}, image: me/app}"}, **more)
+    tag = _tag(before)
+    after = stack_of({"a": f"{{build: {{context: ./a, {changed}}}, image: me/app}}"})
+
+    assert tag != _tag(after)
+    assert _tag(after) == _tag(after)
+
+
+def test_the_keys_become_arguments_of_the_sdk(stack_of):
+    keys = (
+        "target: small, args: [V=2, 'X=a=b', Y=], labels: {a: true}, network: host, "
+        "shm_size: 1g, extra_hosts: {db: 10.0.0.1}, cache_from: ['me/app:1'], no_cache: false"
+    )
+    (build,) = builds(stack_of({"a": f"{{build: {{context: ./a, {keys}}}, image: x}}"})).values()
+
+    assert {
+        "target": "small",
+        "buildargs": {"V": "2", "X": "a=b", "Y": ""},
+        "labels": {"a": "true"},
+        "network_mode": "host",
+        "shmsize": 1 << 30,
+        "extra_hosts": ["db:10.0.0.1"],
+        "cache_from": ["me/app:1"],
+    } == build.options
+
+
+def test_an_argument_without_a_value_is_refused(stack_of):
+    with pytest.raises(ParameterError, match=r"(?s)build\.args.*no value to V.*V: \$\{V\}"):
+        builds(stack_of({"a": "{build: {context: ./a, args: [V]}, image: x}"}))
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        ("{context: 'https://github.com/a/b.git#main'}", "not a folder"),
+        ("{context: ./a, shm_size: much}", "not a size"),
+        ("{context: ./a, extra_hosts: [db]}", "extra_hosts"),
+        ("{context: ./a, args: 3}", "neither a mapping nor a list"),
+        ("{context: ./a, cache_from: ['type=gha']}", "no image"),
+        ("{context: ./a, dockerfile: D, dockerfile_inline: FROM scratch}", "keep one"),
+        ("{context: ./a, additional_contexts: {b: ./b}}", "additional_contexts"),
+        ("{context: ./a, platforms: [linux/arm64]}", "platforms"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(stack_of, build, words):
+    with pytest.raises(ParameterError, match=words):
+        builds(stack_of({"a": f"{{build: {build}, image: x}}"}))
+
+
+@pytest.mark.parametrize("context", ["./nowhere", "./stack.yml", "{dockerfile: D, context: ./a}"])
+def test_a_missing_folder_or_dockerfile_is_named_with_its_service(stack_of, context):
+    with pytest.raises(NotFoundError, match=r"service 'a' of .*stack\.yml builds from"):
+        builds(stack_of({"a": f"{{build: {context}, image: x}}"}))
+
+
+def test_a_dockerfile_in_lower_case_is_found_as_docker_finds_it(stack_of, tmp_path):
+    stack = stack_of({"a": "{build: ./a, image: x}"})
+    (tmp_path / "a" / "Dockerfile").rename(tmp_path / "a" / "dockerfile")
+
+    assert "dockerfile" == builds(stack)["x"].dockerfile
+
+
+def test_a_stack_of_the_project_is_built_from_the_folder_of_its_file():
+    assert {"geo-diff", "rabbitmq", "docker-proxy"} == set(builds(read("stacks/geo-diff/work.yml")))

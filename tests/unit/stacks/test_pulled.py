@@ -1,0 +1,145 @@
+"""
+Images that nobody builds: had, or not, and why; the SDK talks to an engine over HTTP.
+"""
+
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+import docker
+import pytest
+
+from runbook_lib.core.errors import NotFoundError, ParameterError
+from runbook_lib.stacks.compose.stack_file import read
+from runbook_lib.stacks.pulled import find_unavailable, read_registry_auth
+
+LOCAL = "/images/local:1/json"
+ANSWERS = {
+    "redis:7": (200, ""),
+    "redis:none": (404, "manifest unknown: manifest unknown"),
+    "me/private": (403, "denied: requested access to the resource is denied"),
+    "example.com/x": (
+        500,
+        'Get "https://example.com/v2/": dial tcp: lookup example.com: no such host',
+    ),
+    "me/many": (429, "toomanyrequests: You have reached your pull rate limit."),
+}
+SERVICES = """
+services:
+  local: {image: "local:1"}
+  fine: {image: "redis:7"}
+  none: {image: "redis:none"}
+  private: {image: me/private}
+  also: {image: "me/private:latest"}
+  away: {image: example.com/x}
+  many: {image: me/many}
+  slow: {image: me/slow}
+  upper: {image: me/Upper}
+  built: {image: own, build: ./own}
+  uses: {image: own}
+"""
+
+
+@pytest.fixture
+def engine():
+    """An engine that has one image, and asks registries that answer as real ones do."""
+    asked = {}
+    end = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = unquote(self.path).removeprefix("/v1.43")
+            image = path.removeprefix("/distribution/").removesuffix("/json")
+            if path.startswith("/distribution/"):
+                login = self.headers.get("X-Registry-Auth", "")
+                asked[image] = json.loads(base64.urlsafe_b64decode(login))
+                if image == "me/slow":
+                    end.wait(10)
+                code, message = ANSWERS.get(image, (404, "not found"))
+            else:
+                code, message = (200 if path == LOCAL else 404), "No such image"
+            body = json.dumps({"message": message} if code != 200 else {"Id": "x"}).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    client = docker.DockerClient(f"tcp://127.0.0.1:{server.server_port}", version="1.43")
+    client.asked = asked
+    yield client
+    end.set()
+    client.close()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """A stack with one image of each kind."""
+    (tmp_path / "stack.yml").write_text(SERVICES)
+    return read(tmp_path / "stack.yml")
+
+
+def test_each_image_that_cannot_be_had_is_named_with_the_reason(engine, stack):
+    missing = find_unavailable({"manager": engine}, stack, {"own": "r:1/own:h"}, timeout_s=1)
+
+    reasons = {each.service: each.reason for each in missing}
+    assert ["upper", "none", "private", "away", "many", "slow"] == list(reasons)
+    assert "docker.io does not have it" in reasons["none"]
+    assert "needs a login" in reasons["private"]
+    assert "example.com is not reachable" in reasons["away"]
+    assert "no more requests" in reasons["many"]
+    assert "within 1 s" in reasons["slow"]
+    assert "lower case" in reasons["upper"]
+    assert "stack.yml" in str(missing[0])
+
+
+def test_an_image_of_any_node_is_had(engine, stack):
+    find_unavailable({"manager": engine, "worker-1": engine}, stack, {"own": "x"}, timeout_s=1)
+
+    assert "local:1" not in engine.asked
+
+
+def test_logins_go_to_their_registry_only(engine, stack, tmp_path):
+    login = base64.b64encode(b"me:word").decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"example.com": {"auth": login}}}))
+
+    find_unavailable(
+        {"manager": engine}, stack, {"own": "x"}, str(tmp_path / "config.json"), timeout_s=1
+    )
+
+    assert ("me", "word") == tuple(
+        engine.asked["example.com/x"][key] for key in ("username", "password")
+    )
+    assert {} == engine.asked["redis:7"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "hunter2", "[]", "{}", '{"auths": {"a": {"auth": "hunter2"}}}', '{"auths": "hunter2"}'],
+)
+def test_a_file_that_holds_no_logins_is_refused_without_its_content(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+
+    with pytest.raises(ParameterError, match=r"config\.json with auths") as caught:
+        read_registry_auth(str(tmp_path / "config.json"))
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_a_file_of_logins_is_bounded_and_its_absence_is_said(tmp_path):
+    (tmp_path / "config.json").write_bytes(b" " * ((1 << 20) + 1))
+
+    with pytest.raises(ParameterError, match="at most 1 MiB"):
+        read_registry_auth(str(tmp_path / "config.json"))
+    with pytest.raises(NotFoundError, match="no such file"):
+        read_registry_auth(str(tmp_path / "nothing.json"))
+    assert read_registry_auth("").is_empty
