@@ -22,7 +22,7 @@ _NOTHING: tuple[object, ...] = (None, False, "", [], {})
 
 
 @dataclass(frozen=True)
-class Place:
+class BuildOf:
     """
     The `build` of a service, where something may be wrong.
     """
@@ -37,7 +37,7 @@ class Place:
 
 
 def read_options(
-    place: Place, build: Mapping[str, Any]
+    place: BuildOf, build: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[RunbookError]]:
     """
     Return the arguments of the SDK's `build`, and what is wrong.
@@ -58,7 +58,7 @@ def read_options(
     return options, problems
 
 
-def read_sources(place: Place, build: Mapping[str, Any]) -> tuple[Path, str, str]:
+def read_sources(place: BuildOf, build: Mapping[str, Any]) -> tuple[Path, str, str]:
     """
     Return the context, the Dockerfile relative to it, and the Dockerfile's text if it is inline.
     """
@@ -85,7 +85,7 @@ def read_sources(place: Place, build: Mapping[str, Any]) -> tuple[Path, str, str
     return context, "" if inline else os.path.relpath(path, context), inline
 
 
-def _pairs(place: Place, key: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - any YAML value
+def _pairs(place: BuildOf, key: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - any YAML value
     # a mapping, or a list of NAME=value
     if isinstance(value, Mapping):
         return {str(name): content for name, content in value.items()}
@@ -96,7 +96,7 @@ def _pairs(place: Place, key: str, value: Any) -> dict[str, Any]:  # noqa: ANN40
     return {name: content if equals else None for name, equals, content in pairs}
 
 
-def _args(place: Place, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAML value
+def _args(place: BuildOf, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAML value
     # before the loader has values: names only
     known = {getattr(v, "name", v): getattr(v, "value", "") for v in place.stack.variables}
     args = {}
@@ -108,11 +108,11 @@ def _args(place: Place, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAM
     return args
 
 
-def _labels(place: Place, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAML value
+def _labels(place: BuildOf, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAML value
     return {name: _text(content) for name, content in _pairs(place, "labels", value).items()}
 
 
-def _hosts(place: Place, value: Any) -> list[str]:  # noqa: ANN401 - any YAML value
+def _hosts(place: BuildOf, value: Any) -> list[str]:  # noqa: ANN401 - any YAML value
     if isinstance(value, Mapping):
         addresses = {name: a if isinstance(a, list) else [a] for name, a in value.items()}
         return [f"{name}:{address}" for name, many in addresses.items() for address in many]
@@ -122,7 +122,7 @@ def _hosts(place: Place, value: Any) -> list[str]:  # noqa: ANN401 - any YAML va
     return entries
 
 
-def _cache_from(place: Place, value: Any) -> list[str]:  # noqa: ANN401 - any YAML value
+def _cache_from(place: BuildOf, value: Any) -> list[str]:  # noqa: ANN401 - any YAML value
     images = [str(entry) for entry in _list(place, "cache_from", value)]
     for image in images:
         if "type=" in image:
@@ -131,20 +131,20 @@ def _cache_from(place: Place, value: Any) -> list[str]:  # noqa: ANN401 - any YA
     return images
 
 
-def _list(place: Place, key: str, value: Any) -> list[Any]:  # noqa: ANN401 - any YAML value
+def _list(place: BuildOf, key: str, value: Any) -> list[Any]:  # noqa: ANN401 - any YAML value
     if not isinstance(value, list):
         raise place.error(key, f"is {value!r}, not a list", f"write a list of `{key}`")
     return value
 
 
-def _shm_size(place: Place, value: Any) -> int:  # noqa: ANN401 - any YAML value
+def _shm_size(place: BuildOf, value: Any) -> int:  # noqa: ANN401 - any YAML value
     try:
         return int(parse_bytes(value))
     except DockerException as error:
         raise place.error("shm_size", f"is {value!r}, not a size", "shm_size: 128m") from error
 
 
-def _word(place: Place, value: Any) -> str:  # noqa: ANN401 - any YAML value
+def _word(place: BuildOf, value: Any) -> str:  # noqa: ANN401 - any YAML value
     return _text(value)
 
 
@@ -152,7 +152,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 - any YAML value
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
 
 
-_OPTIONS: Mapping[str, tuple[str, Callable[[Place, Any], Any]]] = {
+_OPTIONS: Mapping[str, tuple[str, Callable[[BuildOf, Any], Any]]] = {
     "target": ("target", _word),
     "args": ("buildargs", _args),
     "labels": ("labels", _labels),

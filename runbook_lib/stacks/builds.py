@@ -11,7 +11,7 @@ from typing import Any
 
 from runbook_lib.core.errors import ParameterError, RunbookError
 from runbook_lib.stacks import references
-from runbook_lib.stacks.build_keys import Place, read_options, read_sources
+from runbook_lib.stacks.build_keys import BuildOf, read_options, read_sources
 from runbook_lib.stacks.compose.stack_file import StackFile, image_name
 from runbook_lib.stacks.contexts import Hashed, write_context
 from runbook_lib.stacks.references import Reference
@@ -129,7 +129,7 @@ def _reference(stack: StackFile, service: str, text: str) -> Reference:
 def _build(stack: StackFile, service: str, reference: Reference) -> Build:
     build = stack.services[service]["build"]
     build = build if isinstance(build, Mapping) else {"context": build}
-    place = Place(stack, service)
+    place = BuildOf(stack, service)
     options, problems = read_options(place, build)
     context, dockerfile, inline = Path(), "", ""
     try:
