@@ -127,7 +127,7 @@ def _cache_from(place: BuildOf, value: Any) -> list[str]:  # noqa: ANN401 - any 
     for image in images:
         if "type=" in image:
             raise place.error("cache_from", f"has {image!r}, no image", "name an image")
-        references.parse(image)
+        references.read_reference(image)
     return images
 
 

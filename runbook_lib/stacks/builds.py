@@ -114,7 +114,7 @@ def _reference(stack: StackFile, service: str, text: str) -> Reference:
     spec = stack.services[service]
     where = stack.where("services", service, "image")
     try:
-        reference = references.parse(text)
+        reference = references.read_reference(text)
     except ParameterError as error:
         raise ParameterError(f"{where}: service {service!r}: {error}") from error
     if spec.get("build") and reference.digest:

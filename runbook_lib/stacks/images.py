@@ -24,7 +24,7 @@ from runbook_lib.stacks.compose import stack_file
 from runbook_lib.stacks.containers import find_services
 from runbook_lib.stacks.contexts import write_context
 from runbook_lib.stacks.pulled import use_registry_auth
-from runbook_lib.stacks.references import HUB, parse
+from runbook_lib.stacks.references import HUB, read_reference
 
 
 def registry_address(manager: Instance) -> str:
@@ -161,7 +161,7 @@ def _is_pushed(engine: docker.DockerClient, reference: str) -> bool:
 
 
 def _published(build: Build, registry: str) -> str:
-    image = parse(build.name)
+    image = read_reference(build.name)
     path = image.short_path
     if image.domain != HUB:  # a registry in front of another is a folder of ours
         path = f"{re.sub('[^a-z0-9.]+', '-', image.domain.lower()).strip('-')}/{image.path}"

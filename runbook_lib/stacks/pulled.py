@@ -16,7 +16,7 @@ from docker.errors import APIError, DockerException
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.compose.stack_file import StackFile, image_name
-from runbook_lib.stacks.references import Reference, parse
+from runbook_lib.stacks.references import Reference, read_reference
 
 _LIMIT = 1 << 20
 _REASONS = {
@@ -66,7 +66,7 @@ def find_unavailable(
         if text in images or not spec.get("image"):
             continue
         try:
-            users.setdefault(parse(text), service)
+            users.setdefault(read_reference(text), service)
         except ParameterError as error:
             unreadable.append(_unavailable(stack, service, str(error)))
     reasons = _reasons(engines, list(users), auth, timeout_s)

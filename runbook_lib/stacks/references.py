@@ -53,7 +53,7 @@ class Reference:
         return path + (f":{tag}" if tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
-def parse(text: str) -> Reference:
+def read_reference(text: str) -> Reference:
     """
     Read a reference as Docker does, with the defaults filled in.
 

@@ -9,7 +9,7 @@ from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.stacks.builds import builds
 from runbook_lib.stacks.compose.stack_file import read, render
 from runbook_lib.stacks.images import references
-from runbook_lib.stacks.references import parse
+from runbook_lib.stacks.references import read_reference
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -78,7 +78,7 @@ def test_what_is_published_is_a_reference_that_the_sdk_takes_too(stack_of, image
     ]
 
     assert match_tag(published[0])
-    assert published[0] == str(parse(published[0]))
+    assert published[0] == str(read_reference(published[0]))
 
 
 def test_an_image_that_another_service_builds_is_used_by_all_who_name_it(stack_of):

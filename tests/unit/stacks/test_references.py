@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.stacks.references import parse
+from runbook_lib.stacks.references import read_reference
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -30,8 +30,8 @@ DIGEST = "sha256:" + "0" * 64
     ],
 )
 def test_a_reference_is_read_with_dockers_defaults(text, full, name):
-    assert full == str(parse(text))
-    assert name in (None, parse(text).name)
+    assert full == str(read_reference(text))
+    assert name in (None, read_reference(text).name)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_reference_is_read_with_dockers_defaults(text, full, name):
 )
 def test_what_is_no_reference_is_refused_with_the_reason(text, why):
     with pytest.raises(ParameterError, match=why):
-        parse(text)
+        read_reference(text)
 
 
 @given(
@@ -70,7 +70,7 @@ def test_what_is_no_reference_is_refused_with_the_reason(text, why):
 def test_what_is_read_says_the_same_again(text):
     """Property: the full and the short form both name the same image."""
     try:
-        reference = parse(text)
+        reference = read_reference(text)
     except ParameterError:
         return
-    assert reference == parse(str(reference)) == parse(reference.name)
+    assert reference == read_reference(str(reference)) == read_reference(reference.name)
