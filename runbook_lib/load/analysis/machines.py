@@ -20,7 +20,7 @@ WORK_STACK = "stacks/geo-diff/work.yml"
 class Machines:
     """
     The machines: `workers` are the existing worker nodes, `sampled` those with samples; the
-    containers' `cpu_limits` are unknown for a stack that this project did not deploy.
+    containers' `cpu_limits` are unknown in published logs.
     """
 
     instance_type: str
@@ -61,7 +61,7 @@ def machines_of(recording: Recording, instance_type: str) -> Machines:
     names = sampled | {n for n in known.get("hostnames", {}) if n.startswith("worker-")}
     numbers = [int(n.rpartition("-")[2]) for n in names if n.rpartition("-")[2].isdigit()]
     names |= {f"worker-{n}" for n in range(1, max(numbers, default=0) + 1)}
-    limits = {}
+    limits = dict(known.get("cpu_limits", {}))  # of the live services, by 13_record_a_stack
     if "worker_cpus" in known:  # this project's stack, as 10_load_test switches it
         limits = cpu_limits_of(read(WORK_STACK))
         limits |= {"worker": float(known["worker_cpus"])} if known["worker_cpus"] else {}

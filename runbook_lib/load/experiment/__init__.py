@@ -1,3 +1,3 @@
 """
-Put the work stack under load, and record it.
+Put the work stack under load, and record it; or record any stack as it is.
 """

@@ -109,6 +109,16 @@ class Experiment:
         return steps
 
 
+@dataclass(frozen=True)
+class Observation:
+    """
+    A recording of a stack as it is, whatever it does in that time.
+    """
+
+    record_s: float
+    sample_period_s: float
+
+
 def plan(parameters: Mapping[str, Any]) -> Experiment:
     """
     Build the experiment from the notebook's parameters: `plan(globals())`.

@@ -14,17 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import docker
 import fabric
 import pandas as pd
 
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.parallel import for_each
+from runbook_lib.core.progress import Progress
 from runbook_lib.core.project import run_folder
 from runbook_lib.geodiff.management_api import ManagementApi
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.load.experiment.node_stream import NodeStream, Sink
-from runbook_lib.load.experiment.plan import Experiment
+from runbook_lib.load.experiment.plan import Experiment, Observation
 from runbook_lib.load.recordings.writer import RecordingWriter
+from runbook_lib.stacks.deploy import find_specs
 
 AUTOSCALER = "admin-worker"
 _SETTLED_S = 3.0
@@ -76,7 +79,11 @@ class QueueWatch:
 
 
 class Recorder:
-    def __init__(self, writer: RecordingWriter, watch: QueueWatch) -> None:
+    """
+    A recording in progress; `watch` is None for a stack without queues.
+    """
+
+    def __init__(self, writer: RecordingWriter, watch: QueueWatch | None) -> None:
         self.folder = writer.folder
         self.watch = watch
         self.streams: dict[str, NodeStream] = {}
@@ -92,10 +99,18 @@ class Recorder:
             (s.role, s.ticks, s.skipped, s.lost, round(s.cpu_percent, 2), s.ended)
             for s in self.streams.values()
         ]
-        watch = self.watch
-        rows.append(("queues", watch.polls, watch.skipped, watch.lost, float("nan"), watch.trouble))
+        if watch := self.watch:
+            counts = (watch.polls, watch.skipped, watch.lost)
+            rows.append(("queues", *counts, float("nan"), watch.trouble))
         columns = ["source", "samples", "skipped", "lost", "cpu_percent", "trouble"]
         return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def done(self) -> list[tuple[float, int]]:
+        """
+        Epoch seconds and tasks acknowledged so far; none without queues.
+        """
+        return self.watch.done if self.watch else []
 
 
 def load_folder() -> Path:
@@ -108,8 +123,8 @@ def load_folder() -> Path:
 @contextmanager
 def recording(
     connections: Mapping[str, fabric.Connection],
-    api: ManagementApi,
-    experiment: Experiment,
+    api: ManagementApi | None,
+    experiment: Experiment | Observation,
     facts: Mapping[str, Any],
     folder: Path,
 ) -> Iterator[Recorder]:
@@ -120,27 +135,35 @@ def recording(
     ----------
     connections
         One per node, by role.
+    api
+        The broker's counters; None for a stack without queues.
     facts
-        The result of `cluster_facts`, for `experiment.json`.
+        The result of `cluster_facts`, for `experiment.json`; for a stack that is only observed,
+        also that of `stack_facts`.
     """
     writer = RecordingWriter(folder)
     period_s = experiment.sample_period_s
-    described = {**asdict(experiment), **facts, "autoscaler_held": experiment.held}
+    described = {**asdict(experiment), **facts}
+    if isinstance(experiment, Experiment):
+        described["autoscaler_held"] = experiment.held
     described["began"] = datetime.now(UTC).isoformat()
     writer.describe(described)
     roles = {name: role for role, name in facts["hostnames"].items()}
     plan = {"period_s": period_s, "since": time.time(), "services": [AUTOSCALER]}
-    recorder = Recorder(writer, QueueWatch(api, period_s=period_s, sink=writer.add))
+    watch = QueueWatch(api, period_s=period_s, sink=writer.add) if api else None
+    recorder = Recorder(writer, watch)
     try:
         for role, connection in connections.items():
             stream = NodeStream(role, connection, roles=roles, plan=plan, sink=writer.add)
             recorder.streams[role] = stream
         for_each("Samples", recorder.streams, lambda stream: stream.wait_for_first())
         yield recorder
-        time.sleep(_SETTLED_S)
+        if watch:
+            time.sleep(_SETTLED_S)
     finally:
         now = time.time()
-        recorder.watch.stop()
+        if watch:
+            watch.stop()
         for stream in recorder.streams.values():
             stream.stop(now)
         described["ended"] = datetime.now(UTC).isoformat()
@@ -164,3 +187,28 @@ def cluster_facts(here: Cluster) -> dict[str, Any]:
         "engine_versions": {role: info["ServerVersion"] for role, info in infos.items()},
         "hostnames": {role: info["Name"] for role, info in infos.items()},
     }
+
+
+def stack_facts(manager: docker.DockerClient, stack: str) -> dict[str, Any]:
+    """
+    Return what the analysis cannot know of a stack that is not Geo-Diff's: its name, and the CPU
+    limit of a container of each service that has one.
+    """
+    specs = find_specs(manager, stack)
+    limits = {
+        name: (spec["TaskTemplate"].get("Resources") or {}).get("Limits", {}).get("NanoCPUs", 0)
+        for name, spec in specs.items()
+    }
+    return {"stack": stack, "cpu_limits": {name: n / 1e9 for name, n in limits.items() if n}}
+
+
+def observe(observation: Observation) -> None:
+    """
+    Let the time of an observation pass.
+    """
+    until = time.monotonic() + observation.record_s
+    with Progress("Recorded") as progress:
+        while (left_s := until - time.monotonic()) > 0:
+            whole_s = observation.record_s
+            progress.update(f"{left_s:.0f} s left", int(whole_s - left_s), int(whole_s))
+            time.sleep(min(0.5, left_s))

@@ -70,7 +70,7 @@ class Sweep:
         try:
             self._record(time.monotonic() + self._experiment.step_s, progress, title, left)
         finally:  # an interrupted step is recorded, too
-            counted = [pair for pair in self._recorder.watch.done if pair[0] >= reached]
+            counted = [pair for pair in self._recorder.done if pair[0] >= reached]
             ended = datetime.fromtimestamp(counted[-1][0], UTC) if counted else datetime.now(UTC)
             steady = find_steady_state(even_rates(counted, self._experiment.sample_period_s))
             since = steady.began if steady else None
@@ -105,5 +105,5 @@ class Sweep:
             time.sleep(min(_POLL_S, until - now))
 
     def _rate(self) -> float:
-        (first_s, first), *_, (last_s, last) = [(0.0, 0), (1.0, 0), *self._recorder.watch.done][-6:]
+        (first_s, first), *_, (last_s, last) = [(0.0, 0), (1.0, 0), *self._recorder.done][-6:]
         return (last - first) / (last_s - first_s)
