@@ -6,7 +6,6 @@ the stack first, which is downtime and a race (moby#29293); here `docker stack d
 """
 
 import secrets
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,15 +14,17 @@ from typing import Any
 import docker
 import fabric
 import pandas as pd
+from IPython.display import display
 
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.hosts.ssh import run
-from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile, keeps_replicas, render
+from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile
 from runbook_lib.stacks.containers import STACK, find_services
 from runbook_lib.stacks.convergence import NO_IMAGE, Convergence, convergence, lacks_image
+from runbook_lib.stacks.history import find_last
+from runbook_lib.stacks.plan import apply, keep, make_plan
 from runbook_lib.swarm.membership import address
 
 _STUCK_S = 10.0
@@ -53,33 +54,25 @@ def ensure_stack(
     variables: Mapping[str, object],
 ) -> Changes:
     """
-    Deploy the stack in place; a service with an unchanged specification is not restarted.
+    Plan the deployment, show the plan, and do exactly what it says.
 
-    The Docker SDK has no `stack deploy`, so this uses the command line on the manager.
+    A service that does not change is left alone, and an empty plan sends nothing to Docker.
     """
-    before = find_specs(manager, name)
-    live = {
-        service: before[service]["Mode"]["Replicated"]["Replicas"]
-        for service, spec in stack.services.items()
-        if keeps_replicas(spec) and service in before
-    }
-    environment = " ".join(f"{k}={shlex.quote(str(v))}" for k, v in variables.items())
-    # `always` pins each image by its digest; local images of the manager have none
-    resolve = "always" if all("/" in image for image in images.values()) else "never"
-    run(
+    last = find_last(manager, name)
+    plan = make_plan(
         connection,
-        f"# docker stack deploy {name}\n"  # the first line appears in errors: no variables here
-        f"env {environment} docker stack deploy --prune --resolve-image {resolve} "
-        f"--compose-file - {shlex.quote(name)} <<'RUNBOOK_STACK' 2>&1\n"
-        f"{render(stack, images, live)}\nRUNBOOK_STACK\n",
-        sudo=True,
+        manager,
+        stack,
+        name,
+        images=images,
+        variables=variables,
+        deployed=last.specs if last else {},
+        former_networks=last.networks if last else {},
     )
-    after = find_specs(manager, name)
-    changes = Changes()
-    for service in changed_services(before, after, mode=True):
-        action = "removed" if service not in after else "updated"
-        changes.add("service", f"{name}_{service}", action if service in before else "created")
-    return changes
+    if plan.rows:
+        display(plan)
+    keep(plan)
+    return apply(connection, manager, plan)
 
 
 def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 300) -> None:

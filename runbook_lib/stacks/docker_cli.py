@@ -1,0 +1,71 @@
+"""
+Docker's own command line on the manager: run for real, or recorded.
+
+The Docker SDK has no `stack deploy`. The agent that runs it is `hosts/agents/stack_deploy.py`.
+"""
+
+import json
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import fabric
+
+from runbook_lib.core.errors import CommandError
+from runbook_lib.hosts.agents import stack_deploy
+from runbook_lib.hosts.ssh import run_with_input
+
+SOCKET = "/var/run/docker.sock"
+NOT_SHOWN = "(not shown)"
+_AGENT = Path(stack_deploy.__file__).read_text()
+
+Request = dict[str, Any]
+
+
+def record_deployment(
+    connection: fabric.Connection, request: Request, hidden: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """
+    Return the calls that `docker stack deploy` would make to change the Swarm, in order.
+
+    Each has method, path, query and body; instead of the data of secrets and configs, their hash.
+
+    Raises CommandError with Docker's reason if it refuses the stack, without the hidden values.
+    """
+    return _ask(connection, request | {"timeout_s": 60}, hidden)
+
+
+def deploy(
+    connection: fabric.Connection,
+    request: Request,
+    unchanged: Collection[str],
+    hidden: Collection[str] = (),
+) -> None:
+    """
+    Deploy for real; items like `services/ID` that do not change are left alone.
+
+    Raises CommandError with Docker's reason if it refuses the stack, without the hidden values.
+    """
+    _ask(connection, request | {"timeout_s": 300, "unchanged": list(unchanged)}, hidden)
+
+
+def _ask(
+    connection: fabric.Connection, request: Request, hidden: Collection[str]
+) -> list[dict[str, Any]]:
+    # the first line is in the errors of the connection
+    script = f"# docker stack deploy {request['name']}\npython3 -c {shlex.quote(_AGENT)}\n"
+    output = run_with_input(connection, script, json.dumps(request).encode(), sudo=True)
+    # sudo may have written a warning before
+    answer = json.loads(output.strip().splitlines()[-1])
+    if answer["code"]:
+        reason = str(answer["output"])
+        for value in sorted(hidden, key=len, reverse=True):
+            reason = reason.replace(value, NOT_SHOWN)
+        raise CommandError(
+            f"expected Docker to accept stack {request['name']}; exit code {answer['code']}",
+            evidence="\n".join(reason.strip().splitlines()[-8:]),
+            next_step="correct the stack file, then run this again",
+        )
+    calls: list[dict[str, Any]] = answer["calls"]
+    return calls

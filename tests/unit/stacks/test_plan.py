@@ -1,0 +1,239 @@
+"""
+A plan made by Docker's own command line against a Swarm in memory, applied, and made again.
+"""
+
+import base64
+import json
+import shutil
+
+import docker
+import pytest
+
+from runbook_lib.core.errors import CommandError, ConflictError
+from runbook_lib.core.project import FOLDER_VARIABLE
+from runbook_lib.stacks import docker_cli, plan
+from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.plan import CREATED, REMOVED, RESTARTED, UPDATED, apply, keep, make_plan
+from tests.fakes.engine_api import EngineApi, serving
+from tests.fakes.ssh import LocalConnection
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("docker"), reason="needs Docker's command line, which works without an engine"
+)
+
+STACK = """
+version: "3.8"
+services:
+  web:
+    image: example/web:1
+    environment: {LEVEL: "1", API_TOKEN: "one"}
+    deploy: {replicas: 2}
+  worker:
+    image: example/worker:1
+    deploy: {labels: {runbook.replicas: live}, replicas: 4}
+"""
+SITE = "configs: {site: {file: ./site.conf}}\n"
+
+
+class Site:
+    """
+    A stack file in a folder, and the Swarm that it goes to.
+    """
+
+    def __init__(self, engine, manager, folder):
+        self.engine, self.manager, self.folder = engine, manager, folder
+        self.connection = LocalConnection()
+
+    def plan(self, text=STACK, **options):
+        file = self.folder / "stack.yml"
+        file.write_text(text)
+        return make_plan(
+            self.connection, self.manager, stack_file.read(file), "app", images={}, **options
+        )
+
+    def deploy(self, text=STACK, **options):
+        return apply(self.connection, self.manager, self.plan(text, **options))
+
+    def service(self, name):
+        return next(s for s in self.engine.listed["services"] if s["Spec"]["Name"] == name)
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    with serving(EngineApi(tmp_path / "engine.sock")) as engine:
+        monkeypatch.setattr(docker_cli, "SOCKET", engine.path)
+        monkeypatch.setattr(plan, "SOCKET", engine.path)
+        manager = docker.DockerClient(f"unix://{engine.path}", version="1.41")
+        yield Site(engine, manager, tmp_path)
+        manager.close()
+
+
+def steps(made):
+    return [(s.what, s.name, s.action, s.tasks) for s in made.steps]
+
+
+def fields(made):
+    return [
+        (f.path.removeprefix("TaskTemplate.ContainerSpec."), f.old, f.new)
+        for s in made.steps
+        for f in s.fields
+    ]
+
+
+def test_a_new_stack_is_created_as_planned_and_a_second_plan_is_empty(site):
+    made = site.plan()
+
+    assert [] == site.engine.writes
+    assert [
+        ("network", "app_default", CREATED, 0),
+        ("service", "app_web", CREATED, 2),
+        ("service", "app_worker", CREATED, 4),
+    ] == steps(made)
+    assert len(made.steps) == len(apply(site.connection, site.manager, made))
+    assert site.plan().is_empty
+
+
+def test_an_empty_plan_sends_nothing_to_docker(site):
+    site.deploy()
+    site.engine.writes.clear()
+
+    assert [] == site.deploy()
+    assert [] == site.engine.writes
+
+
+def test_only_what_changes_is_sent_and_each_field_is_told(site):
+    site.deploy()
+    site.engine.writes.clear()
+    site.engine.listed["tasks"] += [{"ID": "t", "ServiceID": site.service("app_web")["ID"]}] * 2
+    made = site.plan(STACK.replace('LEVEL: "1"', 'LEVEL: "2"'))
+
+    assert [("service", "app_web", RESTARTED, 2)] == steps(made)
+    assert [("Env.LEVEL", "1", "2")] == fields(made)
+    apply(site.connection, site.manager, made)
+    assert [("POST", f"services/{site.service('app_web')['ID']}/update")] == site.engine.writes
+
+
+def test_a_scaled_service_is_updated_in_place_and_one_that_is_gone_is_removed(site):
+    site.deploy()
+    only_web = STACK.partition("  worker:")[0].replace("replicas: 2", "replicas: 3")
+    made = site.plan(only_web)
+
+    assert [
+        ("service", "app_web", UPDATED, 0),
+        ("service", "app_worker", REMOVED, 0),
+    ] == steps(made)
+    assert [("Mode.Replicated.Replicas", "2", "3")] == fields(made)
+    site.deploy(only_web)
+    assert ["app_web"] == [s["Spec"]["Name"] for s in site.engine.listed["services"]]
+
+
+def test_the_autoscaler_moves_its_service_without_a_change_of_the_plan(site):
+    site.deploy()
+    made = site.plan(STACK.replace('LEVEL: "1"', 'LEVEL: "2"'))
+    site.service("app_worker")["Spec"]["Mode"]["Replicated"]["Replicas"] = 7
+    apply(site.connection, site.manager, made)
+
+    assert 7 == site.service("app_worker")["Spec"]["Mode"]["Replicated"]["Replicas"]
+    assert site.plan(STACK.replace('LEVEL: "1"', 'LEVEL: "2"')).is_empty
+
+
+def test_a_plan_is_refused_when_the_swarm_has_moved(site):
+    site.deploy()
+    made = site.plan(STACK.replace('LEVEL: "1"', 'LEVEL: "2"'))
+    site.service("app_web")["Spec"]["Mode"]["Replicated"]["Replicas"] = 5
+    site.engine.writes.clear()
+
+    with pytest.raises(ConflictError, match="plan again"):
+        apply(site.connection, site.manager, made)
+    assert [] == site.engine.writes
+
+
+def test_values_that_look_secret_and_values_of_a_file_are_not_shown(site):
+    site.deploy()
+    changed = STACK.replace('"one"', '"two"').replace('LEVEL: "1"', 'LEVEL: "hunter2"')
+    made = site.plan(changed, hidden=["hunter2"])
+
+    assert [
+        ("Env.API_TOKEN", "(not shown)", "(not shown)"),
+        ("Env.LEVEL", "(not shown)", "(not shown)"),
+    ] == fields(made)
+    shown = json.dumps(made.as_dict()) + repr(made) + made._repr_html_()
+    assert [] == [value for value in ("hunter2", '"one"', '"two"') if value in shown]
+
+
+def test_drift_is_told_with_its_fields_and_the_autoscalers_number_is_none(site):
+    site.deploy()
+    deployed = {
+        name: json.loads(json.dumps(site.service(f"app_{name}")["Spec"]))
+        for name in ("web", "worker")
+    }
+    site.service("app_web")["Spec"]["Mode"]["Replicated"]["Replicas"] = 5
+    site.service("app_worker")["Spec"]["Mode"]["Replicated"]["Replicas"] = 7
+    made = site.plan(deployed=deployed)
+
+    [drift] = made.drift
+    assert ("app_web", "changed by hand since the last deployment") == (drift.name, str(drift))
+    assert ("2", "5") == (drift.fields[0].old, drift.fields[0].new)
+    assert [("service", "app_web", UPDATED, 0)] == steps(made)
+
+
+def test_a_secret_that_will_be_created_counts_as_there(site):
+    text = STACK + "    secrets: [token]\nsecrets: {token: {external: true}}\n"
+    with pytest.raises(CommandError, match="token"):
+        site.plan(text)
+
+    assert ("secret", "token", CREATED, 0) == steps(site.plan(text, new_secrets=["token"]))[0]
+
+
+def test_files_of_the_stack_are_beside_it(site):
+    text = STACK + "    env_file: ./values/worker.env\n    configs: [site]\n" + SITE
+    files = {"values/worker.env": b"MODE=fast\n", "site.conf": b"hello"}
+    site.deploy(text, files=files)
+
+    assert ["MODE=fast"] == site.service("app_worker")["Spec"]["TaskTemplate"]["ContainerSpec"][
+        "Env"
+    ]
+    [config] = site.engine.listed["configs"]
+    assert ("app_site", b"hello") == (
+        config["Spec"]["Name"],
+        base64.b64decode(config["Spec"]["Data"]),
+    )
+    assert site.plan(text, files=files).is_empty
+
+
+def test_a_changed_config_is_refused_before_anything_is_touched(site):
+    text = STACK + "    configs: [site]\n" + SITE
+    site.deploy(text, files={"site.conf": b"hello"})
+    site.engine.writes.clear()
+
+    with pytest.raises(CommandError, match="only updates to Labels are allowed"):
+        site.plan(text, files={"site.conf": b"bye"})
+    assert [] == site.engine.writes
+
+
+def test_dockers_reason_is_told_without_hidden_values(site):
+    with pytest.raises(CommandError) as told:
+        site.plan(STACK + "    hunter2: x\n", hidden=["hunter2"])
+
+    assert "hunter2" not in str(told.value)
+    assert "(not shown)" in str(told.value)
+
+
+def test_a_plan_has_one_fingerprint_of_what_it_would_deploy(site):
+    first, again = site.plan(), site.plan()
+
+    assert (first, first.content) == (again, again.content)
+    assert first.content != site.plan(STACK.replace("web:1", "web:2")).content
+    assert "example/web:1" in repr(first)
+
+
+def test_a_plan_with_changes_is_kept_beside_the_run(site, tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    keep(site.plan())
+    site.deploy()
+    keep(site.plan())
+
+    [file] = (tmp_path / "run").iterdir()
+    kept = json.loads(file.read_text())
+    assert ("plan-1-app.json", 3) == (file.name, len(kept["steps"]))
