@@ -5,6 +5,7 @@ Source: https://docs.docker.com/reference/compose-file/build/.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,18 @@ from runbook_lib.stacks import references
 from runbook_lib.stacks.compose.stack_file import StackFile
 
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/", "docker-image://")
+_SPACE = r"(?:[ \t]|\\\r?\n)+"
+_PLATFORM = "(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)"
+_BUILDKIT = re.compile(
+    rf"""^[ \t]*(?:
+    RUN{_SPACE}(?:--\S+{_SPACE})*--(?:mount|network|security)=
+    |(?:COPY|ADD){_SPACE}(?:--\S+{_SPACE})*--(?:chmod|link|parents|exclude|checksum|unpack)\b
+    |(?:RUN|COPY|ADD)[ \t](?:.*[ \t])?\d*<<-?["']?[a-z_]\w*
+    |FROM{_SPACE}--platform=\$\{{?{_PLATFORM}
+    |ARG{_SPACE}(?P<arg>{_PLATFORM})[ \t]*$
+    )""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
 _NOTHING: tuple[object, ...] = (None, False, "", [], {})
 
 
@@ -30,10 +43,10 @@ class BuildOf:
     stack: StackFile
     service: str
 
-    def error(self, key: str, what: str, next_step: str) -> ParameterError:
+    def error(self, key: str, what: str, next_step: str, evidence: str = "") -> ParameterError:
         where = self.stack.where("services", self.service, "build", key)
         message = f"{where}: `build.{key}` of service {self.service!r} {what}"
-        return ParameterError(message, next_step=next_step)
+        return ParameterError(message, evidence=evidence, next_step=next_step)
 
 
 def read_options(
@@ -83,6 +96,21 @@ def read_sources(place: BuildOf, build: Mapping[str, Any]) -> tuple[Path, str, s
             next_step="correct `build` in the stack file",
         )
     return context, "" if inline else os.path.relpath(path, context), inline
+
+
+def buildkit_only(dockerfile: str, given: Mapping[str, str]) -> tuple[int, str] | None:
+    """
+    Return the first line of a Dockerfile that only BuildKit builds, with its number; `given` are
+    arguments with a value.
+
+    The SDK builds with the engine's own builder. It refuses such a line after minutes of building,
+    or, for an `ARG TARGETARCH`, builds with an empty value.
+    """
+    for match in _BUILDKIT.finditer(dockerfile):
+        if not (match["arg"] and match["arg"] in given):
+            line = dockerfile.count("\n", 0, match.start()) + 1
+            return line, dockerfile.splitlines()[line - 1].strip()
+    return None
 
 
 def _pairs(place: BuildOf, key: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - any YAML value

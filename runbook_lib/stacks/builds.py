@@ -11,7 +11,7 @@ from typing import Any
 
 from runbook_lib.core.errors import ParameterError, RunbookError
 from runbook_lib.stacks import references
-from runbook_lib.stacks.build_keys import BuildOf, read_options, read_sources
+from runbook_lib.stacks.build_keys import BuildOf, buildkit_only, read_options, read_sources
 from runbook_lib.stacks.compose.stack_file import StackFile, image_name
 from runbook_lib.stacks.contexts import Hashed, write_context
 from runbook_lib.stacks.references import Reference
@@ -137,7 +137,17 @@ def _build(stack: StackFile, service: str, reference: Reference) -> Build:
     except RunbookError as error:
         problems.append(error)
     _raise(stack, problems)
-    return Build(reference.name, context, dockerfile, inline=inline, options=options)
+    wanted = Build(reference.name, context, dockerfile, inline=inline, options=options)
+    path, text = wanted.dockerfile_source
+    if found := buildkit_only(text.decode(errors="replace"), options.get("buildargs", {})):
+        file = "`dockerfile_inline`" if inline else str(path)
+        raise place.error(
+            "dockerfile_inline" if inline else "dockerfile",
+            f"needs BuildKit, which is not used: {file}, line {found[0]}",
+            "write the line without it, or build the image elsewhere",
+            found[1],
+        )
+    return wanted
 
 
 def _differences(first: str, one: Build, second: str, two: Build) -> str:

@@ -237,3 +237,50 @@ def test_a_dockerfile_in_lower_case_is_found_as_docker_finds_it(stack_of, tmp_pa
 
 def test_a_stack_of_the_project_is_built_from_the_folder_of_its_file():
     assert {"geo-diff", "rabbitmq", "docker-proxy"} == set(builds(read("stacks/geo-diff/work.yml")))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RUN --mount=type=cache,target=/root/.cache pip install x",
+        "run \\\n  --network=none --mount=type=bind true",
+        "COPY --chown=1 --chmod=644 a b",
+        "ADD --checksum=sha256:0 https://example.com/a /",
+        "COPY <<EOF /etc/a",
+        "RUN bash <<-'eof'",
+        "FROM --platform=$BUILDPLATFORM scratch",
+        "ARG TARGETARCH",
+    ],
+)
+def test_what_only_buildkit_builds_is_refused_before_anything_is_built(stack_of, tmp_path, line):
+    stack = stack_of({"a": "{build: ./a, image: x}"})
+    (tmp_path / "a" / "Dockerfile").write_text(f"FROM scratch\n\n{line}\n")
+
+    with pytest.raises(ParameterError, match=r"needs BuildKit.*a/Dockerfile, line 3") as caught:
+        builds(stack)
+    assert line.splitlines()[0].strip() in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# RUN --mount=type=cache true",
+        "RUN x=$((1 <<2)); cat <file",
+        "RUN curl --network=x",
+        "ARG TARGETARCH=amd64",
+        "COPY --chown=1 --from=a b c",
+        "FROM --platform=linux/amd64 scratch",
+    ],
+)
+def test_what_any_builder_builds_is_taken(stack_of, tmp_path, line):
+    stack = stack_of({"a": "{build: ./a, image: x}"})
+    (tmp_path / "a" / "Dockerfile").write_text(f"FROM scratch\n{line}\n")
+
+    assert ["x"] == list(builds(stack))
+
+
+def test_an_argument_of_the_platform_may_be_given(stack_of, tmp_path):
+    stack = stack_of({"a": "{build: {context: ./a, args: {TARGETARCH: amd64}}, image: x}"})
+    (tmp_path / "a" / "Dockerfile").write_text("FROM scratch\nARG TARGETARCH\n")
+
+    assert ["x"] == list(builds(stack))
