@@ -5,14 +5,16 @@ Source: section "Grupos de Seguridad (Reglas de FW)" of the guide. All rules are
 not limited. `security_groups` applies the rules in EC2, and `reachability` tests them.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from runbook_lib.cloud.roles import get_role
+from runbook_lib.cloud.roles import ROLES, get_role
 from runbook_lib.core.errors import ParameterError
 
 INTERNET = "0.0.0.0/0"
+_SSH = 22
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Rule:
     source: str
     why: str = ""
     """The description in EC2, which takes only plain characters."""
+    listed_in: str = "guide"
+    """The guide, with what it lacks, or the parameter open_ports."""
 
     def __str__(self) -> str:
         return f"{self.group}: {self.protocol}/{self.port} from {self.source}"
@@ -85,11 +89,65 @@ def guide_rules(operator_cidr: str) -> list[Rule]:
             for protocol, port, why in swarm
             for source in ("worker", "manager")
         ),
-        Rule("worker", "tcp", 22, operator_cidr, "SSH, for the operator alone"),
+        Rule("worker", "tcp", _SSH, operator_cidr, "SSH, for the operator alone"),
         *(Rule("manager", "tcp", port, "worker", why) for port, why in managers),
         *(Rule("web", "tcp", port, INTERNET, why) for port, why in web),
-        Rule("backup", "tcp", 22, "backup", "copies of the tiles, between the two that hold them"),
+        Rule(
+            "backup", "tcp", _SSH, "backup", "copies of the tiles, between the two that hold them"
+        ),
     ]
+
+
+def wanted_rules(operator_cidr: str, open_ports: Iterable[str] = ()) -> list[Rule]:
+    """
+    Return the rules of the guide and those of `open_ports`, for example the ports of another stack.
+
+    Parameters
+    ----------
+    open_ports
+        Rules as they print: `web: tcp/80 from 0.0.0.0/0`.
+
+    Raises ParameterError with every entry that is no such rule, or that opens SSH: only the
+    operator's address may use it.
+    """
+    rules, problems = guide_rules(operator_cidr), []
+    for text in open_ports:
+        try:
+            rule = _rule(text)
+        except ValueError as error:
+            problems.append(f"{text!r}: {error}")
+            continue
+        if str(rule) not in map(str, rules):
+            rules.append(rule)
+    if problems:
+        raise ParameterError(
+            "open_ports: expected rules such as  web: tcp/80 from 0.0.0.0/0",
+            evidence="\n".join(problems),
+            next_step="correct open_ports where it is set; no rule was changed",
+        )
+    return rules
+
+
+def _rule(text: str) -> Rule:
+    groups = dict.fromkeys(group for role in ROLES.values() for group in role.groups)
+    match = re.fullmatch(r"(\S+): (tcp|udp)/(\d{1,5}) from (\S+)", text, flags=re.ASCII)
+    if match is None:
+        raise ValueError("expected GROUP: PROTOCOL/PORT from SOURCE")
+    group, protocol, port, source = match[1], match[2], int(match[3]), match[4]
+    if group not in groups:
+        raise ValueError(f"expected one of the groups {', '.join(groups)}, saw {group}")
+    if not 1 <= port <= 65535:
+        raise ValueError(f"expected a port from 1 to 65535, saw {port}")
+    if port == _SSH:
+        raise ValueError("SSH is opened to operator_cidr alone")
+    if source not in groups:
+        try:
+            network = str(IPv4Network(source))
+        except ValueError as error:
+            raise ValueError(f"expected a group or an IPv4 CIDR after from; {error}") from None
+        if network != source:
+            raise ValueError(f"expected a CIDR such as {network}, saw {source}")
+    return Rule(group, protocol, port, source, "for a stack, from open_ports", "open_ports")
 
 
 def rule_changes(

@@ -2,14 +2,14 @@
 The live state of every step, from EC2, the engines and the Swarm; nothing is stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import docker
 import pandas as pd
 
-from runbook_lib.cloud.firewall import guide_rules, rule_changes
+from runbook_lib.cloud.firewall import Rule, rule_changes, wanted_rules
 from runbook_lib.cloud.instances import Instance, Wanted, find_instances
 from runbook_lib.cloud.roles import MANAGER, WEB
 from runbook_lib.cloud.security_group_rules import find_permissions
@@ -48,6 +48,7 @@ def find_steps(
     *,
     key_file: str,
     operator_cidr: str,
+    open_ports: Sequence[str] = (),
     stack_name: str,
     web_stack_name: str,
 ) -> list[StepState]:
@@ -55,7 +56,7 @@ def find_steps(
     Inspect the cluster from EC2 to the services; a step that cannot be inspected is "not yet".
     """
     instances = find_instances(ec2, cluster)
-    groups = _groups(ec2, cluster, operator_cidr)
+    groups = _groups(ec2, cluster, wanted_rules(operator_cidr, open_ports))
     outer = [_instances(instances, wanted), groups]
     running = {i.role: i for i in instances if i.state == "running" and i.public_ip}
     if not running or groups.state == NOT_YET:
@@ -115,12 +116,12 @@ def _instances(instances: list[Instance], wanted: list[Wanted]) -> StepState:
     return StepState("01_instances", state, f"{running} of {len(wanted)} run")
 
 
-def _groups(ec2: "EC2Client", cluster: str, operator_cidr: str) -> StepState:
+def _groups(ec2: "EC2Client", cluster: str, rules: list[Rule]) -> StepState:
     groups = find_groups(ec2, cluster)
     if not groups:
         return StepState("02_security_groups", NOT_YET, "no group")
     ids = {group.name: group.group_id for group in groups}
-    missing, extra = rule_changes(find_permissions(ec2, ids), guide_rules(operator_cidr))
+    missing, extra = rule_changes(find_permissions(ec2, ids), rules)
     detail = f"{len(missing)} rules missing, {len(extra)} too many"
     return StepState("02_security_groups", DIFFERS if missing or extra else DONE, detail)
 

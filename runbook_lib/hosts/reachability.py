@@ -12,7 +12,7 @@ import json
 import secrets
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -71,14 +71,24 @@ def expected_matrix(
     return pd.DataFrame(rows, columns=columns)
 
 
-def expected_services(matrix: pd.DataFrame, served: set[tuple[str, int]]) -> pd.DataFrame:
+def expected_services(
+    matrix: pd.DataFrame, served: set[tuple[str, int]], rules: Iterable[Rule] = ()
+) -> pd.DataFrame:
     """
     Return the probes of `expected_matrix` from the internet, with the ports that should serve it.
 
-    `served`: role and port of each public TCP service. The operator's SSH is left out.
+    `served`: role and port of each public TCP service. Left out are the operator's SSH, and what
+    `rules` open beyond the guide: another stack may serve there, or not yet.
     """
     world = matrix["source"].isin([OPERATOR, OUTSIDE]) & (matrix["protocol"] == "tcp")
+    more = {(r.group, r.port) for r in rules if r.listed_in != "guide" and "/" in r.source}
     asked = matrix[world & (matrix["port"] != _SSH)]
+    known = [
+        (row.target, row.port) in served
+        or more.isdisjoint((group, row.port) for group in get_role(str(row.target)).groups)
+        for row in asked.itertuples()
+    ]
+    asked = asked.loc[known]
     doors = [(row.target, row.port) in served for row in asked.itertuples()]
     return asked.assign(open=doors).reset_index(drop=True)
 

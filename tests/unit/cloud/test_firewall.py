@@ -13,6 +13,7 @@ from runbook_lib.cloud.firewall import (
     allows,
     guide_rules,
     rule_changes,
+    wanted_rules,
 )
 from runbook_lib.cloud.roles import get_role
 from runbook_lib.core.errors import ParameterError
@@ -76,6 +77,57 @@ def test_ssh_is_opened_to_one_address_or_not_at_all(cidr):
         guide_rules(cidr)
 
     assert repr(cidr) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "web: tcp/80 from 0.0.0.0/0",
+        "worker: udp/53 from worker",
+        "manager: tcp/65535 from 198.51.100.0/24",
+    ],
+)
+def test_a_rule_of_another_stack_stands_beside_the_guides(text):
+    rules = wanted_rules(OPERATOR, [text, text])
+
+    assert RULES == rules[:-1]
+    assert (text, "open_ports") == (str(rules[-1]), rules[-1].listed_in)
+
+
+def test_a_rule_that_the_guide_has_stays_the_guides():
+    assert RULES == wanted_rules(OPERATOR, ["web: tcp/8080 from 0.0.0.0/0"])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("80", "expected GROUP: PROTOCOL/PORT from SOURCE"),
+        ("web: tcp/80-90 from 0.0.0.0/0", "expected GROUP: PROTOCOL/PORT from SOURCE"),
+        ("web: icmp/80 from 0.0.0.0/0", "expected GROUP: PROTOCOL/PORT from SOURCE"),
+        ("db: tcp/80 from 0.0.0.0/0", "expected one of the groups worker, manager, web, backup"),
+        ("web: tcp/0 from 0.0.0.0/0", "expected a port from 1 to 65535, saw 0"),
+        ("web: tcp/65536 from 0.0.0.0/0", "expected a port from 1 to 65535, saw 65536"),
+        ("web: tcp/22 from 0.0.0.0/0", "SSH is opened to operator_cidr alone"),
+        ("worker: tcp/022 from worker", "SSH is opened to operator_cidr alone"),
+        ("web: tcp/80 from everywhere", "expected a group or an IPv4 CIDR after from"),
+        (
+            "web: tcp/80 from 10.0.0.1/8",
+            "expected a group or an IPv4 CIDR after from; 10.0.0.1/8 has host bits",
+        ),
+        ("web: tcp/80 from 10.0.0.1", "expected a CIDR such as 10.0.0.1/32, saw 10.0.0.1"),
+        ("web: tcp/80 from 2001:db8::/32", "expected a group or an IPv4 CIDR after from"),
+    ],
+)
+def test_what_is_no_rule_of_a_stack_is_refused_with_the_reason(text, reason):
+    with pytest.raises(ParameterError, match="open_ports: expected rules such as") as caught:
+        wanted_rules(OPERATOR, [text, "web: tcp/80 from worker"])
+
+    assert f"{text!r}: {reason}" in str(caught.value)
+
+
+def test_every_wrong_rule_is_told_at_once():
+    with pytest.raises(ParameterError, match=r"'a': (.|\n)*'b': "):
+        wanted_rules(OPERATOR, ["a", "b"])
 
 
 def test_every_worker_is_in_the_group_worker():

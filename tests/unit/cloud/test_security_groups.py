@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from runbook_lib.cloud.firewall import Rule, guide_rules
+from runbook_lib.cloud.firewall import Rule, guide_rules, wanted_rules
 from runbook_lib.cloud.instances import find_instances
 from runbook_lib.cloud.security_groups import (
     ensure_groups,
@@ -136,6 +136,18 @@ def test_rules_read_back_are_said_as_the_tables_say_them(ec2, cluster):
     """
     So that a notebook can hold one list against the other.
     """
+    assert sorted(map(str, RULES)) == sorted(map(str, find_rules(ec2, cluster)))
+
+
+def test_a_port_of_another_stack_is_open_while_it_is_listed(ec2, cluster):
+    """A rule that leaves the parameter is revoked; the guide's stay."""
+    port = "web: tcp/80 from 0.0.0.0/0"
+    opened = ensure_rules(ec2, cluster, wanted_rules("203.0.113.7/32", [port]))
+    assert [("rule", port, "authorized")] == [(c.what, c.name, c.action) for c in opened]
+    assert port in map(str, find_rules(ec2, cluster))
+
+    closed = ensure_rules(ec2, cluster, wanted_rules("203.0.113.7/32"))
+    assert [("rule", port, "revoked")] == [(c.what, c.name, c.action) for c in closed]
     assert sorted(map(str, RULES)) == sorted(map(str, find_rules(ec2, cluster)))
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from runbook_lib.cloud.firewall import guide_rules
+from runbook_lib.cloud.firewall import guide_rules, wanted_rules
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.hosts.agents.probe import probe_tcp
 from runbook_lib.hosts.reachability import (
@@ -170,6 +170,18 @@ def test_who_serves_the_internet_is_asked_apart_from_what_the_firewall_lets_thro
     assert {"tcp/8080"} == open_ports(expected, "outside", "admin-web")
     assert {"tcp/5000"} == open_ports(expected, "operator", "manager")
     assert set() == open_ports(expected, "outside", "worker-1")
+
+
+def test_what_another_stack_opens_to_the_internet_is_not_asked_where_it_is_open():
+    """It may serve there, or not yet; that is not what the web stack's page checks."""
+    rules = wanted_rules(OPERATOR, ["web: tcp/80 from 0.0.0.0/0", "worker: tcp/81 from worker"])
+    matrix = expected_matrix(CLUSTER, rules, OPERATOR)
+    expected = expected_services(matrix, {("admin-web", 8080), ("manager", 5000)}, rules)
+
+    asked = set(expected.loc[expected["port"] == 80, "target"])
+    assert {"worker-1", "worker-2", "worker-3", "worker-4"} == asked
+    assert {i.role for i in CLUSTER} == set(expected.loc[expected["port"] == 81, "target"])
+    assert {"tcp/80", "tcp/5000", "tcp/8080"} <= open_ports(matrix, "outside", "manager")
 
 
 @needs_root

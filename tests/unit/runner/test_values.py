@@ -40,6 +40,8 @@ def refusal(tmp_path, text, *arguments):
         ('stack_variables: ["DOMAIN"]\n', "saw 'DOMAIN' (more variables of the stack, each NAME=v"),
         ('stack_variables: ["$(touch here)=1"]\n', "saw '$(touch here)=1'"),
         ('stack_variables: ["=1"]\n', "saw '=1'"),
+        ('open_ports: ["80"]\n', "open_ports: expected each item to follow /"),
+        ("open_ports: [80]\n", "open_ports: expected texts, saw 80 (rules beyond"),
         ("cluster: sg-1\n", "params.yml:1: cluster is 'sg-1'"),
         (f"stack_name: {'x' * 41}\n", "params.yml:1: stack_name is 'xxx"),
         ("web_stack_name: _x\n", "params.yml:1: web_stack_name is '_x'"),
