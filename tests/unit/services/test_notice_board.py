@@ -8,7 +8,7 @@ import pytest
 import yaml
 from board.page import Board, Node, Notice, find_nodes, parse_notices
 
-from tests.places import NOTICE_BOARD
+from tests.places import NOTICE_BOARD, ROOT
 
 STACK = yaml.safe_load((NOTICE_BOARD / "stack.yml").read_text())
 
@@ -107,3 +107,18 @@ def test_the_stack_has_what_geo_diffs_has_not():
     assert {"store-data": {}} == STACK["volumes"]
     assert {"./store.conf", "./notices.txt"} == {c["file"] for c in STACK["configs"].values()}
     assert (NOTICE_BOARD / "images/notice-board/.dockerignore").exists()
+
+
+def test_its_parameter_file_asks_nothing_about_tiles_and_opens_its_port():
+    given = yaml.safe_load((ROOT / "params/lab-notice-board.yml").read_text())
+    (port,) = services_ports()
+
+    assert ["00-06"] == given["notebooks"]
+    assert "tiles_url" not in given
+    assert [] == given["surfaces"] == given["queues"]
+    assert [f"web: tcp/{port} from 0.0.0.0/0"] == given["open_ports"]
+
+
+def services_ports():
+    ports = (port for s in STACK["services"].values() for port in s.get("ports", ()))
+    return [port["published"] for port in ports]
