@@ -4,7 +4,8 @@ The images that a stack builds, each with a tag derived from all that it is buil
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -76,18 +77,7 @@ def builds(stack: StackFile) -> dict[str, Build]:
                 )
         except RunbookError as error:
             problems.append(error)
-    for reference in built.keys() & pulled.keys():
-        service = built[reference][0]
-        if not stack.services[service].get("image"):
-            # Compose names such an image for the project too, so the other one is from a registry
-            problems.append(
-                ParameterError(
-                    f"{stack.where('services', service, 'build')}: service {service!r} builds an "
-                    f"image without a name, and service {pulled[reference]!r} runs the image "
-                    f"{built[reference][1].name!r}: are they the same?",
-                    next_step=f"give {service!r} an `image:`",
-                )
-            )
+    problems += [*_unnamed(stack, built, pulled), *_upon_others(stack, built)]
     _raise(stack, problems)
     return {build.name: _tagged(build, texts[key]) for key, (_, build) in built.items()}
 
@@ -107,7 +97,7 @@ def _tagged(build: Build, texts: list[str]) -> Build:
     # the name too: no two images have the same reference, however their names are shortened
     everything = json.dumps([build.name, sources, build.dockerfile, build.options], sort_keys=True)
     tag = hashlib.sha256(everything.encode()).hexdigest()[:12]
-    return replace(build, tag=tag, names=tuple(dict.fromkeys([build.name, *texts])))
+    return replace(build, tag=tag, names=tuple(dict.fromkeys(texts)))
 
 
 def _reference(stack: StackFile, service: str, text: str) -> Reference:
@@ -148,6 +138,53 @@ def _build(stack: StackFile, service: str, reference: Reference) -> Build:
             found[1],
         )
     return wanted
+
+
+def _unnamed(
+    stack: StackFile, built: Mapping[Reference, tuple[str, Build]], pulled: Mapping[Reference, str]
+) -> Iterator[ParameterError]:
+    for reference in built.keys() & pulled.keys():
+        service, build = built[reference]
+        if not stack.services[service].get("image"):
+            # Compose names such an image for the project too, so the other one is from a registry
+            yield ParameterError(
+                f"{stack.where('services', service, 'build')}: service {service!r} builds an image "
+                f"without a name, and service {pulled[reference]!r} runs the image {build.name!r}: "
+                "are they the same?",
+                next_step=f"give {service!r} an `image:`",
+            )
+
+
+def _upon_others(
+    stack: StackFile, built: Mapping[Reference, tuple[str, Build]]
+) -> Iterator[ParameterError]:
+    for service, build in built.values():
+        for base in _bases(build):
+            if base in built:
+                yield ParameterError(
+                    f"{stack.where('services', service, 'build')}: the image of service "
+                    f"{service!r} is built upon {base.name}, which this stack builds too: images "
+                    "are built side by side",
+                    next_step="make both from one Dockerfile, with `target`",
+                )
+
+
+def _bases(build: Build) -> list[Reference]:
+    # the images that the Dockerfile names; not its stages, nor what it has in an ARG
+    _, text = build.dockerfile_source
+    words = re.findall(
+        rb"(?im)^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", text
+    )
+    stages = {stage.lower() for _, stage in words}
+    bases = []
+    for base, _ in words:
+        try:
+            bases += (
+                [references.read_reference(base.decode())] if base.lower() not in stages else []
+            )
+        except (ParameterError, UnicodeDecodeError):
+            continue
+    return bases
 
 
 def _differences(first: str, one: Build, second: str, two: Build) -> str:

@@ -284,3 +284,18 @@ def test_an_argument_of_the_platform_may_be_given(stack_of, tmp_path):
     (tmp_path / "a" / "Dockerfile").write_text("FROM scratch\nARG TARGETARCH\n")
 
     assert ["x"] == list(builds(stack))
+
+
+def test_an_image_upon_one_that_the_stack_builds_too_is_refused(stack_of, tmp_path):
+    stack = stack_of({"a": "{build: ./a, image: me/base}", "b": "{build: ./b, image: me/app}"})
+    (tmp_path / "b" / "Dockerfile").write_text("FROM me/base:latest AS base\nFROM base\n")
+
+    with pytest.raises(ParameterError, match="'b' is built upon me/base"):
+        builds(stack)
+
+
+def test_a_stage_may_have_the_name_of_an_image(stack_of, tmp_path):
+    stack = stack_of({"a": "{build: ./a, image: base}", "b": "{build: ./b, image: app}"})
+    (tmp_path / "b" / "Dockerfile").write_text("FROM scratch AS base\nFROM base\n")
+
+    assert ["base", "app"] == list(builds(stack))
