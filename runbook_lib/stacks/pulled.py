@@ -2,23 +2,26 @@
 Images that a stack uses and does not build: whether the nodes can have them.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 import requests
-from docker.auth import AuthConfig, load_config
+from docker.auth import INDEX_URL, AuthConfig, load_config
 from docker.errors import APIError, DockerException
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.compose.stack_file import StackFile, image_name
-from runbook_lib.stacks.references import Reference, read_reference
+from runbook_lib.stacks.references import HUB, Reference, read_reference
 
 _LIMIT = 1 << 20
+_KEYS = {HUB: INDEX_URL}
 _REASONS = {
     ("toomanyrequests", "too many requests"): "the registry {0} takes no more requests for now",
     ("denied", "unauthorized", "authentication", "no basic auth"): (
@@ -101,6 +104,26 @@ def read_registry_auth(path: str) -> AuthConfig:
     return config
 
 
+def logins_of_stack(stack: StackFile, path: str) -> dict[str, Any]:
+    """
+    Return a Docker `config.json` with the logins that the images of a stack need; {} for none.
+
+    Credential helpers run here: the manager has none.
+    """
+    config = read_registry_auth(path)
+    auths = {}
+    for service, spec in stack.services.items():
+        registry = read_reference(image_name(service, spec)).domain if spec.get("image") else ""
+        login = {k.lower(): v for k, v in (_login(config, registry) if registry else {}).items()}
+        if login.get("identitytoken"):
+            auths[_KEYS.get(registry, registry)] = {"identitytoken": login["identitytoken"]}
+        elif login:
+            pair = f"{login['username']}:{login['password']}"
+            auth = base64.b64encode(pair.encode()).decode()
+            auths[_KEYS.get(registry, registry)] = {"auth": auth}
+    return {"auths": auths} if auths else {}
+
+
 def use_registry_auth(engines: Mapping[str, docker.DockerClient], path: str) -> None:
     """
     Let the engines build upon images that need a login.
@@ -139,13 +162,17 @@ def _reason(engines: Mapping[str, docker.DockerClient], image: Reference, auth: 
         return ""
     try:
         # {} is no login; without it, the SDK takes those of the operator's home
-        login = auth.resolve_authconfig(image.domain) or {}
+        login = _login(auth, image.domain)
         engines["manager"].images.get_registry_data(image.name, auth_config=login)
     except APIError as error:
         return _in_words(str(error.explanation or error), image.domain)
     except (DockerException, requests.RequestException) as error:
         return _in_words(str(error), image.domain)
     return ""
+
+
+def _login(config: AuthConfig, registry: str) -> dict[str, str]:
+    return dict(config.resolve_authconfig(registry) or {})
 
 
 def _in_words(text: str, registry: str) -> str:

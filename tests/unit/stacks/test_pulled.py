@@ -13,7 +13,7 @@ import pytest
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.stacks.compose.stack_file import read
-from runbook_lib.stacks.pulled import find_unavailable, read_registry_auth
+from runbook_lib.stacks.pulled import find_unavailable, logins_of_stack, read_registry_auth
 
 LOCAL = "/images/local:1/json"
 ANSWERS = {
@@ -120,6 +120,23 @@ def test_logins_go_to_their_registry_only(engine, stack, tmp_path):
         engine.asked["example.com/x"][key] for key in ("username", "password")
     )
     assert {} == engine.asked["redis:7"]
+
+
+def test_the_manager_gets_the_logins_of_the_stack_only(tmp_path):
+    auth = base64.b64encode(b"me:word").decode()
+    logins = {
+        "https://index.docker.io/v1/": {"auth": auth},
+        "example.com": {"identitytoken": "t"},
+        "other.com": {"auth": auth},
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"auths": logins}))
+    (tmp_path / "stack.yml").write_text(
+        "services: {a: {image: redis}, b: {image: example.com/x}, c: {image: quay.io/x}}"
+    )
+
+    found = logins_of_stack(read(tmp_path / "stack.yml"), str(tmp_path / "config.json"))
+    assert {"auths": {key: logins[key] for key in list(logins)[:2]}} == found
+    assert {} == logins_of_stack(read(tmp_path / "stack.yml"), "")
 
 
 @pytest.mark.parametrize(
