@@ -49,6 +49,7 @@ def find_steps(
     key_file: str,
     operator_cidr: str,
     open_ports: Sequence[str] = (),
+    tiles_url: str,
     stack_name: str,
     web_stack_name: str,
 ) -> list[StepState]:
@@ -68,7 +69,9 @@ def find_steps(
         return outer + [StepState(name, NOT_YET, reason) for name in _INNER]
     addresses = web.addresses(running) if connections.keys() >= {MANAGER, WEB} else None
     clients = find_docker_clients(connections)
-    return outer + inner_steps(clients, len(wanted), stack_name, web_stack_name, addresses)
+    return outer + inner_steps(
+        clients, len(wanted), stack_name, web_stack_name, addresses, has_tiles=bool(tiles_url)
+    )
 
 
 def inner_steps(
@@ -77,21 +80,24 @@ def inner_steps(
     stack_name: str,
     web_stack_name: str,
     addresses: web.Addresses | None,
+    *,
+    has_tiles: bool = True,
 ) -> list[StepState]:
     """
     Return the steps with effects on the `count` instances, as reported by their engines.
 
-    `addresses`: the web stack's expected addresses; None if one of its nodes is not running.
+    `addresses`: the web stack's expected addresses; None if one of its nodes is not running. An
+    application without tiles needs neither 04 nor the map of 07.
     """
     install, manager = _install(clients, count), clients.get(MANAGER)
     if manager is None:
         return [install, *(StepState(n, NOT_YET, "no engine on the manager") for n in _INNER[1:])]
     return [
         install,
-        _tiles(manager),
+        _tiles(manager, has_tiles),
         _swarm(manager, count - 1),
         _stack(manager, "06_work_stack", stack_name),
-        _web(manager, web_stack_name, addresses),
+        _web(manager, web_stack_name, addresses, has_tiles),
     ]
 
 
@@ -131,9 +137,12 @@ def _install(clients: Mapping[str, docker.DockerClient], count: int) -> StepStat
     return StepState("03_install", state, f"Docker on {len(clients)} of {count}")
 
 
-def _tiles(manager: docker.DockerClient) -> StepState:
-    state, detail = (DONE, f"volume {VOLUME}") if find_volume(manager) else (NOT_YET, "no volume")
-    return StepState("04_tiles", state, detail)
+def _tiles(manager: docker.DockerClient, has_tiles: bool) -> StepState:
+    if find_volume(manager):
+        return StepState("04_tiles", DONE, f"volume {VOLUME}")
+    if not has_tiles:
+        return StepState("04_tiles", DONE, "no tiles: tiles_url is empty")
+    return StepState("04_tiles", NOT_YET, "no volume")
 
 
 def _swarm(manager: docker.DockerClient, count: int) -> StepState:
@@ -156,9 +165,13 @@ def _stack(manager: docker.DockerClient, step: str, name: str) -> StepState:
     return StepState(step, state, f"{done} of {len(states)} services as wanted")
 
 
-def _web(manager: docker.DockerClient, name: str, addresses: web.Addresses | None) -> StepState:
+def _web(
+    manager: docker.DockerClient, name: str, addresses: web.Addresses | None, has_tiles: bool
+) -> StepState:
     # after a stop, an instance has a new public address; its services may still use the old one
     step = _stack(manager, "07_web_stack", name)
+    if step.state == NOT_YET and not has_tiles:
+        return StepState(step.notebook, DONE, "no map: tiles_url is empty")
     if step.state != DONE or addresses is None:
         return step
     wanted = addresses.variables

@@ -89,6 +89,8 @@ print(json.dumps(rows))
 class DataSet:
     """
     A data set: the URL of its parts and its SHA256SUMS, and the folder of its tiles on the manager.
+
+    Without a URL, the application has no tiles: nothing is downloaded or unpacked.
     """
 
     url: str
@@ -107,6 +109,8 @@ def ensure_parts(manager: fabric.Connection, data: DataSet) -> Changes:
     its checksum even after a new download.
     """
     changes = Changes()
+    if not data.url:
+        return changes
     script = _DOWNLOAD.format(parts=shlex.quote(data.parts), url=shlex.quote(data.url.rstrip("/")))
     with Progress("Parts downloaded and verified"):
         try:
@@ -125,6 +129,8 @@ def ensure_unpacked(manager: fabric.Connection, data: DataSet) -> Changes:
     The tiles belong to uid 1000, `ubuntu` on the instance: the services write as that user.
     """
     changes = Changes()
+    if not data.url:
+        return changes
     parts, directory = shlex.quote(data.parts), shlex.quote(data.directory)
     install = install_packages("zip", "unzip")
     script = _UNPACK.format(parts=parts, directory=directory, install=install)
@@ -160,6 +166,14 @@ def find_volume(engine: docker.DockerClient) -> Volume | None:
     """
     volumes = engine.volumes.list(filters={"name": VOLUME})
     return next((volume for volume in volumes if volume.name == VOLUME), None)
+
+
+def bound_folder(engine: docker.DockerClient) -> str:
+    """
+    Return the folder that the volume of the tiles is bound to; "" if there is no volume.
+    """
+    volume = find_volume(engine)
+    return str((volume.attrs.get("Options") or {}).get("device", "")) if volume else ""
 
 
 def remove_tiles(
@@ -201,10 +215,11 @@ def count_tiles(manager: fabric.Connection | None, data: DataSet) -> pd.DataFram
 
 def find_tiles(manager: fabric.Connection, data: DataSet, surface: str) -> list[str]:
     """
-    Find the tiles of a surface, sorted, as `<date>/<z>/<y>/<x>.png`.
+    Find the tiles of a surface, sorted, as `<date>/<z>/<y>/<x>.png`; none if it has no folder.
     """
     folder = shlex.quote(f"{data.directory}/{surface}")
-    return run(manager, f"cd {folder} && find . -name '[!.]*.png' -printf '%P\\n'|sort").split()
+    find = f"cd {folder} && find . -name '[!.]*.png' -printf '%P\\n'|sort"
+    return run(manager, f"[ ! -e {folder} ] || {{ {find}; }}").split()
 
 
 def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> dict[str, bytes]:

@@ -39,9 +39,9 @@ def manager(nodes=("ready",) * 6, stacks=STACKS, running=1, **swarm):
     )
 
 
-def states(engine, others=5, where=WHERE):
+def states(engine, others=5, where=WHERE, **options):
     clients = {f"other-{n}": None for n in range(others)} | ({"manager": engine} if engine else {})
-    found = inner_steps(clients, 6, "geo-diff-work", "geo-diff-web", where)
+    found = inner_steps(clients, 6, "geo-diff-work", "geo-diff-web", where, **options)
     return {step.notebook[:2]: (step.state, step.detail) for step in found}
 
 
@@ -75,6 +75,21 @@ def test_a_web_stack_is_not_there_yet_while_the_work_stack_is():
     seen = states(manager(stacks={"geo-diff-work": []}))
     assert (DONE, "1 of 1 services as wanted") == seen["06"]
     assert (NOT_YET, "no stack geo-diff-web") == seen["07"]
+
+
+def test_an_application_without_tiles_needs_neither_tiles_nor_a_map():
+    engine = manager(stacks={"notice-board": []})
+    engine.volumes = Engine(volumes=[]).volumes
+    seen = states(engine, has_tiles=False)
+    assert (DONE, "no tiles: tiles_url is empty") == seen["04"]
+    assert (DONE, "no map: tiles_url is empty") == seen["07"]
+    assert (NOT_YET, "no volume") == states(engine)["04"]
+
+
+def test_what_is_there_shows_even_for_an_application_without_tiles():
+    seen = states(manager(running=0), has_tiles=False)
+    assert (DONE, "volume tiles-data") == seen["04"]
+    assert (DIFFERS, "0 of 1 services as wanted") == seen["07"]
 
 
 def test_a_service_that_does_not_run_differs():

@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.core.errors import CommandError, IntegrityError
-from runbook_lib.geodiff.tiles import DataSet, count_tiles, ensure_parts, find_tiles, read_tiles
+from runbook_lib.geodiff.tiles import (
+    DataSet,
+    bound_folder,
+    count_tiles,
+    ensure_parts,
+    ensure_unpacked,
+    find_tiles,
+    read_tiles,
+    remove_tiles,
+)
+from tests.fakes.docker import Engine, Volume
 from tests.fakes.ssh import LocalConnection
 
 
@@ -122,3 +132,21 @@ def test_counting_leaves_out_what_is_being_written(data):
 def test_curl_is_here():
     """These tests prove nothing without it."""
     assert shutil.which("curl")
+
+
+def test_an_application_without_tiles_changes_nothing(tmp_path):
+    """None of the steps of 04 touches the manager, and 94 finds nothing."""
+    none, manager = DataSet("", str(tmp_path / "tiles")), LocalConnection()
+    assert [] == [*ensure_parts(manager, none), *ensure_unpacked(manager, none)]
+    assert [] == find_tiles(manager, none, "RAW")
+    assert 0 == count_tiles(manager, none)["tiles"].sum()
+    assert [] == remove_tiles(manager, Engine(), none)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_the_volume_is_bound_to_a_folder_or_is_not_there():
+    assert "" == bound_folder(Engine())
+    assert "" == bound_folder(Engine(volumes=[Volume("tiles-data")]))
+    bound = Volume("tiles-data")
+    bound.attrs["Options"] = {"type": "none", "o": "bind", "device": "/srv/tiles"}
+    assert "/srv/tiles" == bound_folder(Engine(volumes=[bound]))
