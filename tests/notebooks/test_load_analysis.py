@@ -74,21 +74,3 @@ def test_the_published_third_experiment_is_analysed_as_far_as_it_goes(analyse):
     assert re.search(r"updater received \(GB\)</td><td[^>]*>22\.9<", text)
     assert "21% came from others" in text
     assert not (folder / "recommended.yml").exists()
-
-
-def test_a_recording_of_another_stack_shows_its_machines_and_says_what_it_lacks(analyse, tmp_path):
-    """As 13 records it: samples, and neither queues nor steps. There is no number to recommend."""
-    load = write_sweep(tmp_path / "load")
-    for table in ("queues", "steps", "workers"):
-        (load / f"{table}.parquet").unlink()
-    told = {"stack": "notice-board", "record_s": 60.0, "sample_period_s": 1.0}
-    told |= {"instance_type": "t2.micro", "vcpus": 1, "memory_bytes": 2**30}
-    told |= {"cpu_limits": {"worker": 0.2}}
-    (load / "experiment.json").write_text(json.dumps(told))
-    text, folder = analyse(load)
-
-    assert "This recording cannot tell how many workers to use" in text
-    assert "CPU limit of worker is the bottleneck" in text
-    assert "No queue was recorded, so it is unknown which side falls behind." in text
-    assert re.search(r"worker sent \(GB\)</td><td[^>]*>\d", text)
-    assert not (folder / "recommended.yml").exists()

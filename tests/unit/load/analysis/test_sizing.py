@@ -166,6 +166,18 @@ def test_a_recording_without_rates_has_no_answer_and_no_trials():
     assert show_idle(first, 0.02).picture is not None
 
 
+def test_another_stack_has_machines_and_limits_and_no_number_of_workers(sweep):
+    """As 13 records it: samples and the limits of the live services, no queues, steps or tiles."""
+    told = {"stack": "other", "instance_type": "t2.micro", "cpu_limits": {"worker": 0.2}}
+    found = sizing_of(Recording(source="other", stats=sweep.stats, experiment=told))
+
+    assert not found.is_recommendation
+    assert ("it has no throughput",) == found.limits
+    assert "CPU limit of worker" == found.bottleneck.resource
+    assert "No queue was recorded" in found.bottleneck.words
+    assert {} == found.vcpus_by_node
+
+
 def test_what_the_autoscaler_made_of_the_third_experiment(third):
     assert "9% saved" in show_savings(third, 0.02).words
     replayed = show_replay(third)
