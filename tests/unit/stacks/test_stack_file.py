@@ -39,6 +39,11 @@ def stack(tmp_path):
     return read(path)
 
 
+def rendered(stack, images, replicas):
+    [text] = render(stack, images, replicas)
+    return yaml.safe_load(text)
+
+
 def test_services_that_share_an_image_are_built_once(stack):
     assert ["web"] == list(builds(stack))
 
@@ -63,7 +68,7 @@ def test_an_executable_bit_changes_the_tag(stack):
 
 
 def test_rendering_replaces_built_images_and_leaves_pulled_ones(stack):
-    services = yaml.safe_load(render(stack, {"web": "10.0.0.1:5001/web:abc"}, {}))["services"]
+    services = rendered(stack, {"web": "10.0.0.1:5001/web:abc"}, {})["services"]
 
     assert "10.0.0.1:5001/web:abc" == services["web"]["image"]
     assert "build" not in services["web"]
@@ -71,7 +76,7 @@ def test_rendering_replaces_built_images_and_leaves_pulled_ones(stack):
 
 
 def test_an_autoscaled_service_keeps_the_replicas_that_it_has(stack):
-    services = yaml.safe_load(render(stack, {"web": "x"}, {"pool": 7}))["services"]
+    services = rendered(stack, {"web": "x"}, {"pool": 7})["services"]
 
     assert 7 == services["pool"]["deploy"]["replicas"]
     assert keeps_replicas(stack.services["pool"])
@@ -133,7 +138,7 @@ def test_builds_are_found_from_the_stack_file_whatever_lies_over_it(stack, laid_
 
 
 def test_every_service_says_with_which_overlays_it_was_deployed(stack, laid_over):
-    services = yaml.safe_load(render(laid_over, {"web": "x"}, {"pool": 7}))["services"]
+    services = rendered(laid_over, {"web": "x"}, {"pool": 7})["services"]
 
     said = {name: spec["deploy"]["labels"] for name, spec in services.items()}
     names = {label["runbook.overlays"] for label in said.values()}
@@ -141,7 +146,7 @@ def test_every_service_says_with_which_overlays_it_was_deployed(stack, laid_over
     assert "b" == said["cache"]["a"]
     assert "live" == said["pool"]["runbook.replicas"]
     assert 7 == services["pool"]["deploy"]["replicas"]
-    assert "overlays" not in render(stack, {"web": "x"}, {})
+    assert "overlays" not in render(stack, {"web": "x"}, {})[0]
 
 
 def test_a_missing_overlay_is_named(stack):

@@ -1,0 +1,228 @@
+"""
+The variables of a stack file: where their values come from, and substitution as Docker does it.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.core.errors import NotFoundError
+from runbook_lib.core.project import PROJECT
+from runbook_lib.stacks.compose.documents import Keys, Timestamp, refuse_all, shown
+
+_NAME = r"[_a-zA-Z][_a-zA-Z0-9]*"
+_REFERENCE = re.compile(
+    rf"\$(?:(?P<escaped>\$)|(?P<plain>{_NAME}(?::?[-?][^}}]*)?)"
+    rf"|\{{(?P<braced>{_NAME}(?::?[-?][^}}]*)?)\}}|)"
+)
+_PARTS = re.compile(rf"({_NAME})(:?)([-?]?)(.*)", re.DOTALL)
+_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
+_BOOL = {
+    **dict.fromkeys(["y", "yes", "true", "on"], True),
+    **dict.fromkeys(["n", "no", "false", "off"], False),
+}
+
+# what Docker makes a number or a boolean of, if a variable was replaced in it
+_INTEGERS = """
+services.*.configs.[].mode services.*.secrets.[].mode services.*.healthcheck.retries
+services.*.deploy.replicas services.*.deploy.update_config.parallelism
+services.*.deploy.rollback_config.parallelism services.*.deploy.restart_policy.max_attempts
+services.*.deploy.placement.max_replicas_per_node services.*.ports.[].target
+services.*.ports.[].published services.*.ulimits.* services.*.ulimits.*.hard
+services.*.ulimits.*.soft
+"""
+_NUMBERS = """
+services.*.deploy.update_config.max_failure_ratio
+services.*.deploy.rollback_config.max_failure_ratio
+"""
+_BOOLEANS = """
+services.*.healthcheck.disable services.*.privileged services.*.read_only services.*.stdin_open
+services.*.tty services.*.volumes.[].read_only services.*.volumes.[].volume.nocopy
+networks.*.external networks.*.internal networks.*.attachable volumes.*.external
+secrets.*.external configs.*.external
+"""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """
+    A variable that the files use; `source` is where its value comes from, `where` its first use.
+    """
+
+    name: str
+    value: str = field(repr=False)
+    source: str
+    where: str
+    shown: bool = True
+
+
+@dataclass(frozen=True)
+class Given:
+    """
+    The values that variables have outside of the stack file; `secret`: never shown.
+    """
+
+    values: Mapping[str, tuple[str, str]]
+    secret: frozenset[str]
+
+
+def given(
+    variables: Sequence[str],
+    env_file: str,
+    parameters: Mapping[str, object],
+    names: Mapping[str, str],
+) -> Given:
+    """
+    Collect values, the first source that has one wins: `variables` (NAME=value), the file of
+    NAME=value lines, and the parameters that `names` gives for variables.
+
+    Raises NotFoundError if there is no such file; ParameterError with all entries that are not
+    NAME=value, or that have the name of a secret where the values are recorded.
+    """
+    problems: list[str] = []
+    values: dict[str, tuple[str, str]] = {}
+    for name, parameter in names.items():
+        if parameter in parameters:
+            value = parameters[parameter]
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            values[name] = text, f"parameter {parameter}"
+    from_file: dict[str, tuple[str, str]] = {}
+    for where, line in _lines(env_file):
+        name, sign, value = line.partition("=")
+        if not sign or not re.fullmatch(_NAME, name):
+            problems.append(f"{where}: expected NAME=value")
+        from_file[name] = value, where
+    entries: dict[str, tuple[str, str]] = {}
+    for number, entry in enumerate(variables, 1):
+        name, sign, value = str(entry).partition("=")
+        if not sign or not re.fullmatch(_NAME, name):
+            problems.append(f"stack_variables: expected NAME=value as entry {number}")
+        elif _SECRET.search(name):
+            problems.append(
+                f"stack_variables: {name} sounds like a secret, and parameters are recorded: give"
+                " it in the file that stack_env_file names"
+            )
+        elif name in entries:
+            problems.append(f"stack_variables: {name} is given twice")
+        entries[name] = value, "stack_variables"
+    refuse_all(problems, "values of variables as NAME=value")
+    return Given({**values, **from_file, **entries}, frozenset(from_file.keys() - entries.keys()))
+
+
+def _lines(env_file: str) -> list[tuple[str, str]]:
+    if not env_file:
+        return []
+    path: Path = PROJECT / env_file
+    if not path.is_file():
+        raise NotFoundError(
+            f"expected a file of NAME=value lines at {path}; there is none",
+            next_step="set stack_env_file to that file, relative to the project",
+        )
+    numbered = enumerate(path.read_text("utf-8-sig").splitlines(), 1)
+    lines = [(f"{shown(path)}:{number}", line.lstrip()) for number, line in numbered]
+    return [(where, line) for where, line in lines if line and not line.startswith("#")]
+
+
+class Substitution:
+    """
+    Replaces variables in the values of documents; collects variables and problems.
+    """
+
+    def __init__(self, its: Given, *, complete: bool) -> None:
+        self._given = its
+        self._complete = complete
+        self._missing: dict[str, str] = {}
+        self.variables: dict[str, Variable] = {}
+        self.problems: list[str] = []
+
+    def replaced(self, value: Any, where: Callable[[Keys], str], keys: Keys = ()) -> Any:  # noqa: ANN401
+        """
+        Return a copy of a YAML value with all variables replaced.
+        """
+        if isinstance(value, dict):
+            items = {k: self.replaced(v, where, (*keys, k)) for k, v in value.items()}
+            return self._passed_on(items, where, keys)
+        if isinstance(value, list):
+            listed = [self.replaced(v, where, (*keys, i)) for i, v in enumerate(value)]
+            return self._passed_on(listed, where, keys)
+        if not isinstance(value, str) or isinstance(value, Timestamp):
+            return value
+        text = _REFERENCE.sub(lambda match: self._value(match, where(keys)), value)
+        return value if text == value else _cast(text, keys)
+
+    def _value(self, match: re.Match[str], where: str) -> str:
+        if match["escaped"]:
+            return "$"
+        reference = match["plain"] or match["braced"]
+        if not reference:
+            self.problems.append(f"{where}: expected a variable after $, as in ${{NAME}}; or $$")
+            return ""
+        # Docker 28 searches the whole text for the operator: it takes ${X:?a-b} for a default b
+        name, colon, sign, rest = _PARTS.fullmatch(reference).groups()  # type: ignore[union-attr]
+        value, source = self._given.values.get(name, (None, ""))
+        if value is None or (colon and not value):
+            if sign == "-":
+                value, source = rest, f"default, {where}"
+            elif sign == "?" or value is None:
+                reason = f": {rest}" if rest else ""
+                self._missing.setdefault(name, f"{where}: {name} has no value{reason}")
+                return ""
+        self._used(name, value, source, where)
+        return value
+
+    def _used(self, name: str, value: str, source: str, where: str) -> None:
+        is_shown = name not in self._given.secret
+        self.variables.setdefault(name, Variable(name, value, source, where, is_shown))
+
+    def _passed_on(self, items: Any, where: Callable[[Keys], str], keys: Keys) -> Any:  # noqa: ANN401
+        # Docker fills a variable of a container that has no value from its own environment
+        if len(keys) != 3 or keys[0] != "services" or keys[2] != "environment":
+            return items
+        if isinstance(items, list):
+            return [self._filled(item, where((*keys, i))) for i, item in enumerate(items)]
+        for key, value in items.items():
+            if value in (None, "") and key in self._given.values:
+                items[key] = self._filled(key, where((*keys, key))).partition("=")[2]
+        return items
+
+    def _filled(self, item: Any, where: str) -> Any:  # noqa: ANN401
+        name, _, value = item.partition("=") if isinstance(item, str) else ("", "", "")
+        if value or name not in self._given.values:
+            return item
+        value, source = self._given.values[name]
+        self._used(name, value, source, where)
+        return f"{name}={value}"
+
+    def finish(self, problems: list[str]) -> tuple[Variable, ...]:
+        """
+        Return the variables.
+
+        Raises ParameterError with all problems, those found elsewhere too, and all variables that
+        have no value.
+        """
+        step = " - give NAME=value in stack_variables, or in the file of stack_env_file"
+        missing = [] if self._complete is False else [p + step for p in self._missing.values()]
+        refuse_all([*missing, *self.problems, *problems], "a Compose v3 file, and values for it")
+        return tuple(sorted(self.variables.values(), key=lambda v: v.name))
+
+
+def _cast(text: str, keys: Keys) -> str | int | float | bool:
+    path = ["[]" if isinstance(key, int) else key for key in keys]
+    if _is_in(path, _INTEGERS) and re.fullmatch(r"[-+]?[0-9]+", text):
+        return int(text)
+    if _is_in(path, _NUMBERS) and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)", text):
+        return float(text)
+    if _is_in(path, _BOOLEANS) and text.lower() in _BOOL:
+        return _BOOL[text.lower()]
+    return text
+
+
+def _is_in(path: list[str], paths: str) -> bool:
+    def fits(pattern: list[str]) -> bool:
+        return len(pattern) == len(path) and all(
+            wanted in ("*", part) for wanted, part in zip(pattern, path, strict=True)
+        )
+
+    return any(fits(pattern.split(".")) for pattern in paths.split())
