@@ -61,7 +61,6 @@ def ensure_stack(
     last = find_last(manager, name)
     plan = make_plan(
         connection,
-<<<<<<< HEAD
         manager,
         stack,
         name,
@@ -69,13 +68,6 @@ def ensure_stack(
         variables=variables,
         deployed=last.specs if last else {},
         former_networks=last.networks if last else {},
-=======
-        f"# docker stack deploy {name}\n"  # the first line appears in errors: no variables here
-        f"env {environment} docker stack deploy --prune --resolve-image {resolve} "
-        f"--compose-file - {shlex.quote(name)} <<'RUNBOOK_STACK' 2>&1\n"
-        f"{render(stack, images, live)[0]}\nRUNBOOK_STACK\n",
-        sudo=True,
->>>>>>> ce9604d (A stack is read with its values as Docker reads it: YAML 1.2, duplicates refused, variables replaced, every error with its line)
     )
     if plan.rows:
         display(plan)

@@ -65,13 +65,6 @@ _DEPLOY = {
         },
     },
 }
-_BUILD = {
-    **_each("context dockerfile network target", "text"),
-    **_each("args labels extra_hosts", _PAIRS),
-    "cache_from": ["text"],
-    "shm_size": ("integer", "text"),
-    **_ANY,
-}
 _PORT = {**_each("target published", "integer"), **_each("mode protocol", "text")}
 _MOUNT = {
     **_each("type source target consistency", "text"),
@@ -100,7 +93,7 @@ _SERVICE: dict[str, Shape] = {
     **_each("init privileged read_only stdin_open tty", "boolean"),
     **_each("environment extra_hosts labels sysctls", _PAIRS),
     **_each("configs secrets", _FILES),
-    "build": ("text", _BUILD),
+    "build": ("text", _ANY),  # never sent to Docker
     "credential_spec": _each("config file registry", "text"),
     "deploy": ("nothing", _DEPLOY),
     "expose": [("text", "number")],

@@ -213,7 +213,7 @@ def test_a_changed_config_is_refused_before_anything_is_touched(site):
 
 def test_dockers_reason_is_told_without_hidden_values(site):
     with pytest.raises(CommandError) as told:
-        site.plan(STACK + "    hunter2: x\n", hidden=["hunter2"])
+        site.plan(STACK + "    volumes: ['hunter2:/data']\n", hidden=["hunter2"])
 
     assert "hunter2" not in str(told.value)
     assert "(not shown)" in str(told.value)
