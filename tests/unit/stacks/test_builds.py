@@ -4,6 +4,8 @@ What is built for a stack, under which name, and what changes its tag.
 
 import pytest
 from docker.utils.build import match_tag
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.stacks.builds import builds
@@ -79,6 +81,23 @@ def test_what_is_published_is_a_reference_that_the_sdk_takes_too(stack_of, image
 
     assert match_tag(published[0])
     assert published[0] == str(read_reference(published[0]))
+
+
+NAMES = st.from_regex(
+    r"((localhost|[a-c]\.[a-c]|a-5|A\.b)(:5)?/)?(a|a-5|localhost-5|a\.b)(/[ab])?(:[abT]{1,2})?",
+    fullmatch=True,
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(NAMES, min_size=2, max_size=6))
+def test_distinct_images_have_distinct_references(stack_of, names):
+    """Property: also where they come from the same sources."""
+    services = {f"s{i}": f'{{build: ./a, image: "{name}"}}' for i, name in enumerate(names)}
+
+    published = references(builds(stack_of(services)), "10.0.0.4:5001")
+    assert len({read_reference(name) for name in names}) == len(set(published.values()))
+    assert all(match_tag(reference) for reference in published.values())
 
 
 def test_an_image_that_another_service_builds_is_used_by_all_who_name_it(stack_of):
