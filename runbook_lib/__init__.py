@@ -12,7 +12,8 @@ hosts         the instances as machines: the cluster handle, SSH with pinned hos
               the firewall tested by connecting; hosts/agents are the programs that run on instances
 swarm         the Docker Swarm: nodes, labels, managers and their quorum
 stacks        from a Compose file to running services: images built and pushed, stack deployed;
-              stacks/compose reads the file, with its values, as Docker does
+              stacks/compose reads the file, with its values, as Docker does; stacks/lint checks it
+              against the cluster
 geodiff       specific to Geo-Diff: tiles, results, RabbitMQ, the web map, the state of 00 to 07
 
 Two wings, each with rooms of its own:

@@ -28,6 +28,8 @@ _LABELS = {
     "node.labels.": ("Spec", "Labels"),
     "engine.labels.": ("Description", "Engine", "Labels"),
 }
+KEYS = (*_FIELDS, *_LABELS)
+"""The keys of constraints; those of labels go on with a name."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ def read_key(node: Node, key: str) -> str:
     """
     if path := _FIELDS.get(key.lower()):
         return str(_read(node, path) or "")
-    prefix = next(p for p in _LABELS if key.lower().startswith(p))
-    return str((_read(node, _LABELS[prefix]) or {}).get(key[len(prefix) :], ""))
+    prefix = next((p for p in _LABELS if key.lower().startswith(p)), "")
+    labels = _read(node, _LABELS[prefix]) if prefix else None
+    return str((labels or {}).get(key[len(prefix) :], ""))
 
 
 def constraints_of(template: Mapping[str, Any]) -> list[str]:
@@ -93,6 +96,21 @@ def constraints_of(template: Mapping[str, Any]) -> list[str]:
     Return the constraints of a task template.
     """
     return list((template.get("Placement") or {}).get("Constraints") or [])
+
+
+def labels_like(node: Node, key: str) -> list[str]:
+    """
+    Return the names of a node's labels, those of the Swarm or of its engine as the key says.
+    """
+    prefix = next((p for p in _LABELS if key.lower().startswith(p)), "node.labels.")
+    return list(_read(node, _LABELS[prefix]) or {})
+
+
+def hostname(node: Node) -> str:
+    """
+    Return a node's name, or its id until it has reported one.
+    """
+    return read_key(node, "node.hostname") or str(node["ID"])
 
 
 def find_matching(nodes: Iterable[Node], constraints: Iterable[str]) -> list[Node]:

@@ -210,6 +210,9 @@ class Engine:
         self.api = SimpleNamespace(
             tasks=lambda filters=None: list(tasks(filters)) if callable(tasks) else list(tasks),
             nodes=lambda: [node.attrs for node in self.nodes],
+            services=lambda: [service.attrs for service in self.services],
+            networks=list,
+            volumes=lambda: {"Volumes": [{"Name": volume.name} for volume in self.volumes]},
             containers=lambda **given: [
                 {"Id": one.id, "Labels": one.labels} for one in self.containers.list(**given)
             ],

@@ -1,0 +1,3 @@
+"""
+A stack file checked against the live cluster, before anything is changed.
+"""

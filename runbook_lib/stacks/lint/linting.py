@@ -1,0 +1,52 @@
+"""
+All problems of a stack file in a cluster, found at once.
+"""
+
+from collections.abc import Collection, Iterable
+
+from runbook_lib.stacks.compose.stack_file import StackFile
+from runbook_lib.stacks.lint.declared import find_declared, find_deployed
+from runbook_lib.stacks.lint.facts import ClusterFacts
+from runbook_lib.stacks.lint.ports import check_firewall, check_ports
+from runbook_lib.stacks.lint.problems import Problems, Report
+from runbook_lib.stacks.lint.room import check_placement, check_sizes
+from runbook_lib.stacks.lint.settings import check_ignored, check_monitor
+from runbook_lib.stacks.lint.surroundings import check_existing, check_volumes
+from runbook_lib.stacks.pulled import Unavailable
+
+
+def lint_stack(
+    stack: StackFile,
+    name: str,
+    facts: ClusterFacts,
+    *,
+    made: Collection[str] = (),
+    unavailable: Iterable[Unavailable] = (),
+) -> Problems:
+    """
+    Find what will fail, or may surprise, if a stack file is deployed under a name.
+
+    Parameters
+    ----------
+    made
+        The external secrets that the deployment will create.
+    unavailable
+        The images that nobody has, from `find_unavailable`.
+    """
+    report = Report(stack, [])
+    services, others = find_declared(stack, name, facts), find_deployed(name, facts)
+    for service in services:
+        spec = stack.services[service.name]
+        check_placement(report, service, facts)
+        check_volumes(report, service, facts)
+        check_ignored(report, service.name, spec)
+        check_monitor(report, service.name, spec)
+    check_sizes(report, services, others, facts)
+    check_ports(report, name, services, others, facts)
+    check_firewall(report, services, facts)
+    check_existing(report, facts, made)
+    for image in unavailable:
+        step = "correct its name, push it, or set registry_auth_file if it needs a login"
+        keys = ("services", image.service, "image")
+        report.error(keys, f"to get the image {image.image}", image.reason, step)
+    return Problems.of(report.found)

@@ -1,0 +1,81 @@
+"""
+What the lint finds: one record for each problem, and a table of them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+
+from runbook_lib.core.tables import html_table
+from runbook_lib.core.words import count_of
+from runbook_lib.stacks.compose.stack_file import StackFile
+
+ERROR, WARNING = "error", "warning"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    Something in a stack file that will fail in this cluster (error), or that may surprise.
+
+    `service` is "" for what belongs to the whole stack; `where` is file:line.
+    """
+
+    severity: str
+    service: str
+    where: str
+    expected: str
+    seen: str
+    next_step: str
+
+    def __str__(self) -> str:
+        service = f"{self.service}: " if self.service else ""
+        text = f"{self.severity} {self.where}: {service}expected {self.expected}; {self.seen}"
+        return f"{text}\n  next: {self.next_step}"
+
+
+class Problems(tuple[Problem, ...]):
+    """
+    All problems of a stack, errors first.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, found: Iterable[Problem]) -> "Problems":
+        return cls(sorted(dict.fromkeys(found), key=lambda p: (p.severity, p.service)))
+
+    @property
+    def errors(self) -> "Problems":
+        return Problems(p for p in self if p.severity == ERROR)
+
+    def __repr__(self) -> str:
+        errors = len(self.errors)
+        count = f"{count_of(errors, 'error')}, {count_of(len(self) - errors, 'warning')}"
+        return "\n".join([count if self else "no problems", *map(str, self)])
+
+    def _repr_html_(self) -> str:
+        head = ["", "service", "where", "expected", "seen", "next"]
+        return html_table(head, [astuple(p) for p in self]) if self else "<p>no problems</p>"
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    The problems found so far; `keys` lead to their place in the stack file.
+    """
+
+    stack: StackFile
+    found: list[Problem]
+
+    def error(self, keys: Iterable[str | int], expected: str, seen: str, step: str) -> None:
+        self._add(ERROR, tuple(keys), expected, seen, step)
+
+    def warn(self, keys: Iterable[str | int], expected: str, seen: str, step: str) -> None:
+        self._add(WARNING, tuple(keys), expected, seen, step)
+
+    def _add(
+        self, severity: str, keys: tuple[str | int, ...], expected: str, seen: str, step: str
+    ) -> None:
+        service = str(keys[1]) if keys[0] == "services" else ""
+        where = self.stack.where(*keys)
+        self.found.append(Problem(severity, service, where, expected, seen, step))
