@@ -125,14 +125,12 @@ def _pairs(place: BuildOf, key: str, value: Any) -> dict[str, Any]:  # noqa: ANN
 
 
 def _args(place: BuildOf, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAML value
-    # before the loader has values: names only
-    known = {getattr(v, "name", v): getattr(v, "value", "") for v in place.stack.variables}
     args = {}
     for name, content in _pairs(place, "args", value).items():
-        if content is None and name not in known:
+        if content is None:
             what = f"gives no value to {name}"
-            raise place.error("args", what, f"write  {name}: ${{{name}}}  and set the variable")
-        args[name] = known[name] if content is None else _text(content)
+            raise place.error("args", what, f"give {name}=value in stack_variables")
+        args[name] = _text(content)
     return args
 
 

@@ -177,13 +177,21 @@ class Substitution:
         self.variables.setdefault(name, Variable(name, value, source, where, is_shown))
 
     def _passed_on(self, items: Any, where: Callable[[Keys], str], keys: Keys) -> Any:  # noqa: ANN401
-        # Docker fills a variable of a container that has no value from its own environment
-        if len(keys) != 3 or keys[0] != "services" or keys[2] != "environment":
+        # Docker fills a variable of a container that has no value from its own environment, and
+        # Compose an argument of a build that has none, not even an empty one
+        place = keys[2:] if keys[:1] == ("services",) else ()
+        if place not in (("environment",), ("build", "args")):
             return items
+        empty = (None, "") if place == ("environment",) else (None,)
         if isinstance(items, list):
-            return [self._filled(item, where((*keys, i))) for i, item in enumerate(items)]
+            return [
+                item
+                if "" not in empty and "=" in str(item)
+                else self._filled(item, where((*keys, i)))
+                for i, item in enumerate(items)
+            ]
         for key, value in items.items():
-            if value in (None, "") and key in self._given.values:
+            if value in empty and key in self._given.values:
                 items[key] = self._filled(key, where((*keys, key))).partition("=")[2]
         return items
 

@@ -219,8 +219,25 @@ def test_the_keys_become_arguments_of_the_sdk(stack_of):
 
 
 def test_an_argument_without_a_value_is_refused(stack_of):
-    with pytest.raises(ParameterError, match=r"(?s)build\.args.*no value to V.*V: \$\{V\}"):
+    with pytest.raises(
+        ParameterError, match=r"(?s)stack\.yml:2: .build\.args.*no value to V.*V=value"
+    ):
         builds(stack_of({"a": "{build: {context: ./a, args: [V]}, image: x}"}))
+
+
+@pytest.mark.parametrize(
+    ("args", "found"),
+    [
+        ("[V, W=, X=1]", {"V": "2", "W": "", "X": "1"}),
+        ("{V: , W: '', X: '${V}0'}", {"V": "2", "W": "", "X": "20"}),
+    ],
+)
+def test_an_argument_without_a_value_takes_that_of_its_variable(stack_of, args, found):
+    path = stack_of({"a": "{build: {context: ./a, args: [V=1]}, image: x}"}).path
+    path.write_text(path.read_text().replace("[V=1]", args))
+
+    (build,) = builds(read(path, variables=["V=2", "W=3"])).values()
+    assert {"buildargs": found} == build.options
 
 
 @pytest.mark.parametrize(
