@@ -100,8 +100,9 @@ class ManagementApi:
             ) from error
         if status not in (200, 204):
             raise CommandError(
-                f"expected RabbitMQ's management API to allow {method} {path.partition('?')[0]}",
-                evidence=f"{status} {body[:200].decode(errors='replace')}",
+                f"expected RabbitMQ's management API to allow {method} {path.partition('?')[0]}, "
+                f"it answered {status}",
+                evidence=body[:200].decode(errors="replace"),
             )
         return json.loads(body) if body else None
 
