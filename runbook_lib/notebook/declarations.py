@@ -189,21 +189,17 @@ def find_problems(
         wrong = parameter.wrong_items(value)
         others_than_texts = [v for v in wrong if type(v) is not str]
         wanted = "texts" if others_than_texts else f"each item to follow {parameter.rule}"
-        seen = _short(", ".join(map(repr, others_than_texts or wrong)))
+        seen = ", ".join(map(repr, others_than_texts or wrong))
         return [f"{setting.where}: {name}: expected {wanted}, saw {seen} ({parameter.help})"]
     quote = isinstance(value, TYPES[parameter.kind]) or parameter.kind != "str"
     hint = "" if quote else "; a text needs quotes"
     ends = [f", {end} is {others[end]}" for end in parameter.bounds if others and end in others]
     is_text = isinstance(value, str) and parameter.kind == "str"
-    seen = _short(setting.text if setting.text and not is_text else repr(value))
+    seen = setting.text if setting.text and not is_text else repr(value)
     return [
         f"{setting.where}: {name} is {seen}, expected {parameter.expected}"
         f" ({parameter.help}{''.join(ends)}){hint}"
     ]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _secret_names(value: Any) -> list[str]:  # noqa: ANN401 - as above

@@ -149,7 +149,7 @@ def select_notebooks(
     if all(end in places for end in (first, last) if end) and chosen:
         run = chosen[places.get(first, 0) : places.get(last, len(chosen)) + 1]
     else:
-        low = (first or f"{(last or '0')[0]}0")[:2]
+        low = (first or "00")[:2]
         run = _between(notebooks, low, (last or f"{low[0]}9")[:2])
     if not run:
         raise _reversed(f"--from {first} --to {last}", f"--from {last} --to {first}")

@@ -43,10 +43,8 @@ def load(path: Path, problems: list[str] | None = None) -> dict[str, Setting]:
     except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise ParameterError(
             f"expected a parameter file in YAML at {path}",
-            evidence=str(error).replace('"<unicode string>", line ', f"{path}:"),
-            next_step="correct it; params/lab.yml is an example"
-            if path.is_file()
-            else "name a file in params/, for example params/lab.yml",
+            evidence=str(error),
+            next_step="name a file in params/, for example params/lab.yml",
         ) from error
     if root is not None and not isinstance(root, yaml.MappingNode):
         raise ParameterError(

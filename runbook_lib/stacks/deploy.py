@@ -7,7 +7,7 @@ the stack first, which is downtime and a race (moby#29293); here `docker stack d
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +24,8 @@ from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile
 from runbook_lib.stacks.containers import STACK, find_services
 from runbook_lib.stacks.convergence import NO_IMAGE, Convergence, convergence, lacks_image
 from runbook_lib.stacks.history import find_last
-from runbook_lib.stacks.plan import apply, keep, make_plan
+from runbook_lib.stacks.plan import Plan, apply, keep, make_plan
+from runbook_lib.stacks.pulled import logins_of_stack
 from runbook_lib.swarm.membership import address
 
 _STUCK_S = 10.0
@@ -44,6 +45,41 @@ def ensure_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
     return changes
 
 
+def plan_stack(
+    connection: fabric.Connection,
+    manager: docker.DockerClient,
+    stack: StackFile,
+    name: str,
+    *,
+    images: Mapping[str, str],
+    registry_auth_file: str = "",
+    new_secrets: Sequence[str] = (),
+) -> Plan:
+    """
+    Plan the deployment of a stack file: what changes in the Swarm, and what was changed by hand.
+
+    Parameters
+    ----------
+    new_secrets
+        Secrets that will be created before the deployment.
+
+    Raises CommandError with Docker's reason if it refuses the stack; nothing is changed.
+    """
+    last = find_last(manager, name)
+    return make_plan(
+        connection,
+        manager,
+        stack,
+        name,
+        images=images,
+        registry_auth=logins_of_stack(stack, registry_auth_file),
+        new_secrets=new_secrets,
+        deployed=last.specs if last else {},
+        former_networks=last.networks if last else {},
+        hidden=[each.value for each in stack.variables if not each.shown],
+    )
+
+
 def ensure_stack(
     connection: fabric.Connection,
     manager: docker.DockerClient,
@@ -51,23 +87,15 @@ def ensure_stack(
     name: str,
     *,
     images: Mapping[str, str],
-    variables: Mapping[str, object],
+    registry_auth_file: str = "",
 ) -> Changes:
     """
     Plan the deployment, show the plan, and do exactly what it says.
 
     A service that does not change is left alone, and an empty plan sends nothing to Docker.
     """
-    last = find_last(manager, name)
-    plan = make_plan(
-        connection,
-        manager,
-        stack,
-        name,
-        images=images,
-        variables=variables,
-        deployed=last.specs if last else {},
-        former_networks=last.networks if last else {},
+    plan = plan_stack(
+        connection, manager, stack, name, images=images, registry_auth_file=registry_auth_file
     )
     if plan.rows:
         display(plan)

@@ -6,7 +6,7 @@ The Docker SDK has no `stack deploy`. The agent that runs it is `hosts/agents/st
 
 import json
 import shlex
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,29 @@ from runbook_lib.hosts.ssh import run_with_input
 
 SOCKET = "/var/run/docker.sock"
 NOT_SHOWN = "(not shown)"
+SHORT = 4
+"""A hidden value shorter than this is only hidden where it stands alone."""
+
 _AGENT = Path(stack_deploy.__file__).read_text()
 
 Request = dict[str, Any]
 
 
 def record_deployment(
-    connection: fabric.Connection, request: Request, hidden: Collection[str] = ()
+    connection: fabric.Connection,
+    request: Request,
+    hidden: Collection[str] = (),
+    explain: Callable[[str], str] = str,
 ) -> list[dict[str, Any]]:
     """
     Return the calls that `docker stack deploy` would make to change the Swarm, in order.
 
     Each has method, path, query and body; instead of the data of secrets and configs, their hash.
+    `explain` adds the line of the stack file to a reason.
 
     Raises CommandError with Docker's reason if it refuses the stack, without the hidden values.
     """
-    return _ask(connection, request | {"timeout_s": 60}, hidden)
+    return _ask(connection, request | {"timeout_s": 60}, hidden, explain)
 
 
 def deploy(
@@ -51,20 +58,26 @@ def deploy(
 
 
 def _ask(
-    connection: fabric.Connection, request: Request, hidden: Collection[str]
+    connection: fabric.Connection,
+    request: Request,
+    hidden: Collection[str],
+    explain: Callable[[str], str] = str,
 ) -> list[dict[str, Any]]:
     # the first line is in the errors of the connection
+    whole = request | {"socket": SOCKET}
     script = f"# docker stack deploy {request['name']}\npython3 -c {shlex.quote(_AGENT)}\n"
-    output = run_with_input(connection, script, json.dumps(request).encode(), sudo=True)
+    output = run_with_input(connection, script, json.dumps(whole).encode(), sudo=True)
     # sudo may have written a warning before
     answer = json.loads(output.strip().splitlines()[-1])
     if answer["code"]:
-        reason = str(answer["output"])
+        last = str(answer["output"]).strip().splitlines()[-8:]
+        reason = "\n".join(map(explain, last))
         for value in sorted(hidden, key=len, reverse=True):
-            reason = reason.replace(value, NOT_SHOWN)
+            # a shorter one would blank out half of the words
+            reason = reason.replace(value, NOT_SHOWN) if len(value) >= SHORT else reason
         raise CommandError(
             f"expected Docker to accept stack {request['name']}; exit code {answer['code']}",
-            evidence="\n".join(reason.strip().splitlines()[-8:]),
+            evidence=reason,
             next_step="correct the stack file, then run this again",
         )
     calls: list[dict[str, Any]] = answer["calls"]

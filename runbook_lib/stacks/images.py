@@ -67,9 +67,7 @@ def ensure_published(
     first = {_published(build, ""): build for build in own.values()}
     changes = _build_missing(engines, first | wanted)
     connection = here.connections["manager"]
-    changes += deploy.ensure_stack(
-        connection, manager, stack, "registry", images=images, variables={}
-    )
+    changes += deploy.ensure_stack(connection, manager, stack, "registry", images=images)
     deploy.wait_for_stack(manager, "registry")
     changes.extend(_push_missing(engines, wanted))
     return changes

@@ -23,7 +23,7 @@ from runbook_lib.core.project import FOLDER_VARIABLE, run_folder
 from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of
 from runbook_lib.stacks.compose.stack_file import StackFile, keeps_replicas, render
-from runbook_lib.stacks.docker_cli import NOT_SHOWN, SOCKET, Request, deploy, record_deployment
+from runbook_lib.stacks.docker_cli import NOT_SHOWN, SHORT, Request, deploy, record_deployment
 from runbook_lib.stacks.live_stack import LiveStack, replicas
 from runbook_lib.stacks.spec_fields import Spec, Tree, differences, restarts
 
@@ -146,7 +146,6 @@ def make_plan(
     name: str,
     *,
     images: Mapping[str, str],
-    variables: Mapping[str, object] | None = None,
     files: Mapping[str, bytes] | None = None,
     registry_auth: Mapping[str, Any] | None = None,
     new_secrets: Sequence[str] = (),
@@ -177,22 +176,19 @@ def make_plan(
     live = LiveStack(manager, name)
     scaled = [service for service, spec in stack.services.items() if keeps_replicas(spec)]
     running = {s: replicas(spec) for s in scaled if (spec := live.find(s)) is not None}
-    documents = render(stack, images, running)
     request = {
         "name": name,
-        "documents": [documents] if isinstance(documents, str) else documents,
+        "documents": render(stack, images, running),
         "files": {path: base64.b64encode(data).decode() for path, data in (files or {}).items()},
         "docker_config": registry_auth,
-        "environment": {variable: str(value) for variable, value in (variables or {}).items()},
         # `always` pins each image by its digest; local images of the manager have none
         "resolve": "always" if all("/" in image for image in images.values()) else "never",
         "existing": {"secrets": list(new_secrets)},
-        "socket": SOCKET,
     }
     steps = [Step("secret", secret, CREATED) for secret in new_secrets]
     wanted: dict[str, Tree] = {}
     unchanged = []
-    for call in record_deployment(connection, request, hidden):
+    for call in record_deployment(connection, request, hidden, stack.explain):
         item = call["path"].strip("/").removesuffix("/update")
         step = _step(call["method"], item, call["body"], live, hidden)
         if step is None:
@@ -213,7 +209,8 @@ def make_plan(
         steps=tuple(sorted(steps, key=lambda step: (_ORDER.index(step.what), step.name))),
         drift=tuple(drift),
         fingerprint=fingerprint,
-        content=_slow_hash(request, fingerprint),
+        # without the running replicas, which the autoscaler moves
+        content=_slow_hash(request | {"documents": render(stack, images, {})}, fingerprint),
         wanted=wanted,
         request=request,
         unchanged=tuple(unchanged),
@@ -306,10 +303,16 @@ def _fields(
         name = path.removeprefix(_ENV) if path.startswith(_ENV) else ""
         # a variable that goes may hold an earlier value of the file
         secret = _SECRET_LIKE.search(name) or (name and hidden and not after)
-        if secret or any(value in text for value in hidden for text in (before, after)):
+        if secret or any(_holds(text, hidden) for text in (before, after)):
             before, after = (NOT_SHOWN if value is not None else "" for value in values)
         fields.append(Field(path, before, after))
     return tuple(fields)
+
+
+def _holds(text: str, hidden: Collection[str]) -> bool:
+    return any(
+        value and (text == value or (len(value) >= SHORT and value in text)) for value in hidden
+    )
 
 
 def _text(value: object) -> str:

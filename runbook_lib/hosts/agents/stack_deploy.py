@@ -213,8 +213,8 @@ def deploy(request: Json, folder: Path) -> Json:
         path, request["socket"], request.get("existing", {}), request.get("unchanged")
     )
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
-    environment = os.environ | request.get("environment", {})
-    environment |= {"DOCKER_HOST": f"unix://{path}", "DOCKER_CONFIG": str(folder / "docker")}
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{path}"}
+    environment["DOCKER_CONFIG"] = str(folder / "docker")
     environment.pop("DOCKER_CONTEXT", None)
     try:
         code, output = _run(["--detach", *command], folder / "stack", environment, request)

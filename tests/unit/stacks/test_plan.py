@@ -11,7 +11,7 @@ import pytest
 
 from runbook_lib.core.errors import CommandError, ConflictError
 from runbook_lib.core.project import FOLDER_VARIABLE
-from runbook_lib.stacks import docker_cli, plan
+from runbook_lib.stacks import docker_cli
 from runbook_lib.stacks.compose import stack_file
 from runbook_lib.stacks.plan import CREATED, REMOVED, RESTARTED, UPDATED, apply, keep, make_plan
 from tests.fakes.engine_api import EngineApi, serving
@@ -62,7 +62,6 @@ class Site:
 def site(tmp_path, monkeypatch):
     with serving(EngineApi(tmp_path / "engine.sock")) as engine:
         monkeypatch.setattr(docker_cli, "SOCKET", engine.path)
-        monkeypatch.setattr(plan, "SOCKET", engine.path)
         manager = docker.DockerClient(f"unix://{engine.path}", version="1.41")
         yield Site(engine, manager, tmp_path)
         manager.close()
@@ -211,12 +210,15 @@ def test_a_changed_config_is_refused_before_anything_is_touched(site):
     assert [] == site.engine.writes
 
 
-def test_dockers_reason_is_told_without_hidden_values(site):
+def test_dockers_reason_is_told_with_its_line_and_without_hidden_values(site):
+    external = "networks: {outside: {external: true, name: hunter2}}\n"
     with pytest.raises(CommandError) as told:
-        site.plan(STACK + "    volumes: ['hunter2:/data']\n", hidden=["hunter2"])
+        site.plan(STACK + "    networks: [outside]\n" + external, hidden=["hunter2"])
 
     assert "hunter2" not in str(told.value)
-    assert "(not shown)" in str(told.value)
+    assert 'network "(not shown)" is declared as external' in str(told.value)
+    with pytest.raises(CommandError, match=r"stack.yml:11: .*ports"):
+        site.plan(STACK + '    ports: ["a:b"]\n')
 
 
 def test_a_plan_has_one_fingerprint_of_what_it_would_deploy(site):
