@@ -158,7 +158,8 @@ def amount(cpus: float, memory: float) -> str:
     """
     Return NanoCPUs and bytes of memory in words.
     """
-    parts = [f"{cpus / 1e9:g} CPUs"] * bool(cpus) + [f"{memory / 2**20:.0f} MiB"] * bool(memory)
+    size = f"{memory / 2**20:.0f} MiB" if memory >= 2**20 else f"{memory:.0f} bytes"
+    parts = [f"{cpus / 1e9:g} CPUs"] * bool(cpus) + [size] * bool(memory)
     return " and ".join(parts) or "nothing"
 
 

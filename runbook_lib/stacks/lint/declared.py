@@ -7,6 +7,7 @@ What Docker refuses is skipped here: its own message is better.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from runbook_lib.stacks.compose.stack_file import StackFile, keeps_replicas
@@ -62,9 +63,10 @@ def find_declared(stack: StackFile, name: str, facts: ClusterFacts) -> list[Decl
     found = []
     for service, spec in stack.services.items():
         deploy = spec.get("deploy") or {}
-        replicas = int(deploy.get("replicas", 1))
+        replicas = int(_number(deploy.get("replicas", 1)))
         if keeps_replicas(spec):
-            replicas = facts.live(name, service) or replicas
+            live = facts.find_live(f"{name}_{service}").get("Mode") or {}
+            replicas = (live.get("Replicated") or {}).get("Replicas") or replicas
         resources = deploy.get("resources") or {}
         placement = deploy.get("placement") or {}
         preferences = placement.get("preferences") or []
@@ -77,7 +79,7 @@ def find_declared(stack: StackFile, name: str, facts: ClusterFacts) -> list[Decl
                 _amounts(resources.get("limits")),
                 tuple(_ports(spec.get("ports") or [])),
                 tuple(str(preference.get("spread", "")) for preference in preferences),
-                int(placement.get("max_replicas_per_node") or 0),
+                int(_number(placement.get("max_replicas_per_node"))),
                 (deploy.get("update_config") or {}).get("order") == "start-first",
             )
         )
@@ -118,11 +120,19 @@ def seconds(text: object) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(str(text or "")))
 
 
+def _number(value: object) -> float:
+    try:
+        return float(Fraction(str(value or 0)))  # Docker takes 1/2 CPUs, too
+    except (ValueError, ZeroDivisionError):
+        return 0.0
+
+
 def _amounts(resources: Mapping[str, Any] | None) -> tuple[float, float]:
     asked = resources or {}
     size = _SIZE.fullmatch(str(asked.get("memory") or 0))
     power = "_kmgtp".index(size[2].lower() or "_") if size else 0
-    return float(asked.get("cpus") or 0) * 1e9, float(size[1]) * 1024**power if size else 0.0
+    memory = _number(size[1]) * 1024**power if size else 0.0
+    return _number(asked.get("cpus")) * 1e9, memory
 
 
 def _nano(resources: Mapping[str, Any] | None) -> tuple[float, float]:

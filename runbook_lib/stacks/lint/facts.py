@@ -60,13 +60,12 @@ class ClusterFacts:
         specs = [service["Spec"] for service in self.services]
         return [spec for spec in specs if (spec.get("Labels") or {}).get(STACK) != stack]
 
-    def live(self, stack: str, service: str) -> int | None:
+    def find_live(self, service: str) -> Json:
         """
-        Return the number of replicas of a deployed service; None if it has none.
+        Find the specification of a deployed service by its full name; empty if there is none.
         """
-        specs = [service["Spec"] for service in self.services]
-        modes = [spec["Mode"] for spec in specs if spec["Name"] == f"{stack}_{service}"]
-        return next(((mode.get("Replicated") or {}).get("Replicas") for mode in modes), None)
+        specs = [live["Spec"] for live in self.services if live["Spec"]["Name"] == service]
+        return specs[0] if specs else {}
 
 
 def find_facts(here: Cluster, manager: docker.DockerClient) -> ClusterFacts:

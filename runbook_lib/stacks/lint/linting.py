@@ -10,7 +10,7 @@ from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.ports import check_firewall, check_ports
 from runbook_lib.stacks.lint.problems import Problems, Report
 from runbook_lib.stacks.lint.room import check_placement, check_sizes
-from runbook_lib.stacks.lint.settings import check_ignored, check_monitor
+from runbook_lib.stacks.lint.settings import check_ignored, check_monitor, check_refused
 from runbook_lib.stacks.lint.surroundings import check_existing, check_volumes
 from runbook_lib.stacks.pulled import Unavailable
 
@@ -41,6 +41,7 @@ def lint_stack(
         check_volumes(report, service, facts)
         check_ignored(report, service.name, spec)
         check_monitor(report, service.name, spec)
+        check_refused(report, name, service, facts)
     check_sizes(report, services, others, facts)
     check_ports(report, name, services, others, facts)
     check_firewall(report, services, facts)

@@ -1,13 +1,16 @@
 """
-Settings that have no effect in a Swarm.
+Settings of a service that a Swarm ignores, and those that it refuses.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from runbook_lib.stacks.lint.declared import seconds
+from runbook_lib.stacks.lint.declared import Declared, seconds
+from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.problems import Report
+from runbook_lib.stacks.placement import amount
 
 _ADDRESS = re.compile(r"(\[.+\]|\d+(?:\.\d+){3}):")
 _NETWORK = "services of one network reach each other by name, on every port"
@@ -66,3 +69,52 @@ def check_monitor(report: Report, service: str, spec: Mapping[str, Any]) -> None
         expected = f"to watch an update for a health check at least, {interval:g} s"
         seen = f"{monitor:g} s, in which no check comes after the one that let the task start"
         report.warn(keys, expected, seen, f"set monitor to {interval:g}s or more, or leave it out")
+
+
+def check_refused(report: Report, stack: str, service: Declared, facts: ClusterFacts) -> None:
+    """
+    Report what Swarm refuses when the services before it are changed already.
+
+    Source: `validateServiceSpec` and `UpdateService` in `manager/controlapi` of swarmkit.
+    """
+    spec = report.stack.services[service.name]
+    deploy = spec.get("deploy") or {}
+    keys = ("services", service.name)
+    full = f"{stack}_{service.name}"
+    if len(full) > 63:
+        seen, step = f"{full} has {len(full)}", "shorten the name of the stack or of the service"
+        report.error(keys, "a name of at most 63 characters", seen, step)
+    mode = str(deploy.get("mode") or "replicated")
+    live = next(iter(facts.find_live(full).get("Mode") or [""])).lower()
+    if live not in ("", mode.replace("-", "")):
+        seen = f"{full} is {live}, and Swarm changes no mode"
+        step = f"docker service rm {full}  first: it is down until the deployment"
+        report.error((*keys, "deploy", "mode"), f"a new service for the mode {mode}", seen, step)
+    if deploy.get("endpoint_mode") == "dnsrr":
+        for port in service.ports:
+            if not port.is_host:
+                seen, step = f"{port} in ingress mode", "set mode: host, or endpoint_mode: vip"
+                report.error((*keys, "ports", port.index), "host mode beside dnsrr", seen, step)
+    for name, amounts in (("limits", service.limits), ("reservations", service.reserved)):
+        if 0 < amounts[0] < 1e6 or 0 < amounts[1] < 4 * 2**20:
+            seen = amount(*amounts)
+            step = (
+                "add the unit: a number alone is bytes"
+                if 0 < amounts[1] < 4 * 2**20
+                else "raise it"
+            )
+            expected = "at least 0.001 CPUs and 4 MiB"
+            report.error((*keys, "deploy", "resources", name), expected, seen, step)
+    targets = [_target(entry) for entry in spec.get("volumes") or []]
+    for target, count in Counter(targets).items():
+        if target and count > 1:
+            seen = f"{target} is mounted {count} times"
+            place = len(targets) - 1 - targets[::-1].index(target)
+            report.error((*keys, "volumes", place), "one mount on a folder", seen, "remove one")
+
+
+def _target(volume: object) -> str:
+    if isinstance(volume, Mapping):
+        return str(volume.get("target", ""))
+    parts = str(volume).split(":")
+    return parts[min(1, len(parts) - 1)].rstrip("/")

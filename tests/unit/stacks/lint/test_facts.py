@@ -62,11 +62,8 @@ def test_facts_are_those_of_the_swarm_of_each_node_and_of_the_security_groups(he
     assert "web: tcp/8080 from 0.0.0.0/0" in map(str, facts.rules)
 
 
-@pytest.mark.parametrize(
-    ("mode", "expected"),
-    [({"Replicated": {"Replicas": 4}}, 4), ({"Global": {}}, None), (None, None)],
-)
-def test_the_live_replicas_of_a_service(mode, expected):
-    services = [{"Spec": {"Name": "a_web", "Mode": mode}}] if mode else []
+def test_a_service_that_is_not_deployed_has_no_specification():
+    services = [{"Spec": {"Name": "a_web", "Mode": {"Global": {}}}}]
 
-    assert expected == ClusterFacts([], services).live("a", "web")
+    assert services[0]["Spec"] == ClusterFacts([], services).find_live("a_web")
+    assert {} == ClusterFacts([], services).find_live("a_db")

@@ -423,6 +423,52 @@ def test_an_address_of_a_port_is_ignored(tmp_path):
     assert "127.0.0.1, which is ignored" in found
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (
+            {"ports": ["9000:80"], "deploy": {"endpoint_mode": "dnsrr"}},
+            "host mode beside dnsrr; tcp/9000 in ingress mode",
+        ),
+        (
+            {"deploy": {"resources": {"limits": {"memory": "512"}}}},
+            "at least 0.001 CPUs and 4 MiB; 512 bytes\n  next: add the unit",
+        ),
+        (
+            {"volumes": ["a:/data", "/b:/data/:ro"]},
+            "one mount on a folder; /data is mounted 2 times",
+        ),
+    ],
+    ids=["dnsrr", "no unit", "two mounts"],
+)
+def test_what_swarm_refuses_in_the_middle_of_a_deployment(tmp_path, keys, expected):
+    text = json.dumps({"services": {"web": {"image": "a/b", **keys}}, "volumes": {"a": {}}})
+
+    (found,) = lint(tmp_path, text, opened(9000))
+
+    assert found.startswith("error")
+    assert expected in found
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    (found,) = lint(tmp_path, service(), name="n" * 60)
+
+    assert "a name of at most 63 characters; " in found
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("global", "mine_web is replicated"), ("replicated", "")]
+)
+def test_a_deployed_service_keeps_its_mode(tmp_path, mode, expected):
+    live = {"Name": "mine_web", "Labels": {}, "Mode": {"Replicated": {"Replicas": 1}}}
+    seen = facts(services=[{"Spec": {**live, "TaskTemplate": {}}}])
+
+    found = lint(tmp_path, service(deploy={"mode": mode}), seen)
+
+    assert bool(expected) == bool(found)
+    assert expected in "".join(found)
+
+
 def test_an_image_that_nobody_has(tmp_path):
     missing = [Unavailable("a/b", "web", "stack.yml:1", "the registry docker.io does not have it")]
 
