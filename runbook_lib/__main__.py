@@ -1,5 +1,5 @@
 """
-The command line: `runbook run | walkthrough | prepare | list | map`.
+The command line: `runbook run | walkthrough | prepare | history | list | map`.
 """
 
 import argparse
@@ -40,6 +40,11 @@ def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> None:
     elif options.command == "map":
         changed = write_map(options.write, find_notebooks(options.notebooks))
         print(f"{options.write}: {'written' if changed else 'no changes'}")
+    elif options.command == "history":
+        # imported here: the SDKs take a second
+        from runbook_lib.stacks.commands import history_text, read_values  # noqa: PLC0415
+
+        print(history_text(read_values(options.parameters_file, options.given, options.notebooks)))
     else:
         names = {field.name for field in fields(Request)}
         values = {name: value for name, value in vars(options).items() if name in names}
@@ -102,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         "walkthrough",
         parents=[valued],
         help="open JupyterLab on such copies; arguments after -- are passed to it",
+    )
+    commands.add_parser(
+        "history", parents=[valued], help="print the deployments that the Swarm keeps of a stack"
     )
     commands.add_parser("list", parents=[common], help="print the map of the notebooks")
     write = commands.add_parser("map", parents=[common], help="write the map into a page")

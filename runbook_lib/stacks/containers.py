@@ -12,6 +12,8 @@ from docker.models.containers import Container
 from runbook_lib.core.errors import CommandError, NotFoundError
 
 STACK, SERVICE = "com.docker.stack.namespace", "com.docker.swarm.service.name"
+OWNER = "runbook.stack"
+"""The label of secrets and configs that a deployment of the stack of this name has made."""
 
 
 def in_stack(name: str) -> dict[str, Any]:

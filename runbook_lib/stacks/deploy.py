@@ -5,7 +5,6 @@ Source: sections "Deploy - Work Stack" and "Deploy - Web Stack" of the guide. It
 the stack first, which is downtime and a race (moby#29293); here `docker stack deploy` updates it.
 """
 
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -30,19 +29,6 @@ from runbook_lib.swarm.membership import address
 
 _STUCK_S = 10.0
 """How long a reason that cannot go away by itself has to stay; Swarm retries every few seconds."""
-
-
-def ensure_secrets(manager: docker.DockerClient, stack: StackFile) -> Changes:
-    """
-    Create each missing external secret: a random token that only the Swarm has.
-    """
-    changes = Changes()
-    existing = {secret.name for secret in manager.secrets.list()}
-    for name in stack.external_secrets:
-        if name not in existing:
-            manager.secrets.create(name=name, data=secrets.token_urlsafe(32).encode())
-            changes.add("secret", name, "created")
-    return changes
 
 
 def plan_stack(

@@ -262,7 +262,7 @@ def _read(config: Any) -> Deployment:  # noqa: ANN401 - the SDK's Config lacks a
 
 
 def _shown(stack: StackFile) -> list[list[str]]:
-    return []
+    return [[v.name, v.value if v.shown else "(not shown)", v.source] for v in stack.variables]
 
 
 def _live(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:

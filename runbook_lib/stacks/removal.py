@@ -1,5 +1,5 @@
 """
-Removal of a stack: its services, secrets and volumes, and waiting until they are gone.
+Removal of a stack: its services, volumes and history, and waiting until they are gone.
 """
 
 import shlex
@@ -13,16 +13,16 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.wait import Pending, wait_for, wait_until_none
 from runbook_lib.hosts.ssh import run
-from runbook_lib.stacks.compose.stack_file import StackFile
 from runbook_lib.stacks.containers import find_services, in_stack
 from runbook_lib.stacks.deploy import find_live_tasks
+from runbook_lib.stacks.history import remove_history
 
 
 def remove_stack(
     connection: fabric.Connection | None, manager: docker.DockerClient | None, name: str
 ) -> Changes:
     """
-    Remove the stack and its volumes, and wait until its tasks and networks are gone, too.
+    Remove the stack, its volumes and its history; wait until its tasks and networks are gone, too.
 
     `docker stack rm` returns earlier, and a deployment right after it fails. None means that the
     manager is gone.
@@ -46,6 +46,7 @@ def remove_stack(
     for volume in manager.volumes.list(filters=in_stack(name)):
         volume.remove()
         changes.add("volume", str(volume.name), "removed")
+    changes.extend(remove_history(manager, name))
     return changes
 
 
@@ -59,18 +60,6 @@ def wait_for_no_containers(clients: Mapping[str, docker.DockerClient], name: str
         return [f"{container['Names'][0]} on {role}" for container, role in listed]
 
     return wait_until_none(f"No container of {name} is left", find, timeout_s=60)
-
-
-def remove_secrets(manager: docker.DockerClient | None, stack: StackFile) -> Changes:
-    """
-    Remove the stack's external secrets, the only copy of its passwords.
-    """
-    changes = Changes()
-    for secret in manager.secrets.list() if manager else []:
-        if secret.name in stack.external_secrets:
-            secret.remove()
-            changes.add("secret", secret.name, "removed")
-    return changes
 
 
 def remove_volumes(

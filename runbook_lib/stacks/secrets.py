@@ -1,0 +1,202 @@
+"""
+The secrets that must exist before a stack is deployed: given by a person, or made as a token.
+
+A value is given by a file of a folder, named as the secret, or by an environment variable; it never
+is a parameter, which would be saved with the run. Only what was made here, and says so by a label,
+is changed or removed.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import docker
+
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import ConflictError, ParameterError
+from runbook_lib.core.project import PROJECT
+from runbook_lib.stacks.compose.stack_file import StackFile
+from runbook_lib.stacks.containers import OWNER
+
+HASH = "runbook.hash"
+"""The label of a secret whose value was given: salt and hash, as a secret cannot be read."""
+
+LARGEST = 500 * 1024
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def ensure_secrets(
+    manager: docker.DockerClient, stack: StackFile, name: str, *, secrets_dir: str = ""
+) -> Changes:
+    """
+    Create each external secret that is missing: of the value given, or of a random token.
+
+    Parameters
+    ----------
+    name
+        The stack's name, which becomes the label of what is made.
+    secrets_dir
+        The folder with the values, one file for each secret, named as it; a file goes before the
+        environment variable `RUNBOOK_SECRET_<NAME>`.
+
+    Raises what `find_new_secrets` raises, before anything is made.
+    """
+    changes = Changes()
+    for secret, value in _new_values(manager, stack, secrets_dir).items():
+        labels = {OWNER: name}
+        if value:
+            labels[HASH] = _hashed(value, secrets.token_hex(16))
+        data = value or secrets.token_urlsafe(32).encode()
+        manager.secrets.create(name=secret, data=data, labels=labels)
+        changes.add("secret", secret, "created" if value else "created as a random token")
+    return changes
+
+
+def find_new_secrets(
+    manager: docker.DockerClient, stack: StackFile, *, secrets_dir: str = ""
+) -> list[str]:
+    """
+    Find the external secrets that a deployment will create; nothing is changed.
+
+    A random token is made only for those that the file lists in `x-runbook.generated_secrets`.
+
+    Raises ParameterError with every secret that is missing and has no value, and every value that
+    cannot be read; ConflictError if a value is not the one that the Swarm has.
+    """
+    return list(_new_values(manager, stack, secrets_dir))
+
+
+def remove_secrets(manager: docker.DockerClient | None, name: str) -> Changes:
+    """
+    Remove the secrets and configs that deployments of the stack of this name have made.
+
+    A generated secret is the only copy of a password. One that another service uses stays.
+    """
+    changes = Changes()
+    if manager is None:
+        return changes
+    specs = [service.attrs["Spec"]["TaskTemplate"] for service in manager.services.list()]
+    for kind, key in [("secrets", "Secrets"), ("configs", "Configs")]:
+        used = {
+            str(one[f"{key[:-1]}ID"])
+            for spec in specs
+            for one in spec.get("ContainerSpec", {}).get(key) or []
+        }
+        for item in getattr(manager, kind).list(filters={"label": f"{OWNER}={name}"}):
+            if item.id not in used:
+                item.remove()
+                changes.add(kind[:-1], str(item.name), "removed")
+    return changes
+
+
+def _new_values(
+    manager: docker.DockerClient, stack: StackFile, secrets_dir: str
+) -> dict[str, bytes]:
+    """
+    Return the value of each secret to create; empty for a random token.
+    """
+    existing = {str(secret.name): secret.attrs["Spec"] for secret in manager.secrets.list()}
+    folder = _folder(secrets_dir)
+    generated = set(stack.generated_secrets)
+    new: dict[str, bytes] = {}
+    problems, missing, changed = [], [], []
+    for key, secret in stack.external("secrets").items():
+        try:
+            value = _given(secret, folder)
+        except ValueError as error:
+            problems.append(f"{secret}: {error}")
+            continue
+        if secret not in existing:
+            if value or {key, secret} & generated:
+                new[secret] = value
+            else:
+                missing.append(f"{stack.where('secrets', key)}: {secret}")
+        elif value and _differs(value, existing[secret].get("Labels") or {}):
+            changed.append(f"{stack.where('secrets', key)}: {secret}")
+    if problems or missing:
+        raise ParameterError(
+            f"expected a value for every external secret of {stack.path.name}",
+            evidence="\n".join([*problems, *(f"{one} is not in the Swarm" for one in missing)]),
+            next_step=_advice([one.rpartition(" ")[2] for one in missing], secrets_dir),
+        )
+    if changed:
+        raise ConflictError(
+            f"expected the Swarm's secrets to have the values given; {len(changed)} has another, "
+            "and the Swarm cannot change a secret",
+            evidence="\n".join(changed),
+            next_step="give it a new name in the stack file (`name:` under secrets) and its value "
+            "under that name, or give the earlier value",
+        )
+    return new
+
+
+def _folder(secrets_dir: str) -> Path | None:
+    if not secrets_dir:
+        return None
+    folder = PROJECT / Path(secrets_dir).expanduser()
+    if not folder.is_dir():
+        raise ParameterError(
+            f"expected secrets_dir to be a folder; {folder} is none",
+            next_step=f"make it:  install -d -m 700 {folder}",
+        )
+    return folder
+
+
+def _given(secret: str, folder: Path | None) -> bytes:
+    """
+    Return the value given for a secret; empty if there is none.
+
+    Raises ValueError if it is no value of a secret.
+    """
+    if not _NAME.fullmatch(secret):
+        raise ValueError("expected a name of letters, digits, - _ and .")
+    source, value = variable(secret), os.environ.get(variable(secret), "").encode()
+    file = folder / secret if folder else None
+    if file and (file.is_symlink() or file.exists()):
+        if file.is_symlink() or not file.is_file():
+            raise ValueError(f"expected {file} to be a file, and no link")
+        source, value = str(file), _read(file)
+        if not value:
+            raise ValueError(f"{file} is empty")
+    if len(value) > LARGEST:
+        raise ValueError(f"{source} has more than the {LARGEST // 1024} kB that a secret may have")
+    return value
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as content:
+            return content.read(LARGEST + 1)
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def variable(secret: str) -> str:
+    """
+    Return the environment variable that gives a secret's value.
+    """
+    return f"RUNBOOK_SECRET_{re.sub('[.-]', '_', secret).upper()}"
+
+
+def _advice(missing: list[str], secrets_dir: str) -> str:
+    if not missing:
+        return "correct them, then run this again"
+    return (
+        f"write the value into a file of {secrets_dir or 'secrets_dir'} named {missing[0]}, or set "
+        f"{variable(missing[0])}, or on the manager:  docker secret create {missing[0]} -"
+    )
+
+
+def _hashed(value: bytes, salt: str) -> str:
+    # slow, so that a label does not give a weak password away
+    digest = hashlib.scrypt(value, salt=bytes.fromhex(salt), n=2**14, r=8, p=1, dklen=24)
+    return f"{salt}:{digest.hex()}"
+
+
+def _differs(value: bytes, labels: Mapping[str, str]) -> bool:
+    # without a hash it is a person's own, or a token, and stays as it is
+    salt, colon, _ = labels.get(HASH, "").partition(":")
+    return bool(colon) and _hashed(value, salt) != labels[HASH]
