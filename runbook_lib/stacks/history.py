@@ -8,6 +8,7 @@ the services may read it: it holds their specifications, and the files as they w
 import base64
 import gzip
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,11 +21,15 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.stacks.compose.stack_file import LIVE_REPLICAS, OVERLAYS, StackFile
 from runbook_lib.stacks.containers import find_services, limited_name
+from runbook_lib.stacks.spec_fields import canonical, differences
 from runbook_lib.stacks.specs import Spec, create_service, set_spec
 
 HISTORY = "runbook.history"
 KEPT = 10
 _LONGEST = 120
+_HIDDEN = "(not shown)"
+_SECRET_LIKE = re.compile(r"Env\..*(PASSW|SECRET|TOKEN|KEY|CREDENTIAL)", re.IGNORECASE)
+_PLAIN = re.compile(r"^$|\.Image$|^Mode\.")
 LARGEST = 500_000
 """Bytes of an entry, compressed; Swarm takes 500 kB, or twice as much since Docker 20.10."""
 
@@ -157,24 +162,36 @@ def find_differences(
     manager: docker.DockerClient, to: Deployment
 ) -> list[tuple[str, str, object, object]]:
     """
-    Find what a rollback would change: service, field, value now, value then.
+    Find what a rollback would change: service, field, value now, value then; None for no value.
     """
     wanted, live = _resolved(manager, to), _live(manager, to.stack)
-    return [
-        (service, *change)
-        for service in sorted(wanted.keys() | live.keys())
-        for change in _fields(live.get(service, {}), wanted.get(service, {}))
-    ]
+    networks = {str(one.id): str(one.name) for one in manager.networks.list()}
+    found: list[tuple[str, str, object, object]] = []
+    for service in sorted(wanted.keys() | live.keys()):
+        now, then = live.get(service), wanted.get(service)
+        if now is None or then is None:
+            found.append((service, "", now and "runs", then and "runs"))
+        elif now != then:
+            # without a field: the same in other words, of an older Docker for example
+            changes = differences(canonical(now, networks), canonical(then, networks))
+            found += [(service, *change) for change in changes or [("", None, None)]]
+    return found
 
 
 def rollback_table(manager: docker.DockerClient, to: Deployment) -> pd.DataFrame:
     """
     Return what a rollback will change; columns: service, field, now, then.
+
+    Values are not shown if the stack was deployed with variables whose values are not; only the
+    images and the replicas are.
     """
-    rows = [
-        (service, field, _short(now), _short(then))
-        for service, field, now, then in find_differences(manager, to)
-    ]
+    entries = [to, find_last(manager, to.stack) or to]
+    hides = any(value == _HIDDEN for entry in entries for _, value, _ in entry.variables)
+    rows = []
+    for service, field, *values in find_differences(manager, to):
+        hidden = _SECRET_LIKE.search(field) or (hides and not _PLAIN.search(field))
+        texts = [_HIDDEN if hidden and value is not None else _short(value) for value in values]
+        rows.append((service, field, *texts))
     return pd.DataFrame(rows, columns=["service", "field", "now", "then"])
 
 
@@ -262,7 +279,7 @@ def _read(config: Any) -> Deployment:  # noqa: ANN401 - the SDK's Config lacks a
 
 
 def _shown(stack: StackFile) -> list[list[str]]:
-    return [[v.name, v.value if v.shown else "(not shown)", v.source] for v in stack.variables]
+    return [[v.name, v.value if v.shown else _HIDDEN, v.source] for v in stack.variables]
 
 
 def _live(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:
@@ -285,21 +302,6 @@ def _scales(spec: Spec) -> bool:
     return "Replicated" in spec["Mode"] and LIVE_REPLICAS.items() <= spec["Labels"].items()
 
 
-def _fields(
-    actual: Mapping[str, Any], wanted: Mapping[str, Any], under: str = ""
-) -> list[tuple[str, object, object]]:
-    if not actual or not wanted:
-        return [(under or "all", actual or None, wanted or None)] if actual != wanted else []
-    found: list[tuple[str, object, object]] = []
-    for key in sorted(actual.keys() | wanted.keys()):
-        old, new, field = actual.get(key), wanted.get(key), f"{under}.{key}".strip(".")
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += _fields(old, new, field)
-        elif old != new:
-            found.append((field, old, new))
-    return found
-
-
 def _networks(spec: Spec) -> list[dict[str, Any]]:
     # those of a service were in the specification itself until API 1.25
     return [*(spec["TaskTemplate"].get("Networks") or []), *(spec.get("Networks") or [])]
@@ -310,7 +312,7 @@ def _overlays(specs: Mapping[str, Spec]) -> str:
 
 
 def _short(value: object) -> str:
-    text = "" if value is None else json.dumps(value, sort_keys=True)
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 

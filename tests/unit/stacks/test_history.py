@@ -3,6 +3,7 @@ The deployments of a stack that the Swarm keeps, and the way back to one of them
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.stacks import history
 from runbook_lib.stacks.compose.stack_file import StackFile
+from runbook_lib.stacks.compose.variables import Variable
 from tests.fakes.docker import Engine, Model, Service
 
 FILE = StackFile(Path("board.yml"), {"services": {}})
+HIDDEN = Variable("A", "5", "values.env:1", "board.yml:3", shown=False)
 STACK = "com.docker.stack.namespace"
 
 
@@ -146,7 +149,28 @@ def test_a_number_goes_there():
         ("board_web", "TaskTemplate.ContainerSpec.Image", "board:3", "board:1")
     ] == history.find_differences(engine, to)
     shown = history.rollback_table(engine, to)
-    assert ['"board:3"', '"board:1"'] == list(shown.loc[0, ["now", "then"]])
+    assert ["board:3", "board:1"] == list(shown.loc[0, ["now", "then"]])
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown"),
+    [((), ["5", "(not shown)", "board:2"]), ((HIDDEN,), ["(not shown)", "(not shown)", "board:2"])],
+)
+def test_values_that_a_deployment_did_not_show_are_not_shown_by_the_way_back(variables, shown):
+    before, after = spec("web"), spec("web", "board:2")
+    for its, values in [(before, ["A=1", "API_KEY=x"]), (after, ["A=5", "API_KEY=y"])]:
+        its["TaskTemplate"]["ContainerSpec"]["Env"] = values
+    engine = manager(before)
+    history.record(engine, replace(FILE, variables=variables), "board")
+    deploy(engine, after)
+    table = history.rollback_table(engine, history.get_deployment(engine, "board"))
+    assert sorted(shown) == sorted(table["now"])
+
+
+def test_values_from_a_file_of_values_are_not_kept_as_variables():
+    engine = manager(spec("web"))
+    history.record(engine, replace(FILE, variables=(HIDDEN,)), "board")
+    assert [["A", "(not shown)", "values.env:1"]] == history.find_last(engine, "board").variables
 
 
 def test_a_deployment_that_is_not_kept_is_refused_with_those_that_are():
