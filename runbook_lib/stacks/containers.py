@@ -14,6 +14,8 @@ from runbook_lib.core.errors import CommandError, NotFoundError
 STACK, SERVICE = "com.docker.stack.namespace", "com.docker.swarm.service.name"
 OWNER = "runbook.stack"
 """The label of secrets and configs that a deployment of the stack of this name has made."""
+HASH = "runbook.hash"
+"""The label of a secret or config with a given value: a secret cannot be read, to compare it."""
 
 
 def in_stack(name: str) -> dict[str, Any]:

@@ -20,16 +20,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import docker
 import fabric
 
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import ParameterError
+from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.words import count_of
 from runbook_lib.hosts.ssh import run, run_with_input
 from runbook_lib.stacks.compose.documents import Keys
 from runbook_lib.stacks.compose.stack_file import StackFile
-from runbook_lib.stacks.containers import OWNER, limited_name
+from runbook_lib.stacks.containers import HASH, OWNER, limited_name
 
 FOLDER = "/srv/runbook"
 """Where bind mounts are on the nodes: `<stack>/<hash>/<name>`, for root only."""
@@ -73,11 +74,14 @@ class Packed:
         What Docker's command line reads, by path relative to the documents.
     binds
         What every node must have.
+    fixed
+        Configs and secrets whose name the file gives, by section and name: line, and hash.
     """
 
     stack: StackFile
     files: dict[str, bytes]
     binds: tuple[Bind, ...]
+    fixed: dict[tuple[str, str], tuple[str, str]]
 
 
 def pack(stack: StackFile, name: str) -> Packed:
@@ -100,7 +104,29 @@ def pack(stack: StackFile, name: str) -> Packed:
             {**d, "version": "3.8"} if _NO_NAMES.match(str(d.get("version", ""))) else d
             for d in documents
         )
-    return Packed(replace(stack, documents=documents), packer.files, tuple(packer.binds))
+    stack = replace(stack, documents=documents)
+    return Packed(stack, packer.files, tuple(packer.binds), packer.fixed)
+
+
+def check_names(manager: docker.DockerClient, packed: Packed) -> None:
+    """
+    Raise ConflictError if a config or secret has changed and kept a name that its file gives.
+
+    Docker would refuse it in the middle of the deployment.
+    """
+    problems = []
+    for (kind, name), (where, value) in packed.fixed.items():
+        for item in getattr(manager, kind).list(filters={"name": name}):
+            its = item.attrs["Spec"].get("Labels") or {}
+            if item.name == name and its.get(HASH, value) != value:
+                problems.append(f"{where}: {name}")
+    if problems:
+        raise ConflictError(
+            "expected configs and secrets with a `name` of their own as they were deployed; the "
+            "Swarm cannot change them",
+            evidence="\n".join(problems),
+            next_step="change the name with the file, or leave the name out: then it has a hash",
+        )
 
 
 def ensure_binds(connections: Mapping[str, fabric.Connection], packed: Packed) -> Changes:
@@ -158,6 +184,7 @@ class _Packer:
     files: dict[str, bytes] = field(default_factory=dict)
     binds: list[Bind] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    fixed: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     renamed: bool = False
 
     def document(self, original: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,19 +224,24 @@ class _Packer:
 
     def rotated(self, kind: str, key: str, spec: dict[str, Any]) -> None:
         spec["file"] = self.file(spec["file"], kind, (kind, key, "file"))
-        if spec.get("name") or spec.get("external"):
-            return  # a name that the file gives is meant
+        if spec.get("external"):
+            return  # Docker says that it cannot be both
         # a change of the driver is another config, too
         its = [key, str(spec.get("template_driver")), str(spec.get("driver"))]
-        digest = hashlib.sha256("\0".join(its).encode() + b"\0")
-        digest.update(self.files.get(spec["file"], b""))
-        spec["name"] = limited_name(f"{self.name}_{key}", f"_{digest.hexdigest()[:12]}")
+        data = "\0".join(its).encode() + b"\0" + self.files.get(spec["file"], b"")
+        if named := spec.get("name"):
+            label, value = HASH, _slow_hash(data, str(named))
+            self.fixed[kind, str(named)] = self.stack.where(kind, key), value
+        else:
+            digest = hashlib.sha256(data).hexdigest()[:12]
+            spec["name"] = limited_name(f"{self.name}_{key}", f"_{digest}")
+            label, value = OWNER, self.name
+            self.renamed = True
         labels = spec.get("labels") or {}
         if isinstance(labels, list):
-            spec["labels"] = [*labels, f"{OWNER}={self.name}"]
+            spec["labels"] = [*labels, f"{label}={value}"]
         else:
-            spec["labels"] = {**labels, OWNER: self.name}
-        self.renamed = True
+            spec["labels"] = {**labels, label: value}
 
     def volume(self, volume: Any, keys: Keys) -> Any:  # noqa: ANN401 - as in YAML
         if isinstance(volume, str):
@@ -248,6 +280,11 @@ class _Packer:
 
     def refuse(self, keys: Keys, reason: str) -> None:
         self.problems.append(f"{self.stack.where(*keys)}: {reason}")
+
+
+def _slow_hash(data: bytes, salt: str) -> str:
+    # a label does not give a weak password away
+    return hashlib.scrypt(data, salt=salt.encode(), n=2**14, r=8, p=1, dklen=12).hex()
 
 
 def _is_of_node(source: str) -> bool:

@@ -19,10 +19,7 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.compose.stack_file import StackFile
-from runbook_lib.stacks.containers import OWNER
-
-HASH = "runbook.hash"
-"""The label of a secret whose value was given: salt and hash, as a secret cannot be read."""
+from runbook_lib.stacks.containers import HASH, OWNER
 
 LARGEST = 500 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.core.errors import ParameterError
+from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.stacks import files
 from runbook_lib.stacks.compose import stack_file as stack_files
+from tests.fakes.docker import Engine, Model
 from tests.fakes.ssh import LocalConnection
 
 BESIDE = """
@@ -72,6 +73,18 @@ def test_a_name_that_the_file_gives_is_kept(write):
     text = BESIDE.replace("{file: ./app.conf}", "{file: ./app.conf, name: mine}")
     packed = files.pack(write(text, prod_env="", app_conf="1"), "board")
     assert "mine" == packed.stack.documents[0]["configs"]["conf"]["name"]
+
+
+def test_a_changed_file_under_such_a_name_is_refused_before_docker_does(write):
+    text = BESIDE.replace("{file: ./app.conf}", "{file: ./app.conf, name: mine}")
+    packed = files.pack(write(text, prod_env="", app_conf="1"), "board")
+    labels = packed.stack.documents[0]["configs"]["conf"]["labels"]
+    deployed = Engine(configs=[Model("mine", labels, Spec={"Labels": labels})])
+    files.check_names(deployed, packed)
+    files.check_names(Engine(), packed)
+    changed = files.pack(write(text, prod_env="", app_conf="2"), "board")
+    with pytest.raises(ConflictError, match=r"stack\.yml:8: mine"):
+        files.check_names(deployed, changed)
 
 
 def test_a_long_name_is_shortened_to_what_swarm_takes(write):
