@@ -191,8 +191,11 @@ def find_problems(
         wanted = "texts" if others_than_texts else f"each item to follow {parameter.rule}"
         seen = ", ".join(map(repr, others_than_texts or wrong))
         return [f"{setting.where}: {name}: expected {wanted}, saw {seen} ({parameter.help})"]
-    quote = isinstance(value, TYPES[parameter.kind]) or parameter.kind != "str"
-    hint = "" if quote else "; a text needs quotes"
+    hint = ""
+    if parameter.kind == "str" and not isinstance(value, str):
+        hint = "; a text needs quotes"
+    elif parameter.kind in ("int", "float") and re.match(r"[-+]?0\d", setting.text or str(value)):
+        hint = "; without the leading zero, which some readers take for octal"
     ends = [f", {end} is {others[end]}" for end in parameter.bounds if others and end in others]
     is_text = isinstance(value, str) and parameter.kind == "str"
     seen = setting.text if setting.text and not is_text else repr(value)

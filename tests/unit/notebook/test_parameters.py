@@ -147,6 +147,8 @@ def test_a_value_means_the_same_in_a_file_and_on_the_command_line(file, name):
 def test_a_leading_zero_is_no_number_because_it_is_octal_to_some_readers(file):
     with pytest.raises(ParameterError, match=r"worker_count is 010, expected int 1\.\.20"):
         resolve(load(file("worker_count: 010\n")), DECLARED, {})
+    with pytest.raises(ParameterError, match="without the leading zero"):
+        resolve(read_arguments(["worker_count=010"], DECLARED), DECLARED, {})
 
 
 def test_a_quoted_number_is_a_text(file):

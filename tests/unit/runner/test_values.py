@@ -6,6 +6,7 @@ import pytest
 
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.core.project import NOTEBOOKS
+from runbook_lib.notebook.parameters import check
 from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner.headless import Request, prepare
 from runbook_lib.runner.values import declared, load, read_arguments, resolve
@@ -51,6 +52,14 @@ def refusal(tmp_path, text, *arguments):
 def test_a_wrong_value_is_refused_where_it_is_set(tmp_path, text, problem):
     given = "" if "tiles_url" in text else "tiles_url: http://x\n"
     assert problem in refusal(tmp_path, text + given)
+
+
+@pytest.mark.parametrize("item", ["DOMAIN", "$(touch here)=1", "DB_PASSWORD=x"])
+def test_the_notebook_itself_refuses_what_is_no_variable(item):
+    cell = next(n for n in find_notebooks(NOTEBOOKS) if n.number == "06").parameters_source
+    namespace = {"In": [cell], "tiles_url": "http://x", "stack_variables": [item]}
+    with pytest.raises(ParameterError, match="06_work_stack, injected parameters: stack_variables"):
+        check("06_work_stack", namespace)
 
 
 def test_a_name_alone_sets_nothing(tmp_path):
