@@ -24,7 +24,7 @@ _PLATFORM = "(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)"
 _BUILDKIT = re.compile(
     rf"""^[ \t]*(?:
     RUN{_SPACE}(?:--\S+{_SPACE})*--(?:mount|network|security)=
-    |(?:COPY|ADD){_SPACE}(?:--\S+{_SPACE})*--(?:chmod|link|parents|exclude|checksum|unpack)\b
+    |(?:COPY|ADD){_SPACE}(?:--\S+{_SPACE})*--(?:chmod|link|parents|exclude|checksum|unpack|keep-git-dir)\b
     |(?:RUN|COPY|ADD)[ \t](?:.*[ \t])?\d*<<-?["']?[a-z_]\w*
     |FROM{_SPACE}--platform=\$\{{?{_PLATFORM}
     |ARG{_SPACE}(?P<arg>{_PLATFORM})[ \t]*$

@@ -137,6 +137,11 @@ def _build(stack: StackFile, service: str, reference: Reference) -> Build:
             "write the line without it, or build the image elsewhere",
             found[1],
         )
+    stages = [stage for _, stage in _froms(wanted) if stage]
+    target = str(options.get("target", "0"))
+    if target.lower() not in stages and not target.isdigit():
+        step = f"name one of its stages: {', '.join(stages) or 'it has none'}"
+        raise place.error("target", f"is {target!r}, no stage of {dockerfile or 'it'}", step)
     return wanted
 
 
@@ -171,20 +176,23 @@ def _upon_others(
 
 def _bases(build: Build) -> list[Reference]:
     # the images that the Dockerfile names; not its stages, nor what it has in an ARG
-    _, text = build.dockerfile_source
-    words = re.findall(
-        rb"(?im)^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", text
-    )
-    stages = {stage.lower() for _, stage in words}
+    froms = _froms(build)
+    stages = {stage for _, stage in froms}
     bases = []
-    for base, _ in words:
+    for base, _ in froms:
         try:
-            bases += (
-                [references.read_reference(base.decode())] if base.lower() not in stages else []
-            )
-        except (ParameterError, UnicodeDecodeError):
+            bases += [] if base.lower() in stages else [references.read_reference(base)]
+        except ParameterError:
             continue
     return bases
+
+
+def _froms(build: Build) -> list[tuple[str, str]]:
+    # each FROM of the Dockerfile: its base, and the stage's name in lower case
+    _, text = build.dockerfile_source
+    pattern = r"(?im)^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?"
+    found = re.findall(pattern, text.decode(errors="replace"))
+    return [(base, stage.lower()) for base, stage in found]
 
 
 def _differences(first: str, one: Build, second: str, two: Build) -> str:

@@ -187,7 +187,8 @@ def _build(engine: docker.DockerClient, build: Build, reference: str) -> None:
         log = getattr(error, "build_log", ())
         lines = [str(entry.get("stream") or entry.get("error") or "") for entry in log]
         raise CommandError(
-            f"expected image {build.name} to build; it did not: {error}",
+            f"expected image {build.name} to build; it did not: "
+            f"{getattr(error, 'explanation', None) or error}",
             evidence="".join(lines)[-1500:],
             next_step=f"correct {build.context.name}/{build.dockerfile}, then run this again",
         ) from error

@@ -23,7 +23,9 @@ def stack_of(tmp_path):
     def write(services, **files):
         for folder in ("a", "b"):
             (tmp_path / folder).mkdir(exist_ok=True)
-            (tmp_path / folder / "Dockerfile").write_text(f"FROM scratch\nLABEL it={folder}\n")
+            (tmp_path / folder / "Dockerfile").write_text(
+                f"FROM scratch AS small\nLABEL it={folder}\n"
+            )
         for name, text in files.items():
             (tmp_path / name.replace("__", "/")).write_text(text)
         lines = [f"  {name}: {spec}" for name, spec in services.items()]
@@ -191,7 +193,7 @@ def _tag(stack):
     ],
 )
 def test_every_key_changes_the_tag(stack_of, changed):
-    more = {"a__Dockerfile.dev": "FROM scratch\nLABEL it=a\n"}
+    more = {"a__Dockerfile.dev": "FROM scratch AS small\nLABEL it=a\n"}
     before = stack_of({"a": "{build: {context: ./a}, image: me/app}"}, **more)
     tag = _tag(before)
     after = stack_of({"a": f"{{build: {{context: ./a, {changed}}}, image: me/app}}"})
@@ -335,3 +337,8 @@ def test_a_stage_may_have_the_name_of_an_image(stack_of, tmp_path):
     (tmp_path / "b" / "Dockerfile").write_text("FROM scratch AS base\nFROM base\n")
 
     assert ["base", "app"] == list(builds(stack))
+
+
+def test_a_target_that_the_dockerfile_lacks_is_refused_with_those_it_has(stack_of):
+    with pytest.raises(ParameterError, match=r"(?s)'large', no stage of Dockerfile.*stages: small"):
+        builds(stack_of({"a": "{build: {context: ./a, target: large}, image: x}"}))
