@@ -134,10 +134,12 @@ def _is_current(
     Check whether an update would leave the task alone, as Swarm's `IsTaskDirty` does: it compares
     the whole template, and keeps a task whose node meets a placement that alone is new.
     """
-    wanted = _without_blanks(template)
+    # Docker 20.10 leaves the runtime out of a task
+    runtime = {"Runtime": "container"}
+    wanted = runtime | _without_blanks(template)
     # a task may lack the restart policy: it is the service's
     policy = {"RestartPolicy": wanted["RestartPolicy"]} if "RestartPolicy" in wanted else {}
-    its = policy | _without_blanks(task["Spec"])
+    its = runtime | policy | _without_blanks(task["Spec"])
     if its == wanted:
         return True
     if {**its, "Placement": 0} != {**wanted, "Placement": 0}:
