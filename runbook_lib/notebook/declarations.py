@@ -22,10 +22,9 @@ TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list)}
 
 _END = r"-?\d+(?:\.\d+)?|[a-z]\w*"
 _RANGE = re.compile(rf"({_END})?\.\.({_END})?")
-# the name before =, but not of a file that holds the secret
-_SECRET = re.compile(
-    r"(?![^=]*_FILE=)([^=]*(?:PASSW|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIAL)[^=]*)=", re.IGNORECASE
-)
+
+SECRET_NAME = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
+"""What the name of a variable with a secret contains; no parameter may set one."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +205,9 @@ def find_problems(
 
 
 def _secret_names(value: Any) -> list[str]:  # noqa: ANN401 - as above
-    items = value if isinstance(value, list) else [value]
-    found = [_SECRET.match(item) for item in items if isinstance(item, str)]
-    return [match[1].strip() for match in found if match]
+    items = value if isinstance(value, list) else []
+    pairs = (item.partition("=") for item in items if isinstance(item, str))
+    return [name.strip() for name, equals, _ in pairs if equals and SECRET_NAME.search(name)]
 
 
 def refuse(problems: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.project import PROJECT
+from runbook_lib.notebook.declarations import SECRET_NAME
 from runbook_lib.stacks.compose.documents import Keys, Timestamp, refuse_all, shown
 
 _NAME = r"[_a-zA-Z][_a-zA-Z0-9]*"
@@ -18,7 +19,6 @@ _REFERENCE = re.compile(
     rf"|\{{(?P<braced>{_NAME}(?::?[-?][^}}]*)?)\}}|)"
 )
 _PARTS = re.compile(rf"({_NAME})(:?)([-?]?)(.*)", re.DOTALL)
-_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
 _BOOL = {
     **dict.fromkeys(["y", "yes", "true", "on"], True),
     **dict.fromkeys(["n", "no", "false", "off"], False),
@@ -99,7 +99,7 @@ def given(
         name, sign, value = str(entry).partition("=")
         if not sign or not re.fullmatch(_NAME, name):
             problems.append(f"stack_variables: expected NAME=value as entry {number}")
-        elif _SECRET.search(name):
+        elif SECRET_NAME.search(name):
             problems.append(
                 f"stack_variables: {name} sounds like a secret, and parameters are recorded: give"
                 " it in the file that stack_env_file names"

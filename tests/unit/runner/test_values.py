@@ -9,7 +9,7 @@ from runbook_lib.core.project import NOTEBOOKS
 from runbook_lib.notebook.parameters import check
 from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner.headless import Request, prepare
-from runbook_lib.runner.values import declared, load, read_arguments, resolve
+from runbook_lib.runner.values import declared, load, resolve
 
 DECLARED = declared(find_notebooks(NOTEBOOKS))
 
@@ -91,12 +91,6 @@ def test_a_variable_with_the_name_of_a_secret_is_refused_and_its_value_is_not_sh
         assert f"stack_variables sets {name}" in told
         assert "stack_env_file" in told
         assert "hunter2" not in told
-
-
-def test_the_path_of_a_secret_is_none():
-    given = read_arguments(["stack_variables=DB_PASSWORD_FILE=/run/secrets/db"], DECLARED)
-    values = resolve(given, DECLARED, {})
-    assert ["DB_PASSWORD_FILE=/run/secrets/db"] == values["stack_variables"]
 
 
 def test_without_surfaces_nothing_is_asked_about_tiles(tmp_path):
