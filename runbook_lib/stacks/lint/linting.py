@@ -2,17 +2,24 @@
 All problems of a stack file in a cluster, found at once.
 """
 
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
+import docker
+
+from runbook_lib.core.project import PROJECT
+from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks.compose.stack_file import StackFile
 from runbook_lib.stacks.lint.declared import find_declared, find_deployed
-from runbook_lib.stacks.lint.facts import ClusterFacts
+from runbook_lib.stacks.lint.facts import ClusterFacts, find_facts
 from runbook_lib.stacks.lint.ports import check_firewall, check_ports
 from runbook_lib.stacks.lint.problems import Problems, Report
 from runbook_lib.stacks.lint.room import check_placement, check_sizes
 from runbook_lib.stacks.lint.settings import check_ignored, check_monitor, check_refused
 from runbook_lib.stacks.lint.surroundings import check_existing, check_volumes
-from runbook_lib.stacks.pulled import Unavailable
+from runbook_lib.stacks.pulled import Unavailable, find_unavailable
+from runbook_lib.stacks.secrets import variable
 
 
 def lint_stack(
@@ -51,3 +58,29 @@ def lint_stack(
         keys = ("services", image.service, "image")
         report.error(keys, f"to get the image {image.image}", image.reason, step)
     return Problems.of(report.found)
+
+
+def lint_cluster(
+    here: Cluster,
+    manager: docker.DockerClient,
+    stack: StackFile,
+    name: str,
+    *,
+    images: Mapping[str, object],
+    secrets_dir: str = "",
+    registry_auth_file: str = "",
+) -> Problems:
+    """
+    Gather the facts about a cluster, and lint a stack file against them; nothing is changed.
+
+    `images` are those that are built here, by name.
+    """
+    folder = PROJECT / Path(secrets_dir).expanduser() if secrets_dir else None
+    made = [
+        secret
+        for secret in stack.external_secrets
+        if variable(secret) in os.environ or (folder and (folder / secret).exists())
+    ]
+    built = dict.fromkeys(images, "")
+    unavailable = find_unavailable(here.engines, stack, built, registry_auth_file)
+    return lint_stack(stack, name, find_facts(here, manager), made=made, unavailable=unavailable)

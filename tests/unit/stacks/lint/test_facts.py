@@ -2,6 +2,8 @@
 The facts about a cluster, from an account in memory and fakes of its engines.
 """
 
+import json
+
 import pytest
 
 from runbook_lib.cloud.firewall import guide_rules
@@ -13,7 +15,9 @@ from runbook_lib.cloud.security_groups import (
     get_default_vpc,
 )
 from runbook_lib.hosts.clusters import Cluster
+from runbook_lib.stacks.compose import stack_file
 from runbook_lib.stacks.lint.facts import ClusterFacts, find_facts
+from runbook_lib.stacks.lint.linting import lint_cluster
 from tests.fakes import docker
 from tests.fakes.aws import account
 
@@ -43,7 +47,7 @@ def here():
         cluster = Cluster("geo-diff", "", None, ec2, instances, list(instances))
         manager = docker.Engine(
             nodes=[docker.Node("n1", addr=instances["manager"].private_ip, Role="worker")],
-            services=[docker.Service("a_web", {"Name": "a_web", "Mode": {}})],
+            services=[docker.Service("a_web", {"Name": "a_web", "Mode": {}, "TaskTemplate": {}})],
             volumes=[docker.Volume("tiles-data")],
             secrets=[docker.Model("token")],
         )
@@ -67,3 +71,27 @@ def test_a_service_that_is_not_deployed_has_no_specification():
 
     assert services[0]["Spec"] == ClusterFacts([], services).find_live("a_web")
     assert {} == ClusterFacts([], services).find_live("a_db")
+
+
+def test_a_stack_is_linted_against_the_cluster_with_the_values_of_secrets_given(
+    here, tmp_path, monkeypatch
+):
+    for engine in here.engines.values():
+        engine.images.create("a/b")
+    file = tmp_path / "stack.yml"
+    text = {"services": {"web": {"image": "a/b", "secrets": ["a", "b", "c"], "restart": "always"}}}
+    text["secrets"] = {name: {"external": True} for name in "abc"}
+    file.write_text(json.dumps(text))
+    (tmp_path / "a").write_text("a value")
+    monkeypatch.setenv("RUNBOOK_SECRET_B", "a value")
+
+    found = lint_cluster(
+        here,
+        here.engines["manager"],
+        stack_file.read(file),
+        "mine",
+        images={},
+        secrets_dir=str(tmp_path),
+    )
+
+    assert ["the external secret c", "keys that a Swarm uses"] == [p.expected for p in found]
