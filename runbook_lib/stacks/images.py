@@ -107,6 +107,38 @@ def has_image(engine: docker.DockerClient, reference: str) -> bool:
     return True
 
 
+def build_image(engine: docker.DockerClient, build: Build, reference: str) -> None:
+    """
+    Build an image on an engine, with all that the stack file says.
+
+    Raises CommandError with the last lines of a build that failed.
+    """
+    try:
+        with tempfile.TemporaryFile() as context:
+            dockerfile = write_context(build.context, *build.dockerfile_source, context)
+            context.seek(0)
+            engine.images.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=dockerfile,
+                tag=reference,
+                rm=True,
+                forcerm=True,
+                timeout=900,
+                **copy.deepcopy(dict(build.options)),  # the SDK adds proxies to them
+            )
+    except (BuildError, APIError) as error:
+        # an APIError: the Dockerfile was not begun, for example with an unknown target
+        log = getattr(error, "build_log", ())
+        lines = [str(entry.get("stream") or entry.get("error") or "") for entry in log]
+        raise CommandError(
+            f"expected image {build.name} to build; it did not: "
+            f"{getattr(error, 'explanation', None) or error}",
+            evidence="".join(lines)[-1500:],
+            next_step=f"correct {build.context.name}/{build.dockerfile}, then run this again",
+        ) from error
+
+
 def _build_missing(
     engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
 ) -> Changes:
@@ -119,7 +151,7 @@ def _build_missing(
         role, engine = builders[reference]
         build = wanted[reference]
         if not has_image(engine, reference) and not _is_pushed(engine, reference):
-            _build(engine, build, reference)
+            build_image(engine, build, reference)
             changes.add("image", build.name, f"built {build.tag} on {role}")
 
     for_each("Images built", {reference: reference for reference in wanted}, one)
@@ -165,33 +197,6 @@ def _published(build: Build, registry: str) -> str:
         path = f"{re.sub('[^a-z0-9.]+', '-', image.domain.lower()).strip('-')}/{image.path}"
     tag = build.tag if image.tag == "latest" else f"{image.tag[:100]}-{build.tag}"
     return f"{registry}/{path}:{tag}" if registry else f"{path}:{tag}"
-
-
-def _build(engine: docker.DockerClient, build: Build, reference: str) -> None:
-    try:
-        with tempfile.TemporaryFile() as context:
-            dockerfile = write_context(build.context, *build.dockerfile_source, context)
-            context.seek(0)
-            engine.images.build(
-                fileobj=context,
-                custom_context=True,
-                dockerfile=dockerfile,
-                tag=reference,
-                rm=True,
-                forcerm=True,
-                timeout=900,
-                **copy.deepcopy(dict(build.options)),  # the SDK adds proxies to them
-            )
-    except (BuildError, APIError) as error:
-        # an APIError: the Dockerfile was not begun, for example with an unknown target
-        log = getattr(error, "build_log", ())
-        lines = [str(entry.get("stream") or entry.get("error") or "") for entry in log]
-        raise CommandError(
-            f"expected image {build.name} to build; it did not: "
-            f"{getattr(error, 'explanation', None) or error}",
-            evidence="".join(lines)[-1500:],
-            next_step=f"correct {build.context.name}/{build.dockerfile}, then run this again",
-        ) from error
 
 
 def _push(engine: docker.DockerClient, reference: str) -> None:

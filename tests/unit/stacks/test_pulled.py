@@ -5,15 +5,13 @@ Images that nobody builds: had, or not, and why; the SDK talks to an engine over
 import base64
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote
 
-import docker
 import pytest
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.stacks.compose.stack_file import read
 from runbook_lib.stacks.pulled import find_unavailable, logins_of_stack, read_registry_auth
+from tests.fakes.docker_http import engine_of
 
 LOCAL = "/images/local:1/json"
 ANSWERS = {
@@ -48,37 +46,20 @@ def engine():
     asked = {}
     end = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            path = unquote(self.path).removeprefix("/v1.43")
-            image = path.removeprefix("/distribution/").removesuffix("/json")
-            if path.startswith("/distribution/"):
-                login = self.headers.get("X-Registry-Auth", "")
-                asked[image] = json.loads(base64.urlsafe_b64decode(login))
-                if image == "me/slow":
-                    end.wait(10)
-                code, message = ANSWERS.get(image, (404, "not found"))
-            else:
-                code, message = (200 if path == LOCAL else 404), "No such image"
-            body = json.dumps({"message": message} if code != 200 else {"Id": "x"}).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(path, headers, _):
+        if not path.startswith("/distribution/"):
+            return (200, {"Id": "x"}) if path == LOCAL else (404, {"message": "No such image"})
+        image = path.removeprefix("/distribution/").removesuffix("/json")
+        asked[image] = json.loads(base64.urlsafe_b64decode(headers["X-Registry-Auth"]))
+        if image == "me/slow":
+            end.wait(10)
+        code, message = ANSWERS.get(image, (404, "not found"))
+        return code, {"message": message}
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    client = docker.DockerClient(f"tcp://127.0.0.1:{server.server_port}", version="1.43")
-    client.asked = asked
-    yield client
-    end.set()
-    client.close()
-    server.shutdown()
-    server.server_close()
+    with engine_of(answer) as client:
+        client.asked = asked
+        yield client
+        end.set()
 
 
 @pytest.fixture
