@@ -6,18 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _PAIRS = ("environment", "labels", "sysctls", "args")
-_REPLACED = ("command", "entrypoint", "ulimits")
+_REPLACED = ("command", "entrypoint")
 
 
 def merge_files(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
-    Merge documents: maps are merged, other values of later documents win, lists are joined.
+    Merge documents: what a service maps is merged, other values of later documents win, lists are
+    joined. Commands are replaced; mounts are joined by target, secrets and configs by source.
 
-    Commands are replaced; mounts are joined by target, secrets and configs by source.
+    A network, volume, secret or config of a later document replaces that of an earlier one.
     """
     result: dict[str, Any] = {}
     for document in documents:
-        result = _merged(result, document, "")
+        for section, items in document.items():
+            if section == "services":
+                result[section] = _merged(result.get(section), items, section)
+            elif isinstance(items, Mapping):
+                before = result.get(section, {})
+                said = {key: spec for key, spec in items.items() if spec or key not in before}
+                result[section] = {**before, **said}
+            else:
+                result[section] = items
     return result
 
 
@@ -38,22 +47,31 @@ def _merged(under: Any, over: Any, key: str) -> Any:  # noqa: ANN401 - any YAML 
         return {**as_mapping(under), **as_mapping(over)}
     if key == "networks" and isinstance(under, list) != isinstance(over, list):
         under, over = (dict.fromkeys(v) if isinstance(v, list) else v for v in (under, over))
-    if key in _REPLACED:
+    if key in _REPLACED or (key == "logging" and _other_driver(under, over)):
         return over
     if isinstance(under, Mapping) and isinstance(over, Mapping):
-        both = {k: _merged(under.get(k), v, k) for k, v in over.items()}
-        return {**under, **both}
-    if isinstance(under, list) and isinstance(over, list):
-        identity = _IDENTITIES.get(key, repr)
-        return list({identity(item): item for item in (*under, *over)}.values())
+        return {**under, **{k: _merged(under.get(k), v, k) for k, v in over.items()}}
+    if isinstance(under, list) or isinstance(over, list):
+        both = [*_listed(under), *_listed(over)]
+        identity = _IDENTITIES.get(key)
+        over = list({identity(item): item for item in both}.values()) if identity else both
     return over
+
+
+def _other_driver(under: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
+    both = under.get("driver"), over.get("driver")
+    return all(both) and len(set(both)) > 1
+
+
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - any YAML value
+    return value if isinstance(value, list) else [value]
 
 
 def _target(mount: Any) -> str:  # noqa: ANN401 - any YAML value
     if isinstance(mount, Mapping):
         return str(mount.get("target"))
-    parts = str(mount).split(":")
-    return parts[0] if len(parts) == 1 else parts[1]
+    source, sign, rest = str(mount).partition(":")
+    return rest.split(":")[0] if sign else source
 
 
 def _source(item: Any) -> str:  # noqa: ANN401 - any YAML value
@@ -61,6 +79,7 @@ def _source(item: Any) -> str:  # noqa: ANN401 - any YAML value
 
 
 _IDENTITIES: dict[str, Callable[[Any], str]] = {
+    "ports": repr,
     "volumes": _target,
     "secrets": _source,
     "configs": _source,
