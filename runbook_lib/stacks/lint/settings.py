@@ -90,6 +90,9 @@ def check_refused(report: Report, stack: str, service: Declared, facts: ClusterF
         seen = f"{full} is {live}, and Swarm changes no mode"
         step = f"docker service rm {full}  first: it is down until the deployment"
         report.error((*keys, "deploy", "mode"), f"a new service for the mode {mode}", seen, step)
+    if mode.endswith("-job") and deploy.get("update_config"):
+        seen, step = "a job, which has no updates", "leave update_config out"
+        report.error((*keys, "deploy", "update_config"), "no update_config", seen, step)
     if deploy.get("endpoint_mode") == "dnsrr":
         for port in service.ports:
             if not port.is_host:

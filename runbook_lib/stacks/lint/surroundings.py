@@ -21,10 +21,11 @@ def check_existing(report: Report, facts: ClusterFacts, made: Collection[str]) -
     `made` are the secrets that the deployment will create.
     """
     stack = report.stack
-    exist = {"secret": {*facts.secrets, *made, *stack.generated_secrets}, "config": facts.configs}
+    made = {*made, *stack.generated_secrets}
+    exist = {"secret": {*facts.secrets, *made}, "config": facts.configs}
     for kind, names in exist.items():
         for key, name in stack.external(f"{kind}s").items():
-            if name not in names:
+            if name not in names and not (kind == "secret" and key in made):
                 step = f"docker {kind} create {name} FILE"
                 report.error(
                     (f"{kind}s", key), f"the external {kind} {name}", "there is none", step

@@ -383,7 +383,7 @@ def test_a_secret_that_will_be_made_is_not_missing(tmp_path):
     text = json.dumps(
         {
             "services": {"web": {"image": "a/b", "secrets": ["a", "b"]}},
-            "secrets": {"a": {"external": True}, "b": {"external": True}},
+            "secrets": {"a": {"external": True, "name": "a2"}, "b": {"external": True}},
             "x-runbook": {"generated_secrets": ["a"]},
         }
     )
@@ -438,8 +438,12 @@ def test_an_address_of_a_port_is_ignored(tmp_path):
             {"volumes": ["a:/data", "/b:/data/:ro"]},
             "one mount on a folder; /data is mounted 2 times",
         ),
+        (
+            {"deploy": {"mode": "replicated-job", "update_config": {"parallelism": 1}}},
+            "no update_config; a job, which has no updates",
+        ),
     ],
-    ids=["dnsrr", "no unit", "two mounts"],
+    ids=["dnsrr", "no unit", "two mounts", "job"],
 )
 def test_what_swarm_refuses_in_the_middle_of_a_deployment(tmp_path, keys, expected):
     text = json.dumps({"services": {"web": {"image": "a/b", **keys}}, "volumes": {"a": {}}})
