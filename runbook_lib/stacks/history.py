@@ -21,7 +21,7 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.stacks.compose.stack_file import LIVE_REPLICAS, OVERLAYS, StackFile
 from runbook_lib.stacks.containers import find_services, limited_name
-from runbook_lib.stacks.spec_fields import canonical, differences
+from runbook_lib.stacks.spec_fields import Tree, canonical, differences
 from runbook_lib.stacks.specs import Spec, create_service, set_spec
 
 HISTORY = "runbook.history"
@@ -29,6 +29,7 @@ KEPT = 10
 _LONGEST = 120
 _HIDDEN = "(not shown)"
 _SECRET_LIKE = re.compile(r"Env\..*(PASSW|SECRET|TOKEN|KEY|CREDENTIAL)", re.IGNORECASE)
+_ITEMS = ("Configs", "Secrets", "Mounts")
 _PLAIN = re.compile(r"^$|\.Image$|^Mode\.")
 LARGEST = 500_000
 """Bytes of an entry, compressed; Swarm takes 500 kB, or twice as much since Docker 20.10."""
@@ -173,7 +174,9 @@ def find_differences(
             found.append((service, "", now and "runs", then and "runs"))
         elif now != then:
             # without a field: the same in other words, of an older Docker for example
-            changes = differences(canonical(now, networks), canonical(then, networks))
+            trees = canonical(now, networks), canonical(then, networks)
+            _shorten(*trees)
+            changes = differences(*trees)
             found += [(service, *change) for change in changes or [("", None, None)]]
     return found
 
@@ -189,6 +192,8 @@ def rollback_table(manager: docker.DockerClient, to: Deployment) -> pd.DataFrame
     hides = any(value == _HIDDEN for entry in entries for _, value, _ in entry.variables)
     rows = []
     for service, field, *values in find_differences(manager, to):
+        if field.endswith(("SecretID", "ConfigID")):  # its name says more
+            continue
         hidden = _SECRET_LIKE.search(field) or (hides and not _PLAIN.search(field))
         texts = [_HIDDEN if hidden and value is not None else _short(value) for value in values]
         rows.append((service, field, *texts))
@@ -300,6 +305,19 @@ def _settled(spec: Spec | None) -> Spec | None:
 
 def _scales(spec: Spec) -> bool:
     return "Replicated" in spec["Mode"] and LIVE_REPLICAS.items() <= spec["Labels"].items()
+
+
+def _shorten(one: Tree, other: Tree) -> None:
+    """
+    Replace a mount, file or network that only one of them has by "yes": one line, not six.
+    """
+    tasks = [tree["TaskTemplate"] for tree in (one, other)]
+    containers = [task.get("ContainerSpec") or {} for task in tasks]
+    for (left, right), names in ((tasks, ["Networks"]), (containers, _ITEMS)):
+        for name in names:
+            mine, theirs = left.get(name) or {}, right.get(name) or {}
+            for key in mine.keys() ^ theirs.keys():
+                (mine if key in mine else theirs)[key] = "yes"
 
 
 def _networks(spec: Spec) -> list[dict[str, Any]]:

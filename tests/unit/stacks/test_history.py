@@ -167,6 +167,19 @@ def test_values_that_a_deployment_did_not_show_are_not_shown_by_the_way_back(var
     assert sorted(shown) == sorted(table["now"])
 
 
+def test_a_mount_that_goes_is_one_line_of_the_table():
+    before, after = spec("web"), spec("web")
+    mount = {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True}
+    after["TaskTemplate"]["ContainerSpec"]["Mounts"] = [mount]
+    engine = manager(before)
+    history.record(engine, FILE, "board")
+    deploy(engine, after)
+    table = history.rollback_table(engine, history.get_deployment(engine, "board"))
+    assert [
+        ["board_web", "TaskTemplate.ContainerSpec.Mounts./b", "yes", ""]
+    ] == table.values.tolist()
+
+
 def test_values_from_a_file_of_values_are_not_kept_as_variables():
     engine = manager(spec("web"))
     history.record(engine, replace(FILE, variables=(HIDDEN,)), "board")
