@@ -21,6 +21,8 @@ from runbook_lib.stacks.lint.surroundings import check_existing, check_volumes
 from runbook_lib.stacks.pulled import Unavailable, find_unavailable
 from runbook_lib.stacks.secrets import variable
 
+_FOR_NOW = ("takes no more requests", "did not answer")
+
 
 def lint_stack(
     stack: StackFile,
@@ -56,7 +58,9 @@ def lint_stack(
     for image in unavailable:
         step = "correct its name, push it, or set registry_auth_file if it needs a login"
         keys = ("services", image.service, "image")
-        report.error(keys, f"to get the image {image.image}", image.reason, step)
+        may_pass = any(words in image.reason for words in _FOR_NOW)
+        tell = report.warn if may_pass else report.error
+        tell(keys, f"to get the image {image.image}", image.reason, step)
     return Problems.of(report.found)
 
 

@@ -473,12 +473,22 @@ def test_a_deployed_service_keeps_its_mode(tmp_path, mode, expected):
     assert expected in "".join(found)
 
 
-def test_an_image_that_nobody_has(tmp_path):
-    missing = [Unavailable("a/b", "web", "stack.yml:1", "the registry docker.io does not have it")]
+@pytest.mark.parametrize(
+    ("severity", "reason"),
+    [
+        ("error", "the registry docker.io does not have it"),
+        ("error", "the registry x.test is not reachable: dial tcp: lookup x.test: no such host"),
+        ("warning", "the registry docker.io takes no more requests for now"),
+        ("warning", "its registry did not answer within 30 s"),
+    ],
+)
+def test_an_image_that_nobody_has(tmp_path, severity, reason):
+    missing = [Unavailable("a/b", "web", "stack.yml:1", reason)]
 
     (found,) = lint(tmp_path, service(), unavailable=missing)
 
-    assert "web: expected to get the image a/b; the registry docker.io does not have it" in found
+    assert found.startswith(severity)
+    assert f"web: expected to get the image a/b; {reason}" in found
 
 
 def test_problems_are_a_table_with_the_errors_first(tmp_path):
