@@ -302,13 +302,13 @@ def render(stack: StackFile, images: Mapping[str, str], replicas: Mapping[str, i
         The running replicas of services with the label `runbook.replicas: live`.
     """
     texts = []
+    whole = stack.services
     for document in stack.documents:
         services = {}
         for name, spec in (document.get("services") or {}).items():
             rendered = {key: value for key, value in spec.items() if key != "build"}
-            whole = stack.services[name]
-            image = image_name(name, whole)
-            if image in images and (whole.get("build") or "image" in whole):
+            image = image_name(name, whole[name])
+            if image in images and (whole[name].get("build") or "image" in whole[name]):
                 rendered["image"] = images[image]
             deploy = dict(spec.get("deploy", {}))
             if name in replicas:

@@ -169,6 +169,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=20), VALUES))
+@settings(max_examples=50, deadline=None)
 @example({"a": "\x85\u2028\ufeff\x00\t\n\\\"'😀", "b": 1e22, "c": 1e-7, "d": "$$x", "e": [[], {}]})
 def test_what_is_written_is_read_again(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("written") / "stack.yml"
