@@ -29,7 +29,6 @@ from runbook_lib.stacks.compose.variables import Substitution, Variable, given
 LIVE_REPLICAS = {"runbook.replicas": "live"}
 OVERLAYS = "runbook.overlays"
 EXTENSION = "x-runbook"
-_VERSION = "3.9"
 
 
 @dataclass(frozen=True)
@@ -168,8 +167,7 @@ def read(
         problems += [f"{_where(its, keys)}: {text}" for keys, text in shape_problems(replaced)]
         documents.append(replaced)
     used = substitution.finish(problems)
-    for document in documents:
-        _normalise(document)
+    _normalise(documents)
     whole = documents[0] if len(documents) == 1 else merging.merge_files(documents)
     if not whole.get("services"):
         raise ParameterError(
@@ -241,20 +239,25 @@ def _joined(value: Any, keys: Sequence[str]) -> list[str | int]:  # noqa: ANN401
     return list(keys[:1])
 
 
-def _normalise(document: dict[str, Any]) -> None:
-    newest = _VERSION
-    for spec in (document.get("services") or {}).values():
-        if spec.get("deploy", {}) is None:
-            del spec["deploy"]
-        networks = spec.get("networks")
-        attached = networks.values() if isinstance(networks, Mapping) else ()
-        if "oom_score_adj" in spec or any("driver_opts" in (its or {}) for its in attached):
-            newest = "3.13"
-        elif "start_interval" in spec.get("healthcheck", {}):
-            newest = max(newest, "3.12", key=len)
-    # newer versions of Docker take none and "3" for their newest, 20.10 for 1.0 and 3.0
-    if document.get("version", "3") in ("", "3"):
-        document["version"] = newest
+def _normalise(documents: Sequence[dict[str, Any]]) -> None:
+    needed = [9]
+    for document in documents:
+        if document.get("version") == "3.13":
+            needed.append(13)
+        for spec in (document.get("services") or {}).values():
+            if spec.get("deploy", {}) is None:
+                del spec["deploy"]
+            networks = spec.get("networks")
+            attached = networks.values() if isinstance(networks, Mapping) else ()
+            if "oom_score_adj" in spec or any("driver_opts" in (its or {}) for its in attached):
+                needed.append(13)
+            elif "start_interval" in spec.get("healthcheck", {}):
+                needed.append(12)
+    # newer versions of Docker take none and "3" for their newest, 20.10 for 1.0 and 3.0; the files
+    # of a stack must agree
+    for document in documents:
+        if document.get("version", "3") in ("", "3"):
+            document["version"] = f"3.{max(needed)}"
 
 
 def declared_services(stack: StackFile) -> pd.DataFrame:

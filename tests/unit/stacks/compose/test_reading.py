@@ -409,7 +409,14 @@ def test_each_file_stays_a_document_for_docker(stack):
 
     assert ["A=1", "B=2"] == first["services"]["one"]["environment"]
     assert {"B": 3, "C": 4} == second["services"]["one"]["environment"]
-    assert first["version"] == second["version"]
+    assert "3.9" == first["version"] == second["version"]
+
+
+def test_all_files_get_the_version_that_one_needs(stack):
+    texts = [service("oom_score_adj: 1"), service("user: a"), 'version: "3"\nvolumes: {}\n']
+    rendered = [yaml.safe_load(text) for text in render(stack(*texts), {}, {})]
+
+    assert ["3.13", "3.13", "3.13"] == [document["version"] for document in rendered]
 
 
 def test_a_large_file_is_no_trouble(stack):
