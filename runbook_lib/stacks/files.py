@@ -35,8 +35,8 @@ from runbook_lib.stacks.containers import HASH, OWNER, limited_name
 FOLDER = "/srv/runbook"
 """Where bind mounts are on the nodes: `<stack>/<hash>/<name>`, for root only."""
 
-LARGEST = {"env_file": 1000 * 1024, "configs": 1000 * 1024, "secrets": 500 * 1024}
-"""Bytes of a file; the Swarm's own limits for configs and secrets."""
+LARGEST = {"env_file": 1024_000, "configs": 1023_999, "secrets": 511_999}
+"""Bytes of a file; the Swarm's own limits for configs and secrets, which may not be empty."""
 
 LARGEST_BIND = 100 * 1024 * 1024
 _NO_NAMES = re.compile(r"^3\.[0-4]$")
@@ -214,10 +214,12 @@ class _Packer:
         if not path.is_file():
             self.refuse(keys, f"{given}: there is no such file")
             return str(given)
-        if path.stat().st_size > LARGEST[kind]:
-            self.refuse(keys, f"{given}: more than {LARGEST[kind] // 1024} kB")
+        with path.open("rb") as content:
+            data = content.read(LARGEST[kind] + 1)
+        if len(data) > LARGEST[kind] or (not data and kind != "env_file"):
+            seen = f"more than {LARGEST[kind]:,} bytes" if data else "it is empty"
+            self.refuse(keys, f"{given}: {seen}; the Swarm takes no such {kind.rstrip('s')}")
             return str(given)
-        data = path.read_bytes()
         sent = f"files/{hashlib.sha256(data).hexdigest()[:12]}/{_safe(path.name)}"
         self.files[sent] = data
         return sent

@@ -21,7 +21,7 @@ from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.compose.stack_file import StackFile
 from runbook_lib.stacks.containers import HASH, OWNER
 
-LARGEST = 500 * 1024
+LARGEST = 511_999
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -159,7 +159,7 @@ def _given(secret: str, folder: Path | None) -> bytes:
         if not value:
             raise ValueError(f"{file} is empty")
     if len(value) > LARGEST:
-        raise ValueError(f"{source} has more than the {LARGEST // 1024} kB that a secret may have")
+        raise ValueError(f"{source} has more than the {LARGEST:,} bytes of a secret")
     return value
 
 

@@ -176,10 +176,15 @@ def test_a_bind_that_cannot_travel_is_refused(write, tmp_path, volume, reason):
 def test_what_is_too_large_is_refused(write, monkeypatch, site):
     monkeypatch.setitem(files.LARGEST, "configs", 2)
     monkeypatch.setattr(files, "LARGEST_BIND", 3)
-    with pytest.raises(ParameterError, match="more than 0 kB"):
+    with pytest.raises(ParameterError, match=r"app\.conf: more than 2 bytes"):
         files.pack(write(BESIDE, prod_env="", app_conf="123"), "board")
     with pytest.raises(ParameterError, match="more than 0 MB"):
         files.pack(write(BINDS), "board")
+
+
+def test_an_empty_config_is_refused_and_an_empty_env_file_is_not(write):
+    with pytest.raises(ParameterError, match=r"\n  .*app\.conf: it is empty.*\n  next"):
+        files.pack(write(BESIDE, prod_env="", app_conf=""), "board")
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "$(touch x)", " "])

@@ -122,7 +122,7 @@ def test_a_secret_that_a_person_made_stays_as_it_is(stack, folder):
         (lambda file: file.symlink_to("/etc/hostname"), "and no link"),
         (lambda file: file.mkdir(), "to be a file"),
         (lambda file: file.touch(), "is empty"),
-        (lambda file: file.write_bytes(b"x" * 512_001), "more than the 500 kB"),
+        (lambda file: file.write_bytes(b"x" * 512_000), "more than the 511,999 bytes"),
     ],
 )
 def test_a_file_that_holds_no_secret_is_refused(stack, folder, make, reason):
