@@ -93,6 +93,9 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
     if ready < wanted:
         missing = next((_error(t) for t in current if NO_IMAGE in _error(t)), "")
         stuck = why_never(template, nodes()) or missing or given_up
+    # a one-shot that ends while its update watches it counts as failed there, however well it ended
+    is_early_end = update.get("State") == "paused" and 0 < wanted <= len(ended.complete)
+    halted = "" if is_early_end else _failure(update)
     return Convergence(
         service=str(service.name),
         mode=mode.lower(),
@@ -101,7 +104,7 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
         starting=len([t for t in asked if _state(t) != "running" and not _error(t)]),
         wanted=wanted,
         reason="; ".join(filter(None, reasons)),
-        failure=_failure(update) or (given_up if ended.is_certain and has_begun else ""),
+        failure=halted or (given_up if ended.is_certain and has_begun else ""),
         stuck=stuck,
     )
 
