@@ -116,6 +116,8 @@ def plot_measure(stats: pd.DataFrame, measure: str, *, by: str = "service") -> a
         series["value"] = series["value"].where(series["containers"] > 0)
     else:
         series = _broken_at_gaps(series, by)
+    if series["value"].isna().all():
+        return _nothing(f"The recording is too short for a chart of {name}")
     peaks = series.groupby(by)["value"].max()
     top = str(peaks.idxmax())
     mean = series.loc[series[by] == top, "value"].mean()

@@ -95,3 +95,12 @@ def test_experiments_stand_side_by_side(third):
     table = side_by_side(third, [str(DATA / "experiment_1")])
     assert [18.32, 23.87] == table.loc["worker sent (GB)"].tolist()
     assert ["1 (1)", "4 (3)"] == table.loc["runs (with load)"].tolist()
+
+
+def test_a_recording_of_seconds_is_too_short_for_a_chart_and_says_so(third):
+    """The first and last ten seconds of a container are partial, and nothing is between them."""
+    began = third.stats["time"].min()
+    short = third.stats[third.stats["time"] < began + pd.Timedelta(seconds=8)]
+
+    chart = plot_measure(short, "cpu_percent")
+    assert "The recording is too short for a chart of CPU" == chart.title
