@@ -19,11 +19,13 @@ from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile
+from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile, render
 from runbook_lib.stacks.containers import STACK, find_services
 from runbook_lib.stacks.convergence import NO_IMAGE, Convergence, convergence, lacks_image
-from runbook_lib.stacks.history import find_last
+from runbook_lib.stacks.files import check_names, ensure_binds, pack
+from runbook_lib.stacks.history import find_last, record
 from runbook_lib.stacks.plan import Plan, apply, keep, make_plan
+from runbook_lib.stacks.pruning import prune_binds, prune_unused
 from runbook_lib.stacks.pulled import logins_of_stack
 from runbook_lib.swarm.membership import address
 
@@ -49,15 +51,18 @@ def plan_stack(
     new_secrets
         Secrets that will be created before the deployment.
 
-    Raises CommandError with Docker's reason if it refuses the stack; nothing is changed.
+    Raises CommandError with Docker's reason if it refuses the stack; nothing is changed. Raises
+    ParameterError and ConflictError for files beside it, as `pack` and `check_names` do.
     """
-    last = find_last(manager, name)
+    packed, last = pack(stack, name), find_last(manager, name)
+    check_names(manager, packed)
     return make_plan(
         connection,
         manager,
-        stack,
+        packed.stack,
         name,
         images=images,
+        files=packed.files,
         registry_auth=logins_of_stack(stack, registry_auth_file),
         new_secrets=new_secrets,
         deployed=last.specs if last else {},
@@ -74,11 +79,17 @@ def ensure_stack(
     *,
     images: Mapping[str, str],
     registry_auth_file: str = "",
+    nodes: Mapping[str, fabric.Connection] | None = None,
 ) -> Changes:
     """
     Plan the deployment, show the plan, and do exactly what it says.
 
     A service that does not change is left alone, and an empty plan sends nothing to Docker.
+
+    Parameters
+    ----------
+    nodes
+        All nodes, for bind mounts of files beside the stack file; by default the manager alone.
     """
     plan = plan_stack(
         connection, manager, stack, name, images=images, registry_auth_file=registry_auth_file
@@ -86,7 +97,29 @@ def ensure_stack(
     if plan.rows:
         display(plan)
     keep(plan)
-    return apply(connection, manager, plan)
+    changes = ensure_binds(nodes or {"manager": connection}, pack(stack, name))
+    changes.extend(apply(connection, manager, plan))
+    return changes
+
+
+def record_stack(
+    nodes: Mapping[str, fabric.Connection],
+    manager: docker.DockerClient,
+    stack: StackFile,
+    name: str,
+    *,
+    images: Mapping[str, str],
+) -> Changes:
+    """
+    Keep a deployment in the history, and remove what only earlier ones used.
+
+    For a stack that has converged: after `wait_for_stack`.
+    """
+    packed = pack(stack, name).stack
+    changes = record(manager, packed, name, render(packed, images, {}))
+    changes.extend(prune_unused(manager, name))
+    changes.extend(prune_binds(nodes, manager, name))
+    return changes
 
 
 def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 300) -> None:
