@@ -21,6 +21,7 @@ from runbook_lib.geodiff.web import fetch
 from tests.places import ROOT
 
 PROJECT = ROOT
+PARAMS = "params/lab.yml"
 LABS = Path.home() / ".cache/geo-diff-runbook/labs"  # before the hermetic fixtures move the home
 
 
@@ -71,11 +72,13 @@ class Runbook:
             "tiles_url": f"http://{network}.0.1:{port}/geo-diff-tiles",
         }
 
-    def run(self, *arguments: str, code: int = 0, **given: object) -> dict[str, dict]:
+    def run(
+        self, *arguments: str, code: int = 0, file: str = PARAMS, **given: object
+    ) -> dict[str, dict]:
         """
         Run notebooks headless; the record of each by its number.
         """
-        command = [sys.executable, "-m", "runbook_lib", "run", "params/lab.yml", *arguments]
+        command = [sys.executable, "-m", "runbook_lib", "run", file, *arguments]
         command += [*self.values(**given), "--runs", str(self.runs)]
         result = subprocess.run(
             command, cwd=PROJECT, capture_output=True, text=True, timeout=1200, check=False
@@ -87,7 +90,7 @@ class Runbook:
         done = {page["name"][:2]: page for page in pages}
         if not arguments and not given:
             self.is_deployed = True
-        elif "stack_name" not in given and any(number >= "20" for number in done):
+        elif file == PARAMS and "stack_name" not in given and any(n >= "20" for n in done):
             self.is_deployed = False  # a drill, a solution or an undo may have changed it
         return done
 
@@ -95,7 +98,7 @@ class Runbook:
         """
         A headless run that goes on while we look.
         """
-        command = [sys.executable, "-m", "runbook_lib", "run", "params/lab.yml", *arguments]
+        command = [sys.executable, "-m", "runbook_lib", "run", PARAMS, *arguments]
         command += [*self.values(**given), "--runs", str(self.runs)]
         return subprocess.Popen(
             command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -121,9 +124,11 @@ class Runbook:
 
     def values(self, **given: object) -> list[str]:
         """
-        The options that point a command at this lab; `given` goes before what is usual.
+        The options that point a command at this lab; `given` goes before what is usual, and None
+        leaves a name to the file.
         """
-        pairs = [f"{name}={value}" for name, value in (self.given | given).items()]
+        values = self.given | given
+        pairs = [f"{name}={value}" for name, value in values.items() if value is not None]
         return [part for pair in pairs for part in ("-p", pair)]
 
 
