@@ -1,5 +1,5 @@
 """
-The command line: `runbook run | walkthrough | prepare | history | list | map`.
+The command line: `runbook run | walkthrough | prepare | plan | history | list | map`.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from runbook_lib.core.errors import RunbookError
+from runbook_lib.core.errors import ParameterError, RunbookError
 from runbook_lib.notebook.templates import as_table, find_notebooks, write_map
 from runbook_lib.runner.headless import Request, prepare, run_notebooks
 from runbook_lib.runner.walkthrough import open_jupyterlab
@@ -19,27 +19,30 @@ _INTERRUPTED = 128 + signal.SIGINT
 def main(arguments: list[str] | None = None) -> int:
     """
     Run the command; return 0, 1 after an error, or 130 after an interrupt.
+
+    `plan` returns 2 if there are changes.
     """
     given = sys.argv[1:] if arguments is None else arguments
     end = given.index("--") if "--" in given else len(given)
     options = _parser().parse_args(given[:end])
     try:
-        _act(options, given[end + 1 :])
+        return _act(options, given[end + 1 :])
     except RunbookError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
         print(f"\n{interrupt or 'interrupted'}", file=sys.stderr)
         return _INTERRUPTED
-    return 0
 
 
-def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> None:
+def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> int:
     if options.command == "list":
         print(as_table(find_notebooks(options.notebooks)), end="")
     elif options.command == "map":
         changed = write_map(options.write, find_notebooks(options.notebooks))
         print(f"{options.write}: {'written' if changed else 'no changes'}")
+    elif options.command == "plan":
+        return _plan(options)
     elif options.command == "history":
         # imported here: the SDKs take a second
         from runbook_lib.stacks.commands import history_text, read_values  # noqa: PLC0415
@@ -56,6 +59,23 @@ def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> None:
             print(prepare(request))
         else:
             open_jupyterlab(prepare(request), of_jupyterlab)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    # imported here: the SDKs take a second
+    from runbook_lib.stacks.plan_command import apply_saved, show_plan  # noqa: PLC0415
+
+    if bool(options.apply) == bool(options.parameters_file):
+        raise ParameterError(
+            "expected either a parameter file or --apply",
+            next_step="runbook plan params/lab.yml --save plan.json",
+        )
+    if options.apply:
+        print(apply_saved(options.apply, options.notebooks))
+        return 0
+    plan = show_plan(options.parameters_file, options.given, options.notebooks, options.save)
+    return 0 if plan.is_empty else 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,6 +130,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser(
         "history", parents=[valued], help="print the deployments that the Swarm keeps of a stack"
+    )
+    plan = commands.add_parser(
+        "plan",
+        parents=[common],
+        help="print what 06 would change; exit code 2: changes",
+    )
+    plan.add_argument("parameters_file", type=Path, nargs="?", help="for example params/lab.yml")
+    plan.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUE")
+    plan.add_argument("--save", type=Path, metavar="FILE", help="save the plan, without secrets")
+    plan.add_argument(
+        "--apply", type=Path, metavar="FILE", help="apply a saved plan; refused if anything moved"
     )
     commands.add_parser("list", parents=[common], help="print the map of the notebooks")
     write = commands.add_parser("map", parents=[common], help="write the map into a page")

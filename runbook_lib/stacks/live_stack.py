@@ -26,7 +26,8 @@ class LiveStack:
         own = in_stack(name)
         self.secrets = {str(s.id): s.attrs["Spec"] for s in manager.secrets.list(filters=own)}
         self.configs = {str(c.id): c.attrs["Spec"] for c in manager.configs.list(filters=own)}
-        tasks = manager.api.tasks(filters={"desired-state": "running"})
+        # in the middle of an update, some are only about to run
+        tasks = manager.api.tasks(filters={"desired-state": ["accepted", "ready", "running"]})
         self.tasks = Counter(str(task["ServiceID"]) for task in tasks)
         networks = [str(n.id) for n in manager.networks.list(filters=own)]
         self._others = sorted([*networks, *self.secrets, *self.configs])

@@ -32,6 +32,8 @@ DRIFTED = "changed by hand since the last deployment"
 _ENV = "TaskTemplate.ContainerSpec.Env."
 _IMAGE = "TaskTemplate.ContainerSpec.Image"
 _SECRET_LIKE = re.compile(r"PASSW|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
+PLANNED = "planned-"
+"""How the recorder's ids begin."""
 _ORDER = ["secret", "config", "network", "service"]
 
 
@@ -285,7 +287,7 @@ def _creation(what: str, body: dict[str, Any], live: LiveStack, hidden: Collecti
     if what != "service":
         return Step(what, body["Name"], CREATED)
     tree = live.tree(body)
-    image = _fields({}, {"Image": tree["TaskTemplate"]["ContainerSpec"]["Image"]}, hidden)
+    image = _fields({}, {"Image": tree["TaskTemplate"]["ContainerSpec"].get("Image", "")}, hidden)
     return Step(what, body["Name"], CREATED, replicas(tree) or 0, image)
 
 
@@ -295,6 +297,8 @@ def _fields(
     fields = []
     for path, *values in differences(old, new):
         if skip_replicas and path.startswith("Mode.Replicated"):
+            continue
+        if str(values[1]).startswith(PLANNED):  # the id of a new secret or config, after its name
             continue
         before, after = (_text(value) for value in values)
         if path == _IMAGE and before.split("@")[0] != after.split("@")[0]:

@@ -137,8 +137,9 @@ def _port(item: Spec) -> str:
 
 
 def _file(item: Spec) -> str:
+    # by its place in the container, so that another name of a changed file is a change of it
     name = item.get("SecretName") or item.get("ConfigName")
-    return f"{name} at {(item.get('File') or {}).get('Name', '')}"
+    return str((item.get("File") or {}).get("Name") or name)
 
 
 _KEYS: dict[str, Callable[[Spec], str]] = {

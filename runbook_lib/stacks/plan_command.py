@@ -1,0 +1,142 @@
+"""
+`runbook plan`: what 06 would change in the Swarm; and a saved plan, applied if nothing has moved.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.cloud import aws, roles
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import ConflictError, ParameterError
+from runbook_lib.hosts import clusters
+from runbook_lib.stacks import builds, deploy, images, secrets
+from runbook_lib.stacks.commands import read_values
+from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.files import ensure_binds, pack
+from runbook_lib.stacks.plan import Plan, apply
+from runbook_lib.swarm.membership import get_manager
+
+Values = Mapping[str, Any]
+
+
+class _Work:
+    # the stack that the values name, and the cluster that it goes to, as 06 has them
+    def __init__(self, values: Values) -> None:
+        place = aws.Place(values["region"], values["endpoint_url"], values["credentials_file"])
+        here = clusters.get_cluster(values["cluster"], values["key_file"], place)
+        self.here = here.without(*roles.LATER)
+        self.manager = get_manager(self.here.engines)
+        self.connection = self.here.connections["manager"]
+        self.name = str(values["stack_name"])
+        self.stack = stack_file.read(
+            values["stack_file"],
+            deploy.find_overlays(self.manager, self.name),
+            more=values.get("more_stack_files", []),
+            variables=values["stack_variables"],
+            env_file=values.get("stack_env_file", ""),
+            parameters=values,
+        )
+        self.builds = builds.builds(self.stack)
+        registry = images.registry_address(self.here.instances["manager"])
+        self.images = images.references(self.builds, registry)
+        self.secrets_dir = str(values.get("secrets_dir", ""))
+        self.registry_auth_file = str(values.get("registry_auth_file", ""))
+
+    def plan(self) -> Plan:
+        new = secrets.find_new_secrets(self.manager, self.stack, secrets_dir=self.secrets_dir)
+        return deploy.plan_stack(
+            self.connection,
+            self.manager,
+            self.stack,
+            self.name,
+            images=self.images,
+            registry_auth_file=self.registry_auth_file,
+            new_secrets=new,
+        )
+
+
+def show_plan(
+    parameters_file: Path, given: Sequence[str], notebooks: Path, save: Path | None = None
+) -> Plan:
+    """
+    Print the plan of the stack that the parameters name, and change nothing; return it.
+
+    Parameters
+    ----------
+    save
+        The file to save it in, for `apply_saved`. It holds no document and no secret.
+    """
+    plan = _Work(read_values(parameters_file, given, notebooks)).plan()
+    print(plan)
+    if save:
+        source = {"parameters_file": str(parameters_file), "given": list(given)}
+        save.write_text(json.dumps(source | plan.as_dict(), indent=1, ensure_ascii=False) + "\n")
+        print(f"saved in {save}")
+    return plan
+
+
+def apply_saved(saved: Path, notebooks: Path) -> Changes:
+    """
+    Apply a saved plan: publish its images, create its secrets, deploy, wait, and record.
+
+    Raises ParameterError if the file is no plan; ConflictError if the Swarm, the stack file or a
+    value is another than when it was made: nothing is changed then, but images may be published.
+    """
+    before = _read(saved)
+    values = read_values(Path(before["parameters_file"]), before["given"], notebooks)
+    work = _Work(values)
+    _refuse_another(before, work.plan(), saved)
+    changes = images.ensure_published(work.here, work.builds, work.registry_auth_file)
+    plan = work.plan()
+    _refuse_another(before, plan, saved)
+    changes += secrets.ensure_secrets(
+        work.manager, work.stack, work.name, secrets_dir=work.secrets_dir
+    )
+    changes += ensure_binds(work.here.connections, pack(work.stack, work.name))
+    changes += apply(work.connection, work.manager, plan)
+    deploy.wait_for_stack(work.manager, work.name)
+    changes += deploy.record_stack(
+        work.here.connections, work.manager, work.stack, work.name, images=work.images
+    )
+    return changes
+
+
+def _read(saved: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(saved.read_text())
+        missing = {"parameters_file", "given", "content", "fingerprint", "steps"} - content.keys()
+    except (OSError, ValueError, AttributeError) as error:
+        raise ParameterError(f"expected a saved plan in {saved}", evidence=str(error)) from error
+    if missing:
+        raise ParameterError(
+            f"expected a saved plan in {saved}; it lacks {', '.join(sorted(missing))}",
+            next_step=f"runbook plan params/<place>.yml --save {saved}",
+        )
+    return dict(content)
+
+
+def _refuse_another(before: Mapping[str, Any], now: Plan, saved: Path) -> None:
+    fresh = json.loads(json.dumps(now.as_dict()))
+    reasons = {
+        "fingerprint": "the stack in the Swarm has changed",
+        "content": "the stack file, its files or a value has changed",
+        "steps": "the steps differ",
+    }
+    seen = [reason for key, reason in reasons.items() if _fixed(before[key]) != _fixed(fresh[key])]
+    if "the stack in the Swarm has changed" in seen:
+        seen = seen[:1]  # the hash of the content depends on it
+    if seen:
+        raise ConflictError(
+            f"expected everything as it was when {saved} was made",
+            evidence="\n".join(seen),
+            next_step=f"runbook plan {before['parameters_file']} --save {saved}  and read it again",
+        )
+
+
+def _fixed(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    # a task may have failed since
+    if isinstance(value, list):
+        return [{k: v for k, v in step.items() if k != "tasks"} for step in value]
+    return value
