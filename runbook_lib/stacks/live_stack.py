@@ -11,6 +11,7 @@ from typing import Any
 import docker
 
 from runbook_lib.stacks.containers import find_services, in_stack
+from runbook_lib.stacks.placement import constraints_of, find_matching
 from runbook_lib.stacks.spec_fields import Spec, Tree, canonical
 
 
@@ -29,6 +30,8 @@ class LiveStack:
         # in the middle of an update, some are only about to run
         tasks = manager.api.tasks(filters={"desired-state": ["accepted", "ready", "running"]})
         self.tasks = Counter(str(task["ServiceID"]) for task in tasks)
+        self._places = [(str(task["ServiceID"]), task.get("NodeID", "")) for task in tasks]
+        self._nodes = manager.api.nodes()
         networks = [str(n.id) for n in manager.networks.list(filters=own)]
         self._others = sorted([*networks, *self.secrets, *self.configs])
 
@@ -37,6 +40,13 @@ class LiveStack:
         Return a service's specification as it compares; `networks` are names of former networks.
         """
         return canonical(spec, {**(networks or {}), **self.networks})
+
+    def misplaced(self, service_id: str, template: Spec) -> int:
+        """
+        Count the tasks of a service on nodes that the constraints of a new template exclude.
+        """
+        fitting = {node["ID"] for node in find_matching(self._nodes, constraints_of(template))}
+        return sum(s == service_id and bool(n) and n not in fitting for s, n in self._places)
 
     def find(self, service: str) -> Spec | None:
         """

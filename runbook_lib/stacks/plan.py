@@ -280,7 +280,8 @@ def _step(
     # a job runs again at every update
     if restarts(each.path for each in changed) or any("Job" in mode for mode in new["Mode"]):
         return Step(what, body["Name"], RESTARTED, tasks, changed)
-    return Step(what, body["Name"], UPDATED, fields=changed)
+    # other constraints only move the tasks that are on the wrong nodes
+    return Step(what, body["Name"], UPDATED, live.misplaced(key, body["TaskTemplate"]), changed)
 
 
 def _creation(what: str, body: dict[str, Any], live: LiveStack, hidden: Collection[str]) -> Step:

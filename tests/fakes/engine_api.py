@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
-KINDS = ("services", "networks", "secrets", "configs", "tasks")
+KINDS = ("services", "networks", "secrets", "configs", "tasks", "nodes")
 STACK = "com.docker.stack.namespace"
 
 

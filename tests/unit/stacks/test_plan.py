@@ -126,6 +126,19 @@ def test_a_scaled_service_is_updated_in_place_and_one_that_is_gone_is_removed(si
     assert ["app_web"] == [s["Spec"]["Name"] for s in site.engine.listed["services"]]
 
 
+def test_another_constraint_moves_only_the_tasks_on_the_wrong_nodes(site):
+    site.deploy()
+    site.engine.listed["nodes"] += [
+        {"ID": f"n{n}", "Spec": {"Role": role}} for n, role in enumerate(["manager", "worker"])
+    ]
+    web = {"ServiceID": site.service("app_web")["ID"]}
+    site.engine.listed["tasks"] += [{"ID": f"t{n}", "NodeID": f"n{n}", **web} for n in (0, 1)]
+    constraint = "placement: {constraints: [node.role == worker]}"
+    made = site.plan(STACK.replace("{replicas: 2}", f"{{replicas: 2, {constraint}}}"))
+
+    assert [("service", "app_web", UPDATED, 1)] == steps(made)
+
+
 def test_the_autoscaler_moves_its_service_without_a_change_of_the_plan(site):
     site.deploy()
     made = site.plan(STACK.replace('LEVEL: "1"', 'LEVEL: "2"'))
