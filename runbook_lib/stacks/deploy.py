@@ -7,7 +7,7 @@ the stack first, which is downtime and a race (moby#29293); here `docker stack d
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import docker
@@ -19,6 +19,7 @@ from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile, render
 from runbook_lib.stacks.containers import STACK, find_services
 from runbook_lib.stacks.convergence import NO_IMAGE, Convergence, convergence, lacks_image
@@ -34,7 +35,7 @@ _STUCK_S = 10.0
 
 
 def plan_stack(
-    connection: fabric.Connection,
+    here: Cluster,
     manager: docker.DockerClient,
     stack: StackFile,
     name: str,
@@ -51,13 +52,14 @@ def plan_stack(
     new_secrets
         Secrets that will be created before the deployment.
 
-    Raises CommandError with Docker's reason if it refuses the stack; nothing is changed. Raises
-    ParameterError and ConflictError for files beside it, as `pack` and `check_names` do.
+    Raises ParameterError if a file that the stack names is missing; CommandError with Docker's
+    reason if it refuses the stack. Nothing is changed.
     """
-    packed, last = pack(stack, name), find_last(manager, name)
+    packed = pack(stack, name)
     check_names(manager, packed)
+    last = find_last(manager, name)
     return make_plan(
-        connection,
+        here.connections["manager"],
         manager,
         packed.stack,
         name,
@@ -72,38 +74,48 @@ def plan_stack(
 
 
 def ensure_stack(
-    connection: fabric.Connection,
+    here: Cluster,
     manager: docker.DockerClient,
     stack: StackFile,
     name: str,
     *,
     images: Mapping[str, str],
     registry_auth_file: str = "",
-    nodes: Mapping[str, fabric.Connection] | None = None,
 ) -> Changes:
     """
     Plan the deployment, show the plan, and do exactly what it says.
 
     A service that does not change is left alone, and an empty plan sends nothing to Docker.
 
-    Parameters
-    ----------
-    nodes
-        All nodes, for bind mounts of files beside the stack file; by default the manager alone.
+    Raises what `plan_stack` raises.
     """
     plan = plan_stack(
-        connection, manager, stack, name, images=images, registry_auth_file=registry_auth_file
+        here, manager, stack, name, images=images, registry_auth_file=registry_auth_file
     )
     if plan.rows:
         display(plan)
+    return apply_plan(here, manager, stack, plan)
+
+
+def apply_plan(
+    here: Cluster, manager: docker.DockerClient, stack: StackFile, plan: Plan
+) -> Changes:
+    """
+    Do exactly what a plan of the stack file says. Bind mounts beside the file are copied to every
+    instance first.
+
+    Raises what `plan.apply` raises, before anything is changed.
+    """
     keep(plan)
-    changes = ensure_binds(nodes or {"manager": connection}, pack(stack, name))
-    changes.extend(apply(connection, manager, plan))
+    changes = Changes()
+    if not plan.is_empty and (packed := pack(stack, plan.stack)).binds:
+        changes += ensure_binds(_everywhere(here), packed)
+    changes += apply(here.connections["manager"], manager, plan)
     return changes
 
 
-def record_stack(
-    nodes: Mapping[str, fabric.Connection],
+def settle(
+    here: Cluster,
     manager: docker.DockerClient,
     stack: StackFile,
     name: str,
@@ -111,15 +123,23 @@ def record_stack(
     images: Mapping[str, str],
 ) -> Changes:
     """
-    Keep a deployment in the history, and remove what only earlier ones used.
+    Wait until a deployed stack runs as specified, keep it in the history, and remove the configs,
+    secrets and bind mounts that only earlier deployments used.
 
-    For a stack that has converged: after `wait_for_stack`.
+    Raises what `wait_for_stack` raises.
     """
-    packed = pack(stack, name).stack
-    changes = record(manager, packed, name, render(packed, images, {}))
-    changes.extend(prune_unused(manager, name))
-    changes.extend(prune_binds(nodes, manager, name))
+    wait_for_stack(manager, name)
+    packed = pack(stack, name)
+    changes = record(manager, stack, name, render(packed.stack, images, {}))
+    changes += prune_unused(manager, name)
+    if packed.binds:
+        changes += prune_binds(_everywhere(here), manager, name)
     return changes
+
+
+def _everywhere(here: Cluster) -> dict[str, fabric.Connection]:
+    # a service may run on any instance that is a node, now or later
+    return replace(here, roles=list(here.instances)).connections
 
 
 def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 300) -> None:

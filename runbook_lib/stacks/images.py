@@ -66,8 +66,7 @@ def ensure_published(
     # the registry's own image comes first, so that the manager builds it: it is not pushed
     first = {_published(build, ""): build for build in own.values()}
     changes = _build_missing(engines, first | wanted)
-    connection = here.connections["manager"]
-    changes += deploy.ensure_stack(connection, manager, stack, "registry", images=images)
+    changes += deploy.ensure_stack(here, manager, stack, "registry", images=images)
     deploy.wait_for_stack(manager, "registry")
     changes.extend(_push_missing(engines, wanted))
     return changes

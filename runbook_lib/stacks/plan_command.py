@@ -14,8 +14,7 @@ from runbook_lib.hosts import clusters
 from runbook_lib.stacks import builds, deploy, images, secrets
 from runbook_lib.stacks.commands import read_values
 from runbook_lib.stacks.compose import stack_file
-from runbook_lib.stacks.files import ensure_binds, pack
-from runbook_lib.stacks.plan import Plan, apply
+from runbook_lib.stacks.plan import Plan
 from runbook_lib.swarm.membership import get_manager
 
 Values = Mapping[str, Any]
@@ -28,26 +27,25 @@ class _Work:
         here = clusters.get_cluster(values["cluster"], values["key_file"], place)
         self.here = here.without(*roles.LATER)
         self.manager = get_manager(self.here.engines)
-        self.connection = self.here.connections["manager"]
         self.name = str(values["stack_name"])
         self.stack = stack_file.read(
             values["stack_file"],
             deploy.find_overlays(self.manager, self.name),
-            more=values.get("more_stack_files", []),
+            more=values["more_stack_files"],
             variables=values["stack_variables"],
-            env_file=values.get("stack_env_file", ""),
+            env_file=values["stack_env_file"],
             parameters=values,
         )
         self.builds = builds.builds(self.stack)
         registry = images.registry_address(self.here.instances["manager"])
         self.images = images.references(self.builds, registry)
-        self.secrets_dir = str(values.get("secrets_dir", ""))
-        self.registry_auth_file = str(values.get("registry_auth_file", ""))
+        self.values_dir = str(values["values_dir"])
+        self.registry_auth_file = str(values["registry_auth_file"])
 
     def plan(self) -> Plan:
-        new = secrets.find_new_secrets(self.manager, self.stack, secrets_dir=self.secrets_dir)
+        new = secrets.find_new_secrets(self.manager, self.stack, values_dir=self.values_dir)
         return deploy.plan_stack(
-            self.connection,
+            self.here,
             self.manager,
             self.stack,
             self.name,
@@ -92,14 +90,10 @@ def apply_saved(saved: Path, notebooks: Path) -> Changes:
     plan = work.plan()
     _refuse_another(before, plan, saved)
     changes += secrets.ensure_secrets(
-        work.manager, work.stack, work.name, secrets_dir=work.secrets_dir
+        work.manager, work.stack, work.name, values_dir=work.values_dir
     )
-    changes += ensure_binds(work.here.connections, pack(work.stack, work.name))
-    changes += apply(work.connection, work.manager, plan)
-    deploy.wait_for_stack(work.manager, work.name)
-    changes += deploy.record_stack(
-        work.here.connections, work.manager, work.stack, work.name, images=work.images
-    )
+    changes += deploy.apply_plan(work.here, work.manager, work.stack, plan)
+    changes += deploy.settle(work.here, work.manager, work.stack, work.name, images=work.images)
     return changes
 
 

@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def ensure_secrets(
-    manager: docker.DockerClient, stack: StackFile, name: str, *, secrets_dir: str = ""
+    manager: docker.DockerClient, stack: StackFile, name: str, *, values_dir: str = ""
 ) -> Changes:
     """
     Create each external secret that is missing: of the value given, or of a random token.
@@ -35,14 +35,14 @@ def ensure_secrets(
     ----------
     name
         The stack's name, which becomes the label of what is made.
-    secrets_dir
+    values_dir
         The folder with the values, one file for each secret, named as it; a file goes before the
         environment variable `RUNBOOK_SECRET_<NAME>`.
 
     Raises what `find_new_secrets` raises, before anything is made.
     """
     changes = Changes()
-    for secret, value in _new_values(manager, stack, secrets_dir).items():
+    for secret, value in _new_values(manager, stack, values_dir).items():
         labels = {OWNER: name}
         if value:
             labels[HASH] = _hashed(value, secrets.token_hex(16))
@@ -53,7 +53,7 @@ def ensure_secrets(
 
 
 def find_new_secrets(
-    manager: docker.DockerClient, stack: StackFile, *, secrets_dir: str = ""
+    manager: docker.DockerClient, stack: StackFile, *, values_dir: str = ""
 ) -> list[str]:
     """
     Find the external secrets that a deployment will create; nothing is changed.
@@ -63,7 +63,7 @@ def find_new_secrets(
     Raises ParameterError with every secret that is missing and has no value, and every value that
     cannot be read; ConflictError if a value is not the one that the Swarm has.
     """
-    return list(_new_values(manager, stack, secrets_dir))
+    return list(_new_values(manager, stack, values_dir))
 
 
 def remove_secrets(manager: docker.DockerClient | None, name: str) -> Changes:
@@ -90,13 +90,13 @@ def remove_secrets(manager: docker.DockerClient | None, name: str) -> Changes:
 
 
 def _new_values(
-    manager: docker.DockerClient, stack: StackFile, secrets_dir: str
+    manager: docker.DockerClient, stack: StackFile, values_dir: str
 ) -> dict[str, bytes]:
     """
     Return the value of each secret to create; empty for a random token.
     """
     existing = {str(secret.name): secret.attrs["Spec"] for secret in manager.secrets.list()}
-    folder = _folder(secrets_dir)
+    folder = _folder(values_dir)
     generated = set(stack.generated_secrets)
     new: dict[str, bytes] = {}
     problems, missing, changed = [], [], []
@@ -117,7 +117,7 @@ def _new_values(
         raise ParameterError(
             f"expected a value for every external secret of {stack.path.name}",
             evidence="\n".join([*problems, *(f"{one} is not in the Swarm" for one in missing)]),
-            next_step=_advice([one.rpartition(" ")[2] for one in missing], secrets_dir),
+            next_step=_advice([one.rpartition(" ")[2] for one in missing], values_dir),
         )
     if changed:
         raise ConflictError(
@@ -130,13 +130,13 @@ def _new_values(
     return new
 
 
-def _folder(secrets_dir: str) -> Path | None:
-    if not secrets_dir:
+def _folder(values_dir: str) -> Path | None:
+    if not values_dir:
         return None
-    folder = PROJECT / Path(secrets_dir).expanduser()
+    folder = PROJECT / Path(values_dir).expanduser()
     if not folder.is_dir():
         raise ParameterError(
-            f"expected secrets_dir to be a folder; {folder} is none",
+            f"expected values_dir to be a folder; {folder} is none",
             next_step=f"make it:  install -d -m 700 {folder}",
         )
     return folder
@@ -178,11 +178,11 @@ def variable(secret: str) -> str:
     return f"RUNBOOK_SECRET_{re.sub('[.-]', '_', secret).upper()}"
 
 
-def _advice(missing: list[str], secrets_dir: str) -> str:
+def _advice(missing: list[str], values_dir: str) -> str:
     if not missing:
         return "correct them, then run this again"
     return (
-        f"write the value into a file of {secrets_dir or 'secrets_dir'} named {missing[0]}, or set "
+        f"write the value into a file of {values_dir or 'values_dir'} named {missing[0]}, or set "
         f"{variable(missing[0])}, or on the manager:  docker secret create {missing[0]} -"
     )
 

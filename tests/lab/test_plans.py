@@ -17,6 +17,7 @@ import yaml
 
 from runbook_lib.cloud import roles
 from runbook_lib.hosts import clusters
+from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks import builds, images, removal, secrets
 from runbook_lib.stacks.compose import stack_file
 from runbook_lib.stacks.containers import in_stack
@@ -35,7 +36,7 @@ class Site:
     A stack on its way to a Swarm.
     """
 
-    connection: Any
+    here: Cluster
     manager: Any
     name: str
     stack: stack_file.StackFile
@@ -51,7 +52,7 @@ class Site:
         self.stack = replace(self.stack, documents=documents, content=content)
 
     def plan(self) -> Plan:
-        return plan_stack(self.connection, self.manager, self.stack, self.name, images=self.images)
+        return plan_stack(self.here, self.manager, self.stack, self.name, images=self.images)
 
     def live(self) -> dict[str, Any]:
         """
@@ -101,7 +102,7 @@ def deploy_as_announced(site: Site, expected: dict[str, str] | None) -> None:
         told = {title(step, site.name): step.action for step in plan.steps}
         assert expected == told, repr(plan)
     before, tasks, updating = site.live(), site.tasks(), site.updating()
-    apply(site.connection, site.manager, plan)
+    apply(site.here.connections["manager"], site.manager, plan)
     after, live = site.live(), LiveStack(site.manager, site.name)
 
     trees = {spec["Name"]: live.tree(spec) for spec in live.services.values()}
@@ -262,7 +263,7 @@ def test_changes_of_the_work_stack_happen_as_announced(runbook, here):
     stack = stack_file.read("stacks/geo-diff/work.yml", parameters=lab_values())
     registry = images.registry_address(here.instances["manager"])
     references = images.references(builds.builds(stack), registry)
-    site = Site(here.connections["manager"], manager, "geo-diff-work", stack, references)
+    site = Site(here, manager, "geo-diff-work", stack, references)
     try:
         for patch, expected in GEO_DIFF:
             site.change(patch)
@@ -277,7 +278,7 @@ def test_changes_of_the_notice_board_happen_as_announced(here):
     sources = builds.builds(stack)
     images.ensure_published(here, sources)
     references = images.references(sources, images.registry_address(here.instances["manager"]))
-    site = Site(connection, manager, "plans", stack, references)
+    site = Site(here, manager, "plans", stack, references)
     secrets.ensure_secrets(manager, stack, "plans")
     try:
         for patch, expected in NOTICE_BOARD:

@@ -71,7 +71,7 @@ def lint_cluster(
     name: str,
     *,
     images: Mapping[str, object],
-    secrets_dir: str = "",
+    values_dir: str = "",
     registry_auth_file: str = "",
 ) -> Problems:
     """
@@ -79,7 +79,7 @@ def lint_cluster(
 
     `images` are those that are built here, by name.
     """
-    folder = PROJECT / Path(secrets_dir).expanduser() if secrets_dir else None
+    folder = PROJECT / Path(values_dir).expanduser() if values_dir else None
     made = [
         secret
         for secret in stack.external_secrets

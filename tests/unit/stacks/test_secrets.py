@@ -71,10 +71,8 @@ def test_every_missing_secret_is_told_with_its_line_and_nothing_is_made(stack):
 def test_a_value_comes_from_a_file_byte_by_byte(stack, folder):
     (folder / "tls_key").write_bytes(b"\x00key\n")
     manager = Engine()
-    assert ["cookie", "tls_key"] == secrets.find_new_secrets(
-        manager, stack, secrets_dir=str(folder)
-    )
-    secrets.ensure_secrets(manager, stack, "board", secrets_dir=str(folder))
+    assert ["cookie", "tls_key"] == secrets.find_new_secrets(manager, stack, values_dir=str(folder))
+    secrets.ensure_secrets(manager, stack, "board", values_dir=str(folder))
     assert b"\x00key\n" == value(manager.secrets.get("tls_key"))
 
 
@@ -82,7 +80,7 @@ def test_a_value_comes_from_the_environment_and_a_file_goes_before_it(stack, fol
     monkeypatch.setenv("RUNBOOK_SECRET_TLS_KEY", "from the environment")
     for name, expected in [("one", b"from the environment"), ("two", b"from a file")]:
         manager = Engine()
-        secrets.ensure_secrets(manager, stack, name, secrets_dir=str(folder))
+        secrets.ensure_secrets(manager, stack, name, values_dir=str(folder))
         assert expected == value(manager.secrets.get("tls_key"))
         (folder / "tls_key").write_text("from a file")
 
@@ -94,18 +92,18 @@ def test_dots_and_dashes_are_underscores_in_the_environment():
 def test_another_value_than_the_swarm_has_is_refused_with_what_to_do(stack, folder):
     manager = Engine()
     (folder / "tls_key").write_text("first")
-    secrets.ensure_secrets(manager, stack, "board", secrets_dir=str(folder))
-    assert [] == secrets.ensure_secrets(manager, stack, "board", secrets_dir=str(folder))
+    secrets.ensure_secrets(manager, stack, "board", values_dir=str(folder))
+    assert [] == secrets.ensure_secrets(manager, stack, "board", values_dir=str(folder))
     (folder / "tls_key").write_text("second")
     with pytest.raises(ConflictError, match=r"stack\.yml:10: tls_key\n  next: give it a new name"):
-        secrets.ensure_secrets(manager, stack, "board", secrets_dir=str(folder))
+        secrets.ensure_secrets(manager, stack, "board", values_dir=str(folder))
 
 
 def test_no_value_can_be_read_from_a_label(stack, folder):
     (folder / "tls_key").write_text("guess me")
     first, second = Engine(), Engine()
     for manager in (first, second):
-        secrets.ensure_secrets(manager, stack, "board", secrets_dir=str(folder))
+        secrets.ensure_secrets(manager, stack, "board", values_dir=str(folder))
     hashes = [manager.secrets.get("tls_key").labels["runbook.hash"] for manager in (first, second)]
     assert hashes[0] != hashes[1]
 
@@ -113,7 +111,7 @@ def test_no_value_can_be_read_from_a_label(stack, folder):
 def test_a_secret_that_a_person_made_stays_as_it_is(stack, folder):
     (folder / "tls_key").write_text("another")
     manager = Engine(secrets=[existing("tls_key"), existing("cookie")])
-    assert [] == secrets.ensure_secrets(manager, stack, "board", secrets_dir=str(folder))
+    assert [] == secrets.ensure_secrets(manager, stack, "board", values_dir=str(folder))
 
 
 @pytest.mark.parametrize(
@@ -128,19 +126,19 @@ def test_a_secret_that_a_person_made_stays_as_it_is(stack, folder):
 def test_a_file_that_holds_no_secret_is_refused(stack, folder, make, reason):
     make(folder / "tls_key")
     with pytest.raises(ParameterError, match=reason):
-        secrets.ensure_secrets(Engine(), stack, "board", secrets_dir=str(folder))
+        secrets.ensure_secrets(Engine(), stack, "board", values_dir=str(folder))
 
 
 def test_a_name_that_is_a_path_is_refused(tmp_path, folder):
     (tmp_path / "key").write_text("x")
     stack = read(tmp_path, STACK.replace("{external: true}", "{external: true, name: ../key}", 1))
     with pytest.raises(ParameterError, match=r"\.\./key: expected a name of letters"):
-        secrets.ensure_secrets(Engine(), stack, "board", secrets_dir=str(folder))
+        secrets.ensure_secrets(Engine(), stack, "board", values_dir=str(folder))
 
 
 def test_a_folder_that_is_not_there_is_refused(stack):
-    with pytest.raises(ParameterError, match="expected secrets_dir to be a folder"):
-        secrets.ensure_secrets(Engine(), stack, "board", secrets_dir="no/such/folder")
+    with pytest.raises(ParameterError, match="expected values_dir to be a folder"):
+        secrets.ensure_secrets(Engine(), stack, "board", values_dir="no/such/folder")
 
 
 @pytest.mark.parametrize(

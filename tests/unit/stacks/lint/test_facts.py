@@ -91,7 +91,7 @@ def test_a_stack_is_linted_against_the_cluster_with_the_values_of_secrets_given(
         stack_file.read(file),
         "mine",
         images={},
-        secrets_dir=str(tmp_path),
+        values_dir=str(tmp_path),
     )
 
     assert ["the external secret c", "keys that a Swarm uses"] == [p.expected for p in found]
