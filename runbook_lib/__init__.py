@@ -11,9 +11,10 @@ cloud         AWS: instances and roles, keys, security groups, the tiles' bucket
 hosts         the instances as machines: the cluster handle, SSH with pinned host keys, Docker, and
               the firewall tested by connecting; hosts/agents are the programs that run on instances
 swarm         the Docker Swarm: nodes, labels, managers and their quorum
-stacks        from a Compose file to running services: images built and pushed, stack deployed;
-              stacks/compose reads the file, with its values, as Docker does; stacks/lint checks it
-              against the cluster
+stacks        from a Compose file to running services: images published, stack deployed or removed
+              compose reads the file with its values, as Docker does; building has what a stack
+              builds and pulls; running, what the Swarm runs of it, and whether it has converged;
+              deployment, its files, secrets, plan and history; lint checks it against the cluster
 geodiff       specific to Geo-Diff: tiles, results, RabbitMQ, the web map, the state of 00 to 07
 
 Two wings, each with rooms of its own:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.stacks.containers import get_container, run_in
+from runbook_lib.stacks.running.containers import get_container, run_in
 
 _DEPTHS = ("name", "messages", "messages_ready", "messages_unacknowledged", "consumers")
 

@@ -19,7 +19,7 @@ from runbook_lib.core.errors import CommandError, NotFoundError, ParameterError
 from runbook_lib.core.tables import frame_html
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.broker import rabbitmqctl
-from runbook_lib.stacks.containers import get_container, run_in
+from runbook_lib.stacks.running.containers import get_container, run_in
 from runbook_lib.swarm.membership import Clients, ensure_label, node_id
 from runbook_lib.swarm.nodes import change_spec
 

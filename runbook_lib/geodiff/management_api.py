@@ -14,7 +14,7 @@ import fabric
 from paramiko import SSHException
 
 from runbook_lib.core.errors import CommandError
-from runbook_lib.stacks.containers import read_secret
+from runbook_lib.stacks.running.containers import read_secret
 
 PORT = 15672
 USER = "geodiff"

@@ -19,8 +19,8 @@ from runbook_lib.geodiff import web
 from runbook_lib.geodiff.tiles import VOLUME, find_volume
 from runbook_lib.hosts.docker_ssh import find_docker_clients
 from runbook_lib.hosts.ssh import connect_all
-from runbook_lib.stacks.containers import find_services
-from runbook_lib.stacks.convergence import convergence
+from runbook_lib.stacks.running.containers import find_services
+from runbook_lib.stacks.running.convergence import convergence
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -19,7 +19,7 @@ import requests
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.stacks.containers import SERVICE, find_services, read_secret
+from runbook_lib.stacks.running.containers import SERVICE, find_services, read_secret
 
 PAGE_PORT, TILES_PORT = 8080, 5000
 _TOKEN = "tile_api_token"  # noqa: S105 - its name

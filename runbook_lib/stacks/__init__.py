@@ -1,3 +1,3 @@
 """
-From a Compose file to running services: images built, stack deployed, convergence awaited.
+From a Compose file to running services: images published, stack deployed, awaited, removed.
 """

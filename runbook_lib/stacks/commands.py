@@ -10,7 +10,7 @@ from runbook_lib.cloud import aws, roles
 from runbook_lib.hosts import clusters
 from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner.values import declared, load, read_arguments, resolve, take_notebooks
-from runbook_lib.stacks.history import history_table
+from runbook_lib.stacks.deployment.history import history_table
 from runbook_lib.swarm.membership import get_manager
 
 

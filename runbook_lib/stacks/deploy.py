@@ -20,14 +20,14 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.clusters import Cluster
+from runbook_lib.stacks.building.pulled import logins_of_stack
 from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile, render
-from runbook_lib.stacks.containers import STACK, find_services
-from runbook_lib.stacks.convergence import NO_IMAGE, Convergence, convergence, lacks_image
-from runbook_lib.stacks.files import check_names, ensure_binds, pack
-from runbook_lib.stacks.history import find_last, record
-from runbook_lib.stacks.plan import Plan, apply, keep, make_plan
-from runbook_lib.stacks.pruning import prune_binds, prune_unused
-from runbook_lib.stacks.pulled import logins_of_stack
+from runbook_lib.stacks.deployment.files import check_names, ensure_binds, pack
+from runbook_lib.stacks.deployment.history import find_last, record
+from runbook_lib.stacks.deployment.plan import Plan, apply, keep, make_plan
+from runbook_lib.stacks.deployment.pruning import prune_binds, prune_unused
+from runbook_lib.stacks.running.containers import STACK, find_services
+from runbook_lib.stacks.running.convergence import NO_IMAGE, Convergence, convergence, lacks_image
 from runbook_lib.swarm.membership import address
 
 _STUCK_S = 10.0

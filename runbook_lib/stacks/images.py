@@ -17,14 +17,14 @@ from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.hosts.engine import REGISTRY_PORT
-from runbook_lib.stacks import builds as sources
 from runbook_lib.stacks import deploy
-from runbook_lib.stacks.builds import Build
+from runbook_lib.stacks.building import builds as sources
+from runbook_lib.stacks.building.builds import Build
+from runbook_lib.stacks.building.contexts import write_context
+from runbook_lib.stacks.building.pulled import use_registry_auth
+from runbook_lib.stacks.building.references import HUB, read_reference
 from runbook_lib.stacks.compose import stack_file
-from runbook_lib.stacks.containers import find_services
-from runbook_lib.stacks.contexts import write_context
-from runbook_lib.stacks.pulled import use_registry_auth
-from runbook_lib.stacks.references import HUB, read_reference
+from runbook_lib.stacks.running.containers import find_services
 
 
 def registry_address(manager: Instance) -> str:

@@ -11,10 +11,12 @@ from runbook_lib.cloud import aws, roles
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.hosts import clusters
-from runbook_lib.stacks import builds, deploy, images, secrets
+from runbook_lib.stacks import deploy, images
+from runbook_lib.stacks.building import builds
 from runbook_lib.stacks.commands import read_values
 from runbook_lib.stacks.compose import stack_file
-from runbook_lib.stacks.plan import Plan
+from runbook_lib.stacks.deployment import secrets
+from runbook_lib.stacks.deployment.plan import Plan
 from runbook_lib.swarm.membership import get_manager
 
 Values = Mapping[str, Any]

@@ -11,7 +11,7 @@ import pytest
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.web import fetch
 from runbook_lib.hosts import clusters
-from runbook_lib.stacks.containers import in_stack
+from runbook_lib.stacks.running.containers import in_stack
 from runbook_lib.swarm import membership
 from tests.places import NOTICE_BOARD
 

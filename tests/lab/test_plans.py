@@ -18,12 +18,22 @@ import yaml
 from runbook_lib.cloud import roles
 from runbook_lib.hosts import clusters
 from runbook_lib.hosts.clusters import Cluster
-from runbook_lib.stacks import builds, images, removal, secrets
+from runbook_lib.stacks import images, removal
+from runbook_lib.stacks.building import builds
 from runbook_lib.stacks.compose import stack_file
-from runbook_lib.stacks.containers import in_stack
 from runbook_lib.stacks.deploy import plan_stack
-from runbook_lib.stacks.live_stack import LiveStack
-from runbook_lib.stacks.plan import CREATED, REMOVED, RESTARTED, UPDATED, Plan, Step, apply
+from runbook_lib.stacks.deployment import secrets
+from runbook_lib.stacks.deployment.live_stack import LiveStack
+from runbook_lib.stacks.deployment.plan import (
+    CREATED,
+    REMOVED,
+    RESTARTED,
+    UPDATED,
+    Plan,
+    Step,
+    apply,
+)
+from runbook_lib.stacks.running.containers import in_stack
 from runbook_lib.swarm import membership
 from tests.lab.harness import PROJECT
 

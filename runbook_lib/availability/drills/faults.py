@@ -14,7 +14,7 @@ from runbook_lib.availability.standby.failover import fail_back, fail_over
 from runbook_lib.cloud import launch, power
 from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB
 from runbook_lib.core.errors import NotFoundError
-from runbook_lib.stacks.containers import find_containers
+from runbook_lib.stacks.running.containers import find_containers
 from runbook_lib.swarm import recovery
 from runbook_lib.swarm.managers import ensure_leader
 from runbook_lib.swarm.membership import get_manager, node_id, wait_for_nodes

@@ -28,9 +28,9 @@ from runbook_lib.geodiff.tiles import DataSet
 from runbook_lib.hosts import ssh
 from runbook_lib.hosts.clusters import Cluster, get_cluster
 from runbook_lib.load.experiment import load_stack, load_tiles
-from runbook_lib.stacks.containers import SERVICE, find_services, in_stack
-from runbook_lib.stacks.convergence import convergence
 from runbook_lib.stacks.deploy import find_overlays, find_stacks
+from runbook_lib.stacks.running.containers import SERVICE, find_services, in_stack
+from runbook_lib.stacks.running.convergence import convergence
 from runbook_lib.swarm import membership
 from runbook_lib.swarm.managers import count_managers
 from runbook_lib.swarm.recovery import ensure_rejoined

@@ -20,7 +20,7 @@ from runbook_lib.availability.drills.times import RECOVERED_SHARE, Clock
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
 from runbook_lib.load.experiment import load_stack
-from runbook_lib.stacks import specs
+from runbook_lib.stacks.running import specs
 
 AUDIT_FOLDER = "/audit"
 """Folder in the containers of dealer and updater, and below the tiles on the host."""

@@ -24,8 +24,8 @@ from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.hosts.ssh import run
-from runbook_lib.stacks.containers import SERVICE, find_services
 from runbook_lib.stacks.deploy import wait_for_stack
+from runbook_lib.stacks.running.containers import SERVICE, find_services
 from runbook_lib.swarm.managers import retry_api_errors
 from runbook_lib.swarm.membership import find_manager
 

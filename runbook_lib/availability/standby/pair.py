@@ -18,8 +18,8 @@ from runbook_lib.cloud.roles import BACKUP, MANAGER, ROLES, TYPE_NODE
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.stacks.containers import STACK, in_stack
 from runbook_lib.stacks.images import has_image
+from runbook_lib.stacks.running.containers import STACK, in_stack
 from runbook_lib.swarm.managers import retry_api_errors
 from runbook_lib.swarm.membership import address, find_nodes_at
 from runbook_lib.swarm.nodes import change_spec

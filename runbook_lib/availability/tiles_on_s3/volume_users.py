@@ -17,7 +17,7 @@ from docker.models.services import Service
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.ssh import run
-from runbook_lib.stacks.specs import Spec, set_spec
+from runbook_lib.stacks.running.specs import Spec, set_spec
 
 _PAUSED = "runbook.paused-replicas"
 

@@ -15,8 +15,8 @@ from runbook_lib.load.experiment.plan import CHANGE_S, Experiment, SweepStep
 from runbook_lib.load.experiment.recorder import Recorder
 from runbook_lib.load.recordings.schema import COLUMNS
 from runbook_lib.load.recordings.series import find_steady_state
-from runbook_lib.stacks.convergence import convergence
-from runbook_lib.stacks.specs import running, scale
+from runbook_lib.stacks.running.convergence import convergence
+from runbook_lib.stacks.running.specs import running, scale
 
 _REACHED_S = 120.0
 _POLL_S = 0.5

@@ -12,8 +12,8 @@ from runbook_lib.cloud.firewall import Permission
 from runbook_lib.cloud.security_groups import find_members, find_rules
 from runbook_lib.core.parallel import for_each
 from runbook_lib.hosts.clusters import Cluster
-from runbook_lib.stacks.containers import STACK
-from runbook_lib.stacks.placement import Node, find_matching, is_open
+from runbook_lib.stacks.running.containers import STACK
+from runbook_lib.stacks.running.placement import Node, find_matching, is_open
 from runbook_lib.swarm.membership import address
 
 Json = Mapping[str, Any]

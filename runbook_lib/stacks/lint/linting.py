@@ -10,7 +10,9 @@ import docker
 
 from runbook_lib.core.project import PROJECT
 from runbook_lib.hosts.clusters import Cluster
+from runbook_lib.stacks.building.pulled import Unavailable, find_unavailable
 from runbook_lib.stacks.compose.stack_file import StackFile
+from runbook_lib.stacks.deployment.secrets import variable
 from runbook_lib.stacks.lint.declared import find_declared, find_deployed
 from runbook_lib.stacks.lint.facts import ClusterFacts, find_facts
 from runbook_lib.stacks.lint.ports import check_firewall, check_ports
@@ -18,8 +20,6 @@ from runbook_lib.stacks.lint.problems import Problems, Report
 from runbook_lib.stacks.lint.room import check_placement, check_sizes
 from runbook_lib.stacks.lint.settings import check_ignored, check_monitor, check_refused
 from runbook_lib.stacks.lint.surroundings import check_existing, check_volumes
-from runbook_lib.stacks.pulled import Unavailable, find_unavailable
-from runbook_lib.stacks.secrets import variable
 
 _FOR_NOW = ("takes no more requests", "did not answer")
 

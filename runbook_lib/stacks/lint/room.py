@@ -9,7 +9,7 @@ from runbook_lib.core.words import in_words
 from runbook_lib.stacks.lint.declared import Declared
 from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.problems import Report
-from runbook_lib.stacks.placement import (
+from runbook_lib.stacks.running.placement import (
     KEYS,
     Node,
     amount,

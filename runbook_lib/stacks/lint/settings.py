@@ -10,7 +10,7 @@ from typing import Any
 from runbook_lib.stacks.lint.declared import Declared, seconds
 from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.problems import Report
-from runbook_lib.stacks.placement import amount
+from runbook_lib.stacks.running.placement import amount
 
 _ADDRESS = re.compile(r"(\[.+\]|\d+(?:\.\d+){3}):")
 _NETWORK = "services of one network reach each other by name, on every port"

@@ -10,7 +10,7 @@ import pytest
 from runbook_lib.__main__ import main
 from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.stacks import plan_command
-from runbook_lib.stacks.plan import RESTARTED, Field, Plan, Step
+from runbook_lib.stacks.deployment.plan import RESTARTED, Field, Plan, Step
 from runbook_lib.stacks.plan_command import apply_saved
 from tests.places import ROOT
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.stacks.builds import builds, sources_hash
+from runbook_lib.stacks.building.builds import builds, sources_hash
 from runbook_lib.stacks.compose.stack_file import keeps_replicas, read, render
 
 STACK = """

@@ -9,11 +9,11 @@ import pytest
 
 from runbook_lib.cloud.firewall import Permission
 from runbook_lib.core.project import PROJECT
+from runbook_lib.stacks.building.pulled import Unavailable
 from runbook_lib.stacks.compose import stack_file
 from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.linting import lint_stack
 from runbook_lib.stacks.lint.problems import Problems
-from runbook_lib.stacks.pulled import Unavailable
 from tests.places import DATA
 
 OVERLAYS = sorted(PROJECT.glob("stacks/geo-diff/rabbitmq-cluster*.yml"))

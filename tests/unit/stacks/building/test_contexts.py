@@ -9,9 +9,14 @@ import tarfile
 import pytest
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.stacks import contexts
-from runbook_lib.stacks.builds import sources_hash
-from runbook_lib.stacks.contexts import ignore_patterns, is_ignored, source_files, write_context
+from runbook_lib.stacks.building import contexts
+from runbook_lib.stacks.building.builds import sources_hash
+from runbook_lib.stacks.building.contexts import (
+    ignore_patterns,
+    is_ignored,
+    source_files,
+    write_context,
+)
 
 
 @pytest.fixture

@@ -13,8 +13,14 @@ from typing import Any
 import docker
 from docker.errors import APIError
 
-from runbook_lib.stacks.endings import Task, find_endings, stays_complete
-from runbook_lib.stacks.placement import Node, constraints_of, find_matching, is_open, why_never
+from runbook_lib.stacks.running.endings import Task, find_endings, stays_complete
+from runbook_lib.stacks.running.placement import (
+    Node,
+    constraints_of,
+    find_matching,
+    is_open,
+    why_never,
+)
 
 NO_IMAGE = "No such image"
 _WORDS = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.stacks.references import read_reference
+from runbook_lib.stacks.building.references import read_reference
 
 DIGEST = "sha256:" + "0" * 64
 

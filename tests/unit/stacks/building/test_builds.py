@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.stacks.builds import builds
+from runbook_lib.stacks.building.builds import builds
+from runbook_lib.stacks.building.references import read_reference
 from runbook_lib.stacks.compose.stack_file import read, render
 from runbook_lib.stacks.images import references
-from runbook_lib.stacks.references import read_reference
 
 DIGEST = "sha256:" + "0" * 64
 

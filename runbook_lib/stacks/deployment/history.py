@@ -20,9 +20,9 @@ import pandas as pd
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.stacks.compose.stack_file import LIVE_REPLICAS, OVERLAYS, StackFile
-from runbook_lib.stacks.containers import find_services, limited_name
-from runbook_lib.stacks.spec_fields import Tree, canonical, differences
-from runbook_lib.stacks.specs import Spec, create_service, set_spec
+from runbook_lib.stacks.deployment.spec_fields import Tree, canonical, differences
+from runbook_lib.stacks.running.containers import find_services, limited_name
+from runbook_lib.stacks.running.specs import Spec, create_service, set_spec
 
 HISTORY = "runbook.history"
 KEPT = 10

@@ -4,8 +4,8 @@ What earlier deployments left, removed once nothing names it.
 
 from pathlib import Path
 
-from runbook_lib.stacks import files, history, pruning
 from runbook_lib.stacks.compose.stack_file import StackFile
+from runbook_lib.stacks.deployment import files, history, pruning
 from tests.fakes.docker import Engine, Model, Service
 from tests.fakes.ssh import LocalConnection
 

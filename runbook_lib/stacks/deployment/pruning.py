@@ -9,10 +9,10 @@ import docker
 import fabric
 
 from runbook_lib.core.changes import Changes
-from runbook_lib.stacks.containers import OWNER, STACK
-from runbook_lib.stacks.files import FOLDER, remove_binds
-from runbook_lib.stacks.history import find_history
-from runbook_lib.stacks.specs import Spec
+from runbook_lib.stacks.deployment.files import FOLDER, remove_binds
+from runbook_lib.stacks.deployment.history import find_history
+from runbook_lib.stacks.running.containers import OWNER, STACK
+from runbook_lib.stacks.running.specs import Spec
 
 
 def prune_unused(manager: docker.DockerClient, stack: str) -> Changes:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.core.errors import ConflictError, ParameterError
-from runbook_lib.stacks import files
 from runbook_lib.stacks.compose import stack_file as stack_files
+from runbook_lib.stacks.deployment import files
 from tests.fakes.docker import Engine, Model
 from tests.fakes.ssh import LocalConnection
 

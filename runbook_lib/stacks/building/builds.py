@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.core.errors import ParameterError, RunbookError
-from runbook_lib.stacks import references
-from runbook_lib.stacks.build_keys import BuildOf, buildkit_only, read_options, read_sources
+from runbook_lib.stacks.building import references
+from runbook_lib.stacks.building.build_keys import (
+    BuildOf,
+    buildkit_only,
+    read_options,
+    read_sources,
+)
+from runbook_lib.stacks.building.contexts import Hashed, write_context
+from runbook_lib.stacks.building.references import Reference
 from runbook_lib.stacks.compose.stack_file import StackFile, image_name
-from runbook_lib.stacks.contexts import Hashed, write_context
-from runbook_lib.stacks.references import Reference
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.compose.stack_file import StackFile
-from runbook_lib.stacks.containers import HASH, OWNER
+from runbook_lib.stacks.running.containers import HASH, OWNER
 
 LARGEST = 511_999
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.core.errors import ConflictError, NotFoundError
-from runbook_lib.stacks import history
 from runbook_lib.stacks.compose.stack_file import StackFile
 from runbook_lib.stacks.compose.variables import Variable
+from runbook_lib.stacks.deployment import history
 from tests.fakes.docker import Engine, Model, Service
 
 FILE = StackFile(Path("board.yml"), {"services": {}})

@@ -15,7 +15,7 @@ from docker.errors import DockerException
 from docker.utils import parse_bytes
 
 from runbook_lib.core.errors import NotFoundError, ParameterError, RunbookError
-from runbook_lib.stacks import references
+from runbook_lib.stacks.building import references
 from runbook_lib.stacks.compose.stack_file import StackFile
 
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/", "docker-image://")

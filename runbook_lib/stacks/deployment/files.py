@@ -30,7 +30,7 @@ from runbook_lib.core.words import count_of
 from runbook_lib.hosts.ssh import run, run_with_input
 from runbook_lib.stacks.compose.documents import Keys
 from runbook_lib.stacks.compose.stack_file import StackFile
-from runbook_lib.stacks.containers import HASH, OWNER, limited_name
+from runbook_lib.stacks.running.containers import HASH, OWNER, limited_name
 
 FOLDER = "/srv/runbook"
 """Where bind mounts are on the nodes: `<stack>/<hash>/<name>`, for root only."""

@@ -10,7 +10,7 @@ from docker.errors import APIError
 
 from runbook_lib.core.errors import CommandError, WaitTimeoutError
 from runbook_lib.stacks import deploy
-from runbook_lib.stacks.convergence import convergence
+from runbook_lib.stacks.running.convergence import convergence
 from tests.fakes import docker
 from tests.places import DATA
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import docker
 
-from runbook_lib.stacks.containers import find_services, in_stack
-from runbook_lib.stacks.placement import constraints_of, find_matching
-from runbook_lib.stacks.spec_fields import Spec, Tree, canonical
+from runbook_lib.stacks.deployment.spec_fields import Spec, Tree, canonical
+from runbook_lib.stacks.running.containers import find_services, in_stack
+from runbook_lib.stacks.running.placement import constraints_of, find_matching
 
 
 class LiveStack:

@@ -2,7 +2,7 @@
 How many tasks run, as far as anybody can know.
 """
 
-from runbook_lib.stacks.specs import running
+from runbook_lib.stacks.running.specs import running
 from tests.fakes.docker import Engine, Node, task
 
 

@@ -23,9 +23,15 @@ from runbook_lib.core.project import FOLDER_VARIABLE, run_folder
 from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of
 from runbook_lib.stacks.compose.stack_file import StackFile, keeps_replicas, render
-from runbook_lib.stacks.docker_cli import NOT_SHOWN, SHORT, Request, deploy, record_deployment
-from runbook_lib.stacks.live_stack import LiveStack, replicas
-from runbook_lib.stacks.spec_fields import Spec, Tree, differences, restarts
+from runbook_lib.stacks.deployment.docker_cli import (
+    NOT_SHOWN,
+    SHORT,
+    Request,
+    deploy,
+    record_deployment,
+)
+from runbook_lib.stacks.deployment.live_stack import LiveStack, replicas
+from runbook_lib.stacks.deployment.spec_fields import Spec, Tree, differences, restarts
 
 CREATED, UPDATED, RESTARTED, REMOVED = "created", "updated in place", "restarted", "removed"
 DRIFTED = "changed by hand since the last deployment"

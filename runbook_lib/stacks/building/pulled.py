@@ -17,8 +17,8 @@ from docker.errors import APIError, DockerException
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.project import PROJECT
+from runbook_lib.stacks.building.references import HUB, Reference, read_reference
 from runbook_lib.stacks.compose.stack_file import StackFile, image_name
-from runbook_lib.stacks.references import HUB, Reference, read_reference
 
 _LIMIT = 1 << 20
 _KEYS = {HUB: INDEX_URL}

@@ -11,9 +11,17 @@ import pytest
 
 from runbook_lib.core.errors import CommandError, ConflictError
 from runbook_lib.core.project import FOLDER_VARIABLE
-from runbook_lib.stacks import docker_cli
 from runbook_lib.stacks.compose import stack_file
-from runbook_lib.stacks.plan import CREATED, REMOVED, RESTARTED, UPDATED, apply, keep, make_plan
+from runbook_lib.stacks.deployment import docker_cli
+from runbook_lib.stacks.deployment.plan import (
+    CREATED,
+    REMOVED,
+    RESTARTED,
+    UPDATED,
+    apply,
+    keep,
+    make_plan,
+)
 from tests.fakes.engine_api import EngineApi, serving
 from tests.fakes.ssh import LocalConnection
 

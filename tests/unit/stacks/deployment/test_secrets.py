@@ -7,8 +7,8 @@ import base64
 import pytest
 
 from runbook_lib.core.errors import ConflictError, ParameterError
-from runbook_lib.stacks import secrets
 from runbook_lib.stacks.compose import stack_file as stack_files
+from runbook_lib.stacks.deployment import secrets
 from tests.fakes.docker import Engine, Model, Service
 
 STACK = """

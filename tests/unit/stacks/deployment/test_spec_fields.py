@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import pytest
 
-from runbook_lib.stacks.spec_fields import canonical, differences, restarts
+from runbook_lib.stacks.deployment.spec_fields import canonical, differences, restarts
 
 SENT = {
     "Name": "app_web",

@@ -4,7 +4,14 @@ Which nodes Swarm takes for a task.
 
 import pytest
 
-from runbook_lib.stacks.placement import amount, find_matching, is_open, parse, read_key, why_never
+from runbook_lib.stacks.running.placement import (
+    amount,
+    find_matching,
+    is_open,
+    parse,
+    read_key,
+    why_never,
+)
 
 NODE = {
     "ID": "abc",

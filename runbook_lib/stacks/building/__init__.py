@@ -1,0 +1,3 @@
+"""
+What a stack builds and pulls: image references, build contexts, registries.
+"""

@@ -1,0 +1,3 @@
+"""
+What runs in the Swarm: services, containers, specifications, placement, convergence.
+"""
