@@ -39,6 +39,7 @@ _INTEGER = re.compile(
     r"|(?P<d>0|[1-9][0-9]*))"
 )
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_FRACTION = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?")
 _TIMESTAMP = re.compile(
     r"(\d{4})-(\d\d?)-(\d\d?)"
     r"(?:(?:[Tt](?=.*(?:Z|[-+]\d\d:\d\d)$)|[ ](?=[^Z+-]*$))(\d\d?):(\d\d?):(\d\d?)(?:[.,]\d{1,9})?"
@@ -284,8 +285,8 @@ def resolved(text: str, *, dates: bool = True) -> str | int | float | bool | Non
     """
     if text in _WORDS:
         return _WORDS[text]
-    if text[0] == "." and _FLOAT.fullmatch(text):
-        return _finite(text)
+    if text[0] == "." and _FRACTION.fullmatch(text):
+        return _finite(text.replace("_", ""), text)
     if text[0] not in "+-0123456789":
         return text
     if dates and _is_timestamp(text):
