@@ -12,7 +12,8 @@ _REPLACED = ("command", "entrypoint")
 def merge_files(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     Merge documents: what a service maps is merged, other values of later documents win, lists are
-    joined. Commands are replaced; mounts are joined by target, secrets and configs by source.
+    joined. Commands are replaced; ports are joined by what is published, mounts by target, secrets
+    and configs by source.
 
     A network, volume, secret or config of a later document replaces that of an earlier one.
     """
@@ -67,6 +68,14 @@ def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - any YAML value
     return value if isinstance(value, list) else [value]
 
 
+def _published(port: Any) -> str:  # noqa: ANN401 - any YAML value
+    # without the protocol, as Docker: of 53:53 and 53:53/udp only the last is left
+    if isinstance(port, Mapping):
+        return str(port.get("published") or 0)
+    parts = str(port).partition("/")[0].rsplit(":", 2)
+    return (parts[-2] if len(parts) > 1 else "") or "0"
+
+
 def _target(mount: Any) -> str:  # noqa: ANN401 - any YAML value
     if isinstance(mount, Mapping):
         return str(mount.get("target"))
@@ -79,7 +88,7 @@ def _source(item: Any) -> str:  # noqa: ANN401 - any YAML value
 
 
 _IDENTITIES: dict[str, Callable[[Any], str]] = {
-    "ports": repr,
+    "ports": _published,
     "volumes": _target,
     "secrets": _source,
     "configs": _source,

@@ -404,6 +404,23 @@ def test_several_files_are_merged_as_docker_merges_them(stack):
     assert {"n": {"attachable": True}, "m": {}} == its.networks
 
 
+@pytest.mark.parametrize(
+    ("under", "over", "expected"),
+    [
+        ('["8080:80"]', '["8080:81"]', ["8080:81"]),
+        ('["8080:80"]', "[{target: 80, published: 8080}]", [{"target": 80, "published": 8080}]),
+        ('["127.0.0.1:80:80", 81]', '["80:80/udp"]', ["80:80/udp", 81]),
+        ('["8000-8001:80-81", "90"]', '["8000-8001:90-91", "[::1]:83:1"]',
+         ["8000-8001:90-91", "90", "[::1]:83:1"]),
+        ('["90"]', '["91", "127.0.0.1::92"]', ["127.0.0.1::92"]),
+    ],
+)  # fmt: skip
+def test_a_later_file_changes_what_a_port_leads_to(stack, under, over, expected):
+    its = stack(service(f"ports: {under}"), service(f"ports: {over}"))
+
+    assert expected == its.services["one"]["ports"]
+
+
 def test_each_file_stays_a_document_for_docker(stack):
     first, second = [yaml.safe_load(text) for text in render(stack(UNDER, OVER), {}, {})]
 
