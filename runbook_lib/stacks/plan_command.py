@@ -17,6 +17,8 @@ from runbook_lib.stacks.commands import read_values
 from runbook_lib.stacks.compose import stack_file
 from runbook_lib.stacks.deployment import secrets
 from runbook_lib.stacks.deployment.plan import Plan
+from runbook_lib.stacks.lint import linting
+from runbook_lib.stacks.lint.problems import Problems
 from runbook_lib.swarm.membership import get_manager
 
 Values = Mapping[str, Any]
@@ -44,6 +46,17 @@ class _Work:
         self.values_dir = str(values["values_dir"])
         self.registry_auth_file = str(values["registry_auth_file"])
 
+    def lint(self) -> Problems:
+        return linting.lint_cluster(
+            self.here,
+            self.manager,
+            self.stack,
+            self.name,
+            images=self.builds,
+            values_dir=self.values_dir,
+            registry_auth_file=self.registry_auth_file,
+        )
+
     def plan(self) -> Plan:
         new = secrets.find_new_secrets(self.manager, self.stack, values_dir=self.values_dir)
         return deploy.plan_stack(
@@ -61,14 +74,21 @@ def show_plan(
     parameters_file: Path, given: Sequence[str], notebooks: Path, save: Path | None = None
 ) -> Plan:
     """
-    Print the plan of the stack that the parameters name, and change nothing; return it.
+    Print what the lint finds and the plan of the stack that the parameters name; return the plan.
+    Nothing is changed.
 
     Parameters
     ----------
     save
         The file to save it in, for `apply_saved`. It holds no document and no secret.
+
+    Raises ConflictError if the stack file does not fit the cluster.
     """
-    plan = _Work(read_values(parameters_file, given, notebooks)).plan()
+    work = _Work(read_values(parameters_file, given, notebooks))
+    problems = work.lint()
+    print(problems, end="\n\n")
+    _refuse_errors(problems)
+    plan = work.plan()
     print(plan)
     if save:
         source = {"parameters_file": str(parameters_file), "given": list(given)}
@@ -81,12 +101,14 @@ def apply_saved(saved: Path, notebooks: Path) -> Changes:
     """
     Apply a saved plan: publish its images, create its secrets, deploy, wait, and record.
 
-    Raises ParameterError if the file is no plan; ConflictError if the Swarm, the stack file or a
-    value is another than when it was made: nothing is changed then, but images may be published.
+    Raises ParameterError if the file is no plan; ConflictError if the stack file does not fit the
+    cluster, or if the Swarm, the stack file or a value is another than when it was made: nothing is
+    changed then, but images may be published.
     """
     before = _read(saved)
     values = read_values(Path(before["parameters_file"]), before["given"], notebooks)
     work = _Work(values)
+    _refuse_errors(work.lint())
     _refuse_another(before, work.plan(), saved)
     changes = images.ensure_published(work.here, work.builds, work.registry_auth_file)
     plan = work.plan()
@@ -97,6 +119,15 @@ def apply_saved(saved: Path, notebooks: Path) -> Changes:
     changes += deploy.apply_plan(work.here, work.manager, work.stack, plan)
     changes += deploy.settle(work.here, work.manager, work.stack, work.name, images=work.images)
     return changes
+
+
+def _refuse_errors(problems: Problems) -> None:
+    if problems.errors:
+        raise ConflictError(
+            "expected a stack file that fits the cluster",
+            evidence="\n".join(map(str, problems.errors)),
+            next_step="correct these lines, or the cluster; nothing was changed",
+        )
 
 
 def _read(saved: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from runbook_lib.__main__ import main
 from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.stacks import plan_command
 from runbook_lib.stacks.deployment.plan import RESTARTED, Field, Plan, Step
+from runbook_lib.stacks.lint.problems import Problem, Problems
 from runbook_lib.stacks.plan_command import apply_saved
 from tests.places import ROOT
 
@@ -24,8 +25,12 @@ class Work:
     A cluster whose plan is known; it is not published to, which a refusal comes before.
     """
 
-    def __init__(self, plan):
+    def __init__(self, plan, problems=()):
         self._plan = plan
+        self._problems = Problems(problems)
+
+    def lint(self):
+        return self._problems
 
     def plan(self):
         return self._plan
@@ -35,8 +40,8 @@ class Work:
 def planned(monkeypatch):
     """Make every plan the given one."""
 
-    def make(plan):
-        monkeypatch.setattr(plan_command, "_Work", lambda _values: Work(plan))
+    def make(plan, *problems):
+        monkeypatch.setattr(plan_command, "_Work", lambda _values: Work(plan, problems))
 
     return make
 
@@ -55,6 +60,21 @@ def test_the_exit_code_tells_whether_anything_changes(planned, capsys, plan, exp
 
     assert expected == main(["plan", str(ROOT / "params/lab.yml")])
     assert ("no changes" in capsys.readouterr().out) is plan.is_empty
+
+
+@pytest.mark.parametrize("severity", ["warning", "error"])
+def test_a_file_that_does_not_fit_the_cluster_is_told_with_its_line(
+    planned, saved, capsys, severity
+):
+    problem = Problem(severity, "web", "stack.yml:7", "a node", "no node has it", "add a label")
+    planned(CHANGES, problem)
+    code = main(["plan", str(ROOT / "params/lab.yml")])
+    applied = main(["plan", "--apply", str(saved)]) if severity == "error" else 1
+    out, err = capsys.readouterr()
+
+    assert "stack.yml:7: web: expected a node; no node has it" in out
+    assert (code, applied) == ((1, 1) if severity == "error" else (2, 1))
+    assert ("nothing was changed" in err) is (severity == "error")
 
 
 def test_a_wrong_parameter_is_an_error_before_anything_is_asked(capsys):
