@@ -294,8 +294,9 @@ def _creation(what: str, body: dict[str, Any], live: LiveStack, hidden: Collecti
     if what != "service":
         return Step(what, body["Name"], CREATED)
     tree = live.tree(body)
-    image = _fields({}, {"Image": tree["TaskTemplate"]["ContainerSpec"].get("Image", "")}, hidden)
-    return Step(what, body["Name"], CREATED, replicas(tree) or 0, image)
+    image = str(tree["TaskTemplate"]["ContainerSpec"].get("Image", "")).partition("@")[0]
+    fields = _fields({}, {"Image": image}, hidden)
+    return Step(what, body["Name"], CREATED, replicas(tree) or 0, fields)
 
 
 def _fields(
