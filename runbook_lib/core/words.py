@@ -50,3 +50,10 @@ def count_of(number: int, noun: str) -> str:
     Return a count with its noun: "1 change", "1,234 changes".
     """
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def printable(text: str) -> str:
+    """
+    Return a text whose control characters are escaped: a terminal would obey them.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

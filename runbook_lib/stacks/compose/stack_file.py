@@ -41,8 +41,8 @@ class StackFile:
     """
 
     path: Path
-    content: dict[str, Any]
-    documents: tuple[dict[str, Any], ...] = ()
+    content: dict[str, Any] = field(repr=False)  # with values that are not shown
+    documents: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     files: tuple[Path, ...] = ()
     overlays: tuple[str, ...] = ()
     variables: tuple[Variable, ...] = ()

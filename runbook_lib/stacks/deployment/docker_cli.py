@@ -73,8 +73,9 @@ def _ask(
         last = str(answer["output"]).strip().splitlines()[-8:]
         reason = "\n".join(map(explain, last))
         for value in sorted(hidden, key=len, reverse=True):
-            # a shorter one would blank out half of the words
-            reason = reason.replace(value, NOT_SHOWN) if len(value) >= SHORT else reason
+            # Docker quotes some values; a shorter one would blank out half of the words
+            for text in (value, *(json.dumps(value, ensure_ascii=a)[1:-1] for a in (False, True))):
+                reason = reason.replace(text, NOT_SHOWN) if len(value) >= SHORT else reason
         raise CommandError(
             f"expected Docker to accept stack {request['name']}; exit code {answer['code']}",
             evidence=reason,

@@ -21,7 +21,7 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.core.project import FOLDER_VARIABLE, run_folder
 from runbook_lib.core.tables import html_table
-from runbook_lib.core.words import count_of
+from runbook_lib.core.words import count_of, printable
 from runbook_lib.stacks.compose.stack_file import StackFile, keeps_replicas, render
 from runbook_lib.stacks.deployment.docker_cli import (
     NOT_SHOWN,
@@ -35,6 +35,7 @@ from runbook_lib.stacks.deployment.spec_fields import Spec, Tree, differences, r
 
 CREATED, UPDATED, RESTARTED, REMOVED = "created", "updated in place", "restarted", "removed"
 DRIFTED = "changed by hand since the last deployment"
+_LONGEST = 1000
 _ENV = "TaskTemplate.ContainerSpec.Env."
 _IMAGE = "TaskTemplate.ContainerSpec.Image"
 _SECRET_LIKE = re.compile(r"PASSW|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
@@ -315,16 +316,27 @@ def _fields(
         name = path.removeprefix(_ENV) if path.startswith(_ENV) else ""
         # a variable that goes may hold an earlier value of the file
         secret = _SECRET_LIKE.search(name) or (name and hidden and not after)
-        if secret or any(_holds(text, hidden) for text in (before, after)):
+        if secret or any(_holds(value, hidden) for value in values):
             before, after = (NOT_SHOWN if value is not None else "" for value in values)
-        fields.append(Field(path, before, after))
+        fields.append(Field(printable(path), *map(_short, (before, after))))
     return tuple(fields)
 
 
-def _holds(text: str, hidden: Collection[str]) -> bool:
+def _holds(shown: object, hidden: Collection[str]) -> bool:
+    if isinstance(shown, list):
+        # Docker splits a command that is a text at its spaces, and takes the quotes away
+        parts = [p for value in hidden for p in re.split(r"[\s\"'\\]+", value) if len(p) >= SHORT]
+        return any(_holds(item, {*hidden, *parts}) for item in shown)
+    if isinstance(shown, dict):
+        return any(_holds(item, hidden) for pair in shown.items() for item in pair)
+    text = _text(shown)
     return any(
         value and (text == value or (len(value) >= SHORT and value in text)) for value in hidden
     )
+
+
+def _short(text: str) -> str:
+    return printable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
 
 
 def _text(value: object) -> str:

@@ -260,3 +260,41 @@ def test_a_plan_with_changes_is_kept_beside_the_run(site, tmp_path, monkeypatch)
     [file] = (tmp_path / "run").iterdir()
     kept = json.loads(file.read_text())
     assert ("plan-1-app.json", 3) == (file.name, len(kept["steps"]))
+
+
+@pytest.mark.parametrize("value", ['pa"ss\\word', "päss word"])
+def test_a_value_in_a_list_is_not_shown_however_it_is_written(site, value):
+    site.deploy()
+    command = json.dumps(["run", f"--password={value}"], ensure_ascii=False)
+    made = site.plan(
+        STACK.replace("    deploy: {rep", f"    command: {command}\n    deploy: {{rep"),
+        hidden=[value],
+    )
+
+    assert [("Args", "", "(not shown)")] == fields(made)
+
+
+def test_a_value_that_docker_splits_as_a_command_is_not_shown(site):
+    site.deploy()
+    command = "    command: run --password=hunter2 sesame\n    deploy: {rep"
+    made = site.plan(STACK.replace("    deploy: {rep", command), hidden=["hunter2 sesame"])
+
+    assert [("Args", "", "(not shown)")] == fields(made)
+
+
+def test_a_value_that_docker_quotes_is_not_in_its_reason(site):
+    external = "networks: {outside: {external: true, name: 'hunt\"er2'}}\n"
+    with pytest.raises(CommandError) as told:
+        site.plan(STACK + "    networks: [outside]\n" + external, hidden=['hunt"er2'])
+
+    assert "er2" not in str(told.value)
+
+
+def test_what_a_person_wrote_into_the_swarm_cannot_command_a_terminal(site):
+    site.deploy()
+    labels = site.service("app_web")["Spec"]["Labels"]
+    labels |= {"note": "\x1b[2J\nservice app_web: no changes", "long": "x" * 100_000, "\x1b[0m": ""}
+    shown = repr(site.plan())
+
+    assert r"Labels.note: \x1b[2J\nservice app_web: no changes" in shown
+    assert ("\x1b" in shown, len(shown) < 3000) == (False, True)
