@@ -6,9 +6,13 @@ the services may read it: it holds their specifications, and the files as they w
 """
 
 import base64
+import contextlib
 import gzip
+import io
 import json
 import re
+import shlex
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,7 +25,7 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.stacks.compose.stack_file import LIVE_REPLICAS, OVERLAYS, StackFile
 from runbook_lib.stacks.deployment.spec_fields import Tree, canonical, differences
-from runbook_lib.stacks.running.containers import find_services, limited_name
+from runbook_lib.stacks.running.containers import STACK, find_services, limited_name
 from runbook_lib.stacks.running.specs import Spec, create_service, set_spec
 
 HISTORY = "runbook.history"
@@ -31,6 +35,7 @@ _HIDDEN = "(not shown)"
 _SECRET_LIKE = re.compile(r"Env\..*(PASSW|SECRET|TOKEN|KEY|CREDENTIAL)", re.IGNORECASE)
 _ITEMS = ("Configs", "Secrets", "Mounts")
 _PLAIN = re.compile(r"^$|\.Image$|^Mode\.")
+_UNPACKED = 100_000_000
 LARGEST = 500_000
 """Bytes of an entry, compressed; Swarm takes 500 kB, or twice as much since Docker 20.10."""
 
@@ -279,8 +284,31 @@ def _configs(manager: docker.DockerClient, stack: str) -> list[Any]:
 
 
 def _read(config: Any) -> Deployment:  # noqa: ANN401 - the SDK's Config lacks attrs in the stubs
-    data = base64.b64decode(config.attrs["Spec"]["Data"])
-    return Deployment(**json.loads(gzip.decompress(data)))
+    with contextlib.suppress(
+        OSError, EOFError, zlib.error, ValueError, TypeError, LookupError, AttributeError
+    ):
+        labels = config.attrs["Spec"]["Labels"]
+        with gzip.open(io.BytesIO(base64.b64decode(config.attrs["Spec"]["Data"]))) as unpacked:
+            entry = Deployment(**json.loads(unpacked.read(_UNPACKED)))
+        if isinstance(entry.number, int) and _fits(entry, labels):
+            return entry
+    raise ConflictError(
+        f"expected the config {config.name} to be a deployment in the history; it is none",
+        next_step=f"docker config rm {shlex.quote(str(config.name))}  on the manager",
+    )
+
+
+def _fits(entry: Deployment, labels: Mapping[str, str]) -> bool:
+    # whoever may write configs could have written it; a rollback creates what it says
+    services = all(
+        (spec["Name"], spec["Labels"][STACK]) == (name, entry.stack)
+        and "Mode" in spec
+        and "ContainerSpec" in spec["TaskTemplate"]
+        for name, spec in entry.specs.items()
+    )
+    variables = all(len(variable) == 3 for variable in entry.variables)
+    label = (labels[HISTORY], labels["n"]) == (entry.stack, str(entry.number))
+    return services and variables and label
 
 
 def _shown(stack: StackFile) -> list[list[str]]:

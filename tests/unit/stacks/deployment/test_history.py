@@ -2,7 +2,10 @@
 The deployments of a stack that the Swarm keeps, and the way back to one of them.
 """
 
+import base64
+import gzip
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,3 +249,34 @@ def test_the_history_is_removed_with_its_stack_and_no_other():
     history.remove_history(engine, "board")
     assert ["mine"] == [config.name for config in engine.configs]
     assert [] == history.remove_history(engine, "board")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Data": "bm8gZ3ppcA=="},
+        {"Data": base64.b64encode(gzip.compress(b"[]")).decode()},
+        {"Data": base64.b64encode(gzip.compress(b'{"stack": "board"}')[:-9]).decode()},
+        {"Labels": {history.HISTORY: "board"}},
+        {"Labels": {history.HISTORY: "board", "n": "7"}},
+    ],
+)
+def test_an_entry_that_a_person_wrote_is_refused_with_the_command_that_removes_it(change):
+    engine = manager(spec("web"))
+    history.record(engine, FILE, "board")
+    next(iter(engine.configs)).attrs["Spec"].update(change)
+
+    with pytest.raises(ConflictError, match=r"docker config rm runbook\.board\.1"):
+        history.find_last(engine, "board")
+
+
+def test_an_entry_with_a_service_of_another_stack_is_refused():
+    engine = manager({**spec("web"), "Name": "shop_web"})
+    history.record(engine, FILE, "board")
+    entry = next(iter(engine.configs)).attrs["Spec"]
+    content = json.loads(gzip.decompress(base64.b64decode(entry["Data"])))
+    content["specs"] = {"shop_web": {**spec("web"), "Name": "shop_web", "Labels": {STACK: "shop"}}}
+    entry["Data"] = base64.b64encode(gzip.compress(json.dumps(content).encode())).decode()
+
+    with pytest.raises(ConflictError, match="it is none"):
+        history.find_history(engine, "board")
