@@ -20,12 +20,14 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
@@ -34,6 +36,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 Json = dict[str, Any]
 
+_PREFIX = "runbook-stack."
 _NAMED = re.compile(r"/(secrets|configs)(?:/([^/]+))?")
 _UPDATE = re.compile(r"/((?:services|secrets|configs)/[^/]+)/update")
 _HOP = {"connection", "content-length", "transfer-encoding", "accept-encoding", "upgrade"}
@@ -257,6 +260,14 @@ def _digest(data: str) -> str:
     return f"sha256:{hashlib.sha256(base64.b64decode(data)).hexdigest()}" if data else ""
 
 
+def _remove_left(where: Path) -> None:
+    # a killed program leaves its folder, with logins and values; no deployment takes an hour
+    for folder in where.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.lstat().st_mtime < time.time() - 3600:
+                shutil.rmtree(folder)
+
+
 def _main() -> int:
     def stop(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -265,7 +276,9 @@ def _main() -> int:
         signal.signal(number, stop)
     request = json.load(sys.stdin)
     where = "/run" if os.access("/run", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="runbook-stack.", dir=where) as folder:
+    if where:
+        _remove_left(Path(where))
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=where) as folder:
         answer = deploy(request, Path(folder).resolve())
     json.dump(answer, sys.stdout)
     return 0

@@ -233,3 +233,12 @@ def test_a_stopped_agent_leaves_no_folder_and_no_process(engine, tmp_path):
 
     assert 128 + signal.SIGTERM == process.wait(10)
     assert not folder.exists()
+
+
+def test_a_folder_that_a_killed_program_left_is_removed_by_the_next(tmp_path):
+    old, new = tmp_path / "runbook-stack.old", tmp_path / "runbook-stack.new"
+    for folder in (old, new):
+        (folder / "docker").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    stack_deploy._remove_left(tmp_path)
+    assert [new] == list(tmp_path.iterdir())
