@@ -42,6 +42,12 @@ LARGEST_BIND = 100 * 1024 * 1024
 _NO_NAMES = re.compile(r"^3\.[0-4]$")
 """Versions of the format in which a config has no `name`."""
 
+_END = "~end"
+"""
+The last file of an archive; no bind mount has this name. If the connection breaks, tar sees an
+early end, which it takes for the end of the archive.
+"""
+
 _UNPACK = """
 # bind mount {target}
 umask 077
@@ -49,6 +55,7 @@ mkdir -p {folder}
 partial=$(mktemp -d {folder}/.partial-XXXXXXXX)
 trap 'rm -rf "$partial"' EXIT
 tar -x -p -f - -C "$partial"
+rm "$partial/{end}"
 [ -e {target} ] || mv -T "$partial" {target}
 """
 
@@ -79,7 +86,7 @@ class Packed:
     """
 
     stack: StackFile
-    files: dict[str, bytes]
+    files: dict[str, bytes] = field(repr=False)
     binds: tuple[Bind, ...]
     fixed: dict[tuple[str, str], tuple[str, str]]
 
@@ -145,7 +152,9 @@ def ensure_binds(connections: Mapping[str, fabric.Connection], packed: Packed) -
             bind = list(tars)[int(number)]
             target = bind.target.rpartition("/")[0]
             paths = {"target": shlex.quote(target), "folder": shlex.quote(str(Path(target).parent))}
-            run_with_input(connections[role], _UNPACK.format(**paths), tars[bind], sudo=True)
+            run_with_input(
+                connections[role], _UNPACK.format(**paths, end=_END), tars[bind], sudo=True
+            )
             changes.add("bind mount", bind.target, f"copied to {role}")
 
     if tars:
@@ -214,8 +223,12 @@ class _Packer:
         if not path.is_file():
             self.refuse(keys, f"{given}: there is no such file")
             return str(given)
-        with path.open("rb") as content:
-            data = content.read(LARGEST[kind] + 1)
+        try:
+            with path.open("rb") as content:
+                data = content.read(LARGEST[kind] + 1)
+        except OSError as error:
+            self.refuse(keys, f"{given}: {error.strerror}")
+            return str(given)
         if len(data) > LARGEST[kind] or (not data and kind != "env_file"):
             seen = f"more than {LARGEST[kind]:,} bytes" if data else "it is empty"
             self.refuse(keys, f"{given}: {seen}; the Swarm takes no such {kind.rstrip('s')}")
@@ -278,7 +291,13 @@ class _Packer:
         if given.startswith("~"):
             self.refuse(keys, f"{given}: ~ is another folder for each user; write the path in full")
             return None
-        return (self.stack.path.parent / given).resolve()
+        try:
+            path = (self.stack.path.parent / given).resolve()
+            path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a zero byte
+            self.refuse(keys, f"{given[:80]!r}: {getattr(error, 'strerror', None) or error}")
+            return None
+        return path
 
     def refuse(self, keys: Keys, reason: str) -> None:
         self.problems.append(f"{self.stack.where(*keys)}: {reason}")
@@ -332,4 +351,5 @@ def _tar(source: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(source, _safe(source.name), filter=owned_by_root)
+        tar.addfile(tarfile.TarInfo(_END))
     return buffer.getvalue()

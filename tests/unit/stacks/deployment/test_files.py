@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.core.errors import ConflictError, ParameterError
+from runbook_lib.core.errors import CommandError, ConflictError, ParameterError
 from runbook_lib.stacks.compose import stack_file as stack_files
 from runbook_lib.stacks.deployment import files
 from tests.fakes.docker import Engine, Model
@@ -225,3 +225,30 @@ def test_binds_are_removed_with_their_stack_but_those_to_keep(write, site, nodes
     files.remove_binds(one, "board")
     assert not kept.parent.exists()
     assert [] == files.remove_binds(one, "board")
+
+
+def test_an_archive_that_ends_early_is_no_bind_mount(write, site, nodes, monkeypatch):
+    packed = files.pack(write(BINDS), "board")
+    whole = files._tar
+    # tar takes an end between two files for the end of the archive
+    monkeypatch.setattr(files, "_tar", lambda source: whole(source)[:1024])
+    with pytest.raises(CommandError):
+        files.ensure_binds({"manager": nodes["manager"]}, packed)
+    target = Path(packed.binds[0].target)
+    assert [] == list(target.parent.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("loop", "[Ll]oop"), ('"a\\0b"', "null byte"), ("x" * 300, "too long")],
+)
+def test_a_name_that_is_no_path_is_told_with_its_line(write, tmp_path, name, reason):
+    (tmp_path / "loop").symlink_to("loop")
+    text = f"services:\n  one:\n    image: nginx:1.27\n    env_file: {name}\n"
+    with pytest.raises(ParameterError, match=r"stack\.yml:4: .*" + reason):
+        files.pack(write(text), "board")
+
+
+def test_the_records_of_a_stack_do_not_show_its_values(write):
+    packed = files.pack(write(BESIDE, prod_env="A=hunter2\n", app_conf="hunter2"), "board")
+    assert "hunter2" not in repr(packed)
