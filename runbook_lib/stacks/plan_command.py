@@ -3,6 +3,7 @@
 """
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,13 @@ from runbook_lib.stacks.lint.problems import Problems
 from runbook_lib.swarm.membership import get_manager
 
 Values = Mapping[str, Any]
+
+_SAVED: dict[str, tuple[type, type]] = {
+    **dict.fromkeys(["parameters_file", "content", "fingerprint"], (str, str)),
+    "given": (list, str),
+    "steps": (list, dict),
+}
+"""What a saved plan has: its kind, and that of its items."""
 
 
 class _Work:
@@ -132,14 +140,21 @@ def _refuse_errors(problems: Problems) -> None:
 
 def _read(saved: Path) -> dict[str, Any]:
     try:
-        content = json.loads(saved.read_text())
-        missing = {"parameters_file", "given", "content", "fingerprint", "steps"} - content.keys()
-    except (OSError, ValueError, AttributeError) as error:
+        content: Any = json.loads(saved.read_text())
+        missing = [
+            key
+            for key, (kind, item) in _SAVED.items()
+            if not (
+                isinstance(content.get(key), kind)
+                and all(isinstance(each, item) for each in content[key])
+            )
+        ]
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ParameterError(f"expected a saved plan in {saved}", evidence=str(error)) from error
     if missing:
         raise ParameterError(
             f"expected a saved plan in {saved}; it lacks {', '.join(sorted(missing))}",
-            next_step=f"runbook plan params/<place>.yml --save {saved}",
+            next_step=f"runbook plan params/<place>.yml --save {shlex.quote(str(saved))}",
         )
     return dict(content)
 
@@ -155,10 +170,12 @@ def _refuse_another(before: Mapping[str, Any], now: Plan, saved: Path) -> None:
     if "the stack in the Swarm has changed" in seen:
         seen = seen[:1]  # the hash of the content depends on it
     if seen:
+        file, to = shlex.quote(before["parameters_file"]), shlex.quote(str(saved))
+        again = f"runbook plan {file} --save {to}"
         raise ConflictError(
             f"expected everything as it was when {saved} was made",
             evidence="\n".join(seen),
-            next_step=f"runbook plan {before['parameters_file']} --save {saved}  and read it again",
+            next_step=f"{again}  and read it again",
         )
 
 

@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.project import PROJECT
+from runbook_lib.core.words import printable
 from runbook_lib.stacks.building.references import HUB, Reference, read_reference
 from runbook_lib.stacks.compose.stack_file import StackFile, image_name
 
@@ -96,6 +97,9 @@ def read_registry_auth(path: str) -> AuthConfig:
     try:
         content = json.loads(file.read_bytes())
         logins = content.keys() & {"auths", "credHelpers", "credsStore"}
+        helpers = content.get("credHelpers") or {}
+        for name in (content.get("credsStore") or "", *helpers.values()):
+            name.encode()  # no text: no name of a helper
         config = load_config(config_dict=content) if logins else None
     except Exception:  # an error of the parser would show a part of the file
         config = None
@@ -163,6 +167,9 @@ def _reason(engines: Mapping[str, docker.DockerClient], image: Reference, auth: 
     try:
         # {} is no login; without it, the SDK takes those of the operator's home
         login = _login(auth, image.domain)
+    except ParameterError as error:
+        return str(error).splitlines()[0]
+    try:
         engines["manager"].images.get_registry_data(image.name, auth_config=login)
     except APIError as error:
         return _in_words(str(error.explanation or error), image.domain)
@@ -172,14 +179,24 @@ def _reason(engines: Mapping[str, docker.DockerClient], image: Reference, auth: 
 
 
 def _login(config: AuthConfig, registry: str) -> dict[str, str]:
-    return dict(config.resolve_authconfig(registry) or {})
+    try:
+        return dict(config.resolve_authconfig(registry) or {})
+    except (DockerException, OSError, ValueError) as error:
+        raise ParameterError(
+            f"expected a login to {registry} from its credential helper; {_last_line(str(error))}",
+            next_step=f"docker login {registry}  here, or a config.json with auths",
+        ) from None
+
+
+def _last_line(text: str) -> str:
+    return printable(text.strip().splitlines()[-1][-200:]) if text.strip() else ""
 
 
 def _in_words(text: str, registry: str) -> str:
     for signs, reason in _REASONS.items():
         if any(sign in text.lower() for sign in signs):
             return reason.format(registry)
-    last = text.strip().splitlines()[-1][-200:] if text.strip() else "no reason given"
+    last = _last_line(text) or "no reason given"
     if any(sign in text.lower() for sign in _UNREACHABLE):
         return f"the registry {registry} is not reachable: {last}"
     return f"the registry {registry} says: {last}"

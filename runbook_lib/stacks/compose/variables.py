@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.core.errors import NotFoundError
+from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.notebook.declarations import SECRET_NAME
 from runbook_lib.stacks.compose.documents import Keys, Timestamp, refuse_all, shown
@@ -120,7 +120,15 @@ def _lines(env_file: str) -> list[tuple[str, str]]:
             f"expected a file of NAME=value lines at {path}; there is none",
             next_step="set stack_env_file to that file, relative to the project",
         )
-    numbered = enumerate(path.read_text("utf-8-sig").splitlines(), 1)
+    try:
+        numbered = enumerate(path.read_text("utf-8-sig").splitlines(), 1)
+    except (OSError, UnicodeDecodeError) as error:
+        # the error of the decoder has the values with it
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ParameterError(
+            f"expected a file of NAME=value lines at {path}; {reason}",
+            next_step="change its mode, or save it as UTF-8",
+        ) from None
     lines = [(f"{shown(path)}:{number}", line.lstrip()) for number, line in numbered]
     return [(where, line) for where, line in lines if line and not line.startswith("#")]
 

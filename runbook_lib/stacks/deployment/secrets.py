@@ -150,9 +150,13 @@ def _given(secret: str, folder: Path | None) -> bytes:
     """
     if not _NAME.fullmatch(secret):
         raise ValueError("expected a name of letters, digits, - _ and .")
-    source, value = variable(secret), os.environ.get(variable(secret), "").encode()
+    source, value = variable(secret), os.fsencode(os.environ.get(variable(secret), ""))
     file = folder / secret if folder else None
-    if file and (file.is_symlink() or file.exists()):
+    try:
+        is_there = file is not None and (file.is_symlink() or file.exists())
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from error
+    if file and is_there:
         if file.is_symlink() or not file.is_file():
             raise ValueError(f"expected {file} to be a file, and no link")
         source, value = str(file), _read(file)

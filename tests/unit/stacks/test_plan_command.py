@@ -127,3 +127,22 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path, text):
 
     with pytest.raises(ParameterError, match="expected a saved plan"):
         apply_saved(tmp_path / "plan.json", ROOT / "notebooks")
+
+
+@pytest.mark.parametrize("key", ["parameters_file", "given", "steps", "content"])
+@pytest.mark.parametrize("value", [5, [5]])
+def test_a_saved_plan_that_was_edited_into_another_kind_is_refused(saved, key, value):
+    saved.write_text(json.dumps(json.loads(saved.read_text()) | {key: value}))
+
+    with pytest.raises(ParameterError, match=f"it lacks {key}"):
+        apply_saved(saved, ROOT / "notebooks")
+
+
+def test_the_next_step_of_an_edited_plan_can_be_pasted(planned, saved, tmp_path):
+    file = tmp_path / "a; touch x.yml"
+    file.write_text((ROOT / "params/lab.yml").read_text())
+    edited = json.loads(saved.read_text()) | {"parameters_file": str(file), "content": "other"}
+    saved.write_text(json.dumps(edited))
+
+    with pytest.raises(ConflictError, match=f"runbook plan '{file}' --save"):
+        apply_saved(saved, ROOT / "notebooks")

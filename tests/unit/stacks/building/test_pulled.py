@@ -141,3 +141,23 @@ def test_a_file_of_logins_is_bounded_and_its_absence_is_said(tmp_path):
     with pytest.raises(NotFoundError, match="no such file"):
         read_registry_auth(str(tmp_path / "nothing.json"))
     assert read_registry_auth("").is_empty
+
+
+@pytest.mark.parametrize(
+    "content", [{"credsStore": "none-such"}, {"credHelpers": {"example.com": "none-such"}}]
+)
+@pytest.mark.filterwarnings("ignore:docker-credential")
+def test_a_credential_helper_that_fails_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    (tmp_path / "stack.yml").write_text("services: {a: {image: example.com/x}}")
+
+    with pytest.raises(ParameterError, match=r"login to example\.com .*none-such"):
+        logins_of_stack(read(tmp_path / "stack.yml"), str(tmp_path / "config.json"))
+
+
+@pytest.mark.parametrize("content", [{"credsStore": 5}, {"credHelpers": "x"}])
+def test_helpers_that_are_no_names_are_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text(json.dumps(content))
+
+    with pytest.raises(ParameterError, match="with auths"):
+        read_registry_auth(str(tmp_path / "config.json"))

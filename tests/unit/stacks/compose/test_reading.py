@@ -441,3 +441,10 @@ def test_a_large_file_is_no_trouble(stack):
     its = stack("services:\n" + "".join(line % (n, n) for n in range(1200)))
 
     assert 1200 == len(yaml.load(render(its, {}, {})[0], yaml.CSafeLoader)["services"])
+
+
+def test_a_file_of_values_that_is_no_text_is_refused_without_its_values(stack, tmp_path):
+    (tmp_path / "values.env").write_bytes(b"A=hunter2\xff\n")
+    with pytest.raises(ParameterError, match="it is not UTF-8") as told:
+        stack(service("user: a"), env_file=str(tmp_path / "values.env"))
+    assert told.value.__cause__ is None
