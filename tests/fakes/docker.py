@@ -27,14 +27,19 @@ class Model:
         self.status = "running"
         self.volumes: list[str] = []
 
-    def matches(self, key: str, value: str) -> bool:
+    def matches(self, key: str, value: str | list[str]) -> bool:
         """
         Whether it is one of those that a filter of the Engine API selects.
         """
         match key:
             case "label":
-                name, equals, wanted = value.partition("=")
-                return name in self.labels and (not equals or self.labels[name] == wanted)
+                pairs = [
+                    each.partition("=") for each in ([value] if isinstance(value, str) else value)
+                ]
+                return all(
+                    name in self.labels and (not equals or self.labels[name] == wanted)
+                    for name, equals, wanted in pairs
+                )
             case "name":  # Docker takes a part of a name for the name
                 return value in self.name
             case "role":

@@ -13,7 +13,7 @@ from typing import Any
 import fabric
 
 from runbook_lib.core.errors import CommandError
-from runbook_lib.hosts.agents import stack_deploy
+from runbook_lib.hosts.agents import stack_deploy as agent
 from runbook_lib.hosts.ssh import run_with_input
 
 SOCKET = "/var/run/docker.sock"
@@ -21,50 +21,29 @@ NOT_SHOWN = "(not shown)"
 SHORT = 4
 """A hidden value shorter than this is only hidden where it stands alone."""
 
-_AGENT = Path(stack_deploy.__file__).read_text()
+_AGENT = Path(agent.__file__).read_text()
 
 Request = dict[str, Any]
 
 
-def record_deployment(
+def stack_deploy(
     connection: fabric.Connection,
     request: Request,
     hidden: Collection[str] = (),
     explain: Callable[[str], str] = str,
 ) -> list[dict[str, Any]]:
     """
-    Return the calls that `docker stack deploy` would make to change the Swarm, in order.
+    Run `docker stack deploy` on the manager, recorded; return the calls that would change the
+    Swarm, in order. A request with `unchanged` is for real: items like `services/ID` in it are left
+    alone.
 
-    Each has method, path, query and body; instead of the data of secrets and configs, their hash.
-    `explain` adds the line of the stack file to a reason.
-
-    Raises CommandError with Docker's reason if it refuses the stack, without the hidden values.
-    """
-    return _ask(connection, request | {"timeout_s": 60}, hidden, explain)
-
-
-def deploy(
-    connection: fabric.Connection,
-    request: Request,
-    unchanged: Collection[str],
-    hidden: Collection[str] = (),
-) -> None:
-    """
-    Deploy for real; items like `services/ID` that do not change are left alone.
+    Each call has method, path, query and body; instead of the data of secrets and configs, their
+    hash. `explain` adds the line of the stack file to a reason.
 
     Raises CommandError with Docker's reason if it refuses the stack, without the hidden values.
     """
-    _ask(connection, request | {"timeout_s": 300, "unchanged": list(unchanged)}, hidden)
-
-
-def _ask(
-    connection: fabric.Connection,
-    request: Request,
-    hidden: Collection[str],
-    explain: Callable[[str], str] = str,
-) -> list[dict[str, Any]]:
     # the first line is in the errors of the connection
-    whole = request | {"socket": SOCKET}
+    whole = request | {"socket": SOCKET, "timeout_s": 300 if "unchanged" in request else 60}
     script = f"# docker stack deploy {request['name']}\npython3 -c {shlex.quote(_AGENT)}\n"
     output = run_with_input(connection, script, json.dumps(whole).encode(), sudo=True)
     # sudo may have written a warning before

@@ -30,7 +30,7 @@ from runbook_lib.core.words import count_of
 from runbook_lib.hosts.ssh import run, run_with_input
 from runbook_lib.stacks.compose.documents import Keys
 from runbook_lib.stacks.compose.stack_file import StackFile
-from runbook_lib.stacks.running.containers import HASH, OWNER, limited_name
+from runbook_lib.stacks.running.containers import HASH, OWNER, limited_name, slow_hash
 
 FOLDER = "/srv/runbook"
 """Where bind mounts are on the nodes: `<stack>/<hash>/<name>`, for root only."""
@@ -136,6 +136,13 @@ def check_names(manager: docker.DockerClient, packed: Packed) -> None:
         )
 
 
+def binds_folder(stack: str) -> str:
+    """
+    Return the folder of a stack's bind mounts on the nodes.
+    """
+    return f"{FOLDER}/{_safe(stack)}"
+
+
 def ensure_binds(connections: Mapping[str, fabric.Connection], packed: Packed) -> Changes:
     """
     Bring the bind mounts to every node that lacks them, owned by root, with their modes.
@@ -169,7 +176,7 @@ def remove_binds(
     Remove a stack's bind mounts from every node, but the hashes to keep.
     """
     changes = Changes()
-    folder = shlex.quote(f"{FOLDER}/{_safe(stack)}")
+    folder = shlex.quote(binds_folder(stack))
     kept = "|".join(sorted(map(_safe, keep))) or "none"
     script = (
         f"# bind mounts of {_safe(stack)}\nshopt -s nullglob dotglob\n"
@@ -245,7 +252,7 @@ class _Packer:
         its = [key, str(spec.get("template_driver")), str(spec.get("driver"))]
         data = "\0".join(its).encode() + b"\0" + self.files.get(spec["file"], b"")
         if named := spec.get("name"):
-            label, value = HASH, _slow_hash(data, str(named))
+            label, value = HASH, slow_hash(data, str(named))
             self.fixed[kind, str(named)] = self.stack.where(kind, key), value
         else:
             digest = hashlib.sha256(data).hexdigest()[:12]
@@ -282,7 +289,7 @@ class _Packer:
             self.refuse(keys, f"{given}: {error.strerror or error}")
             return given
         digest = hashlib.sha256(repr((path.name, found)).encode()).hexdigest()[:12]
-        bind = Bind(path, f"{FOLDER}/{_safe(self.name)}/{digest}/{_safe(path.name)}")
+        bind = Bind(path, f"{binds_folder(self.name)}/{digest}/{_safe(path.name)}")
         if bind not in self.binds:
             self.binds.append(bind)
         return bind.target
@@ -301,11 +308,6 @@ class _Packer:
 
     def refuse(self, keys: Keys, reason: str) -> None:
         self.problems.append(f"{self.stack.where(*keys)}: {reason}")
-
-
-def _slow_hash(data: bytes, salt: str) -> str:
-    # a label does not give a weak password away
-    return hashlib.scrypt(data, salt=salt.encode(), n=2**14, r=8, p=1, dklen=12).hex()
 
 
 def _is_of_node(source: str) -> bool:

@@ -6,7 +6,6 @@ So a plan compares exactly what Docker would send with what the Swarm has.
 """
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -23,15 +22,10 @@ from runbook_lib.core.project import FOLDER_VARIABLE, run_folder
 from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of, printable
 from runbook_lib.stacks.compose.stack_file import StackFile, keeps_replicas, render
-from runbook_lib.stacks.deployment.docker_cli import (
-    NOT_SHOWN,
-    SHORT,
-    Request,
-    deploy,
-    record_deployment,
-)
+from runbook_lib.stacks.deployment.docker_cli import NOT_SHOWN, SHORT, Request, stack_deploy
 from runbook_lib.stacks.deployment.live_stack import LiveStack, replicas
 from runbook_lib.stacks.deployment.spec_fields import Spec, Tree, differences, restarts
+from runbook_lib.stacks.running.containers import slow_hash
 
 CREATED, UPDATED, RESTARTED, REMOVED = "created", "updated in place", "restarted", "removed"
 DRIFTED = "changed by hand since the last deployment"
@@ -197,7 +191,7 @@ def make_plan(
     steps = [Step("secret", secret, CREATED) for secret in new_secrets]
     wanted: dict[str, Tree] = {}
     unchanged = []
-    for call in record_deployment(connection, request, hidden, stack.explain):
+    for call in stack_deploy(connection, request, hidden, stack.explain):
         item = call["path"].strip("/").removesuffix("/update")
         step = _step(call["method"], item, call["body"], live, hidden)
         if step is None:
@@ -213,13 +207,14 @@ def make_plan(
             changed = _fields(then, live.tree(now), hidden, skip_replicas=service in scaled)
             drift += [Step("service", f"{name}_{service}", DRIFTED, fields=changed)] * bool(changed)
     fingerprint = live.fingerprint(scaled)
+    # without the running replicas, which the autoscaler moves
+    content = json.dumps(request | {"documents": render(stack, images, {})}, sort_keys=True)
     return Plan(
         stack=name,
         steps=tuple(sorted(steps, key=lambda step: (_ORDER.index(step.what), step.name))),
         drift=tuple(drift),
         fingerprint=fingerprint,
-        # without the running replicas, which the autoscaler moves
-        content=_slow_hash(request | {"documents": render(stack, images, {})}, fingerprint),
+        content=slow_hash(content.encode(), fingerprint),
         wanted=wanted,
         request=request,
         unchanged=tuple(unchanged),
@@ -246,7 +241,7 @@ def apply(connection: fabric.Connection, manager: docker.DockerClient, plan: Pla
             evidence="its services, networks, secrets or configs differ",
             next_step="plan again, and read what it says",
         )
-    deploy(connection, plan.request, plan.unchanged, plan.hidden)
+    stack_deploy(connection, {**plan.request, "unchanged": list(plan.unchanged)}, plan.hidden)
     for step in plan.steps:
         action = "updated" if step.action in (UPDATED, RESTARTED) else step.action
         changes.add(step.what, step.name, action)
@@ -343,8 +338,3 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _slow_hash(request: Request, salt: str) -> str:
-    text = json.dumps(request, sort_keys=True).encode()
-    return hashlib.scrypt(text, salt=salt.encode(), n=2**14, r=8, p=1).hex()

@@ -6,12 +6,12 @@ is a parameter, which would be saved with the run. Only what was made here, and 
 is changed or removed.
 """
 
-import hashlib
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import docker
 
@@ -19,7 +19,8 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.compose.stack_file import StackFile
-from runbook_lib.stacks.running.containers import HASH, OWNER
+from runbook_lib.stacks.running.containers import HASH, OWNER, slow_hash
+from runbook_lib.stacks.running.specs import Spec
 
 LARGEST = 511_999
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -45,7 +46,8 @@ def ensure_secrets(
     for secret, value in _new_values(manager, stack, values_dir).items():
         labels = {OWNER: name}
         if value:
-            labels[HASH] = _hashed(value, secrets.token_hex(16))
+            salt = secrets.token_hex(16)
+            labels[HASH] = f"{salt}:{slow_hash(value, salt)}"
         data = value or secrets.token_urlsafe(32).encode()
         manager.secrets.create(name=secret, data=data, labels=labels)
         changes.add("secret", secret, "created" if value else "created as a random token")
@@ -72,20 +74,27 @@ def remove_secrets(manager: docker.DockerClient | None, name: str) -> Changes:
 
     A generated secret is the only copy of a password. One that another service uses stays.
     """
-    changes = Changes()
     if manager is None:
-        return changes
-    specs = [service.attrs["Spec"]["TaskTemplate"] for service in manager.services.list()]
-    for kind, key in [("secrets", "Secrets"), ("configs", "Configs")]:
-        used = {
-            str(one[f"{key[:-1]}ID"])
-            for spec in specs
-            for one in spec.get("ContainerSpec", {}).get(key) or []
-        }
-        for item in getattr(manager, kind).list(filters={"label": f"{OWNER}={name}"}):
-            if item.id not in used:
+        return Changes()
+    return remove_unused(manager, name, [s.attrs["Spec"] for s in manager.services.list()])
+
+
+def remove_unused(
+    manager: docker.DockerClient, name: str, specs: Iterable[Spec], *labels: str
+) -> Changes:
+    """
+    Remove the secrets and configs made for a stack, with these labels too, that no specification
+    names.
+    """
+    changes = Changes()
+    containers = [spec["TaskTemplate"].get("ContainerSpec") or {} for spec in specs]
+    for kind in ("Secret", "Config"):
+        used = {one[f"{kind}Name"] for c in containers for one in c.get(f"{kind}s") or []}
+        items: Any = manager.secrets if kind == "Secret" else manager.configs
+        for item in items.list(filters={"label": [f"{OWNER}={name}", *labels]}):
+            if item.name not in used:
                 item.remove()
-                changes.add(kind[:-1], str(item.name), "removed")
+                changes.add(kind.lower(), str(item.name), "removed")
     return changes
 
 
@@ -191,13 +200,7 @@ def _advice(missing: list[str], values_dir: str) -> str:
     )
 
 
-def _hashed(value: bytes, salt: str) -> str:
-    # slow, so that a label does not give a weak password away
-    digest = hashlib.scrypt(value, salt=bytes.fromhex(salt), n=2**14, r=8, p=1, dklen=24)
-    return f"{salt}:{digest.hex()}"
-
-
 def _differs(value: bytes, labels: Mapping[str, str]) -> bool:
     # without a hash it is a person's own, or a token, and stays as it is
-    salt, colon, _ = labels.get(HASH, "").partition(":")
-    return bool(colon) and _hashed(value, salt) != labels[HASH]
+    salt, colon, digest = labels.get(HASH, "").partition(":")
+    return bool(colon) and slow_hash(value, salt) != digest

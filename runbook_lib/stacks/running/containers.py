@@ -35,6 +35,13 @@ def limited_name(name: str, end: str = "", limit: int = 64) -> str:
     return f"{name[: limit - len(end) - 9]}-{digest}{end}"
 
 
+def slow_hash(data: bytes, salt: str) -> str:
+    """
+    Return a hash that takes long to compute, so that it does not give a weak password away.
+    """
+    return hashlib.scrypt(data, salt=salt.encode(), n=2**14, r=8, p=1, dklen=24).hex()
+
+
 def find_services(manager: docker.DockerClient, stack: str) -> list[Any]:
     """
     Find the services of a stack, as SDK objects.

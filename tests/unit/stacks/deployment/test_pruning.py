@@ -47,10 +47,10 @@ def test_a_config_is_removed_once_neither_services_nor_history_name_it():
 
 
 def test_a_bind_mount_is_removed_once_nothing_names_it(tmp_path, monkeypatch):
-    for module in (files, pruning):
-        monkeypatch.setattr(module, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(files, "FOLDER", str(tmp_path))
     for name in ("used", "unused"):
         (tmp_path / "board" / name / "site").mkdir(parents=True)
-    engine = Engine(services=[Service("board_web", spec("a", f"{tmp_path}/board/used/site"))])
+    folders = [f"{tmp_path}/board/used/site", f"{tmp_path}/by-hand"]
+    engine = Engine(services=[Service("board_web", spec("a", folder)) for folder in folders])
     pruning.prune_binds({"manager": LocalConnection()}, engine, "board")
     assert ["used"] == [path.name for path in (tmp_path / "board").iterdir()]
