@@ -23,7 +23,7 @@ TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list)}
 _END = r"-?\d+(?:\.\d+)?|[a-z]\w*"
 _RANGE = re.compile(rf"({_END})?\.\.({_END})?")
 
-SECRET_NAME = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
+SECRET_NAME = re.compile(r"PASSW|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
 """What the name of a variable with a secret contains; no parameter may set one."""
 
 

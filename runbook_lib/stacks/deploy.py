@@ -21,9 +21,9 @@ from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks.building.pulled import logins_of_stack
-from runbook_lib.stacks.compose.stack_file import OVERLAYS, StackFile, render
+from runbook_lib.stacks.compose.stack_file import StackFile, render
 from runbook_lib.stacks.deployment.files import check_names, ensure_binds, pack
-from runbook_lib.stacks.deployment.history import find_last, record
+from runbook_lib.stacks.deployment.history import find_last, overlays_of, record
 from runbook_lib.stacks.deployment.plan import Plan, apply, keep, make_plan
 from runbook_lib.stacks.deployment.pruning import prune_binds, prune_unused
 from runbook_lib.stacks.running.containers import STACK, find_services
@@ -234,10 +234,7 @@ def find_overlays(manager: docker.DockerClient, stack: str) -> list[str]:
     """
     Find the overlays of the deployed stack, in order.
     """
-    services = find_services(manager, stack)
-    labels = [service.attrs["Spec"]["Labels"].get(OVERLAYS, "") for service in services]
-    # an interrupted deployment reached only some services: the longer list is the newer one
-    return max(labels, key=len, default="").split(",") if any(labels) else []
+    return overlays_of(find_specs(manager, stack))
 
 
 def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from docker.utils import parse_bytes
 
 from runbook_lib.core.errors import NotFoundError, ParameterError, RunbookError
 from runbook_lib.stacks.building import references
+from runbook_lib.stacks.compose.merging import as_mapping
 from runbook_lib.stacks.compose.stack_file import StackFile
 
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/", "docker-image://")
@@ -113,29 +114,24 @@ def buildkit_only(dockerfile: str, given: Mapping[str, str]) -> tuple[int, str] 
     return None
 
 
-def _pairs(place: BuildOf, key: str, value: Any) -> dict[str, Any]:  # noqa: ANN401 - any YAML value
-    # a mapping, or a list of NAME=value
-    if isinstance(value, Mapping):
-        return {str(name): content for name, content in value.items()}
-    if not isinstance(value, list):
+def _pairs(place: BuildOf, key: str, value: Any) -> dict[str, str | None]:  # noqa: ANN401
+    if not isinstance(value, (Mapping, list)):
         step = f"{key}: {{NAME: value}}"
         raise place.error(key, f"is {value!r}, neither a mapping nor a list", step)
-    pairs = (str(entry).partition("=") for entry in value)
-    return {name: content if equals else None for name, equals, content in pairs}
+    pairs = as_mapping(value).items()
+    return {str(name): None if item is None else _word(place, item) for name, item in pairs}
 
 
-def _args(place: BuildOf, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAML value
-    args = {}
-    for name, content in _pairs(place, "args", value).items():
-        if content is None:
-            what = f"gives no value to {name}"
-            raise place.error("args", what, f"give {name}=value in stack_variables")
-        args[name] = _text(content)
+def _args(place: BuildOf, value: Any) -> dict[str, str | None]:  # noqa: ANN401 - any YAML value
+    args = _pairs(place, "args", value)
+    for name in [name for name, text in args.items() if text is None]:
+        what = f"gives no value to {name}"
+        raise place.error("args", what, f"give {name}=value in stack_variables")
     return args
 
 
 def _labels(place: BuildOf, value: Any) -> dict[str, str]:  # noqa: ANN401 - any YAML value
-    return {name: _text(content) for name, content in _pairs(place, "labels", value).items()}
+    return {name: text or "" for name, text in _pairs(place, "labels", value).items()}
 
 
 def _hosts(place: BuildOf, value: Any) -> list[str]:  # noqa: ANN401 - any YAML value
@@ -170,12 +166,8 @@ def _shm_size(place: BuildOf, value: Any) -> int:  # noqa: ANN401 - any YAML val
         raise place.error("shm_size", f"is {value!r}, not a size", "shm_size: 128m") from error
 
 
-def _word(place: BuildOf, value: Any) -> str:  # noqa: ANN401 - any YAML value
-    return _text(value)
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - any YAML value
-    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+def _word(_place: BuildOf, value: Any) -> str:  # noqa: ANN401 - any YAML value
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 _OPTIONS: Mapping[str, tuple[str, Callable[[BuildOf, Any], Any]]] = {

@@ -4,7 +4,7 @@ Images that a stack uses and does not build: whether the nodes can have them.
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,22 +36,18 @@ _UNREACHABLE = ("dial", "lookup", "timeout", "refused", "deadline", "x509", "tls
 @dataclass(frozen=True)
 class Unavailable:
     """
-    An image that cannot be had, with the first service that needs it, and its place in the file.
+    An image that cannot be had, with the first service that needs it.
     """
 
     image: str
     service: str
-    where: str
     reason: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: service {self.service!r} needs the image {self.image}: {self.reason}"
 
 
 def find_unavailable(
     engines: Mapping[str, docker.DockerClient],
     stack: StackFile,
-    images: Mapping[str, str],
+    images: Collection[str],
     registry_auth_file: str = "",
     timeout_s: float = 30,
 ) -> list[Unavailable]:
@@ -63,19 +59,18 @@ def find_unavailable(
     Raises what `read_registry_auth` raises.
     """
     auth = read_registry_auth(registry_auth_file)
-    users: dict[Reference, str] = {}
+    users: dict[Reference, tuple[str, str]] = {}
     unreadable = []
     for service, spec in stack.services.items():
         text = image_name(service, spec)
         if text in images or not spec.get("image"):
             continue
         try:
-            users.setdefault(read_reference(text), service)
+            users.setdefault(read_reference(text), (text, service))
         except ParameterError as error:
-            unreadable.append(_unavailable(stack, service, str(error)))
+            unreadable.append(Unavailable(text, service, str(error)))
     reasons = _reasons(engines, list(users), auth, timeout_s)
-    missing = [_unavailable(stack, users[r], reason) for r, reason in reasons.items() if reason]
-    return unreadable + missing
+    return unreadable + [Unavailable(*users[r], why) for r, why in reasons.items() if why]
 
 
 def read_registry_auth(path: str) -> AuthConfig:
@@ -136,11 +131,6 @@ def use_registry_auth(engines: Mapping[str, docker.DockerClient], path: str) -> 
         read_registry_auth(path)
         for engine in engines.values():
             engine.api.reload_config(str(PROJECT / Path(path).expanduser()))
-
-
-def _unavailable(stack: StackFile, service: str, reason: str) -> Unavailable:
-    image = str(stack.services[service]["image"])
-    return Unavailable(image, service, stack.where("services", service, "image"), reason)
 
 
 def _reasons(

@@ -8,6 +8,7 @@ Docker uses go-yaml v3, a port of libyaml with rules of its own for plain scalar
 import base64
 import binascii
 import datetime as dt
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -355,12 +356,7 @@ def _scalar_text(value: object) -> str:
     return "null" if value is None else repr(value).lower()
 
 
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-
-
 def _quoted(text: str) -> str:
-    return '"' + "".join(_ESCAPES.get(c) or _printable(c) for c in text) + '"'
-
-
-def _printable(character: str) -> str:
-    return character if character.isprintable() else f"\\U{ord(character):08x}"
+    # YAML reads the escapes of JSON, but for those of two halves of a character
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)

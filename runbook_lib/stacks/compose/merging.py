@@ -41,6 +41,16 @@ def as_mapping(value: Any, without: str | None = None) -> dict[str, Any]:  # noq
     return dict(value or {})
 
 
+def read_mount(mount: object) -> tuple[str, str]:
+    """
+    Return the source of an entry of `volumes`, "" if it has none, and its target.
+    """
+    if isinstance(mount, Mapping):
+        return str(mount.get("source") or ""), str(mount.get("target") or "")
+    source, sign, rest = str(mount).partition(":")
+    return (source, rest.split(":")[0]) if sign else ("", source)
+
+
 def _merged(under: Any, over: Any, key: str) -> Any:  # noqa: ANN401 - any YAML value
     if over is None or under is None:
         return under if over is None else over
@@ -76,20 +86,13 @@ def _published(port: Any) -> str:  # noqa: ANN401 - any YAML value
     return (parts[-2] if len(parts) > 1 else "") or "0"
 
 
-def _target(mount: Any) -> str:  # noqa: ANN401 - any YAML value
-    if isinstance(mount, Mapping):
-        return str(mount.get("target"))
-    source, sign, rest = str(mount).partition(":")
-    return rest.split(":")[0] if sign else source
-
-
 def _source(item: Any) -> str:  # noqa: ANN401 - any YAML value
     return str(item.get("source") if isinstance(item, Mapping) else item)
 
 
 _IDENTITIES: dict[str, Callable[[Any], str]] = {
     "ports": _published,
-    "volumes": _target,
+    "volumes": lambda mount: read_mount(mount)[1],
     "secrets": _source,
     "configs": _source,
 }

@@ -36,14 +36,13 @@ class StackFile:
     """
     A stack file and those merged into it, with all variables replaced.
 
-    `documents` is what Docker gets, one for each of `files`, the overlays applied to the first;
+    `documents` is what Docker gets, one for each file, the overlays applied to the first;
     `content` is the same merged. Relative paths in any file are relative to the folder of `path`.
     """
 
     path: Path
     content: dict[str, Any] = field(repr=False)  # with values that are not shown
     documents: tuple[dict[str, Any], ...] = field(default=(), repr=False)
-    files: tuple[Path, ...] = ()
     overlays: tuple[str, ...] = ()
     variables: tuple[Variable, ...] = ()
     extension: dict[str, Any] = field(default_factory=dict)
@@ -54,20 +53,8 @@ class StackFile:
         return self._section("services")
 
     @property
-    def secrets(self) -> dict[str, dict[str, Any]]:
-        return self._section("secrets")
-
-    @property
-    def configs(self) -> dict[str, dict[str, Any]]:
-        return self._section("configs")
-
-    @property
     def networks(self) -> dict[str, dict[str, Any]]:
         return self._section("networks")
-
-    @property
-    def volumes(self) -> dict[str, dict[str, Any]]:
-        return self._section("volumes")
 
     def _section(self, name: str) -> dict[str, dict[str, Any]]:
         return {key: dict(spec or {}) for key, spec in (self.content.get(name) or {}).items()}
@@ -83,13 +70,6 @@ class StackFile:
                 named = its.get("name") if isinstance(its, Mapping) else None
                 names[key] = str(spec.get("name") or named or key)
         return names
-
-    @property
-    def external_secrets(self) -> list[str]:
-        """
-        The Docker secrets that must exist before the stack is deployed.
-        """
-        return list(self.external("secrets").values())
 
     @property
     def generated_secrets(self) -> list[str]:
@@ -178,7 +158,6 @@ def read(
         path=first.path,
         content=whole,
         documents=tuple(documents),
-        files=(first.path, *(other.path for other in others)),
         overlays=tuple(overlays),
         variables=used,
         extension=extension,

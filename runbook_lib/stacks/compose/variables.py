@@ -58,14 +58,8 @@ class Variable:
     shown: bool = True
 
 
-@dataclass(frozen=True)
-class Given:
-    """
-    The values that variables have outside of the stack file; `secret`: never shown.
-    """
-
-    values: Mapping[str, tuple[str, str]]
-    secret: frozenset[str]
+Given = Mapping[str, tuple[str, str, bool]]
+"""Values of variables from outside of the stack file: text, source, and whether it is shown."""
 
 
 def given(
@@ -82,21 +76,20 @@ def given(
     NAME=value, or that have the name of a secret where the values are recorded.
     """
     problems: list[str] = []
-    values: dict[str, tuple[str, str]] = {}
+    values: dict[str, tuple[str, str, bool]] = {}
     for name, parameter in names.items():
         if parameter in parameters:
             value = parameters[parameter]
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            values[name] = text, f"parameter {parameter}"
-    from_file: dict[str, tuple[str, str]] = {}
+            values[name] = text, f"parameter {parameter}", True
     for where, line in _lines(env_file):
-        name, sign, value = line.partition("=")
+        name, sign, text = line.partition("=")
         if not sign or not re.fullmatch(_NAME, name):
             problems.append(f"{where}: expected NAME=value")
-        from_file[name] = value, where
-    entries: dict[str, tuple[str, str]] = {}
+        values[name] = text, where, False
+    entries: set[str] = set()
     for number, entry in enumerate(variables, 1):
-        name, sign, value = str(entry).partition("=")
+        name, sign, text = str(entry).partition("=")
         if not sign or not re.fullmatch(_NAME, name):
             problems.append(f"stack_variables: expected NAME=value as entry {number}")
         elif SECRET_NAME.search(name):
@@ -106,9 +99,10 @@ def given(
             )
         elif name in entries:
             problems.append(f"stack_variables: {name} is given twice")
-        entries[name] = value, "stack_variables"
+        entries.add(name)
+        values[name] = text, "stack_variables", True
     refuse_all(problems, "values of variables as NAME=value")
-    return Given({**values, **from_file, **entries}, frozenset(from_file.keys() - entries.keys()))
+    return values
 
 
 def _lines(env_file: str) -> list[tuple[str, str]]:
@@ -169,7 +163,7 @@ class Substitution:
             return ""
         # Docker 28 searches the whole text for the operator: it takes ${X:?a-b} for a default b
         name, colon, sign, rest = _PARTS.fullmatch(reference).groups()  # type: ignore[union-attr]
-        value, source = self._given.values.get(name, (None, ""))
+        value, source, _ = self._given.get(name, (None, "", True))
         if value is None or (colon and not value):
             if sign == "-":
                 value, source = rest, f"default, {where}"
@@ -181,7 +175,7 @@ class Substitution:
         return value
 
     def _used(self, name: str, value: str, source: str, where: str) -> None:
-        is_shown = name not in self._given.secret
+        _, _, is_shown = self._given.get(name, ("", "", True))
         self.variables.setdefault(name, Variable(name, value, source, where, is_shown))
 
     def _passed_on(self, items: Any, where: Callable[[Keys], str], keys: Keys) -> Any:  # noqa: ANN401
@@ -199,15 +193,15 @@ class Substitution:
                 for i, item in enumerate(items)
             ]
         for key, value in items.items():
-            if value in empty and key in self._given.values:
+            if value in empty and key in self._given:
                 items[key] = self._filled(key, where((*keys, key))).partition("=")[2]
         return items
 
     def _filled(self, item: Any, where: str) -> Any:  # noqa: ANN401
         name, _, value = item.partition("=") if isinstance(item, str) else ("", "", "")
-        if value or name not in self._given.values:
+        if value or name not in self._given:
             return item
-        value, source = self._given.values[name]
+        value, source, _ = self._given[name]
         self._used(name, value, source, where)
         return f"{name}={value}"
 

@@ -14,7 +14,7 @@ import re
 import shlex
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,8 @@ import pandas as pd
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
+from runbook_lib.core.words import in_words
+from runbook_lib.notebook.declarations import SECRET_NAME
 from runbook_lib.stacks.compose.stack_file import LIVE_REPLICAS, OVERLAYS, StackFile
 from runbook_lib.stacks.deployment.spec_fields import Tree, canonical, differences
 from runbook_lib.stacks.running.containers import STACK, find_services, limited_name
@@ -32,7 +34,6 @@ HISTORY = "runbook.history"
 KEPT = 10
 _LONGEST = 120
 _HIDDEN = "(not shown)"
-_SECRET_LIKE = re.compile(r"Env\..*(PASSW|SECRET|TOKEN|KEY|CREDENTIAL)", re.IGNORECASE)
 _ITEMS = ("Configs", "Secrets", "Mounts")
 _PLAIN = re.compile(r"^$|\.Image$|^Mode\.")
 _UNPACKED = 100_000_000
@@ -50,14 +51,14 @@ class Deployment:
     """
 
     stack: str
-    number: int
-    time: str
     how: str
-    specs: dict[str, Spec]
-    networks: dict[str, str]
     documents: list[str]
     variables: list[list[str]]
     overlays: list[str]
+    number: int
+    time: str
+    specs: dict[str, Spec]
+    networks: dict[str, str]
     left_out: list[str]
 
 
@@ -74,15 +75,16 @@ def record(
     documents
         The files as they were deployed.
     """
-    return _store(manager, name, "deployed", list(documents), _shown(stack), list(stack.overlays))
+    variables = [[v.name, v.value if v.shown else _HIDDEN, v.source] for v in stack.variables]
+    its = "deployed", list(documents), variables, list(stack.overlays)
+    return _store(manager, Deployment(name, *its, 0, "", {}, {}, []))
 
 
 def record_rollback(manager: docker.DockerClient, to: Deployment) -> Changes:
     """
     Keep what runs after a rollback as the newest entry, as `record` does.
     """
-    how = f"rolled back to {to.number}"
-    return _store(manager, to.stack, how, to.documents, to.variables, to.overlays)
+    return _store(manager, replace(to, how=f"rolled back to {to.number}"))
 
 
 def find_history(manager: docker.DockerClient, stack: str) -> list[Deployment]:
@@ -125,10 +127,10 @@ def get_deployment(manager: docker.DockerClient, stack: str, number: int = 0) ->
             evidence=f"kept: {numbers or 'none'}",
             next_step="set to_deployment to a number that is kept, or deploy another stack file",
         )
-    if live and (running := _overlays(live)) != (then := _overlays(found.specs)):
+    if live and (running := overlays_of(live)) != (then := overlays_of(found.specs)):
         raise ConflictError(
             f"expected deployment {found.number} of {stack} to have the overlays that run now: "
-            f"{running or 'none'}; it had {then or 'none'}",
+            f"{in_words(running)}; it had {in_words(then)}",
             next_step="remove or add the solution with its own notebook (30 to 37), then run this",
         )
     return found
@@ -196,12 +198,13 @@ def rollback_table(manager: docker.DockerClient, to: Deployment) -> pd.DataFrame
     entries = [to, find_last(manager, to.stack) or to]
     hides = any(value == _HIDDEN for entry in entries for _, value, _ in entry.variables)
     rows = []
-    for service, field, *values in find_differences(manager, to):
-        if field.endswith(("SecretID", "ConfigID")):  # its name says more
+    for service, path, *values in find_differences(manager, to):
+        if path.endswith(("SecretID", "ConfigID")):  # its name says more
             continue
-        hidden = _SECRET_LIKE.search(field) or (hides and not _PLAIN.search(field))
+        is_secret = ".Env." in path and SECRET_NAME.search(path.partition(".Env.")[2])
+        hidden = is_secret or (hides and not _PLAIN.search(path))
         texts = [_HIDDEN if hidden and value is not None else _short(value) for value in values]
-        rows.append((service, field, *texts))
+        rows.append((service, path, *texts))
     return pd.DataFrame(rows, columns=["service", "field", "now", "then"])
 
 
@@ -226,6 +229,15 @@ def history_table(manager: docker.DockerClient, stack: str) -> pd.DataFrame:
     return pd.DataFrame(rows[::-1], columns=columns)
 
 
+def overlays_of(specs: Mapping[str, Spec]) -> list[str]:
+    """
+    Return the overlays of the deployed services, in order.
+    """
+    # an interrupted deployment reached only some services: the longer list is the newer one
+    labels = [(spec.get("Labels") or {}).get(OVERLAYS, "") for spec in specs.values()]
+    return list(filter(None, max(labels, key=len, default="").split(",")))
+
+
 def remove_history(manager: docker.DockerClient, stack: str) -> Changes:
     """
     Remove the history of a stack.
@@ -237,41 +249,31 @@ def remove_history(manager: docker.DockerClient, stack: str) -> Changes:
     return changes
 
 
-def _store(
-    manager: docker.DockerClient,
-    stack: str,
-    how: str,
-    documents: list[str],
-    variables: list[list[str]],
-    overlays: list[str],
-) -> Changes:
-    changes, specs, last = Changes(), _live(manager, stack), find_last(manager, stack)
+def _store(manager: docker.DockerClient, entry: Deployment) -> Changes:
+    stack, changes, specs = entry.stack, Changes(), _live(manager, entry.stack)
+    last = find_last(manager, stack)
     if not specs or (last and not _differing(specs, last.specs)):
         return changes
     number = last.number + 1 if last else 1
     time = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    names = {str(network.id): str(network.name) for network in manager.networks.list()}
-    used = [one["Target"] for spec in specs.values() for one in _networks(spec)]
-    networks = {identity: names[identity] for identity in used if identity in names}
-    parts: dict[str, Any] = {"documents": documents, "variables": variables}
-    left_out: list[str] = []
-    for part in ["", *parts]:  # the documents go first, if the whole does not fit
+    used = {one["Target"] for spec in specs.values() for one in _networks(spec)}
+    networks = {str(n.id): str(n.name) for n in manager.networks.list() if n.id in used}
+    entry = replace(entry, number=number, time=time, specs=specs, networks=networks, left_out=[])
+    for part in ("", "documents", "variables"):  # these go, if the whole does not fit
         if part:
-            parts[part], left_out = [], [*left_out, part]
-        content = Deployment(
-            stack, number, time, how, specs, networks, **parts, overlays=overlays, left_out=left_out
-        )
-        data = gzip.compress(json.dumps(asdict(content)).encode(), mtime=0)
+            parts: dict[str, Any] = {part: [], "left_out": [*entry.left_out, part]}
+            entry = replace(entry, **parts)
+        data = gzip.compress(json.dumps(asdict(entry)).encode(), mtime=0)
         if len(data) <= LARGEST:
             break
     else:
         seen = f"not recorded: its specifications take {len(data)} bytes, of {LARGEST}"
         changes.add("history", f"{stack} {number}", seen)
         return changes
-    labels = {HISTORY: stack, "n": str(number), "time": time, "how": how}
+    labels = {HISTORY: stack, "n": str(number), "time": time, "how": entry.how}
     name = limited_name(f"runbook.{stack}", f".{number}")
     manager.configs.create(name=name, data=data, labels=labels)
-    without = f" without its {' and '.join(left_out)}: no room" if left_out else ""
+    without = f" without its {' and '.join(entry.left_out)}: no room" if entry.left_out else ""
     changes.add("history", f"{stack} {number}", f"recorded{without}")
     for config in _configs(manager, stack):
         if int(config.attrs["Spec"]["Labels"]["n"]) <= number - KEPT:
@@ -311,10 +313,6 @@ def _fits(entry: Deployment, labels: Mapping[str, str]) -> bool:
     return services and variables and label
 
 
-def _shown(stack: StackFile) -> list[list[str]]:
-    return [[v.name, v.value if v.shown else _HIDDEN, v.source] for v in stack.variables]
-
-
 def _live(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:
     return {str(s.name): s.attrs["Spec"] for s in find_services(manager, stack)}
 
@@ -351,10 +349,6 @@ def _shorten(one: Tree, other: Tree) -> None:
 def _networks(spec: Spec) -> list[dict[str, Any]]:
     # those of a service were in the specification itself until API 1.25
     return [*(spec["TaskTemplate"].get("Networks") or []), *(spec.get("Networks") or [])]
-
-
-def _overlays(specs: Mapping[str, Spec]) -> str:
-    return max((spec["Labels"].get(OVERLAYS, "") for spec in specs.values()), key=len, default="")
 
 
 def _short(value: object) -> str:

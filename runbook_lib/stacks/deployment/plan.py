@@ -21,6 +21,7 @@ from runbook_lib.core.errors import ConflictError
 from runbook_lib.core.project import FOLDER_VARIABLE, run_folder
 from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of, printable
+from runbook_lib.notebook.declarations import SECRET_NAME
 from runbook_lib.stacks.compose.stack_file import StackFile, keeps_replicas, render
 from runbook_lib.stacks.deployment.docker_cli import NOT_SHOWN, SHORT, Request, stack_deploy
 from runbook_lib.stacks.deployment.live_stack import LiveStack, replicas
@@ -32,7 +33,6 @@ DRIFTED = "changed by hand since the last deployment"
 _LONGEST = 1000
 _ENV = "TaskTemplate.ContainerSpec.Env."
 _IMAGE = "TaskTemplate.ContainerSpec.Image"
-_SECRET_LIKE = re.compile(r"PASSW|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
 PLANNED = "planned-"
 """How the recorder's ids begin."""
 _ORDER = ["secret", "config", "network", "service"]
@@ -310,7 +310,7 @@ def _fields(
             before, after = before.split("@")[0], after.split("@")[0]
         name = path.removeprefix(_ENV) if path.startswith(_ENV) else ""
         # a variable that goes may hold an earlier value of the file
-        secret = _SECRET_LIKE.search(name) or (name and hidden and not after)
+        secret = SECRET_NAME.search(name) or (name and hidden and not after)
         if secret or any(_holds(value, hidden) for value in values):
             before, after = (NOT_SHOWN if value is not None else "" for value in values)
         fields.append(Field(printable(path), *map(_short, (before, after))))

@@ -3,7 +3,7 @@ All problems of a stack file in a cluster, found at once.
 """
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import docker
@@ -70,7 +70,7 @@ def lint_cluster(
     stack: StackFile,
     name: str,
     *,
-    images: Mapping[str, object],
+    images: Collection[str],
     values_dir: str = "",
     registry_auth_file: str = "",
 ) -> Problems:
@@ -82,9 +82,8 @@ def lint_cluster(
     folder = PROJECT / Path(values_dir).expanduser() if values_dir else None
     made = [
         secret
-        for secret in stack.external_secrets
+        for secret in stack.external("secrets").values()
         if variable(secret) in os.environ or (folder and (folder / secret).exists())
     ]
-    built = dict.fromkeys(images, "")
-    unavailable = find_unavailable(here.engines, stack, built, registry_auth_file)
+    unavailable = find_unavailable(here.engines, stack, images, registry_auth_file)
     return lint_stack(stack, name, find_facts(here, manager), made=made, unavailable=unavailable)

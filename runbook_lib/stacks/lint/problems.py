@@ -2,7 +2,7 @@
 What the lint finds: one record for each problem, and a table of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
 from runbook_lib.core.tables import html_table
@@ -67,15 +67,17 @@ class Report:
     stack: StackFile
     found: list[Problem]
 
-    def error(self, keys: Iterable[str | int], expected: str, seen: str, step: str) -> None:
-        self._add(ERROR, tuple(keys), expected, seen, step)
-
-    def warn(self, keys: Iterable[str | int], expected: str, seen: str, step: str) -> None:
-        self._add(WARNING, tuple(keys), expected, seen, step)
-
-    def _add(
-        self, severity: str, keys: tuple[str | int, ...], expected: str, seen: str, step: str
+    def error(
+        self,
+        keys: Sequence[str | int],
+        expected: str,
+        seen: str,
+        step: str,
+        severity: str = ERROR,
     ) -> None:
         service = str(keys[1]) if keys[0] == "services" else ""
         where = self.stack.where(*keys)
         self.found.append(Problem(severity, service, where, expected, seen, step))
+
+    def warn(self, keys: Sequence[str | int], expected: str, seen: str, step: str) -> None:
+        self.error(keys, expected, seen, step, WARNING)

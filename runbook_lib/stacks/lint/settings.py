@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from runbook_lib.stacks.compose.merging import read_mount
 from runbook_lib.stacks.lint.declared import Declared, seconds
 from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.problems import Report
@@ -108,16 +109,9 @@ def check_refused(report: Report, stack: str, service: Declared, facts: ClusterF
             )
             expected = "at least 0.001 CPUs and 4 MiB"
             report.error((*keys, "deploy", "resources", name), expected, seen, step)
-    targets = [_target(entry) for entry in spec.get("volumes") or []]
+    targets = [read_mount(entry)[1].rstrip("/") for entry in spec.get("volumes") or []]
     for target, count in Counter(targets).items():
         if target and count > 1:
             seen = f"{target} is mounted {count} times"
             place = len(targets) - 1 - targets[::-1].index(target)
             report.error((*keys, "volumes", place), "one mount on a folder", seen, "remove one")
-
-
-def _target(volume: object) -> str:
-    if isinstance(volume, Mapping):
-        return str(volume.get("target", ""))
-    parts = str(volume).split(":")
-    return parts[min(1, len(parts) - 1)].rstrip("/")

@@ -2,10 +2,10 @@
 What a stack expects to exist already: networks, volumes, secrets and configs.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from runbook_lib.core.words import in_words
+from runbook_lib.stacks.compose.merging import read_mount
 from runbook_lib.stacks.lint.declared import Declared
 from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.problems import Report
@@ -58,8 +58,8 @@ def check_volumes(report: Report, service: Declared, facts: ClusterFacts) -> Non
     """
     external = report.stack.external("volumes")
     nodes = facts.find_nodes(service.constraints)
-    for index, key in _volumes(report.stack.services[service.name]):
-        name = external.get(key, "")
+    for index, mount in enumerate(report.stack.services[service.name].get("volumes") or []):
+        name = external.get(read_mount(mount)[0], "")
         lack = [n for n in nodes if name not in facts.volumes.get(n["ID"], [name])]
         if name and lack:
             (report.error if len(lack) == len(nodes) else report.warn)(
@@ -68,11 +68,3 @@ def check_volumes(report: Report, service: Declared, facts: ClusterFacts) -> Non
                 f"{in_words(list(map(hostname, lack)))} lacks it and would get an empty one",
                 f"docker volume create {name}  there, or a constraint to the node that has it",
             )
-
-
-def _volumes(spec: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    for index, entry in enumerate(spec.get("volumes") or []):
-        if isinstance(entry, Mapping):
-            yield index, str(entry.get("source", ""))
-        elif ":" in str(entry):
-            yield index, str(entry).split(":")[0]

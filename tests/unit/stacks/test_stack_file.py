@@ -84,7 +84,7 @@ def test_an_autoscaled_service_keeps_the_replicas_that_it_has(stack):
 
 
 def test_only_external_secrets_are_ours_to_make_and_by_their_real_names(stack):
-    assert ["token", "real_name"] == stack.external_secrets
+    assert ["token", "real_name"] == list(stack.external("secrets").values())
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -130,7 +130,7 @@ def test_an_overlay_changes_adds_and_leaves_the_rest(stack, laid_over):
     assert "redis:8" == laid_over.services["cache"]["image"]
     assert stack.services["pool"] == laid_over.services["pool"]
     assert {*stack.services, "guard"} == set(laid_over.services)
-    assert stack.external_secrets == laid_over.external_secrets
+    assert stack.external("secrets") == laid_over.external("secrets")
 
 
 def test_builds_are_found_from_the_stack_file_whatever_lies_over_it(stack, laid_over):

@@ -233,7 +233,7 @@ def test_null_is_taken_where_docker_takes_it(stack):
     its = stack(text + "volumes: {v: }\n")
 
     assert "deploy" not in its.services["one"]
-    assert ({"n": {}}, {"v": {}}) == (its.networks, its.volumes)
+    assert ({"n": {}}, {}) == (its.networks, its.external("volumes"))
     assert ["1"] == list(declared_services(its)["replicas"])
 
 
@@ -303,7 +303,7 @@ volumes:
 def test_what_must_exist_is_listed_by_its_real_names(stack):
     its = stack(NAMED)
 
-    assert ["real_token", "prod_token"] == its.external_secrets
+    assert ["real_token", "prod_token"] == list(its.external("secrets").values())
     assert {"public": "public"} == its.external("networks")
     assert {"data": "tiles"} == its.external("volumes")
 

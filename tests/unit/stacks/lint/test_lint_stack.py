@@ -483,7 +483,7 @@ def test_a_deployed_service_keeps_its_mode(tmp_path, mode, expected):
     ],
 )
 def test_an_image_that_nobody_has(tmp_path, severity, reason):
-    missing = [Unavailable("a/b", "web", "stack.yml:1", reason)]
+    missing = [Unavailable("a/b", "web", reason)]
 
     (found,) = lint(tmp_path, service(), unavailable=missing)
 
