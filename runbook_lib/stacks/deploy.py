@@ -69,7 +69,7 @@ def plan_stack(
         new_secrets=new_secrets,
         deployed=last.specs if last else {},
         former_networks=last.networks if last else {},
-        hidden=[each.value for each in stack.variables if not each.shown],
+        hidden=stack.hidden,
     )
 
 

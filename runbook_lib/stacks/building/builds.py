@@ -36,8 +36,8 @@ class Build:
     context: Path
     dockerfile: str
     tag: str = ""
-    inline: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    inline: str = field(default="", repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     names: tuple[str, ...] = ()
 
     @property
@@ -111,7 +111,7 @@ def _reference(stack: StackFile, service: str, text: str) -> Reference:
     try:
         reference = references.read_reference(text)
     except ParameterError as error:
-        raise ParameterError(f"{where}: service {service!r}: {error}") from error
+        raise ParameterError(f"{where}: service {service!r}: {error}") from None
     if spec.get("build") and reference.digest:
         raise ParameterError(
             f"{where}: service {service!r} builds its image, so nobody knows its digest yet",
@@ -210,6 +210,8 @@ def _differences(first: str, one: Build, second: str, two: Build) -> str:
 
 
 def _raise(stack: StackFile, problems: list[RunbookError]) -> None:
+    for problem in problems:
+        problem.args = (stack.hide(str(problem)),)  # one may name a value that is not shown
     if len(problems) == 1:
         raise problems[0]
     if problems:

@@ -26,6 +26,7 @@ Keys = tuple[str | int, ...]
 _BYTES = 1 << 20
 _NODES = 400_000  # go-yaml's limit, too: aliases of aliases grow to any size
 _DEPTH = 100
+_DIGITS = 1000  # Python refuses to read a number of 4,300
 _TAG = "tag:yaml.org,2002:"
 _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(["true", "True", "TRUE"], True),
@@ -200,6 +201,7 @@ class _Reader:
     def _value(self, event: Any, depth: int) -> Any:  # noqa: ANN401 - any YAML value
         before = self._nodes
         self._nodes += 1
+        self._bound(depth)  # before the levels below: Python has a limit, too
         if isinstance(event, yaml.AliasEvent):
             value, size = self._anchors.get(str(event.anchor), (None, 0))
             if not size:
@@ -211,12 +213,15 @@ class _Reader:
             value = self._list(depth)
         else:
             value = self._mapping(event, depth)
-        if self._nodes > _NODES or depth > _DEPTH:
-            limit = f"{_NODES} values, aliases followed, in {_DEPTH} levels"
-            raise ParameterError(f"expected at most {limit}, in {self._name}; there are more")
+        self._bound(depth)
         if not isinstance(event, yaml.AliasEvent) and event.anchor:
             self._anchors[event.anchor] = value, self._nodes - before
         return value
+
+    def _bound(self, depth: int) -> None:
+        if self._nodes > _NODES or depth > _DEPTH:
+            limit = f"{_NODES} values, aliases followed, in {_DEPTH} levels"
+            raise ParameterError(f"expected at most {limit}, in {self._name}; there are more")
 
     def _list(self, depth: int) -> _List:
         items = []
@@ -293,7 +298,7 @@ def resolved(text: str, *, dates: bool = True) -> str | int | float | bool | Non
     if dates and _is_timestamp(text):
         return Timestamp(text)
     plain = text.replace("_", "")
-    if match := _INTEGER.fullmatch(plain):
+    if len(plain) < _DIGITS and (match := _INTEGER.fullmatch(plain)):
         bases = {"x": 16, "b": 2, "o": 8, "d": 10}
         number = next(int(match["sign"] + match[n], bases[n]) for n in bases if match[n])
         if -(1 << 63) <= number < 1 << (63 if match["sign"] else 64):

@@ -196,7 +196,9 @@ def _fits(value: object, shape: Shape) -> bool:
         "text": isinstance(value, str) and not isinstance(value, Timestamp),
         "number": number and math.isfinite(value),  # type: ignore[arg-type]
         "integer": number and value % 1 == 0,  # type: ignore[operator]
-        "duration": isinstance(value, str) and bool(_DURATION.fullmatch(value)),
+        "duration": isinstance(value, str)
+        and len(value) < 100
+        and bool(_DURATION.fullmatch(value)),
     }
     return fits[str(shape)]
 

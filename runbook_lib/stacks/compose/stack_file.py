@@ -24,7 +24,13 @@ from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.compose import merging
 from runbook_lib.stacks.compose.documents import Document, load_document, refuse_all, shown, written
 from runbook_lib.stacks.compose.shapes import shape_problems
-from runbook_lib.stacks.compose.variables import Substitution, Variable, given
+from runbook_lib.stacks.compose.variables import (
+    NOT_SHOWN,
+    Substitution,
+    Variable,
+    given,
+    without_values,
+)
 
 LIVE_REPLICAS = {"runbook.replicas": "live"}
 OVERLAYS = "runbook.overlays"
@@ -77,6 +83,19 @@ class StackFile:
         The external secrets that may be made as random tokens.
         """
         return [str(name) for name in self.extension.get("generated_secrets") or []]
+
+    @property
+    def hidden(self) -> list[str]:
+        """
+        The values that are not shown.
+        """
+        return [variable.value for variable in self.variables if not variable.shown]
+
+    def hide(self, text: str) -> str:
+        """
+        Return a text without the values that are not shown.
+        """
+        return without_values(text, self.hidden)
 
     def where(self, *keys: str | int) -> str:
         """
@@ -248,7 +267,8 @@ def declared_services(stack: StackFile) -> pd.DataFrame:
         deploy = spec.get("deploy", {})
         built = "here" if spec.get("build") else "pulled"
         placement = ", ".join((deploy.get("placement") or {}).get("constraints", []))
-        rows.append((name, image_name(name, spec), built, _replicas(deploy), placement))
+        texts = (image_name(name, spec), built, _replicas(deploy), placement)
+        rows.append((name, *map(stack.hide, texts)))
     return pd.DataFrame(rows, columns=["service", "image", "built", "replicas", "placement"])
 
 
@@ -265,9 +285,7 @@ def declared_variables(stack: StackFile) -> pd.DataFrame:
 
     Values from the file of `env_file` are not shown.
     """
-    rows = [
-        (v.name, v.value if v.shown else "(not shown)", v.source, v.where) for v in stack.variables
-    ]
+    rows = [(v.name, v.value if v.shown else NOT_SHOWN, v.source, v.where) for v in stack.variables]
     return pd.DataFrame(rows, columns=["variable", "value", "source", "where"])
 
 

@@ -2,8 +2,9 @@
 The variables of a stack file: where their values come from, and substitution as Docker does it.
 """
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,24 @@ services.*.tty services.*.volumes.[].read_only services.*.volumes.[].volume.noco
 networks.*.external networks.*.internal networks.*.attachable volumes.*.external
 secrets.*.external configs.*.external
 """
+
+
+NOT_SHOWN = "(not shown)"
+SHORT = 4
+"""A hidden value shorter than this is only hidden where it stands alone."""
+
+
+def without_values(text: str, values: Collection[str]) -> str:
+    """
+    Return a text without values that are not shown, also where they are quoted.
+    """
+    for value in sorted(values, key=len, reverse=True):
+        # a shorter one would blank out half of the words
+        forms = [value, repr(value)[1:-1]]
+        forms += [json.dumps(value, ensure_ascii=a)[1:-1] for a in (False, True)]
+        for form in forms if len(value) >= SHORT else []:
+            text = text.replace(form, NOT_SHOWN)
+    return text
 
 
 @dataclass(frozen=True)
@@ -220,7 +239,7 @@ class Substitution:
 
 def _cast(text: str, keys: Keys) -> str | int | float | bool:
     path = ["[]" if isinstance(key, int) else key for key in keys]
-    if _is_in(path, _INTEGERS) and re.fullmatch(r"[-+]?[0-9]+", text):
+    if _is_in(path, _INTEGERS) and re.fullmatch(r"[-+]?[0-9]{1,300}", text):
         return int(text)
     if _is_in(path, _NUMBERS) and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)", text):
         return float(text)

@@ -15,11 +15,9 @@ import fabric
 from runbook_lib.core.errors import CommandError
 from runbook_lib.hosts.agents import stack_deploy as agent
 from runbook_lib.hosts.ssh import run_with_input
+from runbook_lib.stacks.compose.variables import without_values
 
 SOCKET = "/var/run/docker.sock"
-NOT_SHOWN = "(not shown)"
-SHORT = 4
-"""A hidden value shorter than this is only hidden where it stands alone."""
 
 _AGENT = Path(agent.__file__).read_text()
 
@@ -50,11 +48,7 @@ def stack_deploy(
     answer = json.loads(output.strip().splitlines()[-1])
     if answer["code"]:
         last = str(answer["output"]).strip().splitlines()[-8:]
-        reason = "\n".join(map(explain, last))
-        for value in sorted(hidden, key=len, reverse=True):
-            # Docker quotes some values; a shorter one would blank out half of the words
-            for text in (value, *(json.dumps(value, ensure_ascii=a)[1:-1] for a in (False, True))):
-                reason = reason.replace(text, NOT_SHOWN) if len(value) >= SHORT else reason
+        reason = without_values("\n".join(map(explain, last)), hidden)
         raise CommandError(
             f"expected Docker to accept stack {request['name']}; exit code {answer['code']}",
             evidence=reason,

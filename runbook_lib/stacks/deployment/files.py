@@ -103,7 +103,7 @@ def pack(stack: StackFile, name: str) -> Packed:
         raise ParameterError(
             f"expected every file that {stack.path.name} names; "
             f"{count_of(len(packer.problems), 'file')} cannot be sent",
-            evidence="\n".join(packer.problems),
+            evidence=stack.hide("\n".join(packer.problems)),
             next_step=f"correct them: paths are relative to {stack.path.parent}",
         )
     if packer.renamed:

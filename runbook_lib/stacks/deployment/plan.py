@@ -23,7 +23,8 @@ from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of, printable
 from runbook_lib.notebook.declarations import SECRET_NAME
 from runbook_lib.stacks.compose.stack_file import StackFile, keeps_replicas, render
-from runbook_lib.stacks.deployment.docker_cli import NOT_SHOWN, SHORT, Request, stack_deploy
+from runbook_lib.stacks.compose.variables import NOT_SHOWN, SHORT
+from runbook_lib.stacks.deployment.docker_cli import Request, stack_deploy
 from runbook_lib.stacks.deployment.live_stack import LiveStack, replicas
 from runbook_lib.stacks.deployment.spec_fields import Spec, Tree, differences, restarts
 from runbook_lib.stacks.running.containers import slow_hash

@@ -17,7 +17,7 @@ _SIZE = re.compile(r"([\d.]+)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
 _PART = re.compile(r"([\d.]+)(ms|us|µs|ns|h|m|s)")
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PORT = re.compile(
-    r"(?:(?:\[.*\]|[\d.]+):)?(?P<first>\d+)(?:-(?P<last>\d+))?:[\d-]+(?:/(?P<protocol>\w+))?"
+    r"(?:(?:\[.*\]|[\d.]+):)?(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?:[\d-]+(?:/(?P<protocol>\w+))?"
 )
 
 
@@ -121,9 +121,12 @@ def seconds(text: object) -> float:
 
 
 def _number(value: object) -> float:
+    text = str(value or 0)
+    if len(text) > 40 or re.search(r"e[-+]?[\d_]{4}", text, re.IGNORECASE):
+        return 0.0  # it takes long to read, and Docker takes none so large
     try:
-        return float(Fraction(str(value or 0)))  # Docker takes 1/2 CPUs, too
-    except (ValueError, ZeroDivisionError):
+        return float(Fraction(text))  # Docker takes 1/2 CPUs, too
+    except (ValueError, ZeroDivisionError, OverflowError):
         return 0.0
 
 
@@ -144,7 +147,7 @@ def _ports(ports: list[Any]) -> Iterator[Port]:
     for index, entry in enumerate(ports):
         if isinstance(entry, Mapping):
             published, protocol = str(entry.get("published") or 0), entry.get("protocol") or "tcp"
-            if published.isdecimal() and int(published):
+            if published.isdecimal() and len(published) < 6 and int(published):
                 yield Port(protocol, int(published), entry.get("mode") == "host", index)
         elif match := _PORT.fullmatch(str(entry)):
             for number in range(int(match["first"]), int(match["last"] or match["first"]) + 1):

@@ -80,10 +80,11 @@ def lint_cluster(
     `images` are those that are built here, by name.
     """
     folder = PROJECT / Path(values_dir).expanduser() if values_dir else None
+    values = {file.name for file in folder.iterdir()} if folder and folder.is_dir() else set()
     made = [
         secret
         for secret in stack.external("secrets").values()
-        if variable(secret) in os.environ or (folder and (folder / secret).exists())
+        if variable(secret) in os.environ or secret in values
     ]
     unavailable = find_unavailable(here.engines, stack, images, registry_auth_file)
     return lint_stack(stack, name, find_facts(here, manager), made=made, unavailable=unavailable)

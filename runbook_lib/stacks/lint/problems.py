@@ -77,7 +77,8 @@ class Report:
     ) -> None:
         service = str(keys[1]) if keys[0] == "services" else ""
         where = self.stack.where(*keys)
-        self.found.append(Problem(severity, service, where, expected, seen, step))
+        texts = map(self.stack.hide, (expected, seen, step))
+        self.found.append(Problem(severity, service, where, *texts))
 
     def warn(self, keys: Sequence[str | int], expected: str, seen: str, step: str) -> None:
         self.error(keys, expected, seen, step, WARNING)

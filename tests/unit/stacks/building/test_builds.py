@@ -7,7 +7,7 @@ from docker.utils.build import match_tag
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runbook_lib.core.errors import NotFoundError, ParameterError
+from runbook_lib.core.errors import NotFoundError, ParameterError, RunbookError
 from runbook_lib.stacks.building.builds import builds
 from runbook_lib.stacks.building.references import read_reference
 from runbook_lib.stacks.compose.stack_file import read, render
@@ -342,3 +342,23 @@ def test_a_stage_may_have_the_name_of_an_image(stack_of, tmp_path):
 def test_a_target_that_the_dockerfile_lacks_is_refused_with_those_it_has(stack_of):
     with pytest.raises(ParameterError, match=r"(?s)'large', no stage of Dockerfile.*stages: small"):
         builds(stack_of({"a": "{build: {context: ./a, target: large}, image: x}"}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  a: {image: x, build: {context: ., args: {T: '${T}'}}}\n"
+        "  b: {image: x, build: {context: ., args: {T: other}}}\n",
+        "  a: {image: 'x:${T}!'}\n",
+        "  a: {image: x, build: './${T}'}\n",
+    ],
+)
+def test_a_value_that_is_not_shown_is_in_no_error_of_a_build(tmp_path, text):
+    (tmp_path / "Dockerfile").write_text("FROM y\nARG T\n")
+    (tmp_path / "values.env").write_text("T=hunter2\n")
+    (tmp_path / "stack.yml").write_text("services:\n" + text)
+    stack = read(tmp_path / "stack.yml", env_file=str(tmp_path / "values.env"))
+
+    with pytest.raises(RunbookError) as told:
+        builds(stack)
+    assert ("hunter2" in str(told.value), "(not shown)" in str(told.value)) == (False, True)

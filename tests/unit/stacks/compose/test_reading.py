@@ -448,3 +448,30 @@ def test_a_file_of_values_that_is_no_text_is_refused_without_its_values(stack, t
     with pytest.raises(ParameterError, match="it is not UTF-8") as told:
         stack(service("user: a"), env_file=str(tmp_path / "values.env"))
     assert told.value.__cause__ is None
+
+
+@pytest.mark.parametrize("value", ["[" * 3000 + "]" * 3000, "{a: " * 3000 + "}" * 3000])
+def test_levels_are_counted_before_they_are_entered(stack, value):
+    assert "100 levels" in error_of(stack, service("user: a") + f"\nx-a: {value}\n")
+
+
+def test_a_number_of_any_length_is_read(stack):
+    read = stack(service("labels: {long: " + "9" * 5000 + "}"))
+    assert "9" * 5000 == next(iter(read.services.values()))["labels"]["long"]
+    text = service('deploy: {replicas: "${N}"}')
+    assert "expected an integer" in error_of(stack, text, variables=["N=" + "9" * 5000])
+
+
+def test_a_value_of_the_file_is_in_no_table_and_no_record(stack, tmp_path):
+    (tmp_path / "values.env").write_text("A=hunter2\n")
+    read = stack(
+        service("user: ${A}").replace("image: x", "image: x:${A}"),
+        env_file=str(tmp_path / "values.env"),
+    )
+    shown = declared_services(read).to_string() + declared_variables(read).to_string() + repr(read)
+    assert "hunter2" not in shown
+
+
+def test_a_duration_of_any_length_is_refused_at_once(stack):
+    assert "a duration" in error_of(stack, service(f"stop_grace_period: '{'1' * 50_000}x'"))
+    assert "a duration" in error_of(stack, service(f"stop_grace_period: '{'1s' * 50_000}x'"))

@@ -11,9 +11,10 @@ from runbook_lib.cloud.firewall import Permission
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.building.pulled import Unavailable
 from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.lint.declared import find_declared
 from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.linting import lint_stack
-from runbook_lib.stacks.lint.problems import Problems
+from runbook_lib.stacks.lint.problems import Problems, Report
 from tests.places import DATA
 
 OVERLAYS = sorted(PROJECT.glob("stacks/geo-diff/rabbitmq-cluster*.yml"))
@@ -529,3 +530,28 @@ def test_all_problems_are_found_at_once_with_their_lines(tmp_path):
     found = lint(tmp_path, text)
 
     assert expected == [": ".join(one.split(": ")[:2]) for one in found]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ports: ['1-4000000000:80']",
+        f"ports: ['{'9' * 5000}:80']",
+        "deploy: {resources: {limits: {cpus: '1e999999999'}}}",
+        "deploy: {resources: {limits: {cpus: '1e400', memory: '1e400g'}}}",
+        f"deploy: {{resources: {{limits: {{memory: '{'9' * 5000}'}}}}}}",
+    ],
+)
+def test_an_amount_that_docker_refuses_is_left_to_it(tmp_path, text):
+    (tmp_path / "stack.yml").write_text(f"services:\n  a:\n    image: x\n    {text}\n")
+    [found] = find_declared(stack_file.read(tmp_path / "stack.yml"), "app", None)
+    assert ((), (0, 0)) == (found.ports, found.limits)
+
+
+def test_a_value_that_is_not_shown_is_in_no_problem(tmp_path):
+    (tmp_path / "values.env").write_text("A=hunter2\n")
+    (tmp_path / "stack.yml").write_text("services: {a: {image: 'x:${A}'}}\n")
+    stack = stack_file.read(tmp_path / "stack.yml", env_file=str(tmp_path / "values.env"))
+    report = Report(stack, [])
+    report.error(("services", "a", "image"), "the image x:hunter2", "'hunter2'", "pull x:hunter2")
+    assert "hunter2" not in str(report.found)
