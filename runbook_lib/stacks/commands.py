@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.cloud import aws, roles
+from runbook_lib.core.words import printable
 from runbook_lib.hosts import clusters
 from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner.values import declared, load, read_arguments, resolve, take_notebooks
@@ -38,4 +39,4 @@ def history_text(values: dict[str, Any]) -> str:
     table = history_table(manager, values["stack_name"])
     if table.empty:
         return f"{values['stack_name']}: no deployment is kept"
-    return str(table.to_string(index=False))
+    return str(table.map(lambda cell: printable(str(cell))).to_string(index=False))

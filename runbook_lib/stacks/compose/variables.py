@@ -249,9 +249,8 @@ def _cast(text: str, keys: Keys) -> str | int | float | bool:
 
 
 def _is_in(path: list[str], paths: str) -> bool:
-    def fits(pattern: list[str]) -> bool:
-        return len(pattern) == len(path) and all(
-            wanted in ("*", part) for wanted, part in zip(pattern, path, strict=True)
-        )
-
-    return any(fits(pattern.split(".")) for pattern in paths.split())
+    patterns = [pattern.split(".") for pattern in paths.split()]
+    return any(
+        len(pattern) == len(path) and all(w in ("*", p) for w, p in zip(pattern, path, strict=True))
+        for pattern in patterns
+    )

@@ -26,6 +26,7 @@ from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.words import in_words
 from runbook_lib.notebook.declarations import SECRET_NAME
 from runbook_lib.stacks.compose.stack_file import LIVE_REPLICAS, OVERLAYS, StackFile
+from runbook_lib.stacks.compose.variables import NOT_SHOWN
 from runbook_lib.stacks.deployment.spec_fields import Tree, canonical, differences
 from runbook_lib.stacks.running.containers import STACK, find_services, limited_name
 from runbook_lib.stacks.running.specs import Spec, create_service, set_spec
@@ -33,7 +34,6 @@ from runbook_lib.stacks.running.specs import Spec, create_service, set_spec
 HISTORY = "runbook.history"
 KEPT = 10
 _LONGEST = 120
-_HIDDEN = "(not shown)"
 _ITEMS = ("Configs", "Secrets", "Mounts")
 _PLAIN = re.compile(r"^$|\.Image$|^Mode\.")
 _UNPACKED = 100_000_000
@@ -75,7 +75,7 @@ def record(
     documents
         The files as they were deployed.
     """
-    variables = [[v.name, v.value if v.shown else _HIDDEN, v.source] for v in stack.variables]
+    variables = [[v.name, v.value if v.shown else NOT_SHOWN, v.source] for v in stack.variables]
     its = "deployed", list(documents), variables, list(stack.overlays)
     return _store(manager, Deployment(name, *its, 0, "", {}, {}, []))
 
@@ -196,14 +196,14 @@ def rollback_table(manager: docker.DockerClient, to: Deployment) -> pd.DataFrame
     images and the replicas are.
     """
     entries = [to, find_last(manager, to.stack) or to]
-    hides = any(value == _HIDDEN for entry in entries for _, value, _ in entry.variables)
+    hides = any(value == NOT_SHOWN for entry in entries for _, value, _ in entry.variables)
     rows = []
     for service, path, *values in find_differences(manager, to):
         if path.endswith(("SecretID", "ConfigID")):  # its name says more
             continue
         is_secret = ".Env." in path and SECRET_NAME.search(path.partition(".Env.")[2])
         hidden = is_secret or (hides and not _PLAIN.search(path))
-        texts = [_HIDDEN if hidden and value is not None else _short(value) for value in values]
+        texts = [NOT_SHOWN if hidden and value is not None else _short(value) for value in values]
         rows.append((service, path, *texts))
     return pd.DataFrame(rows, columns=["service", "field", "now", "then"])
 

@@ -19,10 +19,10 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.compose.stack_file import StackFile
+from runbook_lib.stacks.deployment.files import LARGEST
 from runbook_lib.stacks.running.containers import HASH, OWNER, slow_hash
 from runbook_lib.stacks.running.specs import Spec
 
-LARGEST = 511_999
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -171,15 +171,15 @@ def _given(secret: str, folder: Path | None) -> bytes:
         source, value = str(file), _read(file)
         if not value:
             raise ValueError(f"{file} is empty")
-    if len(value) > LARGEST:
-        raise ValueError(f"{source} has more than the {LARGEST:,} bytes of a secret")
+    if len(value) > LARGEST["secrets"]:
+        raise ValueError(f"{source} has more than the {LARGEST['secrets']:,} bytes of a secret")
     return value
 
 
 def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as content:
-            return content.read(LARGEST + 1)
+            return content.read(LARGEST["secrets"] + 1)
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror}") from error
 
