@@ -223,6 +223,8 @@ def deploy(request: Json, folder: Path) -> Json:
         code, output = _run(["--detach", *command], folder / "stack", environment, request)
         if "unknown flag: --detach" in output:  # before Docker 26, which never waited
             code, output = _run(command, folder / "stack", environment, request)
+    except OSError as error:
+        code, output = 127, f"docker cannot be run on the manager: {error.strerror}"
     finally:
         server.shutdown()
         server.server_close()

@@ -242,3 +242,11 @@ def test_a_folder_that_a_killed_program_left_is_removed_by_the_next(tmp_path):
     os.utime(old, (0, 0))
     stack_deploy._remove_left(tmp_path)
     assert [new] == list(tmp_path.iterdir())
+
+
+def test_a_manager_without_docker_is_told_in_words(engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    request = {"name": "app", "documents": [], "resolve": "never", "timeout_s": 5}
+    answer = deploy(request | {"socket": engine.path}, tmp_path)
+    words = "docker cannot be run on the manager: No such file or directory"
+    assert (127, words) == (answer["code"], answer["output"])
