@@ -174,7 +174,8 @@ def remove_swarm(clients: Clients) -> Changes:
 
     def leave(role: str) -> None:
         if clients[role].info()["Swarm"]["LocalNodeState"] != "inactive":
-            clients[role].swarm.leave(force=True)
+            # `.swarm` of the SDK would first inspect the Swarm, which fails without a leader
+            clients[role].api.leave_swarm(force=True)
             changes.add("node", role, "left the Swarm")
 
     for_each("Nodes left", {r: r for r in clients if r != MANAGER}, leave)

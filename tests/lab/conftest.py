@@ -14,6 +14,7 @@ sys.path.insert(0, str(PROJECT / "stacks/geo-diff/images/geo-diff"))
 PLACE = ("test", 5577, "172.29")
 ORDER = [
     "test_runbook",
+    "test_plans",
     "test_notice_board",
     "test_load",
     "test_broker_cluster",

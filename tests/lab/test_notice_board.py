@@ -42,7 +42,7 @@ def here(runbook):
 def test_one_command_takes_it_from_00_to_a_page_on_the_internet(runbook, here):
     """Geo-Diff's cluster has all but the open port and the stack; nothing is asked about tiles."""
     pages = runbook.run(file=FILE, **HERE)
-    seen = board_with(here, nodes=5, notices=3)
+    seen = board_with(here, nodes=6, notices=3)
     changes = {number: {c["action"] for c in page["changes"]} for number, page in pages.items()}
 
     assert {"passed"} == {page["verdict"] for page in pages.values()}
@@ -73,7 +73,7 @@ def test_a_changed_config_updates_the_service_that_mounts_it_and_no_other(runboo
     services = {c["name"]: c["action"] for c in changed["changes"] if c["what"] == "service"}
 
     assert {f"{STACK}_notices": "updated", f"{STACK}_pulled": "created"} == services
-    assert "A notice more." == board_with(here, nodes=5, notices=4)["notices"][0]["text"]
+    assert "A notice more." == board_with(here, nodes=6, notices=4)["notices"][0]["text"]
 
 
 def test_its_removal_leaves_nothing_of_it_and_all_that_is_anothers(runbook, here):
