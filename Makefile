@@ -6,7 +6,7 @@ BIN := .venv/bin
 PARAMS ?= params/lab.yml
 UV_VERSION := 0.13.9
 
-.PHONY: help setup run drills test test-availability check lint walkthrough bench lab-up lab-status lab-down down lock map
+.PHONY: help setup run drills test test-plans test-availability check lint walkthrough bench lab-up lab-status lab-down down lock map
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -35,7 +35,10 @@ drills: lab-up ## break each part of the cluster of make run, then again with 30
 
 test: lint ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
 	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/notebooks
-	@$(BIN)/pytest tests/browser tests/lab -m "not availability"
+	@$(BIN)/pytest tests/browser tests/lab -m "not availability and not plans"
+
+test-plans: setup ## 35 changes of two stacks on the lab, each as its plan announced; 10 minutes
+	@$(BIN)/pytest tests/lab -m plans
 
 test-availability: setup ## managers, brokers and workers that fail on purpose, on the lab
 	@$(BIN)/pytest tests/lab -m availability

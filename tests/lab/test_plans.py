@@ -37,7 +37,7 @@ from runbook_lib.stacks.running.containers import in_stack
 from runbook_lib.swarm import membership
 from tests.lab.harness import PROJECT
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.plans]
 
 
 @dataclass
