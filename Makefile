@@ -5,6 +5,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PARAMS ?= params/lab.yml
 UV_VERSION := 0.13.9
+# they ask Docker's command line, which a fresh machine gets with the lab; skipped before
+WITH_DOCKER := tests/unit/stacks/compose tests/unit/stacks/deployment tests/unit/hosts/agents
 
 .PHONY: help setup run drills test test-plans test-availability check lint walkthrough bench lab-up lab-status lab-down down lock map
 
@@ -36,6 +38,7 @@ drills: lab-up ## break each part of the cluster of make run, then again with 30
 test: lint ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
 	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/notebooks
 	@$(BIN)/pytest tests/browser tests/lab -m "not availability and not plans"
+	@$(BIN)/pytest -n 2 --dist worksteal $(WITH_DOCKER)
 
 test-plans: setup ## 35 changes of two stacks on the lab, each as its plan announced; 10 minutes
 	@$(BIN)/pytest tests/lab -m plans

@@ -238,8 +238,8 @@ def test_dockers_reason_is_told_with_its_line_and_without_hidden_values(site):
 
     assert "hunter2" not in str(told.value)
     assert 'network "(not shown)" is declared as external' in str(told.value)
-    with pytest.raises(CommandError, match=r"stack.yml:11: .*ports"):
-        site.plan(STACK + '    ports: ["a:b"]\n')
+    with pytest.raises(CommandError, match=r"stack.yml:\d+: .*undefined network"):
+        site.plan(STACK + "    networks: [nope]\n")
 
 
 def test_a_plan_has_one_fingerprint_of_what_it_would_deploy(site):
