@@ -5,6 +5,7 @@ Source: sections "Deploy - Work Stack" and "Deploy - Web Stack" of the guide. It
 the stack first, which is downtime and a race (moby#29293); here `docker stack deploy` updates it.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -30,6 +31,8 @@ from runbook_lib.stacks.running.containers import STACK, find_services
 from runbook_lib.stacks.running.convergence import NO_IMAGE, Convergence, convergence, lacks_image
 from runbook_lib.swarm.membership import address
 
+_WATCHED_S = 5.0
+"""How long a one-shot service that runs is watched: Docker's command line watches as long."""
 _STUCK_S = 10.0
 """How long a reason that cannot go away by itself has to stay; Swarm retries every few seconds."""
 
@@ -151,6 +154,7 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
     WaitTimeoutError if tasks stay pending, with the reason for each.
     """
     stuck: dict[str, tuple[str, float]] = {}
+    done_since = math.inf
 
     def reason(state: Convergence) -> str:
         why, since = stuck.get(state.service, ("", 0.0))
@@ -166,6 +170,7 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
         return state.failure
 
     def probe() -> bool | Pending:
+        nonlocal done_since
         states = [convergence(manager, service) for service in find_services(manager, name)]
         if failed := {s.service: why for s in states if (why := reason(s))}:
             raise CommandError(
@@ -175,7 +180,12 @@ def wait_for_stack(manager: docker.DockerClient, name: str, timeout_s: float = 3
             )
         waiting = [str(s) for s in states if not s.done]
         if waiting or not states:
+            done_since = math.inf
             return Pending("; ".join(waiting), len(states) - len(waiting), len(states))
+        done_since = min(done_since, time.monotonic())
+        begun = [s.service for s in states if s.may_end]
+        if begun and time.monotonic() - done_since < _WATCHED_S:
+            return Pending(f"{', '.join(begun)} has begun, and may fail", len(states), len(states))
         return True
 
     wait_for(

@@ -37,7 +37,8 @@ class Convergence:
 
     `running` includes tasks that completed and are not started again; `starting` is the number of
     tasks about to run, without an error. `stuck` is a reason that does not go away by itself if it
-    is still there after some seconds.
+    is still there after some seconds. `may_end`: a task runs that is not started again once it
+    ended, so it may still turn out to be a failure.
     """
 
     service: str
@@ -49,6 +50,7 @@ class Convergence:
     reason: str
     failure: str
     stuck: str = ""
+    may_end: bool = False
 
     @property
     def done(self) -> bool:
@@ -112,6 +114,7 @@ def convergence(manager: docker.DockerClient, service: Any) -> Convergence:  # n
         reason="; ".join(filter(None, reasons)),
         failure=halted or (given_up if ended.is_certain and has_begun else ""),
         stuck=stuck,
+        may_end=bool(running) and stays_complete(template),
     )
 
 

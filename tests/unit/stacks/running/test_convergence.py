@@ -176,3 +176,22 @@ def test_waiting_goes_on_where_the_registry_may_come_back(monkeypatch, status):
 def test_waiting_goes_on_where_a_node_or_room_may_come(monkeypatch, name):
     with pytest.raises(WaitTimeoutError):
         wait(monkeypatch, name)
+
+
+def test_a_one_shot_service_that_just_began_is_watched_before_it_counts(monkeypatch):
+    """It ran when it was asked first; a moment later it had failed."""
+    engine, service, _ = given(
+        DATA / "convergence" / "a_failed_one_shot_service_is_a_failure_at_once.json"
+    )
+    engine.services.add(service)
+    service.labels[docker.STACK] = "stack"
+    failed = engine.api.tasks(filters={"service": service.name})
+    running = [
+        {**task, "DesiredState": "running", "Status": {"State": "running"}} for task in failed
+    ]
+    answers = iter([running, running])
+    monkeypatch.setattr(engine.api, "tasks", lambda *_, **__: next(answers, failed))
+    monkeypatch.setattr(deploy.wait_for, "__kwdefaults__", {"poll_s": 0.02, "next_step": ""})
+
+    with pytest.raises(CommandError, match="it is not started again"):
+        deploy.wait_for_stack(engine, "stack", 60)
