@@ -22,7 +22,8 @@ from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks.building.pulled import logins_of_stack
-from runbook_lib.stacks.compose.stack_file import StackFile, render
+from runbook_lib.stacks.compose.rendering import render
+from runbook_lib.stacks.compose.stack_file import StackFile
 from runbook_lib.stacks.deployment.files import check_names, ensure_binds, pack
 from runbook_lib.stacks.deployment.history import find_last, overlays_of, record
 from runbook_lib.stacks.deployment.plan import Plan, apply, keep, make_plan

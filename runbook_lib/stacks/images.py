@@ -23,7 +23,7 @@ from runbook_lib.stacks.building.builds import Build
 from runbook_lib.stacks.building.contexts import write_context
 from runbook_lib.stacks.building.pulled import use_registry_auth
 from runbook_lib.stacks.building.references import HUB, read_reference
-from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.running.containers import find_services
 
 
@@ -59,7 +59,7 @@ def ensure_published(
     engines, manager = here.engines, here.engines["manager"]
     registry = registry_address(here.instances["manager"])
     use_registry_auth(engines, registry_auth_file)
-    stack = stack_file.read("stacks/registry/stack.yml")
+    stack = reading.read("stacks/registry/stack.yml")
     own = sources.builds(stack)
     images = references(own, "")
     wanted = {_published(build, registry): build for build in builds.values()}

@@ -15,7 +15,7 @@ from runbook_lib.hosts import clusters
 from runbook_lib.stacks import deploy, images
 from runbook_lib.stacks.building import builds
 from runbook_lib.stacks.commands import read_values
-from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.deployment import secrets
 from runbook_lib.stacks.deployment.plan import Plan
 from runbook_lib.stacks.lint import linting
@@ -40,7 +40,7 @@ class _Work:
         self.here = here.without(*roles.LATER)
         self.manager = get_manager(self.here.engines)
         self.name = str(values["stack_name"])
-        self.stack = stack_file.read(
+        self.stack = reading.read(
             values["stack_file"],
             deploy.find_overlays(self.manager, self.name),
             more=values["more_stack_files"],

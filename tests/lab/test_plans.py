@@ -20,7 +20,7 @@ from runbook_lib.hosts import clusters
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks import images, removal
 from runbook_lib.stacks.building import builds
-from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.compose import overlays, reading, stack_file
 from runbook_lib.stacks.deploy import plan_stack
 from runbook_lib.stacks.deployment import secrets
 from runbook_lib.stacks.deployment.live_stack import LiveStack
@@ -57,8 +57,8 @@ class Site:
         Change the stack file; null removes.
         """
         first, *more = self.stack.documents
-        documents = (stack_file.merged(first, patch), *more)
-        content = stack_file.merged(self.stack.content, patch)
+        documents = (overlays.merged(first, patch), *more)
+        content = overlays.merged(self.stack.content, patch)
         self.stack = replace(self.stack, documents=documents, content=content)
 
     def plan(self) -> Plan:
@@ -270,7 +270,7 @@ def here(runbook):
 
 def test_changes_of_the_work_stack_happen_as_announced(runbook, here):
     manager = membership.get_manager(here.engines)
-    stack = stack_file.read("stacks/geo-diff/work.yml", parameters=lab_values())
+    stack = reading.read("stacks/geo-diff/work.yml", parameters=lab_values())
     registry = images.registry_address(here.instances["manager"])
     references = images.references(builds.builds(stack), registry)
     site = Site(here, manager, "geo-diff-work", stack, references)
@@ -284,7 +284,7 @@ def test_changes_of_the_work_stack_happen_as_announced(runbook, here):
 
 def test_changes_of_the_notice_board_happen_as_announced(here):
     manager, connection = membership.get_manager(here.engines), here.connections["manager"]
-    stack = stack_file.read("stacks/notice-board/stack.yml")
+    stack = reading.read("stacks/notice-board/stack.yml")
     sources = builds.builds(stack)
     images.ensure_published(here, sources)
     references = images.references(sources, images.registry_address(here.instances["manager"]))

@@ -11,7 +11,7 @@ from runbook_lib.core.errors import ParameterError
 from runbook_lib.load.analysis.cpu_credits import CreditPlan, get_plan
 from runbook_lib.load.analysis.utilisation import cpu_limits_of, node_vcpus, steady
 from runbook_lib.load.recordings.schema import Recording
-from runbook_lib.stacks.compose.stack_file import read
+from runbook_lib.stacks.compose.reading import read
 
 WORK_STACK = "stacks/geo-diff/work.yml"
 

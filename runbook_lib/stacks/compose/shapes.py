@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runbook_lib.stacks.compose.documents import Keys, Timestamp, kind
+from runbook_lib.stacks.compose.documents import Keys
+from runbook_lib.stacks.compose.scalars import Timestamp, kind
 
 # a shape: a kind, a list of one shape, keys with their shapes, or a tuple of alternatives
 Shape = str | list[Any] | dict[str, Any] | tuple[Any, ...]

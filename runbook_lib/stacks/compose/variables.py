@@ -12,7 +12,9 @@ from typing import Any
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.notebook.declarations import SECRET_NAME
-from runbook_lib.stacks.compose.documents import Keys, Timestamp, refuse_all, shown
+from runbook_lib.stacks.compose.casts import cast
+from runbook_lib.stacks.compose.documents import Keys, refuse_all, shown
+from runbook_lib.stacks.compose.scalars import Timestamp
 
 _NAME = r"[_a-zA-Z][_a-zA-Z0-9]*"
 _REFERENCE = re.compile(
@@ -20,31 +22,6 @@ _REFERENCE = re.compile(
     rf"|\{{(?P<braced>{_NAME}(?::?[-?][^}}]*)?)\}}|)"
 )
 _PARTS = re.compile(rf"({_NAME})(:?)([-?]?)(.*)", re.DOTALL)
-_BOOL = {
-    **dict.fromkeys(["y", "yes", "true", "on"], True),
-    **dict.fromkeys(["n", "no", "false", "off"], False),
-}
-
-# what Docker makes a number or a boolean of, if a variable was replaced in it
-_INTEGERS = """
-services.*.configs.[].mode services.*.secrets.[].mode services.*.healthcheck.retries
-services.*.deploy.replicas services.*.deploy.update_config.parallelism
-services.*.deploy.rollback_config.parallelism services.*.deploy.restart_policy.max_attempts
-services.*.deploy.placement.max_replicas_per_node services.*.ports.[].target
-services.*.ports.[].published services.*.ulimits.* services.*.ulimits.*.hard
-services.*.ulimits.*.soft
-"""
-_NUMBERS = """
-services.*.deploy.update_config.max_failure_ratio
-services.*.deploy.rollback_config.max_failure_ratio
-"""
-_BOOLEANS = """
-services.*.healthcheck.disable services.*.privileged services.*.read_only services.*.stdin_open
-services.*.tty services.*.volumes.[].read_only services.*.volumes.[].volume.nocopy
-networks.*.external networks.*.internal networks.*.attachable volumes.*.external
-secrets.*.external configs.*.external
-"""
-
 
 NOT_SHOWN = "(not shown)"
 SHORT = 4
@@ -171,7 +148,7 @@ class Substitution:
         if not isinstance(value, str) or isinstance(value, Timestamp):
             return value
         text = _REFERENCE.sub(lambda match: self._value(match, where(keys)), value)
-        return value if text == value else _cast(text, keys)
+        return value if text == value else cast(text, keys)
 
     def _value(self, match: re.Match[str], where: str) -> str:
         if match["escaped"]:
@@ -235,22 +212,3 @@ class Substitution:
         missing = [] if self._complete is False else [p + step for p in self._missing.values()]
         refuse_all([*missing, *self.problems, *problems], "a Compose v3 file, and values for it")
         return tuple(sorted(self.variables.values(), key=lambda v: v.name))
-
-
-def _cast(text: str, keys: Keys) -> str | int | float | bool:
-    path = ["[]" if isinstance(key, int) else key for key in keys]
-    if _is_in(path, _INTEGERS) and re.fullmatch(r"[-+]?[0-9]{1,300}", text):
-        return int(text)
-    if _is_in(path, _NUMBERS) and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)", text):
-        return float(text)
-    if _is_in(path, _BOOLEANS) and text.lower() in _BOOL:
-        return _BOOL[text.lower()]
-    return text
-
-
-def _is_in(path: list[str], paths: str) -> bool:
-    patterns = [pattern.split(".") for pattern in paths.split()]
-    return any(
-        len(pattern) == len(path) and all(w in ("*", p) for w, p in zip(pattern, path, strict=True))
-        for pattern in patterns
-    )

@@ -25,7 +25,8 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.words import in_words
 from runbook_lib.notebook.declarations import SECRET_NAME
-from runbook_lib.stacks.compose.stack_file import LIVE_REPLICAS, OVERLAYS, StackFile
+from runbook_lib.stacks.compose.rendering import LIVE_REPLICAS, OVERLAYS
+from runbook_lib.stacks.compose.stack_file import StackFile
 from runbook_lib.stacks.compose.variables import NOT_SHOWN
 from runbook_lib.stacks.deployment.spec_fields import Tree, canonical, differences
 from runbook_lib.stacks.running.containers import STACK, find_services, limited_name

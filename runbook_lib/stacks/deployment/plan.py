@@ -22,7 +22,8 @@ from runbook_lib.core.project import FOLDER_VARIABLE, run_folder
 from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of, printable
 from runbook_lib.notebook.declarations import SECRET_NAME
-from runbook_lib.stacks.compose.stack_file import StackFile, keeps_replicas, render
+from runbook_lib.stacks.compose.rendering import keeps_replicas, render
+from runbook_lib.stacks.compose.stack_file import StackFile
 from runbook_lib.stacks.compose.variables import NOT_SHOWN, SHORT
 from runbook_lib.stacks.deployment.docker_cli import Request, stack_deploy
 from runbook_lib.stacks.deployment.live_stack import LiveStack, replicas

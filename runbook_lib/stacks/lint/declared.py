@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from runbook_lib.stacks.compose.stack_file import StackFile, keeps_replicas
+from runbook_lib.stacks.compose.rendering import keeps_replicas
+from runbook_lib.stacks.compose.stack_file import StackFile
 from runbook_lib.stacks.lint.facts import ClusterFacts
 
 _SIZE = re.compile(r"([\d.]+)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)

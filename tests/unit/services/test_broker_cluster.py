@@ -6,7 +6,7 @@ import pytest
 
 from runbook_lib.geodiff import broker_cluster
 from runbook_lib.geodiff.broker_cluster import AFTER, BEFORE, CLUSTER
-from runbook_lib.stacks.compose.stack_file import read
+from runbook_lib.stacks.compose.reading import read
 
 WORK = "stacks/geo-diff/work.yml"
 VARIANTS = {"there": [CLUSTER], "before": [CLUSTER, BEFORE], "after": [CLUSTER, AFTER]}

@@ -10,7 +10,7 @@ import pytest
 
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.stacks.building.builds import builds
-from runbook_lib.stacks.compose.stack_file import read
+from runbook_lib.stacks.compose.reading import read
 from runbook_lib.stacks.images import build_image, check_registry
 from tests.fakes.docker import Engine, Service, task
 from tests.fakes.docker_http import engine_of

@@ -7,7 +7,8 @@ import yaml
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.stacks.building.builds import builds, sources_hash
-from runbook_lib.stacks.compose.stack_file import keeps_replicas, read, render
+from runbook_lib.stacks.compose.reading import read
+from runbook_lib.stacks.compose.rendering import keeps_replicas, render
 
 STACK = """
 version: "3.8"

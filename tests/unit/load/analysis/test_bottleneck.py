@@ -10,7 +10,7 @@ from runbook_lib.core.errors import NotFoundError
 from runbook_lib.load.analysis.bottleneck import find_bottleneck
 from runbook_lib.load.analysis.utilisation import cpu_limits_of, node_vcpus
 from runbook_lib.load.recordings.schema import Recording, empty_frame
-from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.compose import reading
 
 T0 = pd.Timestamp("2026-01-15T10:00:00Z")
 LIMITS = {"worker": 0.75, "dealer": 0.30, "updater": 0.30, "rabbitmq": 0.50}
@@ -140,7 +140,7 @@ def test_a_node_uses_what_its_containers_use():
 
 
 def test_the_limits_are_those_of_the_stack_file():
-    limits = cpu_limits_of(stack_file.read("stacks/geo-diff/work.yml"))
+    limits = cpu_limits_of(reading.read("stacks/geo-diff/work.yml"))
     assert LIMITS == {name: limits[name] for name in LIMITS}
 
 

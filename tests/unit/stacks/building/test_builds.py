@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from runbook_lib.core.errors import NotFoundError, ParameterError, RunbookError
 from runbook_lib.stacks.building.builds import builds
 from runbook_lib.stacks.building.references import read_reference
-from runbook_lib.stacks.compose.stack_file import read, render
+from runbook_lib.stacks.compose.reading import read
+from runbook_lib.stacks.compose.rendering import render
 from runbook_lib.stacks.images import references
 
 DIGEST = "sha256:" + "0" * 64

@@ -10,7 +10,7 @@ import pytest
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.stacks.building.pulled import find_unavailable, logins_of_stack, read_registry_auth
-from runbook_lib.stacks.compose.stack_file import read
+from runbook_lib.stacks.compose.reading import read
 from tests.fakes.docker_http import engine_of
 
 LOCAL = "/images/local:1/json"

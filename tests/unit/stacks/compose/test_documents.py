@@ -12,8 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.stacks.compose.documents import Timestamp, load_document, resolved, written
-from runbook_lib.stacks.compose.stack_file import read, render
+from runbook_lib.stacks.compose.documents import load_document
+from runbook_lib.stacks.compose.reading import read
+from runbook_lib.stacks.compose.rendering import render
+from runbook_lib.stacks.compose.scalars import Timestamp, resolved
+from runbook_lib.stacks.compose.writing import written
 
 
 @pytest.fixture

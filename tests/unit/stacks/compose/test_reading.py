@@ -6,13 +6,9 @@ import pytest
 import yaml
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.stacks.compose.stack_file import (
-    declared_services,
-    declared_variables,
-    keeps_replicas,
-    read,
-    render,
-)
+from runbook_lib.stacks.compose.reading import read
+from runbook_lib.stacks.compose.rendering import keeps_replicas, render
+from runbook_lib.stacks.compose.tables import declared_services, declared_variables
 
 
 @pytest.fixture

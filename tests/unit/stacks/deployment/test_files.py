@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.core.errors import CommandError, ConflictError, ParameterError
-from runbook_lib.stacks.compose import stack_file as stack_files
+from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.deployment import files
 from tests.fakes.docker import Engine, Model
 from tests.fakes.ssh import LocalConnection
@@ -34,7 +34,7 @@ def write(tmp_path):
         path.write_text(text)
         for name, content in beside.items():
             (tmp_path / name.replace("_", ".")).write_text(content)
-        return stack_files.read(path)
+        return reading.read(path)
 
     return _write
 

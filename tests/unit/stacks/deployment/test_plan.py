@@ -11,7 +11,7 @@ import pytest
 
 from runbook_lib.core.errors import CommandError, ConflictError
 from runbook_lib.core.project import FOLDER_VARIABLE
-from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.deployment import docker_cli
 from runbook_lib.stacks.deployment.plan import (
     CREATED,
@@ -56,7 +56,7 @@ class Site:
         file = self.folder / "stack.yml"
         file.write_text(text)
         return make_plan(
-            self.connection, self.manager, stack_file.read(file), "app", images={}, **options
+            self.connection, self.manager, reading.read(file), "app", images={}, **options
         )
 
     def deploy(self, text=STACK, **options):

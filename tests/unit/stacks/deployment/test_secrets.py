@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from runbook_lib.core.errors import ConflictError, ParameterError
-from runbook_lib.stacks.compose import stack_file as stack_files
+from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.deployment import secrets
 from tests.fakes.docker import Engine, Model, Service
 
@@ -27,7 +27,7 @@ secrets:
 @pytest.fixture
 def stack(tmp_path):
     (tmp_path / "stack.yml").write_text(STACK)
-    return stack_files.read(tmp_path / "stack.yml")
+    return reading.read(tmp_path / "stack.yml")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def value(secret):
 
 def read(tmp_path, text):
     (tmp_path / "stack.yml").write_text(text)
-    return stack_files.read(tmp_path / "stack.yml")
+    return reading.read(tmp_path / "stack.yml")
 
 
 def test_only_a_secret_that_the_file_lists_is_made_as_a_token(stack):

@@ -15,7 +15,7 @@ from runbook_lib.cloud.security_groups import (
     get_default_vpc,
 )
 from runbook_lib.hosts.clusters import Cluster
-from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.lint.facts import ClusterFacts, find_facts
 from runbook_lib.stacks.lint.linting import lint_cluster
 from tests.fakes import docker
@@ -88,7 +88,7 @@ def test_a_stack_is_linted_against_the_cluster_with_the_values_of_secrets_given(
     found = lint_cluster(
         here,
         here.engines["manager"],
-        stack_file.read(file),
+        reading.read(file),
         "mine",
         images={},
         values_dir=str(tmp_path),

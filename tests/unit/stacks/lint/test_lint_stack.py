@@ -10,7 +10,7 @@ import pytest
 from runbook_lib.cloud.firewall import Permission
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.building.pulled import Unavailable
-from runbook_lib.stacks.compose import stack_file
+from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.lint.declared import find_declared
 from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.linting import lint_stack
@@ -33,7 +33,7 @@ def lint(tmp_path, text, seen=None, name="mine", **options):
     """
     file = tmp_path / "stack.yml"
     file.write_text(text)
-    found = lint_stack(stack_file.read(file, complete=False), name, seen or facts(), **options)
+    found = lint_stack(reading.read(file, complete=False), name, seen or facts(), **options)
     return [str(problem).replace(f"{tmp_path}/", "") for problem in found]
 
 
@@ -46,7 +46,7 @@ def service(**keys):
 
 @pytest.mark.parametrize("path", OWN, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_projects_own_stacks_have_no_problem(path):
-    stack = stack_file.read(path, complete=False)
+    stack = reading.read(path, complete=False)
     name = "registry" if path.parent.name == "registry" else f"{path.parent.name}-{path.stem}"
 
     assert "no problems" == repr(lint_stack(stack, name, facts()))
@@ -55,9 +55,7 @@ def test_the_projects_own_stacks_have_no_problem(path):
 @pytest.mark.parametrize("overlays", [OVERLAYS[:1], OVERLAYS[-1:]], ids=["first", "last"])
 def test_the_cluster_of_brokers_has_no_problem(overlays):
     overlays = [PROJECT / "stacks/geo-diff/rabbitmq-cluster.yml", *overlays]
-    stack = stack_file.read(
-        "stacks/geo-diff/work.yml", list(dict.fromkeys(overlays)), complete=False
-    )
+    stack = reading.read("stacks/geo-diff/work.yml", list(dict.fromkeys(overlays)), complete=False)
 
     assert "no problems" == repr(lint_stack(stack, "geo-diff-work", facts()))
 
@@ -496,7 +494,7 @@ def test_problems_are_a_table_with_the_errors_first(tmp_path):
     file = tmp_path / "stack.yml"
     file.write_text(service(restart="always", ports=["22:22"]))
 
-    found = lint_stack(stack_file.read(file), "mine", facts())
+    found = lint_stack(reading.read(file), "mine", facts())
 
     assert ["error", "warning"] == [problem.severity for problem in found]
     assert 1 == len(found.errors)
@@ -544,14 +542,14 @@ def test_all_problems_are_found_at_once_with_their_lines(tmp_path):
 )
 def test_an_amount_that_docker_refuses_is_left_to_it(tmp_path, text):
     (tmp_path / "stack.yml").write_text(f"services:\n  a:\n    image: x\n    {text}\n")
-    [found] = find_declared(stack_file.read(tmp_path / "stack.yml"), "app", None)
+    [found] = find_declared(reading.read(tmp_path / "stack.yml"), "app", None)
     assert ((), (0, 0)) == (found.ports, found.limits)
 
 
 def test_a_value_that_is_not_shown_is_in_no_problem(tmp_path):
     (tmp_path / "values.env").write_text("A=hunter2\n")
     (tmp_path / "stack.yml").write_text("services: {a: {image: 'x:${A}'}}\n")
-    stack = stack_file.read(tmp_path / "stack.yml", env_file=str(tmp_path / "values.env"))
+    stack = reading.read(tmp_path / "stack.yml", env_file=str(tmp_path / "values.env"))
     report = Report(stack, [])
     report.error(("services", "a", "image"), "the image x:hunter2", "'hunter2'", "pull x:hunter2")
     assert "hunter2" not in str(report.found)

@@ -4,7 +4,7 @@ One document over another: the examples of RFC 7386, and that nobody's own is ch
 
 import pytest
 
-from runbook_lib.stacks.compose.stack_file import merged
+from runbook_lib.stacks.compose.overlays import merged
 
 # appendix A of the RFC
 EXAMPLES = [
