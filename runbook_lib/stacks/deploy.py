@@ -24,10 +24,13 @@ from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks.building.pulled import logins_of_stack
 from runbook_lib.stacks.compose.rendering import render
 from runbook_lib.stacks.compose.stack_file import StackFile
-from runbook_lib.stacks.deployment.files import check_names, ensure_binds, pack
-from runbook_lib.stacks.deployment.history import find_last, overlays_of, record
-from runbook_lib.stacks.deployment.plan import Plan, apply, keep, make_plan
+from runbook_lib.stacks.deployment.binds import ensure_binds
+from runbook_lib.stacks.deployment.files import check_names, pack
+from runbook_lib.stacks.deployment.history import find_last, record
+from runbook_lib.stacks.deployment.plan import Plan, keep
+from runbook_lib.stacks.deployment.planning import apply, make_plan
 from runbook_lib.stacks.deployment.pruning import prune_binds, prune_unused
+from runbook_lib.stacks.deployment.stack_specs import overlays_of
 from runbook_lib.stacks.running.containers import STACK, find_services
 from runbook_lib.stacks.running.convergence import NO_IMAGE, Convergence, convergence, lacks_image
 from runbook_lib.swarm.membership import address
@@ -108,12 +111,12 @@ def apply_plan(
     Do exactly what a plan of the stack file says. Bind mounts beside the file are copied to every
     instance first.
 
-    Raises what `plan.apply` raises, before anything is changed.
+    Raises what `planning.apply` raises, before anything is changed.
     """
     keep(plan)
     changes = Changes()
-    if not plan.is_empty and (packed := pack(stack, plan.stack)).binds:
-        changes += ensure_binds(_everywhere(here), packed)
+    if not plan.is_empty and (binds := pack(stack, plan.stack).binds):
+        changes += ensure_binds(_everywhere(here), binds)
     changes += apply(here.connections["manager"], manager, plan)
     return changes
 

@@ -31,8 +31,8 @@ from runbook_lib.stacks.deployment.plan import (
     UPDATED,
     Plan,
     Step,
-    apply,
 )
+from runbook_lib.stacks.deployment.planning import apply
 from runbook_lib.stacks.running.containers import in_stack
 from runbook_lib.swarm import membership
 from tests.lab.harness import PROJECT

@@ -8,7 +8,7 @@ import docker
 import fabric
 
 from runbook_lib.core.changes import Changes
-from runbook_lib.stacks.deployment.files import binds_folder, remove_binds
+from runbook_lib.stacks.deployment.binds import binds_folder, remove_binds
 from runbook_lib.stacks.deployment.history import find_history
 from runbook_lib.stacks.deployment.secrets import remove_unused
 from runbook_lib.stacks.running.containers import STACK

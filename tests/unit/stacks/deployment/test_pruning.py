@@ -5,7 +5,7 @@ What earlier deployments left, removed once nothing names it.
 from pathlib import Path
 
 from runbook_lib.stacks.compose.stack_file import StackFile
-from runbook_lib.stacks.deployment import files, history, pruning
+from runbook_lib.stacks.deployment import binds, history, pruning
 from tests.fakes.docker import Engine, Model, Service
 from tests.fakes.ssh import LocalConnection
 
@@ -47,7 +47,7 @@ def test_a_config_is_removed_once_neither_services_nor_history_name_it():
 
 
 def test_a_bind_mount_is_removed_once_nothing_names_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(binds, "FOLDER", str(tmp_path))
     for name in ("used", "unused"):
         (tmp_path / "board" / name / "site").mkdir(parents=True)
     folders = [f"{tmp_path}/board/used/site", f"{tmp_path}/by-hand"]

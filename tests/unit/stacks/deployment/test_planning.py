@@ -13,15 +13,8 @@ from runbook_lib.core.errors import CommandError, ConflictError
 from runbook_lib.core.project import FOLDER_VARIABLE
 from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.deployment import docker_cli
-from runbook_lib.stacks.deployment.plan import (
-    CREATED,
-    REMOVED,
-    RESTARTED,
-    UPDATED,
-    apply,
-    keep,
-    make_plan,
-)
+from runbook_lib.stacks.deployment.plan import CREATED, REMOVED, RESTARTED, UPDATED, keep
+from runbook_lib.stacks.deployment.planning import apply, make_plan
 from tests.fakes.engine_api import EngineApi, serving
 from tests.fakes.ssh import LocalConnection
 
