@@ -1,5 +1,5 @@
 """
-Stack deployment in place, waiting until the stack runs, and tables of deployed services.
+Stack deployment in place, and waiting until the stack runs.
 
 Source: sections "Deploy - Work Stack" and "Deploy - Web Stack" of the guide. Its script removes
 the stack first, which is downtime and a race (moby#29293); here `docker stack deploy` updates it.
@@ -8,15 +8,12 @@ the stack first, which is downtime and a race (moby#29293); here `docker stack d
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import docker
 import fabric
-import pandas as pd
 from IPython.display import display
 
-from runbook_lib.cloud.instances import Instance
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
@@ -33,7 +30,7 @@ from runbook_lib.stacks.deployment.pruning import prune_binds, prune_unused
 from runbook_lib.stacks.deployment.stack_specs import overlays_of
 from runbook_lib.stacks.running.containers import STACK, find_services
 from runbook_lib.stacks.running.convergence import NO_IMAGE, Convergence, convergence, lacks_image
-from runbook_lib.swarm.membership import address
+from runbook_lib.stacks.running.specs import find_specs
 
 _WATCHED_S = 5.0
 """How long a one-shot service that runs is watched: Docker's command line watches as long."""
@@ -208,67 +205,8 @@ def find_stacks(manager: docker.DockerClient | None) -> list[str]:
     return sorted({s.attrs["Spec"]["Labels"].get(STACK, "") for s in services} - {""})
 
 
-def find_live_tasks(
-    manager: docker.DockerClient, name: str, **filters: str
-) -> list[dict[str, Any]]:
-    """
-    Find the tasks of a stack that have not ended, including those of removed services.
-    """
-    ended = ("shutdown", "complete", "failed", "rejected", "remove")
-    alive = [t for t in manager.api.tasks(filters) if t["Status"]["State"] not in ended]
-    labels = [task["Spec"].get("ContainerSpec", {}).get("Labels") or {} for task in alive]
-    return [t for t, its in zip(alive, labels, strict=True) if its.get(STACK) == name]
-
-
-def service_table(manager: docker.DockerClient, name: str) -> pd.DataFrame:
-    """
-    Return one row per service; columns: service, mode, running, starting, wanted, image.
-    """
-    rows = [asdict(convergence(manager, service)) for service in find_services(manager, name)]
-    columns = ["service", "mode", "running", "starting", "wanted", "image"]
-    return pd.DataFrame(rows, columns=columns).sort_values("service", ignore_index=True)
-
-
-def placement_table(
-    manager: docker.DockerClient, name: str, instances: Mapping[str, Instance]
-) -> pd.DataFrame:
-    """
-    Count running tasks; one row per node's role, one column per service.
-    """
-    addresses = {i.private_ip: role for role, i in instances.items()}
-    roles = {n.id: addresses.get(address(n.attrs), "?") for n in manager.nodes.list()}
-    tasks = find_live_tasks(manager, name, **{"desired-state": "running"})
-    services = {s.id: str(s.name).removeprefix(f"{name}_") for s in find_services(manager, name)}
-    rows = [(roles.get(t.get("NodeID", ""), "?"), services[t["ServiceID"]]) for t in tasks]
-    placed = pd.DataFrame(rows, columns=["role", "service"])
-    return placed.groupby(["role", "service"]).size().unstack(fill_value=0)
-
-
 def find_overlays(manager: docker.DockerClient, stack: str) -> list[str]:
     """
     Find the overlays of the deployed stack, in order.
     """
     return overlays_of(find_specs(manager, stack))
-
-
-def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, dict[str, Any]]:
-    """
-    Find the specifications of a stack's services, by their names in the stack.
-    """
-    services = find_services(manager, stack)
-    return {str(s.name).removeprefix(f"{stack}_"): s.attrs["Spec"] for s in services}
-
-
-def changed_services(
-    before: Mapping[str, dict[str, Any]], now: Mapping[str, dict[str, Any]], *, mode: bool = False
-) -> list[str]:
-    """
-    Return the services whose specifications differ; `mode` includes the number of replicas.
-    """
-
-    def fields(spec: dict[str, Any] | None) -> dict[str, Any] | None:
-        return {k: v for k, v in spec.items() if mode or k != "Mode"} if spec else None
-
-    return sorted(
-        n for n in before.keys() | now.keys() if fields(before.get(n)) != fields(now.get(n))
-    )

@@ -13,9 +13,9 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.wait import Pending, wait_for, wait_until_none
 from runbook_lib.hosts.ssh import run
-from runbook_lib.stacks.deploy import find_live_tasks
 from runbook_lib.stacks.deployment.history import remove_history
 from runbook_lib.stacks.running.containers import find_services, in_stack
+from runbook_lib.stacks.running.service_tables import find_live_tasks
 
 
 def remove_stack(

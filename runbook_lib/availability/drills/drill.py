@@ -32,9 +32,10 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.web import fetch, read_token
 from runbook_lib.hosts.ssh import run
 from runbook_lib.load.experiment import load_stack, load_tiles
-from runbook_lib.stacks.deploy import find_specs, wait_for_stack
+from runbook_lib.stacks.deploy import wait_for_stack
 from runbook_lib.stacks.running import specs
 from runbook_lib.stacks.running.containers import find_containers
+from runbook_lib.stacks.running.specs import find_specs
 
 _WAIT_S = 0.25
 """Pause between batches: short, so that a second with few published tasks is not a failure."""

@@ -11,7 +11,7 @@ from runbook_lib.cloud.instances import find_instances
 from runbook_lib.core import checks
 from runbook_lib.geodiff import tiles
 from runbook_lib.load.experiment import load_tiles
-from runbook_lib.stacks import deploy
+from runbook_lib.stacks.running.specs import find_specs
 from runbook_lib.swarm import membership
 
 
@@ -60,7 +60,7 @@ def take_snapshot(here: DrillCluster) -> Snapshot:
         state = f"{node.state}, {node.availability}, {node.labels}, manager {bool(node.manager)}"
         parts["node", str(node.role)] = state
     for stack in (here.stacks.work, here.stacks.web):
-        for name, spec in deploy.find_specs(here.manager, stack).items():
+        for name, spec in find_specs(here.manager, stack).items():
             fixed = sorted((key, value) for key, value in spec.items() if key != "Mode")
             parts["service", f"{stack}_{name}"] = repr(fixed)
     return Snapshot(parts, tiles.count_tiles(here.disk, here.data))

@@ -23,8 +23,8 @@ from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.core.findings import first_line
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.management_api import ManagementApi
-from runbook_lib.stacks.deploy import find_specs, wait_for_stack
-from runbook_lib.stacks.running.specs import Spec, running, scale, set_spec
+from runbook_lib.stacks.deploy import wait_for_stack
+from runbook_lib.stacks.running.specs import Spec, find_specs, running, scale, set_spec
 
 SWITCHED = ("updater", "admin-worker", "worker", "dealer")
 """The services that a load test changes."""

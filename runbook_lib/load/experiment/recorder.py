@@ -27,7 +27,7 @@ from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.load.experiment.node_stream import NodeStream, Sink
 from runbook_lib.load.experiment.plan import Experiment, Observation
 from runbook_lib.load.recordings.writer import RecordingWriter
-from runbook_lib.stacks.deploy import find_specs
+from runbook_lib.stacks.running.specs import find_specs
 
 AUTOSCALER = "admin-worker"
 _SETTLED_S = 3.0

@@ -1,15 +1,40 @@
 """
-Service specifications, written as they are: the SDK's `update` would rebuild them.
+Service specifications: found, compared, and written as they are: the SDK's `update` would rebuild
+them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import docker
 
 from runbook_lib.core.errors import CommandError
+from runbook_lib.stacks.running.containers import find_services
 
 Spec = dict[str, Any]
+
+
+def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:
+    """
+    Find the specifications of a stack's services, by their names in the stack.
+    """
+    services = find_services(manager, stack)
+    return {str(s.name).removeprefix(f"{stack}_"): s.attrs["Spec"] for s in services}
+
+
+def changed_services(
+    before: Mapping[str, Spec], now: Mapping[str, Spec], *, mode: bool = False
+) -> list[str]:
+    """
+    Return the services whose specifications differ; `mode` includes the number of replicas.
+    """
+
+    def fields(spec: Spec | None) -> Spec | None:
+        return {k: v for k, v in spec.items() if mode or k != "Mode"} if spec else None
+
+    return sorted(
+        n for n in before.keys() | now.keys() if fields(before.get(n)) != fields(now.get(n))
+    )
 
 
 def scale(manager: docker.DockerClient, service: str, replicas: int) -> None:

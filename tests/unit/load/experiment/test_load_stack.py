@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.load.experiment import load_stack
 from runbook_lib.load.experiment.load_stack import limited, spec_for_load, uninterrupted
-from runbook_lib.stacks.deploy import changed_services
+from runbook_lib.stacks.running.specs import changed_services
 from tests.fakes.docker import Engine, Model, Service
 
 DEALER = {
