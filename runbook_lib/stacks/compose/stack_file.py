@@ -55,6 +55,13 @@ class StackFile:
         return names
 
     @property
+    def external_secrets(self) -> list[str]:
+        """
+        The names in the Swarm of the secrets that must exist before the stack is deployed.
+        """
+        return list(self.external("secrets").values())
+
+    @property
     def generated_secrets(self) -> list[str]:
         """
         The external secrets that may be made as random tokens.

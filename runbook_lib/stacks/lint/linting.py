@@ -83,7 +83,7 @@ def lint_cluster(
     values = {file.name for file in folder.iterdir()} if folder and folder.is_dir() else set()
     made = [
         secret
-        for secret in stack.external("secrets").values()
+        for secret in stack.external_secrets
         if variable(secret) in os.environ or secret in values
     ]
     unavailable = find_unavailable(here.engines, stack, images, registry_auth_file)

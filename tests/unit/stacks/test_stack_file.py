@@ -85,7 +85,7 @@ def test_an_autoscaled_service_keeps_the_replicas_that_it_has(stack):
 
 
 def test_only_external_secrets_are_ours_to_make_and_by_their_real_names(stack):
-    assert ["token", "real_name"] == list(stack.external("secrets").values())
+    assert ["token", "real_name"] == stack.external_secrets
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -24,7 +24,7 @@ volumes:
 def test_what_must_exist_is_listed_by_its_real_names(stack):
     its = stack(NAMED)
 
-    assert ["real_token", "prod_token"] == list(its.external("secrets").values())
+    assert ["real_token", "prod_token"] == its.external_secrets
     assert {"public": "public"} == its.external("networks")
     assert {"data": "tiles"} == its.external("volumes")
 
