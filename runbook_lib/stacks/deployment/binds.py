@@ -109,7 +109,7 @@ def remove_binds(
         f"# bind mounts of {safe_name(stack)}\nshopt -s nullglob dotglob\n"
         f'for folder in {folder}/*; do case "${{folder##*/}}" in {kept}) ;;\n'
         '*) rm -rf --one-file-system "$folder"; echo "$folder" ;; esac; done\n'
-        f"rmdir {folder} 2>/dev/null || true"
+        f"rmdir {folder} {FOLDER} 2>/dev/null || true"
     )
 
     def one(role: str) -> None:
