@@ -15,7 +15,7 @@ import fabric
 from IPython.display import display
 
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import CommandError
+from runbook_lib.core.errors import CommandError, ConflictError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks.building.pulled import logins_of_stack
@@ -108,11 +108,20 @@ def apply_plan(
     Do exactly what a plan of the stack file says. Bind mounts beside the file are copied to every
     instance first.
 
-    Raises what `planning.apply` raises, before anything is changed.
+    Raises ConflictError if a bind mount is another than when the plan was made, and what
+    `planning.apply` raises, before anything is changed.
     """
     keep(plan)
     changes = Changes()
     if not plan.is_empty and (binds := pack(stack, plan.stack).binds):
+        # a path has the hash of what it holds
+        planned = "\n".join(plan.request["documents"])
+        if moved := [str(bind.source) for bind in binds if bind.target not in planned]:
+            raise ConflictError(
+                "expected the bind mounts as they were when the plan was made",
+                evidence="\n".join(moved),
+                next_step="plan again, and read what it says",
+            )
         changes += ensure_binds(_everywhere(here), binds)
     changes += apply(here.connections["manager"], manager, plan)
     return changes
