@@ -21,7 +21,7 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.broker import rabbitmqctl
 from runbook_lib.stacks.running.containers import get_container, run_in
 from runbook_lib.swarm.membership import Clients, ensure_label, node_id
-from runbook_lib.swarm.nodes import change_spec
+from runbook_lib.swarm.nodes import change_spec, hostname, labels
 
 CLUSTER = "stacks/geo-diff/rabbitmq-cluster.yml"
 BEFORE = "stacks/geo-diff/rabbitmq-cluster-before.yml"
@@ -125,11 +125,10 @@ def remove_broker_labels(manager: docker.DockerClient, keep: Collection[str] = (
     """
     changes = Changes()
     for node in manager.nodes.list():
-        spec = node.attrs["Spec"]
-        if _LABEL in spec["Labels"] and node.id not in keep:
-            labels = {name: value for name, value in spec["Labels"].items() if name != _LABEL}
-            change_spec(node, {"Labels": labels})
-            changes.add("node label", node.attrs["Description"]["Hostname"], f"{_LABEL} removed")
+        existing = labels(node.attrs)
+        if existing.pop(_LABEL, None) is not None and node.id not in keep:
+            change_spec(node, {"Labels": existing})
+            changes.add("node label", hostname(node.attrs), f"{_LABEL} removed")
     return changes
 
 

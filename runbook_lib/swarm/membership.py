@@ -5,6 +5,7 @@ Source: section "Configurando el Swarm" of the guide. Join tokens go directly fr
 the other; they are never printed or stored.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +19,12 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.swarm.nodes import PORT, change_spec, join
+from runbook_lib.swarm.nodes import PORT, change_spec, hostname, is_half_joined, join, labels
+from runbook_lib.swarm.strays import remove_strays
 
 Clients = Mapping[str, docker.DockerClient]
+_PENDING_S = 30.0
+"""Time for a join in the background; the engine itself gives up after twenty seconds."""
 
 
 def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes:
@@ -45,7 +49,7 @@ def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes
             changes.add("node", role, "joined as a worker")
 
     for_each("Nodes joined", {r: r for r in clients if r != MANAGER}, one)
-    _remove_dead_nodes(leader, clients, changes)
+    changes.extend(remove_strays(leader, {node_id(client) for client in clients.values()}))
     return changes
 
 
@@ -68,16 +72,26 @@ def is_member(manager: docker.DockerClient, client: docker.DockerClient, role: s
 
 def wait_for_nodes(manager: docker.DockerClient, clients: Clients, timeout_s: float = 60) -> None:
     """
-    Wait until the node of every engine is ready.
+    Wait until the node of every engine is ready; the error names those that are not.
     """
-    ours = {node_id(client) for client in clients.values()}
+    ours = {node_id(client): role for role, client in clients.items()}
 
     def probe() -> bool | Pending:
-        ready = {n.id for n in manager.nodes.list() if n.attrs["Status"]["State"] == "ready"}
-        count = len(ours & ready)
-        return count == len(ours) or Pending(f"{count} of {len(ours)} ready", count, len(ours))
+        states = {n.id: n.attrs["Status"]["State"] for n in manager.nodes.list()}
+        late = [
+            f"{role} is {states.get(node, 'no node')}"
+            for node, role in ours.items()
+            if states.get(node) != "ready"
+        ]
+        done = len(ours) - len(late)
+        return not late or Pending(f"{', '.join(late)}", done, len(ours))
 
-    wait_for("Nodes ready", probe, timeout_s=timeout_s)
+    wait_for(
+        "Nodes ready",
+        probe,
+        timeout_s=timeout_s,
+        next_step="run 02_security_groups: nodes talk to each other on 2377, 7946 and 4789",
+    )
 
 
 def ensure_label(manager: docker.DockerClient, node_id: str, name: str, value: str) -> Changes:
@@ -86,10 +100,10 @@ def ensure_label(manager: docker.DockerClient, node_id: str, name: str, value: s
     """
     changes = Changes()
     node = manager.nodes.get(node_id)
-    labels = node.attrs["Spec"].get("Labels", {})
-    if labels.get(name) != value:
-        change_spec(node, {"Labels": {**labels, name: value}})
-        changes.add("node label", node.attrs["Description"]["Hostname"], f"{name}={value}")
+    existing = labels(node.attrs)
+    if existing.get(name) != value:
+        change_spec(node, {"Labels": {**existing, name: value}})
+        changes.add("node label", hostname(node.attrs), f"{name}={value}")
     return changes
 
 
@@ -103,18 +117,20 @@ def node_id(client: docker.DockerClient) -> str:
 def node_table(manager: docker.DockerClient, instances: Mapping[str, Instance]) -> pd.DataFrame:
     """
     Return one row per node; columns: role, hostname, state, availability, manager, labels, engine.
+
+    A node whose join was cut short has its id for a hostname, and the state "half joined".
     """
     roles = {i.private_ip: role for role, i in instances.items()}
     columns = ["role", "hostname", "state", "availability", "manager", "labels", "engine"]
     rows: list[Any] = [
         (
             roles.get(address(node), "?"),
-            node["Description"]["Hostname"],
-            node["Status"]["State"],
+            hostname(node),
+            "half joined" if is_half_joined(node) else node["Status"]["State"],
             node["Spec"]["Availability"],
             node.get("ManagerStatus", {}).get("Reachability", ""),
-            ", ".join(f"{k}={v}" for k, v in node["Spec"]["Labels"].items()),
-            node["Description"]["Engine"]["EngineVersion"],
+            ", ".join(f"{k}={v}" for k, v in labels(node).items()),
+            (node.get("Description") or {}).get("Engine", {}).get("EngineVersion", ""),
         )
         for node in (listed.attrs for listed in manager.nodes.list())
     ]
@@ -184,7 +200,14 @@ def remove_swarm(clients: Clients) -> Changes:
 
 
 def _state(client: docker.DockerClient, role: str) -> str:
-    swarm = client.info()["Swarm"]
+    # a run that was killed during a join leaves an engine that goes on joining by itself
+    def probe() -> dict[str, Any] | Pending:
+        seen: dict[str, Any] = client.info()["Swarm"]
+        is_over = seen["LocalNodeState"] != "pending" or time.monotonic() >= deadline
+        return seen if is_over else Pending("it is pending")
+
+    deadline = time.monotonic() + _PENDING_S
+    swarm = wait_for(f"{role} finishes its join", probe, timeout_s=_PENDING_S + 60)
     state = str(swarm["LocalNodeState"])
     if state not in ("inactive", "active"):
         raise ConflictError(
@@ -209,14 +232,6 @@ def _wait_for_leader(manager: docker.DockerClient) -> None:
             next_step="start the managers that are missing (01_instances); if they are gone for "
             "good, on the manager:  sudo docker swarm init --force-new-cluster",
         )
-
-
-def _remove_dead_nodes(manager: docker.DockerClient, clients: Clients, changes: Changes) -> None:
-    ours = {node_id(client) for client in clients.values()}
-    for node in manager.nodes.list(filters={"role": "worker"}):
-        if node.id not in ours and node.attrs["Status"]["State"] == "down":
-            node.remove(force=True)
-            changes.add("node", node.attrs["Description"]["Hostname"], "removed: it is gone")
 
 
 def find_nodes_at(manager: docker.DockerClient, private_ip: str) -> list[Node]:

@@ -1,5 +1,6 @@
 """
-A node: joining its engine, and changing its specification, with concurrent writes by the Swarm.
+A node: what it reports, joining its engine, and changing its specification, with concurrent writes
+by the Swarm.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,27 @@ from docker.models.nodes import Node
 from runbook_lib.core.wait import Pending, wait_for
 
 PORT = 2377
+
+
+def hostname(node: Mapping[str, Any]) -> str:
+    """
+    Return a node's name, or its id until it has reported one.
+    """
+    return str((node.get("Description") or {}).get("Hostname") or node["ID"])
+
+
+def is_half_joined(node: Mapping[str, Any]) -> bool:
+    """
+    Check whether a node has a certificate and has never reported: its join was cut short.
+    """
+    return not (node.get("Description") or {}).get("Hostname")
+
+
+def labels(node: Mapping[str, Any]) -> dict[str, str]:
+    """
+    Return a node's labels.
+    """
+    return dict(node["Spec"].get("Labels") or {})
 
 
 def join(engine: docker.DockerClient, *, manager_ip: str, token: str, advertise_ip: str) -> None:

@@ -25,7 +25,7 @@ from runbook_lib.swarm.membership import (
     find_nodes_at,
     node_id,
 )
-from runbook_lib.swarm.nodes import change_spec
+from runbook_lib.swarm.nodes import change_spec, labels
 
 _SNAPSHOT_S = 1.0
 
@@ -125,7 +125,7 @@ def _is_manager(leader: docker.DockerClient, engine: docker.DockerClient) -> boo
 def _is_made_one_again(leader: docker.DockerClient, engine: docker.DockerClient, role: str) -> bool:
     # it has the label if it handed the lead over; the others then promote it
     node = _find_node(leader, engine)
-    if node is None or LABEL not in node.attrs["Spec"]["Labels"]:
+    if node is None or LABEL not in labels(node.attrs):
         return False
     worker = Pending("it is still a worker")
     again = f"{role} is a manager again"

@@ -22,7 +22,7 @@ from runbook_lib.stacks.images import has_image
 from runbook_lib.stacks.running.containers import STACK, in_stack
 from runbook_lib.swarm.managers import retry_api_errors
 from runbook_lib.swarm.membership import address, find_nodes_at
-from runbook_lib.swarm.nodes import change_spec
+from runbook_lib.swarm.nodes import change_spec, labels
 
 LABEL, MASTER, STANDBY = TYPE_NODE, ROLES[MANAGER].type_node, ROLES[BACKUP].type_node
 
@@ -32,7 +32,7 @@ def find_master(leader: docker.DockerClient, instances: Mapping[str, Instance]) 
     Find the role of the node with typeNode=master; "" if there is none, or more than one.
     """
     roles = {i.private_ip: role for role, i in instances.items()}
-    masters = [node for node in leader.nodes.list() if _labels(node).get(LABEL) == MASTER]
+    masters = [node for node in leader.nodes.list() if labels(node.attrs).get(LABEL) == MASTER]
     return roles.get(address(masters[0].attrs), "?") if len(masters) == 1 else ""
 
 
@@ -42,7 +42,7 @@ def ensure_standby(leader: docker.DockerClient, instance: Instance) -> Changes:
 
     Raises ConflictError if it is the master: draining it would stop the application.
     """
-    if _labels(get_node(leader, instance)).get(LABEL) == MASTER:
+    if labels(get_node(leader, instance).attrs).get(LABEL) == MASTER:
         raise ConflictError(
             f"expected {instance.role} to stand by; the manager's services run on it",
             next_step="start the manager, then run 30_manager_backup: it moves them back",
@@ -144,8 +144,8 @@ def set_node(
     """
     changes = Changes()
     node = get_node(leader, instance)
-    wanted = {"Labels": {**_labels(node), LABEL: label}, "Availability": availability}
-    if wanted != {"Labels": _labels(node), "Availability": node.attrs["Spec"]["Availability"]}:
+    wanted = {"Labels": {**labels(node.attrs), LABEL: label}, "Availability": availability}
+    if wanted != {"Labels": labels(node.attrs), "Availability": node.attrs["Spec"]["Availability"]}:
         change_spec(node, wanted)
         changes.add("node", instance.role, f"{LABEL}={label}, {availability}")
     return changes
@@ -224,7 +224,3 @@ def remove_stack_volumes(engine: docker.DockerClient, stacks: list[str]) -> Chan
 
 def _container(service: Service) -> dict[str, Any]:
     return dict(service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"])
-
-
-def _labels(node: Node) -> dict[str, str]:
-    return dict(node.attrs["Spec"].get("Labels") or {})

@@ -14,11 +14,11 @@ from runbook_lib.stacks.running.placement import (
     Node,
     amount,
     capacity,
-    hostname,
     labels_like,
     parse,
     read_key,
 )
+from runbook_lib.swarm.nodes import hostname
 
 _NAMES = ("cpus", "memory")
 _LIST = "docker node inspect --pretty NODE  shows the labels of a node"

@@ -9,7 +9,7 @@ from runbook_lib.stacks.compose.merging import read_mount
 from runbook_lib.stacks.lint.declared import Declared
 from runbook_lib.stacks.lint.facts import ClusterFacts
 from runbook_lib.stacks.lint.problems import Report
-from runbook_lib.stacks.running.placement import hostname
+from runbook_lib.swarm.nodes import hostname
 
 _LOCAL = ("bridge", "host", "none", "null", "macvlan", "ipvlan")
 

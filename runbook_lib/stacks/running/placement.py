@@ -106,13 +106,6 @@ def labels_like(node: Node, key: str) -> list[str]:
     return list(_read(node, _LABELS[prefix]) or {})
 
 
-def hostname(node: Node) -> str:
-    """
-    Return a node's name, or its id until it has reported one.
-    """
-    return read_key(node, "node.hostname") or str(node["ID"])
-
-
 def find_matching(nodes: Iterable[Node], constraints: Iterable[str]) -> list[Node]:
     """
     Find the nodes that meet every constraint, in whatever state they are.

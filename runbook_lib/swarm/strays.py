@@ -1,0 +1,62 @@
+"""
+Nodes without an engine: gone for good, or of a join that was cut short.
+"""
+
+from collections.abc import Collection
+
+import docker
+from docker.errors import APIError, NotFound
+
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.wait import Pending, wait_for, wait_until_none
+from runbook_lib.swarm.nodes import change_spec, hostname, is_half_joined
+
+_JOIN_S = 30.0
+"""Time for a join that another run has begun; the engine itself gives up after twenty seconds."""
+
+
+def remove_strays(manager: docker.DockerClient, ours: Collection[str]) -> Changes:
+    """
+    Remove the workers that are down and the nodes that never reported, except those with the ids
+    in `ours`.
+
+    A node gets its id with its certificate, and its name with its first report. An engine that was
+    killed in between joins again under another id, and the first one stays.
+    """
+    changes = Changes()
+    wait_until_none(
+        "Half-joined nodes report",
+        lambda: [node for node in _find_half_joined(manager) if node not in ours],
+        timeout_s=_JOIN_S,
+    )
+    half = [node for node in _find_half_joined(manager) if node not in ours]
+    for node in half:
+        _remove_half_joined(manager, node)
+        changes.add("node", node, "removed: it never reported a host name, its join was cut short")
+    for worker in manager.nodes.list(filters={"role": "worker"}):
+        if worker.id not in [*ours, *half] and worker.attrs["Status"]["State"] == "down":
+            worker.remove(force=True)
+            changes.add("node", hostname(worker.attrs), "removed: it is gone")
+    return changes
+
+
+def _find_half_joined(manager: docker.DockerClient) -> list[str]:
+    return [str(node.id) for node in manager.nodes.list() if is_half_joined(node.attrs)]
+
+
+def _remove_half_joined(manager: docker.DockerClient, node_id: str) -> None:
+    def probe() -> bool | Pending:
+        try:
+            node = manager.nodes.get(node_id)
+            if node.attrs["Spec"]["Role"] == "manager":  # it may be one of the Raft already
+                change_spec(node, {"Role": "worker"})
+            node.remove(force=True)
+        except NotFound:
+            return True
+        except APIError as error:
+            if "manager" not in str(error.explanation):
+                raise
+            return Pending(str(error.explanation))
+        return True
+
+    wait_for(f"The half-joined node {node_id} is removed", probe, timeout_s=60)
