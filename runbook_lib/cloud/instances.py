@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB, WORKER, order
-from runbook_lib.cloud.tags import ROLE_TAG, cluster_filter, tags_of
+from runbook_lib.cloud.tags import ROLE_TAG, find_tagged, tags_of
 from runbook_lib.core.errors import NotFoundError, ParameterError
 
 if TYPE_CHECKING:
@@ -146,8 +146,7 @@ def describe(ec2: "EC2Client", cluster: str) -> "list[InstanceTypeDef]":
     """
     Return EC2's descriptions of the instances, including terminated ones that it still lists.
     """
-    pages = ec2.get_paginator("describe_instances").paginate(Filters=cluster_filter(cluster))
-    return list(pages.search("Reservations[].Instances[]"))
+    return find_tagged(ec2, cluster, "describe_instances", "Reservations[].Instances[]")
 
 
 def table(instances: list[Instance]) -> pd.DataFrame:

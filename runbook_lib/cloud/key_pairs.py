@@ -116,7 +116,8 @@ def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None"
     Raises ConflictError if a pair of that name exists without our tag.
     """
     filters: list[Any] = [{"Name": "key-name", "Values": [cluster]}]
-    pairs = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]
+    found = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]
+    pairs = [pair for pair in found if pair["KeyName"] == cluster]  # the filter expands * and ?
     if not pairs:
         return None
     tags = tags_of(pairs[0])

@@ -15,7 +15,7 @@ from runbook_lib.cloud.security_group_rules import authorize, find_permissions, 
 from runbook_lib.cloud.tags import (
     CLUSTER_TAG,
     ROLE_TAG,
-    cluster_filter,
+    find_tagged,
     tag_list,
     tag_specifications,
     tags_of,
@@ -57,10 +57,9 @@ def find_groups(ec2: "EC2Client", cluster: str) -> list[Group]:
     """
     Find the groups with the cluster's tag, in the order of the tables.
     """
-    pages = ec2.get_paginator("describe_security_groups").paginate(Filters=cluster_filter(cluster))
     found = [
         Group(tags_of(raw).get(ROLE_TAG, "?"), raw["GroupId"], raw["VpcId"])
-        for raw in pages.search("SecurityGroups[]")
+        for raw in find_tagged(ec2, cluster, "describe_security_groups", "SecurityGroups[]")
     ]
     return sorted(found, key=lambda g: NAMES.index(g.name) if g.name in NAMES else len(NAMES))
 
@@ -167,13 +166,11 @@ def ensure_membership(ec2: "EC2Client", cluster: str, instances: list[Instance])
 
 
 def _refuse_untagged(ec2: "EC2Client", cluster: str, vpc_id: str, ours: set[str]) -> None:
-    same_name = ec2.describe_security_groups(
-        Filters=[
-            {"Name": "vpc-id", "Values": [vpc_id]},
-            {"Name": "group-name", "Values": [f"{cluster}-{name}" for name in NAMES]},
-        ]
+    names = [f"{cluster}-{name}" for name in NAMES]
+    found = ec2.describe_security_groups(
+        Filters=[{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "group-name", "Values": names}]
     )["SecurityGroups"]
-    untagged = [g for g in same_name if g["GroupId"] not in ours]
+    untagged = [g for g in found if g["GroupName"] in names and g["GroupId"] not in ours]
     if untagged:
         raise ConflictError(
             f"expected no security group of these names without the tag {CLUSTER_TAG}={cluster}",

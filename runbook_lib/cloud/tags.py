@@ -3,7 +3,12 @@ The tags that identify a cluster's resources in AWS.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import jmespath
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
 
 CLUSTER_TAG = "runbook:cluster"
 ROLE_TAG = "runbook:role"
@@ -31,8 +36,16 @@ def tag_specifications(tags: list[Any], *kinds: str) -> list[Any]:
     return [{"ResourceType": kind, "Tags": tags} for kind in kinds]
 
 
-def cluster_filter(cluster: str) -> list[Any]:
+def find_tagged(ec2: "EC2Client", cluster: str, operation: Any, path: str) -> list[Any]:  # noqa: ANN401 - a literal of hundreds
     """
-    Return the filter that finds the resources of a cluster.
+    Find the resources of a cluster, at a JMESPath of an operation's answers: `Volumes[]` of
+    `describe_volumes`.
+
+    The tag is compared again: EC2's filters expand `*` and `?`, which would find every cluster.
     """
-    return [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]
+    ours: Any = [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]
+    if ec2.can_paginate(operation):
+        found = ec2.get_paginator(operation).paginate(Filters=ours).search(path)
+    else:
+        found = jmespath.search(path, getattr(ec2, operation)(Filters=ours))
+    return [one for one in found if tags_of(one).get(CLUSTER_TAG) == cluster]

@@ -4,13 +4,13 @@ Remove a cluster's resources from EC2, found by tag, and list what is left.
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbook_lib.cloud.instances import ALIVE, describe, find_instances
 from runbook_lib.cloud.key_pairs import MADE, ORIGIN_TAG, find_key_pair, known_hosts_path, matches
 from runbook_lib.cloud.security_group_rules import find_permissions, revoke
 from runbook_lib.cloud.security_groups import Group, delete_group, find_groups
-from runbook_lib.cloud.tags import ROLE_TAG, cluster_filter, tags_of
+from runbook_lib.cloud.tags import ROLE_TAG, find_tagged, tags_of
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.wait import Pending, wait_for, wait_until_none
 
@@ -88,12 +88,11 @@ def find_leftovers(ec2: "EC2Client", cluster: str) -> list[str]:
 
     EC2 lists a terminated instance for about another hour; it does not count.
     """
-    tagged: Any = {"Filters": cluster_filter(cluster)}
+    tagged = partial(find_tagged, ec2, cluster)
     found = [("instance", i.instance_id) for i in find_instances(ec2, cluster)]
-    found += [("volume", v["VolumeId"]) for v in ec2.describe_volumes(**tagged)["Volumes"]]
-    groups = ec2.describe_security_groups(**tagged)["SecurityGroups"]
-    found += [("security group", g["GroupId"]) for g in groups]
-    found += [("key pair", k["KeyName"]) for k in ec2.describe_key_pairs(**tagged)["KeyPairs"]]
+    found += [("volume", v["VolumeId"]) for v in tagged("describe_volumes", "Volumes[]")]
+    found += [("security group", group.group_id) for group in find_groups(ec2, cluster)]
+    found += [("key pair", k["KeyName"]) for k in tagged("describe_key_pairs", "KeyPairs[]")]
     return [f"{kind} {name}" for kind, name in found]
 
 
