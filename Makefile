@@ -5,8 +5,6 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PARAMS ?= params/lab.yml
 UV_VERSION := 0.13.9
-# they ask Docker's command line, which a fresh machine gets with the lab; skipped before
-WITH_DOCKER := tests/unit/stacks/compose tests/unit/stacks/deployment tests/unit/hosts/agents
 
 .PHONY: help setup run drills test test-plans test-availability check lint walkthrough bench lab-up lab-status lab-down down lock map
 
@@ -36,9 +34,9 @@ drills: lab-up ## break each part of the cluster of make run, then again with 30
 	@$(BIN)/runbook run $(PARAMS) --only 32 24 37
 
 test: lint ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
-	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/notebooks
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not docker_cli" tests/unit tests/notebooks
 	@$(BIN)/pytest tests/browser tests/lab -m "not availability and not plans"
-	@$(BIN)/pytest -n 2 --dist worksteal $(WITH_DOCKER)
+	@$(BIN)/pytest -n 2 --dist worksteal -m docker_cli tests/unit/stacks tests/unit/hosts
 
 test-plans: setup ## 35 changes of two stacks on the lab, each as its plan announced; 10 minutes
 	@$(BIN)/pytest tests/lab -m plans
@@ -47,7 +45,7 @@ test-availability: setup ## managers, brokers and workers that fail on purpose, 
 	@$(BIN)/pytest tests/lab -m availability
 
 check: lint ## the gate: lint, types, unit tests, notebook rules
-	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow" tests/unit tests/notebooks
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not docker_cli" tests/unit tests/notebooks
 
 lint: setup ## the first part of the gate: style and types
 	@$(BIN)/ruff check --quiet .

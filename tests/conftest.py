@@ -3,6 +3,7 @@ Hermetic by default: no home, no SSH keys and no AWS of the person who runs the 
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,17 @@ os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 # a busy machine is no error in what is tested
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Docker's command line works without an engine, but a fresh machine has it only with the lab.
+    """
+    if shutil.which("docker"):
+        return
+    for item in items:
+        if item.get_closest_marker("docker_cli"):
+            item.add_marker(pytest.mark.skip(reason="needs Docker's command line"))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import base64
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -159,10 +158,7 @@ def request(engine, **changed):
     } | changed
 
 
-needs_docker = pytest.mark.skipif(not shutil.which("docker"), reason="needs Docker's command line")
-
-
-@needs_docker
+@pytest.mark.docker_cli
 def test_dockers_own_command_line_is_recorded(engine, tmp_path):
     version = {"documents": [f'version: "3.8"\n{STACK}']}
     answer = deploy(request(engine, **version), tmp_path)
@@ -181,7 +177,7 @@ def test_dockers_own_command_line_is_recorded(engine, tmp_path):
     assert "hunter2" not in json.dumps(answer)
 
 
-@needs_docker
+@pytest.mark.docker_cli
 def test_dockers_reason_is_answered(engine, tmp_path):
     answer = deploy(
         request(engine, documents=['version: "3.8"\nservices: {a: {imag: x}}']), tmp_path

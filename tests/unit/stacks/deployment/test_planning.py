@@ -4,7 +4,6 @@ A plan made by Docker's own command line against a Swarm in memory, applied, and
 
 import base64
 import json
-import shutil
 
 import docker
 import pytest
@@ -18,9 +17,7 @@ from runbook_lib.stacks.deployment.planning import apply, make_plan
 from tests.fakes.engine_api import EngineApi, serving
 from tests.fakes.ssh import LocalConnection
 
-pytestmark = pytest.mark.skipif(
-    not shutil.which("docker"), reason="needs Docker's command line, which works without an engine"
-)
+pytestmark = pytest.mark.docker_cli
 
 STACK = """
 version: "3.8"
