@@ -180,7 +180,7 @@ GEO_DIFF = [
         {"dealer": RESTARTED},
     ),
     (service("updater", healthcheck={"interval": "11s"}), {"updater": RESTARTED}),
-    (service("docker-proxy-node", stop_grace_period="4s"), {"docker-proxy-node": RESTARTED}),
+    (service("reaper", stop_grace_period="4s"), {"reaper": RESTARTED}),
     (
         deployed("updater", placement={"constraints": ["node.role == manager"]}),
         {"updater": UPDATED},

@@ -4,10 +4,10 @@ The services of the work stack against a real RabbitMQ: nothing is lost, whoever
 Containers on the Docker engine that DOCKER_HOST names, or on the runbook's own.
 """
 
-import http.client
 import json
 import os
 import secrets
+import sys
 import time
 import uuid
 
@@ -18,6 +18,10 @@ import pytest
 
 from tests.engine import build_image, ready_engine
 from tests.places import IMAGES
+
+sys.path.insert(0, str(IMAGES / "geo-diff"))
+
+from geodiff import control
 
 pytestmark = pytest.mark.lab
 
@@ -128,20 +132,6 @@ def docker_socket():
     return os.environ.get("DOCKER_HOST", OWN_ENGINE).removeprefix("unix://")
 
 
-def status(address, method, path):
-    """
-    Return the HTTP status of a raw request: a client library would tidy the path up.
-    """
-    connection = http.client.HTTPConnection(address, 2375, timeout=5)
-    try:
-        connection.request(method, path, body="{}" if method == "POST" else None)
-        return connection.getresponse().status
-    except OSError:
-        return None
-    finally:
-        connection.close()
-
-
 @pytest.fixture
 def engine():
     client = ready_engine()
@@ -229,67 +219,66 @@ def test_every_tile_gets_its_results_although_worker_and_updater_are_killed(stac
         assert 0 == service.attrs["State"]["ExitCode"], service.logs().decode()[-2000:]
 
 
-REFUSED = [
-    ("GET", "/containers/json"),
-    ("POST", "/containers/create"),
-    ("POST", "/containers/{id}/exec"),
-    ("POST", "/containers/{id}/stop"),
-    ("DELETE", "/containers/{id}"),
-    ("GET", "/containers/{id}/kill"),
-    ("POST", "/containers/../services/create"),
-    ("POST", "/containers/{id}/json"),
-    ("GET", "/services"),
-    ("POST", "/services/create"),
-    ("POST", "/services/other/update"),
-    ("POST", "/services/geo-diff_worker"),
-    ("DELETE", "/services/geo-diff_worker"),
-    ("GET", "/secrets"),
-    ("GET", "/info"),
-    ("POST", "/build"),
-    ("GET", "/v1.41/containers/{id}/json/../../json"),
-]
-OF_THE_MANAGER = [
-    ("GET", "/tasks"),
-    ("GET", "/v1.41/services/geo-diff_worker"),
-    ("POST", "/v1.41/services/geo-diff_worker/update?version=1"),
-]
-OF_A_NODE = [("GET", "/v1.41/containers/{id}/json")]
+@pytest.fixture
+def gate(engine):
+    """
+    Start scaler or reaper without capabilities, as the stack file does; return its address.
+    """
+    image = build_image(engine, IMAGES / "geo-diff")
+    started = []
+
+    def start(command, **options):
+        container = engine.containers.run(image, command, detach=True, cap_drop=["ALL"], **options)
+        started.append(container)
+        container.reload()
+        return container
+
+    yield start
+    for container in started:
+        container.remove(force=True, v=True)
 
 
-@pytest.mark.parametrize(
-    ("role", "let_through", "refused"),
-    [
-        ("manager", OF_THE_MANAGER, REFUSED + OF_A_NODE + [("POST", "/containers/{id}/kill")]),
-        ("node", OF_A_NODE, REFUSED + OF_THE_MANAGER),
-    ],
-)
-def test_the_proxy_lets_through_what_the_autoscaler_uses_and_no_more(
-    role, let_through, refused, engine
-):
+def with_the_socket(command):
+    return {
+        "command": [command],
+        "user": "0",
+        "read_only": True,
+        "tmpfs": {"/tmp": ""},
+        "environment": {"WORKER_SERVICE": "s_worker", "REAPER_SERVICE": "s_reaper"},
+        "volumes": {docker_socket(): {"bind": "/var/run/docker.sock", "mode": "ro"}},
+    }
+
+
+def address_of(container):
+    wait_until("its port", lambda: "listening" in container.logs().decode())
+    return f"{container.attrs['NetworkSettings']['Networks']['bridge']['IPAddress']}:8000"
+
+
+def test_the_scaler_asks_the_engine_about_the_workers_and_nothing_else(gate):
     """
-    403 is the proxy's own word; what gets through is answered by the engine, which is no swarm.
+    What gets through is answered by the engine, which is no Swarm; 403 is the scaler's own word.
     """
-    proxy = engine.containers.run(
-        build_image(engine, IMAGES / "docker-proxy"),
-        detach=True,
-        read_only=True,
-        cap_drop=["ALL"],
-        environment={"ROLE": role, "WORKER_SERVICE": "geo-diff_worker"},
-        volumes={docker_socket(): {"bind": "/var/run/docker.sock", "mode": "ro"}},
+    scaler = address_of(gate(**with_the_socket("scaler")))
+    for method, path in [("GET", "/workers"), ("POST", "/workers/3")]:
+        with pytest.raises(control.ControlError, match=r"502 .*not a swarm manager"):
+            control.call(scaler, method, path)
+    for method, path in [("GET", "/info"), ("POST", "/services/s_worker/update"),
+                         ("POST", "/containers/create"), ("POST", "/kill/t1")]:  # fmt: skip
+        with pytest.raises(control.ControlError, match="403"):
+            control.call(scaler, method, path)
+
+
+def test_the_reaper_kills_the_container_of_a_workers_task_and_no_other(gate):
+    labels = {"com.docker.swarm.service.name": "s_worker", "com.docker.swarm.task.id": "t1"}
+    foreign = labels | {"com.docker.swarm.service.name": "rabbitmq"}
+    worker, other = (
+        gate(command=["300"], entrypoint=["sleep"], labels=each)
+        for each in (labels, foreign | {"com.docker.swarm.task.id": "t2"})
     )
-    try:
-        proxy.reload()
-        address = proxy.attrs["NetworkSettings"]["IPAddress"]
-        wait_until("the proxy", lambda: status(address, "GET", "/healthy") == 200)
-        seen = {
-            (method, path): status(address, method, path.format(id=proxy.id))
-            for method, path in let_through + refused
-        }
-        assert dict.fromkeys(refused, 403) == {call: seen[call] for call in refused}
-        assert 403 not in {seen[call] for call in let_through}, seen
-        if role == "node":
-            # it kills itself, so no answer comes back; what became of it is the proof
-            status(address, "POST", f"/containers/{proxy.id}/kill?signal=SIGKILL")
-            assert 137 == proxy.wait(timeout=10)["StatusCode"]
-    finally:
-        proxy.remove(force=True, v=True)
+    reaper = address_of(gate(**with_the_socket("reaper")))
+    with pytest.raises(control.ControlError, match=r"404 .*no such task of s_worker"):
+        control.call(reaper, "POST", "/kill/t2")
+    assert {"killed": "t1"} == control.call(reaper, "POST", "/kill/t1")
+    assert 137 == worker.wait(timeout=10)["StatusCode"]
+    other.reload()
+    assert "running" == other.status

@@ -70,9 +70,9 @@ def test_the_nodes_are_on_three_instances():
 def test_a_node_fits_beside_three_workers_on_a_t2_micro():
     found = services([CLUSTER])
     share = [found[n]["deploy"]["resources"]["reservations"] for n in ("worker", "rabbitmq-2")]
-    proxy = found["docker-proxy-node"]["deploy"]["resources"]["reservations"]
-    cpus = [float(part["cpus"]) for part in (*share, proxy)]
-    memory = [int(part["memory"].removesuffix("M")) for part in (*share, proxy)]
+    reaper = found["reaper"]["deploy"]["resources"]["reservations"]
+    cpus = [float(part["cpus"]) for part in (*share, reaper)]
+    memory = [int(part["memory"].removesuffix("M")) for part in (*share, reaper)]
     assert 3 * cpus[0] + cpus[1] + cpus[2] <= 1
     assert 3 * memory[0] + memory[1] + memory[2] <= 950
 

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from geodiff import docker_api
+from geodiff import engine
 from geodiff.admin_worker import decision_line, decision_record, worker_record
 from geodiff.audit import Audit
 from geodiff.broker import Delivery
@@ -122,14 +122,13 @@ def test_a_sign_of_life_is_recorded_as_the_worker_said_it():
 
 
 def test_dockers_nine_digits_of_a_second_are_read():
-    task = docker_api._task(
+    task = engine._task(
         {
             "ID": "t",
             "NodeID": "n",
             "Status": {
                 "State": "running",
                 "Timestamp": "2004-01-15T12:00:00.123456789Z",
-                "ContainerStatus": {"ContainerID": "c"},
             },
             "NetworksAttachments": [{"Addresses": ["10.0.1.5/24"]}],
         }

@@ -15,7 +15,7 @@ def environ(tmp_path):
     secret = tmp_path / "password"
     secret.write_text("s3cret\n")
     return {"RABBITMQ_PASSWORD_FILE": str(secret), "TILES_DIR": str(tmp_path), "TASK_ID": "t1",
-            "WORKER_SERVICE": "geo-diff_worker", "NODE_PROXY_SERVICE": "geo-diff_node"}  # fmt: skip
+            "WORKER_SERVICE": "geo-diff_worker", "REAPER_SERVICE": "geo-diff_reaper"}  # fmt: skip
 
 
 READERS = [settings.dealer_settings, settings.worker_settings, settings.updater_settings,
@@ -51,7 +51,7 @@ def test_all_that_is_wrong_is_named_at_once(environ):
         ({"MIN_SCALE": "9", "MAX_SCALE": "3"}, "MIN_SCALE must not be above MAX_SCALE"),
         ({"GREY_LIGHT": "0.9"}, "GREY_LIGHT <= GREEN_LIGHT <= YELLOW_LIGHT"),
         ({"MIN_BATCH": "400"}, "MIN_BATCH=400 must not be above BATCH=300"),
-        ({"WORKER_SERVICE": ""}, "WORKER_SERVICE='' must be set"),
+        ({"SCALER": "scaler"}, "SCALER='scaler' must match"),
         ({"QTY_TASK": "nan"}, "QTY_TASK='nan' must be between"),
     ],
 )
@@ -59,6 +59,14 @@ def test_settings_that_contradict_each_other_are_named(changed, said, environ):
     with pytest.raises(SettingsError, match="settings are not usable") as caught:
         settings.admin_settings({**environ, **changed})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [settings.scaler_settings, settings.reaper_settings])
+def test_without_the_name_of_the_workers_nothing_is_scaled_or_killed(read, environ):
+    assert "geo-diff_worker" == read(environ).worker_service
+    for name in ("", "a/b", "../secrets"):
+        with pytest.raises(SettingsError, match="WORKER_SERVICE="):
+            read({**environ, "WORKER_SERVICE": name})
 
 
 def test_an_empty_secret_is_refused(environ, tmp_path):

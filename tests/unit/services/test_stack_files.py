@@ -73,14 +73,23 @@ def test_every_image_is_built_from_the_base_that_the_nodes_can_get(file, name):
     assert context.name == service["image"]
 
 
-def test_only_the_proxies_see_the_docker_socket_and_only_the_autoscaler_sees_them():
+def test_only_scaler_and_reaper_see_the_docker_socket_and_only_the_autoscaler_sees_them():
     found = services("geo-diff/work.yml")
-    assert {"docker-proxy", "docker-proxy-node"} == {
+    assert {"scaler", "reaper"} == {
         name for name, service in found.items() if "docker.sock" in str(service.get("volumes"))
     }
-    assert {"docker-proxy", "docker-proxy-node", "admin-worker"} == {
+    assert {"scaler", "reaper", "admin-worker"} == {
         name for name, service in found.items() if "control" in service["networks"]
     }
+    assert [["control"], ["control"]] == [found[n]["networks"] for n in ("scaler", "reaper")]
+
+
+def test_autoscaler_and_scaler_have_the_same_bounds():
+    """Otherwise the scaler would refuse what the policy decides."""
+    found = services("geo-diff/work.yml")
+    policy, scaler = (found[name]["environment"] for name in ("admin-worker", "scaler"))
+    for bound in ("MIN_SCALE", "MAX_SCALE"):
+        assert policy[bound] == scaler[bound]
 
 
 def test_no_secret_is_in_the_stack_file():

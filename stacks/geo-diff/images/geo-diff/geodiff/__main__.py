@@ -18,6 +18,8 @@ SERVICES = {
     "worker": "geodiff.worker",
     "updater": "geodiff.updater",
     "admin-worker": "geodiff.admin_worker",
+    "scaler": "geodiff.scaler",
+    "reaper": "geodiff.reaper",
     "carry": "geodiff.carry",  # ends when everything is carried over
 }
 SERVERS = {"tile-server": "geodiff.tile_server"}  # with a main loop of their own

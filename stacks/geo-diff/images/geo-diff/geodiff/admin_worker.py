@@ -10,10 +10,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
-from geodiff import docker_api, serving, topology
+from geodiff import control, serving, topology
 from geodiff.broker import Delivery, Link
-from geodiff.docker_api import DockerError, Service, Task
+from geodiff.control import ControlError
 from geodiff.policy import Decision, Rules, Seen, decide
 from geodiff.queue_rates import WINDOW_S, SlidingRate, read_published
 from geodiff.settings import AdminSettings, admin_settings
@@ -101,67 +102,56 @@ class AdminWorker:
         await serving.serve(self._settings.broker, session, stop)
 
     async def _refresh(self, link: Link, signs: SignsOfLife) -> None:
-        base, name = self._settings.docker_proxy, self._settings.worker_service
-        service = await asyncio.to_thread(docker_api.get_service, base, name)
-        tasks = await asyncio.to_thread(docker_api.find_tasks, base, name)
-        running = [task for task in tasks if task.state == "running"]
-        await self._replace_silent(running, signs)
-        await self._scale(link, service, len(running))
+        workers = await asyncio.to_thread(control.call, self._settings.scaler, "GET", "/workers")
+        await self._replace_silent(workers["running"], signs)
+        await self._scale(link, workers)
 
-    async def _scale(self, link: Link, service: Service, running: int) -> None:
+    async def _scale(self, link: Link, workers: Mapping[str, Any]) -> None:
         settings = self._settings
+        replicas, running = workers["replicas"], len(workers["running"])
         published = await asyncio.to_thread(read_published, settings.broker, topology.TASK_QUEUE)
         rate_per_s = self._rate.add(published, time.monotonic())
         if rate_per_s is None:
             return
-        seen = Seen(rate_per_s, running, service.replicas, self._batch, self._greys)
+        seen = Seen(rate_per_s, running, replicas, self._batch, self._greys)
         decision = decide(self._rules, seen)
         if settings.hold:
-            decision = replace(decision, replicas=service.replicas, batch=self._batch, greys=0)
+            decision = replace(decision, replicas=replicas, batch=self._batch, greys=0)
         waiting = await link.ready(topology.TASK_QUEUE)
         now = datetime.now(UTC)
         log.info(decision_line(decision, running, waiting, now))
         log.info(decision_record(decision, seen, now))
-        if service.is_busy:
-            log.info(" [+] %s is %s: not scaled", settings.worker_service, service.update_state)
-        elif decision.replicas != service.replicas:
-            await asyncio.to_thread(
-                docker_api.scale,
-                settings.docker_proxy,
-                settings.worker_service,
-                service,
-                decision.replicas,
-            )
+        if workers["update_state"]:
+            log.info(" [+] the workers are %s: not scaled", workers["update_state"])
+        elif decision.replicas != replicas:
+            path = f"/workers/{decision.replicas}"
+            await asyncio.to_thread(control.call, settings.scaler, "POST", path)
         self._batch, self._greys = decision.batch, decision.greys
         # sent at each refresh, so that a restarted dealer has it within one
         order = json.dumps({"batch": self._batch}).encode()
         await link.publish("", topology.CONTROL_QUEUE, order)
 
-    async def _replace_silent(self, running: list[Task], signs: SignsOfLife) -> None:
-        by_id = {task.id: task for task in running}
-        signs.forget_all_but(by_id)
-        started = {task.id: task.since.timestamp() for task in running}
+    async def _replace_silent(self, running: list[dict[str, Any]], signs: SignsOfLife) -> None:
+        node_of = {task["id"]: task["node"] for task in running}
+        signs.forget_all_but(node_of)
+        started = {task["id"]: task["since"] for task in running}
         for task_id, silence_s in signs.silent(
             started, time.time(), self._settings.max_timeout_s
         ).items():
             log.warning(" [!] Worker %s silent for %.0f s: killed", task_id, silence_s)
             try:
-                await asyncio.to_thread(self._kill, by_id[task_id])
-            except DockerError as exc:
+                await asyncio.to_thread(self._kill, task_id, node_of[task_id])
+            except ControlError as exc:
                 log.warning(" [!] Worker %s could not be killed: %s", task_id, exc)
 
-    def _kill(self, task: Task) -> None:
+    def _kill(self, task_id: str, node: str) -> None:
         """
-        Kill the task's container through the proxy on its node; Swarm replaces it.
+        Have the reaper on its node kill the task's container; Swarm replaces it.
         """
-        settings = self._settings
-        proxies = docker_api.find_tasks(settings.docker_proxy, settings.node_proxy_service)
-        address = next(
-            (p.addresses[0] for p in proxies if p.node_id == task.node_id and p.addresses), None
-        )
+        address = control.call(self._settings.scaler, "GET", "/reapers").get(node)
         if address is None:
-            raise DockerError(f"no {settings.node_proxy_service} runs on node {task.node_id}")
-        docker_api.kill_container_of(f"{address}:{settings.node_proxy_port}", task)
+            raise ControlError(f"no reaper runs on node {node}")
+        control.call(f"{address}:{self._settings.reaper_port}", "POST", f"/kill/{task_id}")
 
 
 def _hear(link: Link, sign: Delivery, signs: SignsOfLife) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 Number = TypeVar("Number", int, float)
+SERVICE = r"[A-Za-z0-9_.-]+"
 
 
 class SettingsError(ValueError):
@@ -61,10 +62,8 @@ class UpdaterSettings:
 @dataclass(frozen=True)
 class AdminSettings:
     broker: BrokerSettings
-    docker_proxy: str
-    worker_service: str
-    node_proxy_service: str
-    node_proxy_port: int
+    scaler: str
+    reaper_port: int
     refresh_s: float
     max_timeout_s: float
     qty_task: float
@@ -77,6 +76,20 @@ class AdminSettings:
     batch: int
     min_batch: int
     batch_step: int
+
+
+@dataclass(frozen=True)
+class ReaperSettings:
+    docker_socket: str
+    worker_service: str
+    port: int
+
+
+@dataclass(frozen=True)
+class ScalerSettings(ReaperSettings):
+    reaper_service: str
+    min_scale: int
+    max_scale: int
 
 
 class Reader:
@@ -181,6 +194,13 @@ def _batches(read: Reader) -> tuple[int, int]:
     return batch, min_batch
 
 
+def _scale(read: Reader) -> tuple[int, int]:
+    low, high = read.whole("MIN_SCALE", 1, 1, 1000), read.whole("MAX_SCALE", 15, 1, 1000)
+    if low > high:
+        read.problems.append("MIN_SCALE must not be above MAX_SCALE")
+    return low, high
+
+
 def dealer_settings(environ: Mapping[str, str]) -> DealerSettings:
     read = Reader(environ)
     batch, min_batch = _batches(read)
@@ -226,21 +246,19 @@ def updater_settings(environ: Mapping[str, str]) -> UpdaterSettings:
 def admin_settings(environ: Mapping[str, str]) -> AdminSettings:
     read = Reader(environ)
     batch, min_batch = _batches(read)
-    name = r"[A-Za-z0-9_.-]+"
+    min_scale, max_scale = _scale(read)
     settings = AdminSettings(
         broker=read.broker(),
-        docker_proxy=read.text("DOCKER_PROXY", "docker-proxy:2375", r"[A-Za-z0-9_.-]+:[0-9]+"),
-        worker_service=read.text("WORKER_SERVICE", pattern=name),
-        node_proxy_service=read.text("NODE_PROXY_SERVICE", pattern=name),
-        node_proxy_port=read.whole("NODE_PROXY_PORT", 2375, 1, 65535),
+        scaler=read.text("SCALER", "scaler:8000", r"[A-Za-z0-9_.-]+:[0-9]+"),
+        reaper_port=read.whole("REAPER_PORT", 8000, 1, 65535),
         refresh_s=read.real("REFRESH_RATE", 5, 0.1, 3600),
         max_timeout_s=read.real("MAX_TIMEOUT", 120, 1, 86_400),
         qty_task=read.real("QTY_TASK", 50, 0.001, 1_000_000),
         grey=read.real("GREY_LIGHT", 0.2, 0, 1000),
         green=read.real("GREEN_LIGHT", 0.5, 0, 1000),
         yellow=read.real("YELLOW_LIGHT", 0.7, 0, 1000),
-        min_scale=read.whole("MIN_SCALE", 1, 1, 1000),
-        max_scale=read.whole("MAX_SCALE", 15, 1, 1000),
+        min_scale=min_scale,
+        max_scale=max_scale,
         hold=read.text("HOLD", "no", r"yes|no") == "yes",
         batch=batch,
         min_batch=min_batch,
@@ -248,7 +266,33 @@ def admin_settings(environ: Mapping[str, str]) -> AdminSettings:
     )
     if not settings.grey <= settings.green <= settings.yellow:
         read.problems.append("GREY_LIGHT <= GREEN_LIGHT <= YELLOW_LIGHT must hold")
-    if settings.min_scale > settings.max_scale:
-        read.problems.append("MIN_SCALE must not be above MAX_SCALE")
+    read.done()
+    return settings
+
+
+def _docker_socket(read: Reader) -> ReaperSettings:
+    return ReaperSettings(
+        docker_socket=read.text("DOCKER_SOCKET", "/var/run/docker.sock", r"/.{1,100}"),
+        worker_service=read.text("WORKER_SERVICE", pattern=SERVICE),
+        port=read.whole("PORT", 8000, 1, 65535),
+    )
+
+
+def reaper_settings(environ: Mapping[str, str]) -> ReaperSettings:
+    read = Reader(environ)
+    settings = _docker_socket(read)
+    read.done()
+    return settings
+
+
+def scaler_settings(environ: Mapping[str, str]) -> ScalerSettings:
+    read = Reader(environ)
+    common, (min_scale, max_scale) = _docker_socket(read), _scale(read)
+    settings = ScalerSettings(
+        **vars(common),
+        reaper_service=read.text("REAPER_SERVICE", pattern=SERVICE),
+        min_scale=min_scale,
+        max_scale=max_scale,
+    )
     read.done()
     return settings
