@@ -9,6 +9,7 @@ engine    the host for it: Docker found or started, its network, packages, the k
 images    what instances start from, built without a registry: Debian bases, the registry mirror
 machines  instances as containers with systemd: their life cycle, network and firewall; no moto
 iam       the permissions that a request needs, and the policies that grant them
+faults    what fails on purpose: the API, and hosts; armed, bounded, repeatable
 aws       the AWS endpoint: moto behind two endpoints, with the behaviour that moto lacks
 sample    the sample data set: NASA's Blue Marble as tiles, zipped in parts
 commands  the command line: up, status, down, and the preflight check before them

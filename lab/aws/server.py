@@ -18,15 +18,18 @@ from filelock import FileLock, Timeout
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from lab.aws import moto_hooks
+from lab.aws import credentials, moto_hooks
 from lab.aws.ec2 import LabBackend
 from lab.aws.endpoints import Application, InstanceEndpoint, OperatorEndpoint
 from lab.aws.imds import MetadataService
+from lab.aws.responses import error_response
 from lab.aws.ssm import publish_parameters
 from lab.aws.state import StateFile
 from lab.aws.users import ensure_users
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
+from lab.faults.api import FailingEndpoint
+from lab.faults.armed import Faults
 from lab.machines.containers import Machines
 from lab.machines.hypervisor import Hypervisor
 
@@ -98,7 +101,12 @@ def running(config: LabConfig) -> Iterator[Hypervisor]:
     ensure_users(config)
     hypervisor.save()
     moto_app: Application = DomainDispatcherApplication(create_backend_app)
-    operator = OperatorEndpoint(hypervisor, moto_app, hypervisor.save)
+    operator = FailingEndpoint(
+        OperatorEndpoint(hypervisor, moto_app, hypervisor.save),
+        Faults(config.state_dir),
+        error_response,
+        spared=credentials.administrator(config)["aws_access_key_id"],
+    )
     instances = InstanceEndpoint(
         MetadataService(moto_hooks.find_instances), create_backend_app("s3")
     )

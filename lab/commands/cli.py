@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.commands import down, preflight, server_process, up
+from lab.commands.fault import add_fault_parser
 from lab.commands.status import show_status
 from lab.commands.steps import Steps
 from lab.core.config import LabConfig, state_dir_of
@@ -59,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--keep-engine", action="store_true", help="leave the private engine running"
             )
+    what = "arm a fault of the API or of hosts, list what they did, or clear them"
+    add_fault_parser(commands.add_parser("fault", help=what, description=what))
     serve = commands.add_parser("serve", help="(internal) serve a lab in this process")
     serve.set_defaults(run=_serve)
     serve.add_argument("--name", required=True)

@@ -124,6 +124,17 @@ class Machines:
     def restart(self, instance_id: str) -> None:
         self._api.restart(self.name(instance_id), timeout=STOP_TIMEOUT_S)
 
+    def pause(self, instance_id: str) -> None:
+        """
+        Freeze every process of an instance.
+        """
+        if not self._paused(instance_id):
+            self._api.pause(self.name(instance_id))
+
+    def unpause(self, instance_id: str) -> None:
+        if self._paused(instance_id):
+            self._api.unpause(self.name(instance_id))
+
     def remove(self, instance_id: str) -> None:
         """
         Remove container and volume; happy if they are gone.
@@ -205,6 +216,9 @@ class Machines:
                 evidence=str(exc),
                 next_step=f"python -m lab up --name {config.name}",
             ) from exc
+
+    def _paused(self, instance_id: str) -> bool:
+        return bool(self._api.inspect_container(self.name(instance_id))["State"]["Paused"])
 
     def _filters(self) -> dict[str, Any]:
         return {"label": [self._config.label, INSTANCE_LABEL]}

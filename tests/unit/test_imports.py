@@ -26,7 +26,9 @@ ROOMS = {
         *["geodiff", "load.recordings", "load.experiment", "load.analysis", "load.autoscaling"],
         *["availability.standby", "availability.tiles_on_s3", "availability.drills"],
     ],
-    "lab": ["core", "engine", "images", "machines", "iam", "aws", "sample", "commands"],
+    "lab": [
+        *["core", "engine", "images", "machines", "iam", "faults", "aws", "sample", "commands"],
+    ],
 }
 """A module imports from its own room and from those before it."""
 

@@ -80,3 +80,23 @@ def test_a_failed_preflight_ends_up_with_the_findings(monkeypatch, capsys):
 def test_columns_are_as_wide_as_their_widest_cell():
     """Without blanks at the end of a line."""
     assert status.table([("a", "bb"), ("ccc", "d")]) == "a    bb\nccc  d\n"
+
+
+def test_a_fault_is_armed_listed_and_cleared(home, capsys):
+    """Each command is a process of its own; the lab's server reads the same file."""
+    LabConfig(name="a").save()
+    for command in ("lost --only RunInstances --seed 7", "list", "clear", "list"):
+        assert main(["fault", *command.split(), "--name", "a"]) == 0
+    assert [
+        "1  lost of RunInstances: at most 3, 100% by seed 7",
+        "1  lost of RunInstances: at most 3, 100% by seed 7; struck 0",
+        "1  lost of RunInstances: at most 3, 100% by seed 7: ended",
+        "no fault is armed",
+    ] == capsys.readouterr().out.splitlines()
+
+
+def test_an_unbounded_fault_is_refused_with_every_reason(home, capsys):
+    LabConfig(name="a").save()
+    assert main(["fault", "hang", "--name", "a", "--count", "0", "--share", "2"]) == 1
+    text = capsys.readouterr().err
+    assert all(part in text for part in ("--count 0", "--share 2", "--only must name"))

@@ -1,0 +1,3 @@
+"""
+A world that fails on purpose: faults that are armed by the command line, bounded and repeatable.
+"""
