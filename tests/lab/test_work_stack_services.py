@@ -6,10 +6,7 @@ Containers on the Docker engine that DOCKER_HOST names, or on the runbook's own.
 
 import json
 import os
-import secrets
 import sys
-import time
-import uuid
 
 import cv2
 import numpy as np
@@ -17,6 +14,7 @@ import pika
 import pytest
 
 from tests.engine import build_image, ready_engine
+from tests.lab.work_stack import SURFACES, Stack, wait_until
 from tests.places import IMAGES
 
 sys.path.insert(0, str(IMAGES / "geo-diff"))
@@ -25,107 +23,9 @@ from geodiff import control
 
 pytestmark = pytest.mark.lab
 
-SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
 TILES = 300
 OWN_ENGINE = "unix:///run/geo-diff-runbook/docker.sock"
 DATE = "2004-01-15"
-
-
-def wait_until(what, predicate, timeout_s=30.0):
-    deadline = time.monotonic() + timeout_s
-    while not (value := predicate()):
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s; last saw {value!r}"
-        time.sleep(0.1)
-    return value
-
-
-class Stack:
-    """
-    One RabbitMQ and any number of services, all carrying one label.
-    """
-
-    def __init__(self, engine, folder):
-        self.engine = engine
-        self.name = f"geodiff-test-{uuid.uuid4().hex[:8]}"
-        self.tiles = folder / "tiles"
-        self.tiles.mkdir()
-        self.tiles.chmod(0o777)
-        self.secrets = folder / "secrets"
-        self.secrets.mkdir()
-        self.password = secrets.token_urlsafe(24)
-        (self.secrets / "rabbitmq_password").write_text(self.password)
-        (self.secrets / "rabbitmq_erlang_cookie").write_text(secrets.token_urlsafe(24))
-        for path in (self.secrets, *self.secrets.iterdir()):
-            path.chmod(0o755 if path.is_dir() else 0o444)
-        self.images = {
-            name: build_image(engine, IMAGES / name) for name in ("rabbitmq", "geo-diff")
-        }
-        self.network = engine.networks.create(self.name, labels={"geodiff-test": self.name})
-
-    def run(self, image, name, command=None, **options):
-        return self.engine.containers.run(
-            self.images[image],
-            command,
-            name=f"{self.name}-{name}",
-            labels={"geodiff-test": self.name},
-            network=self.name,
-            detach=True,
-            volumes={
-                str(self.secrets): {"bind": "/run/secrets", "mode": "ro"},
-                str(self.tiles): {"bind": "/tiles", "mode": "rw"},
-            },
-            **options,
-        )
-
-    def start_broker(self):
-        self.broker = self.run(
-            "rabbitmq", "rabbitmq", hostname="rabbitmq", nano_cpus=500_000_000, mem_limit="512m"
-        )
-        self.broker.reload()
-        self.address = self.broker.attrs["NetworkSettings"]["Networks"][self.name]["IPAddress"]
-        wait_until("the broker answers", self._answers)
-
-    def _answers(self):
-        try:
-            self.connect().close()
-        except pika.exceptions.AMQPError:
-            return False
-        return True
-
-    def connect(self):
-        return pika.BlockingConnection(
-            pika.ConnectionParameters(
-                self.address, credentials=pika.PlainCredentials("geodiff", self.password)
-            )
-        )
-
-    def service(self, command, name, **environment):
-        host = {"AMQP_HOST": f"{self.name}-rabbitmq", "TASK_ID": name, **environment}
-        return self.run(
-            "geo-diff",
-            name,
-            command,
-            environment=host,
-            read_only=True,
-            tmpfs={"/tmp": ""},
-            cap_drop=["ALL"],
-        )
-
-    def queues(self):
-        code, output = self.broker.exec_run(
-            ["rabbitmqctl", "list_queues", "name", "messages", "--formatter", "json", "-q"]
-        )
-        assert code == 0, output
-        return {queue["name"]: queue["messages"] for queue in json.loads(output)}
-
-    def results(self):
-        return [path for surface in SURFACES for path in (self.tiles / surface).rglob("*.png")]
-
-    def remove(self):
-        label = {"label": f"geodiff-test={self.name}"}
-        for container in self.engine.containers.list(all=True, filters=label):
-            container.remove(force=True, v=True)
-        self.network.remove()
 
 
 def docker_socket():

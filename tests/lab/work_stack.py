@@ -1,0 +1,119 @@
+"""
+The services of the work stack as containers of one engine, with a real RabbitMQ.
+"""
+
+import json
+import secrets
+import time
+import uuid
+
+import pika
+
+from tests.engine import build_image
+from tests.places import IMAGES
+
+SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
+
+
+def wait_until(what, predicate, timeout_s=30.0):
+    deadline = time.monotonic() + timeout_s
+    while not (value := predicate()):
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s; last saw {value!r}"
+        time.sleep(0.1)
+    return value
+
+
+class Stack:
+    """
+    One RabbitMQ and any number of services, all carrying one label.
+    """
+
+    def __init__(self, engine, folder, disk=None):
+        """
+        With a folder for the manager's `disk`, tiles and the broker's data are there.
+        """
+        self.engine = engine
+        self.name = f"geodiff-test-{uuid.uuid4().hex[:8]}"
+        self.disk = disk
+        self.tiles = (disk or folder) / "tiles"
+        for path in [self.tiles, *([disk / "broker"] if disk else [])]:
+            path.mkdir(exist_ok=True)
+            path.chmod(0o777)
+        self.secrets = folder / "secrets"
+        self.secrets.mkdir()
+        self.password = secrets.token_urlsafe(24)
+        (self.secrets / "rabbitmq_password").write_text(self.password)
+        (self.secrets / "rabbitmq_erlang_cookie").write_text(secrets.token_urlsafe(24))
+        for path in (self.secrets, *self.secrets.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o444)
+        self.images = {
+            name: build_image(engine, IMAGES / name) for name in ("rabbitmq", "geo-diff")
+        }
+        self.network = engine.networks.create(self.name, labels={"geodiff-test": self.name})
+
+    def run(self, image, name, command=None, volumes=(), **options):
+        return self.engine.containers.run(
+            self.images[image],
+            command,
+            name=f"{self.name}-{name}",
+            labels={"geodiff-test": self.name},
+            network=self.name,
+            detach=True,
+            volumes={
+                str(self.secrets): {"bind": "/run/secrets", "mode": "ro"},
+                str(self.tiles): {"bind": "/tiles", "mode": "rw"},
+                **dict(volumes),
+            },
+            **options,
+        )
+
+    def start_broker(self, cpus=0.5):
+        home = {str(self.disk / "broker"): {"bind": "/var/lib/rabbitmq"}} if self.disk else {}
+        limits = {"nano_cpus": int(cpus * 1e9), "mem_limit": "512m"}
+        self.broker = self.run("rabbitmq", "rabbitmq", hostname="rabbitmq", volumes=home, **limits)
+        self.broker.reload()
+        self.address = self.broker.attrs["NetworkSettings"]["Networks"][self.name]["IPAddress"]
+        wait_until("the broker answers", self._answers)
+
+    def _answers(self):
+        try:
+            self.connect().close()
+        except pika.exceptions.AMQPError:
+            return False
+        return True
+
+    def connect(self):
+        return pika.BlockingConnection(
+            pika.ConnectionParameters(
+                self.address, credentials=pika.PlainCredentials("geodiff", self.password)
+            )
+        )
+
+    def service(self, command, name, volumes=(), **environment):
+        host = {"AMQP_HOST": f"{self.name}-rabbitmq", "TASK_ID": name, **environment}
+        return self.run(
+            "geo-diff",
+            name,
+            command,
+            volumes,
+            environment=host,
+            read_only=True,
+            tmpfs={"/tmp": ""},
+            cap_drop=["ALL"],
+        )
+
+    def queues(self):
+        code, output = self.broker.exec_run(
+            ["rabbitmqctl", "list_queues", "name", "messages", "--formatter", "json", "-q"]
+        )
+        assert code == 0, output
+        return {queue["name"]: queue["messages"] for queue in json.loads(output)}
+
+    def results(self):
+        return [path for surface in SURFACES for path in (self.tiles / surface).rglob("*.png")]
+
+    def remove(self):
+        label = {"label": f"geodiff-test={self.name}"}
+        for container in self.engine.containers.list(all=True, filters=label):
+            container.remove(force=True, v=True)
+        self.network.remove()
