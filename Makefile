@@ -6,7 +6,7 @@ BIN := .venv/bin
 PARAMS ?= params/lab.yml
 UV_VERSION := 0.13.9
 
-.PHONY: help setup run drills test test-plans test-availability check lint walkthrough bench lab-up lab-status lab-down down lock map
+.PHONY: help setup run drills test test-plans test-hostile test-availability check lint walkthrough bench lab-up lab-status lab-down down lock map
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ test-plans: setup ## 35 changes of two stacks on the lab, each as its plan annou
 
 test-availability: setup ## managers, brokers and workers that fail on purpose, on the lab
 	@$(BIN)/pytest tests/lab -m availability
+
+test-hostile: setup ## thousands of inputs that are made to break their reader
+	@HYPOTHESIS_PROFILE=hostile $(BIN)/pytest -n 2 --dist worksteal tests/unit -m hostile
 
 check: lint ## the gate: lint, types, unit tests, notebook rules
 	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not docker_cli" tests/unit tests/notebooks

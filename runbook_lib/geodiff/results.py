@@ -17,8 +17,9 @@ from IPython.display import HTML
 from numpy.typing import NDArray
 
 from runbook_lib.core.charts import alt
-from runbook_lib.core.errors import WaitTimeoutError
+from runbook_lib.core.errors import IntegrityError, WaitTimeoutError
 from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.geodiff.service_modules import service_module
 from runbook_lib.geodiff.tiles import DataSet, count_tiles, data_uri, find_tiles, read_tiles
 
 HUES = {"FOREST-JUNGLE": (41, 79), "OCEAN-SEA": (0, 40), "DESERT": (80, 135)}
@@ -80,27 +81,41 @@ def compare_sample(
     rows = []
     for tile in chosen:
         for surface in surfaces:
-            expected = segment(stored[f"RAW/{tile}"], surface)
-            actual = decode(stored[f"{surface}/{tile}"])
+            expected = segment(stored[f"RAW/{tile}"], surface, name=f"RAW/{tile}")
+            actual = decode(stored[f"{surface}/{tile}"], name=f"{surface}/{tile}")
             equal = float(np.mean(np.all(expected == actual, axis=2)))
             rows.append((tile, surface, float(np.mean(expected[..., 3] > 0)), equal))
     return pd.DataFrame(rows, columns=["tile", "surface", "share", "equal_pixels"])
 
 
-def decode(png: bytes) -> Image:
+def decode(data: bytes, flags: int = cv2.IMREAD_UNCHANGED, *, name: str = "a tile") -> Image:
     """
-    Return the pixels of a PNG as stored, height x width x channels (BGR or BGRA).
+    Return the pixels of a tile or result as stored, 256 x 256 x channels (BGR or BGRA).
+
+    Raises IntegrityError if it is no whole PNG of that size: the decoder never sees another one.
     """
-    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    png, image = service_module("png"), None
+    try:
+        image = cv2.imdecode(np.frombuffer(png.tile_pixels(data), np.uint8), flags)
+        reason = "OpenCV cannot decode it"
+    except (png.PngError, cv2.error) as error:
+        reason = str(error)
+    if image is None:
+        raise IntegrityError(
+            f"expected {name} to be a PNG of 256 x 256 pixels; it is not",
+            evidence=reason[:300],
+            next_step="replace it by a readable tile, or remove it, then run 06_work_stack",
+        )
     return np.asarray(image, np.uint8)
 
 
-def segment(raw_png: bytes, surface: str) -> Image:
+def segment(raw_png: bytes, surface: str, *, name: str = "a RAW tile") -> Image:
     """
     Extract one surface of a RAW tile as BGRA; all other pixels are (0, 0, 0, 0).
+
+    Raises IntegrityError as `decode` does.
     """
-    pixels = cv2.imdecode(np.frombuffer(raw_png, np.uint8), cv2.IMREAD_COLOR)
-    image = np.asarray(pixels, np.uint8)
+    image = decode(raw_png, cv2.IMREAD_COLOR, name=name)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     low, high = HUES[surface]
     mask = cv2.inRange(hsv, np.array([low, 0, 0]), np.array([high, 255, 255]))

@@ -79,7 +79,9 @@ rows = []
 for surface in sorted(os.listdir(root)) if os.path.isdir(root) else []:
     for date in sorted(os.listdir(f"{root}/{surface}")) if not surface.startswith(".") else []:
         walk = os.walk(f"{root}/{surface}/{date}")
-        files = [f for _, _, names in walk for f in names if f.endswith((".png", ".json"))]
+        # a link is no tile: the dealer does not follow it
+        files = [f for d, _, names in walk for f in names
+                 if f.endswith((".png", ".json")) and not os.path.islink(f"{d}/{f}")]
         rows.append((surface, date, sum(not f.startswith(".") for f in files)))
 print(json.dumps(rows))
 """

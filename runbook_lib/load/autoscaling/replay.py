@@ -16,7 +16,7 @@ import pandas as pd
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.findings import Finding
-from runbook_lib.load.autoscaling.policy import service_module
+from runbook_lib.geodiff.service_modules import service_module
 from runbook_lib.load.recordings.schema import Recording
 
 NO_BROKER = "no broker: the policy then decides nothing"

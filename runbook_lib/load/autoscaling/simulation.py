@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.load.autoscaling.policy import service_module
+from runbook_lib.geodiff.service_modules import service_module
 from runbook_lib.load.recordings.schema import Recording
 
 LONGEST_S = 12 * 3600

@@ -9,7 +9,7 @@ from runbook_lib.geodiff.results import HUES, decode, segment
 
 
 def noise():
-    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     return pixels, cv2.imencode(".png", pixels)[1].tobytes()
 
 

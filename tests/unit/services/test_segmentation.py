@@ -87,7 +87,7 @@ def bomb(width, height):
         (b"", "empty"),
         (b"GIF89a" + bytes(100), "not a PNG"),
         (png.SIGNATURE + b"\0\0", "cut off"),
-        (encoded(noise())[:900], "cannot be decoded"),
+        (encoded(noise())[:900], "chunk IDAT at byte 33 declares 8192 bytes; 855 are there"),
         (bomb(100_000, 100_000), "100000 x 100000 pixels, expected 256 x 256"),
         (encoded(noise((255, 256, 3))), "256 x 255 pixels"),
         (bytes(2 * 1024 * 1024 + 1), "2097153 bytes"),

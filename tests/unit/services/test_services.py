@@ -15,6 +15,7 @@ from geodiff.broker import Delivery
 from geodiff.dealer import Dealt
 from geodiff.policy import Decision, Light, Seen
 from geodiff.queue_rates import SlidingRate
+from geodiff.segmentation import NOTHING
 from geodiff.tiles import Tile
 from geodiff.updater import BadResultError, store
 from geodiff.watchdog import SignsOfLife
@@ -138,8 +139,7 @@ def test_dockers_nine_digits_of_a_second_are_read():
 
 
 def result(**headers):
-    return Delivery(1, headers.pop("name", str(TILE)), headers, b"\x89PNG\r\n\x1a\n" + bytes(4)
-                    + b"IHDR" + bytes(20), False)  # fmt: skip
+    return Delivery(1, headers.pop("name", str(TILE)), headers, NOTHING, False)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,7 @@ def result(**headers):
         {"kind": "surface", "filter": "DESERT", "name": "../2004-01-15/4/5/6"},
         {"kind": "rejection"},
         {"kind": "rejection", "raw-mtime-ns": "soon"},
+        {"kind": "rejection", "raw-mtime-ns": 2**70},
     ],
 )
 def test_a_message_that_is_no_result_writes_nothing(headers, tmp_path):

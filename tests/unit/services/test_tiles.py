@@ -2,13 +2,14 @@
 Tiles on disk: names that come from messages, writes that are all or nothing, what is still to do.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from geodiff import tiles
+from geodiff import dealer, settings, tiles
 from geodiff.tiles import SURFACES, Tile, parse_tile, pending, remove_strays, write_atomic
 
 TILE = Tile("2004-01-15", 4, 5, 6)
@@ -88,7 +89,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(root, monkeypatch):
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from geodiff import tiles
+from geodiff import dealer, settings, tiles
 def killed(_): os.kill(os.getpid(), signal.SIGKILL)
 tiles.os.fsync = killed
 tiles.write_atomic(Path(sys.argv[1]), b"half")
@@ -170,3 +171,51 @@ def test_tiles_come_in_the_order_of_their_numbers(root):
     for x in (10, 9, 2):
         put(root, "RAW", Tile("2004-01-15", 4, 0, x))
     assert [2, 9, 10] == [tile.x for tile in pending(root)]
+
+
+@pytest.mark.parametrize("linked", ["RAW", "RAW/2004-01-15", "RAW/2004-01-15/4/5",
+                                    "RAW/2004-01-15/4/5/6.png"])  # fmt: skip
+def test_a_link_is_not_dealt_whatever_it_leads_to(linked, root, tmp_path_factory):
+    """An archive's link to a secret would become a task, and leave the manager."""
+    put(root, "RAW")
+    outside = tmp_path_factory.mktemp("outside") / "it"
+    (root / linked).rename(outside)
+    (root / linked).symlink_to(outside)
+    assert [] == list(pending(root))
+
+
+class Taken:
+    """A link to the broker that keeps what is published."""
+
+    def __init__(self):
+        self.published = []
+
+    async def publish(self, exchange, key, body, **properties):
+        self.published.append((properties["message_id"], body))
+
+
+@pytest.mark.parametrize("linked", ["RAW/2004-01-15/4/5", "RAW/2004-01-15/4/5/6.png"])
+def test_a_tile_that_becomes_a_link_before_it_is_read_is_not_published(linked, root, tmp_path):
+    put(root, "RAW", data=b"a secret")
+    put(root, "RAW", Tile("2004-01-15", 4, 6, 6))
+    broker = settings.BrokerSettings("", 1, 1, "", "", "/", 20)
+    options = settings.DealerSettings(broker, root, 10, 10, 0, 60, 10, None)
+    service, link = dealer.Dealer(options), Taken()
+    found = list(pending(root))
+    outside = tmp_path.with_name(tmp_path.name + "-outside")
+    (root / linked).rename(outside)
+    (root / linked).symlink_to(outside)
+    for tile in found:
+        asyncio.run(service._publish(link, tile))
+    assert [("2004-01-15/4/6/6", b"x")] == link.published
+
+
+@pytest.mark.parametrize("linked", ["DESERT", "DESERT/2004-01-15/4", "DESERT/2004-01-15/4/5/6.png"])
+def test_nothing_is_written_through_a_link(linked, root, tmp_path_factory):
+    path = put(root, "DESERT", data=b"old")
+    outside = tmp_path_factory.mktemp("outside") / "it"
+    (root / linked).rename(outside)
+    (root / linked).symlink_to(outside)
+    with pytest.raises(ValueError, match="a link leads from"):
+        write_atomic(path, b"new")
+    assert b"old" == path.read_bytes()

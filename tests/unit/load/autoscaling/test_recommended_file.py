@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.load.autoscaling.policy import service_module
+from runbook_lib.geodiff.service_modules import service_module
 from runbook_lib.load.autoscaling.recommended_file import PARAMETERS, recommend, write_parameters
 from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner.values import declared, load, resolve

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
-from runbook_lib.load.autoscaling.policy import PACKAGE, service_module
+from runbook_lib.geodiff.service_modules import PACKAGE, service_module
 from runbook_lib.load.autoscaling.search import Objective, figures, search_settings, turns
 from runbook_lib.load.autoscaling.simulation import (
     AutoscalerSetting,

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from geodiff import serving, topology
 from geodiff.audit import Audit
 from geodiff.broker import Delivery, Link
 from geodiff.settings import DealerSettings, dealer_settings
+from geodiff.tile_files import NoSuchTileError, opened
 from geodiff.tiles import MAX_BYTES, RAW, Tile, pending
 
 log = logging.getLogger(__name__)
@@ -128,20 +130,18 @@ class Dealer:
         return list(itertools.islice(fresh, self._batch))
 
     async def _publish(self, link: Link, tile: Tile) -> None:
-        path = tile.path(self._settings.tiles_dir, RAW)
         try:
-            mtime_ns = path.stat().st_mtime_ns
-            with path.open("rb") as file:
-                body = file.read(MAX_BYTES + 1)  # one byte more than allowed: the worker rejects it
-        except OSError as exc:
-            log.warning("%s cannot be read: %s", path, exc)
+            with opened(self._settings.tiles_dir, RAW, tile) as (file, status):
+                body = os.read(file, MAX_BYTES + 1)  # a byte more than allowed: the worker rejects
+        except (OSError, NoSuchTileError) as exc:
+            log.warning("%s/%s cannot be read: %s", RAW, tile, exc)
             return
         await link.publish(
             "",
             topology.TASK_QUEUE,
             body,
             message_id=str(tile),
-            headers={**tile.headers(), "raw-mtime-ns": mtime_ns},
+            headers={**tile.headers(), "raw-mtime-ns": status.st_mtime_ns},
         )
         self._dealt.add(tile, time.monotonic())
         self._audit.note("published", tile)

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 
 from geodiff import png
+from geodiff.png import TILE_PX
 from geodiff.png_encoder import encode
-from geodiff.tiles import MAX_BYTES, SHARE_KEYWORD
-
-TILE_PX = 256
+from geodiff.tiles import SHARE_KEYWORD
 
 # Hue ranges, both ends included, of OpenCV's RGB-to-HSV applied to BGR data, as the authors tuned
 # them: red and blue are swapped, so desert's yellows and reds lie where blue would be.
@@ -41,16 +40,11 @@ def decode(data: bytes) -> np.ndarray:
     """
     Return the BGR pixels of a RAW tile; BadTileError if it is no PNG of 256 x 256.
     """
-    if len(data) > MAX_BYTES:
-        raise BadTileError(f"{len(data)} bytes, expected at most {MAX_BYTES}")
     try:
-        width, height = png.size(data)
+        pixels = np.frombuffer(png.tile_pixels(data), np.uint8)
+        image = cv2.imdecode(pixels, cv2.IMREAD_COLOR)
     except png.PngError as exc:
         raise BadTileError(str(exc)) from exc
-    if (width, height) != (TILE_PX, TILE_PX):
-        raise BadTileError(f"{width} x {height} pixels, expected {TILE_PX} x {TILE_PX}")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as exc:
         raise BadTileError(f"OpenCV: {exc.err}") from exc
     if image is None:

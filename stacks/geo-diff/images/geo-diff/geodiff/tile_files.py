@@ -6,6 +6,8 @@ elsewhere is never read.
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,9 +56,10 @@ def parse_address(layer: str, name: str) -> Tile:
         raise MalformedNameError("expected /<filter>/<date>/<z>/<y>/<x>") from exc
 
 
-def read_tile(root: Path, layer: str, tile: Tile) -> TileFile:
+@contextmanager
+def opened(root: Path, layer: str, tile: Tile) -> Iterator[tuple[int, os.stat_result]]:
     """
-    Read a tile under `root`, whose own path must be real (no links in it).
+    Open the regular file of a tile under `root`, whose own path must be real (no links in it).
 
     Links below the root are not followed, wherever they lead. The kernel reports the path of the
     opened file: checking the folders beforehand would leave time to change them.
@@ -73,10 +76,19 @@ def read_tile(root: Path, layer: str, tile: Tile) -> TileFile:
         # `(deleted)` if it was replaced after it was opened
         real_path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - a Path costs more
         real_path = real_path.removesuffix(_DELETED)
-        regular = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES
-        if real_path != path or not regular:
+        if real_path != path or not stat.S_ISREG(status.st_mode):
             raise NoSuchTileError("no such tile")
-        data = os.read(descriptor, status.st_size)
+        yield descriptor, status
     finally:
         os.close(descriptor)
+
+
+def read_tile(root: Path, layer: str, tile: Tile) -> TileFile:
+    """
+    Read a tile that is no larger than a tile can be.
+    """
+    with opened(root, layer, tile) as (descriptor, status):
+        if status.st_size > MAX_BYTES:
+            raise NoSuchTileError("no such tile")
+        data = os.read(descriptor, status.st_size)
     return TileFile(data, f'"{status.st_mtime_ns:x}-{status.st_size:x}"')

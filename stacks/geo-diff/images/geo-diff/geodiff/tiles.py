@@ -4,6 +4,7 @@ Tiles on disk: names, atomic writes, and which RAW tiles still lack a result.
 
 import fcntl
 import itertools
+import logging
 import operator
 import os
 import re
@@ -13,6 +14,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 RAW = "RAW"
 REJECTED = "REJECTED"
@@ -74,11 +77,15 @@ def write_atomic(
     """
     Make `path` contain `data`, durably, all or nothing. Return False if it did already.
 
+    ValueError if a link is on the way: it would have the file written anywhere.
+
     The temporary file stays locked until it is renamed, so that `remove_strays` can tell a crash's
     remains from the current work of another updater. It is closed before the rename: on S3, close()
     is the PUT and rename the COPY, and the rename of an open file is postponed and its failure
     lost. A second descriptor holds the lock after the close.
     """
+    if os.path.realpath(path) != str(path):
+        raise ValueError(f"a link leads from {path} elsewhere")
     with suppress(FileNotFoundError):
         if same(path.read_bytes(), data) and mtime_ns in (None, path.stat().st_mtime_ns):
             return False
@@ -138,8 +145,12 @@ def pending(root: Path) -> Iterator[Tile]:
     """
     Walk the RAW tiles that have neither their three results nor a valid rejection.
 
-    One row of tiles (`<date>/<z>/<y>`) is in memory at a time, whatever the number of tiles.
+    Links are not followed: a tile is a file below the root. One row of tiles (`<date>/<z>/<y>`) is
+    in memory at a time, whatever the number of tiles.
     """
+    if (root / RAW).is_symlink():
+        log.warning("%s is a link: nothing is dealt", root / RAW)
+        return
     for day in _subdirectories(root / RAW):
         for z in _subdirectories(root / RAW / day):
             for y in _subdirectories(root / RAW / day / z):
@@ -149,7 +160,8 @@ def pending(root: Path) -> Iterator[Tile]:
 def _pending_in_row(root: Path, row: str) -> Iterator[Tile]:
     done = set.intersection(*(_names(root / surface / row, ".png") for surface in SURFACES))
     rejected = _names(root / REJECTED / row, ".json")
-    for x in sorted(_names(root / RAW / row, ".png") - done, key=lambda name: (len(name), name)):
+    raw = _names(root / RAW / row, ".png", files_only=True)
+    for x in sorted(raw - done, key=lambda name: (len(name), name)):
         try:
             tile = parse_tile(f"{row}/{x}")
         except ValueError:
@@ -175,14 +187,19 @@ def rejection_holds(root: Path, tile: Tile) -> bool:
 def _subdirectories(path: Path) -> list[str]:
     try:
         with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir())
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _names(path: Path, suffix: str) -> set[str]:
+def _names(path: Path, suffix: str, *, files_only: bool = False) -> set[str]:
     try:
         with os.scandir(path) as entries:
-            return {entry.name[: -len(suffix)] for entry in entries if entry.name.endswith(suffix)}
+            return {
+                entry.name[: -len(suffix)]
+                for entry in entries
+                if entry.name.endswith(suffix)
+                and (not files_only or entry.is_file(follow_symlinks=False))
+            }
     except (FileNotFoundError, NotADirectoryError):
         return set()

@@ -4,6 +4,7 @@ The updater: writes each result beside the RAW tiles, then acknowledges it.
 
 import asyncio
 import logging
+import operator
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,9 +14,11 @@ from geodiff.audit import Audit
 from geodiff.broker import Delivery, Link
 from geodiff.dead_letters import bury
 from geodiff.settings import UpdaterSettings, updater_settings
-from geodiff.tiles import REJECTED, SURFACES, parse_tile, remove_strays, write_atomic
+from geodiff.tiles import REJECTED, SURFACES, Tile, parse_tile, remove_strays, write_atomic
 
 log = logging.getLogger(__name__)
+
+MAX_RECORD_BYTES = 4096
 
 
 class BadResultError(ValueError):
@@ -24,24 +27,36 @@ class BadResultError(ValueError):
     """
 
 
+def _read(delivery: Delivery) -> tuple[Tile, str, int | None]:
+    """
+    The tile, the layer, and the time of the RAW file that a rejection is about; ValueError if the
+    content is not what they say.
+    """
+    tile, kind = parse_tile(delivery.message_id), delivery.headers.get("kind")
+    if kind == "rejection":
+        mtime_ns = int(delivery.headers["raw-mtime-ns"])
+        if len(delivery.body) > MAX_RECORD_BYTES or not 0 <= mtime_ns < 2**63:
+            raise ValueError(f"a record of {len(delivery.body)} bytes, for {mtime_ns} ns")
+        return tile, REJECTED, mtime_ns
+    surface = delivery.headers.get("filter")
+    if kind != "surface" or surface not in SURFACES:
+        raise ValueError(f"kind {kind!r}, filter {surface!r}"[:200])
+    png.tile_pixels(delivery.body)
+    return tile, surface, None
+
+
 def store(root: Path, delivery: Delivery) -> bool:
     """
     Write the content of the message; return False if it is on disk already.
     """
-    kind = delivery.headers.get("kind")
     try:
-        tile = parse_tile(delivery.message_id)
-        if kind == "rejection":
-            mtime_ns = int(delivery.headers["raw-mtime-ns"])
-            return write_atomic(tile.path(root, REJECTED), delivery.body, mtime_ns)
-        surface = delivery.headers.get("filter")
-        if kind != "surface" or surface not in SURFACES:
-            raise BadResultError(f"kind {kind!r}, filter {surface!r}")
-        png.size(delivery.body)
+        tile, layer, mtime_ns = _read(delivery)
+        same = operator.eq if layer == REJECTED else png.same_picture
+        written = write_atomic(tile.path(root, layer), delivery.body, mtime_ns, same)
     except (ValueError, KeyError, TypeError) as exc:
         raise BadResultError(f"{exc.__class__.__name__}: {exc}") from exc
-    written = write_atomic(tile.path(root, surface), delivery.body, same=png.same_picture)
-    tile.path(root, REJECTED).unlink(missing_ok=True)  # the RAW tile has been repaired
+    if layer != REJECTED:
+        tile.path(root, REJECTED).unlink(missing_ok=True)  # the RAW tile has been repaired
     return written
 
 

@@ -1,6 +1,6 @@
 """
-The policy of admin-worker, loaded from the sources of its image: simulations use the deployed
-code.
+Modules of the services, loaded from the sources of their image: what is deployed is what a
+simulation runs, and what checks a tile before it is decoded here.
 """
 
 import importlib
@@ -19,7 +19,7 @@ PACKAGE = GEO_DIFF / "images" / "geo-diff" / "geodiff"
 @cache
 def service_module(name: str, package: Path = PACKAGE) -> ModuleType:
     """
-    Load a module of the services' package: `policy` (rules, `decide`) or `queue_rates`.
+    Load a module of the services' package: `png`, `policy` (rules, `decide`) or `queue_rates`.
 
     The package is loaded from its folder; the import path of this process stays as it is.
     """
