@@ -1,13 +1,14 @@
 r"""
 The parameters cell of a notebook: one `name: type = value  # help; rule` a line.
 
-The rule after the last semicolon is optional. There are three kinds: a range `1..20` (either end
-may be missing, or be another parameter: `1..max_scale`), a choice `docker-ce | distro`, or a
-pattern `/[a-z][a-z0-9-]*/`; for a list, it holds for each item, which is a text. A parameter whose
-help begins with "required" has the default "" and must be given; with "required with surfaces",
-only if `surfaces` is not empty. papermill 2.7 reads the same cell
-with regular expressions: it skips a line with a second `=` and cuts a default at `#`, so both are
-refused here; `\x3d` in help and rule is an equals sign.
+The rule after the last semicolon is of one of four kinds: a range `1..20` (either end may be
+missing, or be another parameter: `1..max_scale`), a choice `docker-ce | distro`, a pattern
+`/[a-z][a-z0-9-]*/`, or the name of one in `rules.KINDS`; for a list, it holds for each item, which
+is a text. ` but other` after it refuses the value of another parameter. A parameter whose help
+begins with "required" has the default "" and must be given; with "required with surfaces", only if
+`surfaces` is not empty. papermill 2.7 reads the same cell with regular expressions: it skips a line
+with a second `=` and cuts a default at `#`, so both are refused here; `\x3d` in help and rule is an
+equals sign.
 """
 
 import ast
@@ -17,11 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbook_lib.core.errors import ParameterError
+from runbook_lib.notebook import rules
 
 TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list)}
-
-_END = r"-?\d+(?:\.\d+)?|[a-z]\w*"
-_RANGE = re.compile(rf"({_END})?\.\.({_END})?")
 
 SECRET_NAME = re.compile(r"PASSW|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
 """What the name of a variable with a secret contains; no parameter may set one."""
@@ -53,8 +52,7 @@ class Parameter:
         """
         The other parameters that its range names.
         """
-        ends = _RANGE.fullmatch(self.rule)
-        return [end for end in (ends.groups() if ends else ()) if end and end.isidentifier()]
+        return rules.find_bounds(self.rule)
 
     def needed(self, others: Mapping[str, Any]) -> bool:
         """
@@ -70,19 +68,19 @@ class Parameter:
         `others` are the values of the parameters that a range names.
         """
         kinds = (int, float) if self.kind == "float" else (TYPES[self.kind],)
-        if type(value) not in kinds:
+        if type(value) not in kinds or rules.excess(value):
             return False
         if self.kind == "list":
             return not self.wrong_items(value)
         if value == self.default == "":
             return not self.needed(others or {})
-        return _follows(self.rule, value, others or {})
+        return rules.follows(self.rule, value, others or {})
 
     def wrong_items(self, items: Sequence[Any]) -> list[Any]:
         """
         Return the items of a list that are not texts or break the rule.
         """
-        return [v for v in items if type(v) is not str or not _follows(self.rule, v, {})]
+        return [v for v in items if type(v) is not str or not rules.follows(self.rule, v, {})]
 
 
 def declarations(source: str, where: str) -> dict[str, Parameter]:
@@ -130,28 +128,11 @@ def _declaration(line: str, where: str) -> Parameter:
 
 def _split(text: str) -> tuple[str, str]:
     words, _, rule = (part.strip() for part in text.rpartition(";"))
-    if (_RANGE.fullmatch(rule) and rule != "..") or "|" in rule or re.fullmatch(r"/.+/", rule):
+    if rules.is_rule(rule):
         return words, rule
     if words and not re.search(r"[a-z]", rule):
         raise ValueError("after ; expected a range 1..20, a choice a | b, a /pattern/, or words")
     return text, ""
-
-
-def _follows(rule: str, value: Any, others: Mapping[str, Any]) -> bool:  # noqa: ANN401 - as above
-    if match := _RANGE.fullmatch(rule):
-        # the other parameter may be wrong itself, which is its own problem
-        low, high = (_number(others.get(end, end)) if end else None for end in match.groups())
-        return (low is None or value >= low) and (high is None or value <= high)
-    if re.fullmatch(r"/.+/", rule):
-        return bool(re.fullmatch(rule[1:-1], str(value), flags=re.ASCII))
-    return not rule or str(value) in [choice.strip() for choice in rule.split("|")]
-
-
-def _number(end: Any) -> float | None:  # noqa: ANN401 - as above
-    try:
-        return float(end)
-    except (TypeError, ValueError):
-        return None
 
 
 @dataclass(frozen=True)
@@ -182,6 +163,8 @@ def find_problems(
             f"{setting.where.partition('=')[0]}: {name} sets {', '.join(secrets)}, and a parameter"
             " is written into the run; put secrets into a file and name it in stack_env_file"
         ]
+    if excess := rules.excess(value):
+        return [f"{_cut(setting.where)}: {name} {excess} ({parameter.help})"]
     if parameter.allows(value, others):
         return []
     if parameter.kind == "list" and isinstance(value, list):
@@ -189,19 +172,26 @@ def find_problems(
         others_than_texts = [v for v in wrong if type(v) is not str]
         wanted = "texts" if others_than_texts else f"each item to follow {parameter.rule}"
         seen = ", ".join(map(repr, others_than_texts or wrong))
-        return [f"{setting.where}: {name}: expected {wanted}, saw {seen} ({parameter.help})"]
+        return [
+            f"{_cut(setting.where)}: {name}: expected {wanted}, saw {_cut(seen)} ({parameter.help})"
+        ]
     hint = ""
     if parameter.kind == "str" and not isinstance(value, str):
         hint = "; a text needs quotes"
     elif parameter.kind in ("int", "float") and re.match(r"[-+]?0\d", setting.text or str(value)):
         hint = "; without the leading zero, which some readers take for octal"
-    ends = [f", {end} is {others[end]}" for end in parameter.bounds if others and end in others]
+    named = [n for n in rules.find_names(parameter.rule) if n in (others or {})]
+    ends = [f", {n} is {others[n]}" for n in named] if others else []
     is_text = isinstance(value, str) and parameter.kind == "str"
     seen = setting.text if setting.text and not is_text else repr(value)
     return [
-        f"{setting.where}: {name} is {seen}, expected {parameter.expected}"
+        f"{_cut(setting.where)}: {name} is {_cut(seen)}, expected {parameter.expected}"
         f" ({parameter.help}{''.join(ends)}){hint}"
     ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
 
 
 def _secret_names(value: Any) -> list[str]:  # noqa: ANN401 - as above

@@ -75,6 +75,13 @@ def test_papermill_reads_its_parameters_as_we_do(notebook):
 
 
 @every_notebook
+def test_every_parameter_has_a_rule(notebook):
+    """What no rule excludes reaches EC2, a shell, a path or a name; a bool has two values."""
+    own = declared([notebook]).values()
+    assert [] == [p.name for p in own if p.kind != "bool" and not p.rule]
+
+
+@every_notebook
 def test_no_parameter_is_a_secret(notebook):
     names = declared([notebook])
     suspicious = re.compile(r"password|secret|token|passphrase|private|access_key")

@@ -5,7 +5,7 @@ The parameters cell: what it may say, and what of it papermill would misread.
 import pytest
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.notebook.declarations import declarations
+from runbook_lib.notebook.declarations import Setting, declarations, find_problems
 
 GOOD = """
 # where
@@ -18,6 +18,9 @@ adopt: bool = False  # take over what is there
 zones: list = ["a"]  # availability zones; a | b | c
 tiles_url: str = ""  # required: where the parts are
 proxy: str = ""  # a proxy; /https?:.+/
+mirror: str = ""  # a mirror; "" for none; URL
+work: str = "a"  # the one stack; stack
+web: str = "b"  # the other; stack but work
 """
 
 
@@ -69,6 +72,15 @@ def test_words_after_a_semicolon_are_help_not_a_rule():
         ("tiles_url", "", False),
         ("proxy", "", True),
         ("proxy", "ftp:", False),
+        ("mirror", "", True),
+        ("mirror", "https://a.example:5000/b/c%20d", True),
+        ("mirror", "https://a.example/b c", False),
+        ("mirror", "https://user:word@a.example", False),
+        ("mirror", "https://a.example/?x'", False),
+        ("work", "registry", False),
+        ("work", "registry2", True),
+        ("work", "a" * 41, False),
+        ("web", "a", True),  # nobody knows what work is
     ],
 )
 def test_a_value_is_held_against_type_and_rule(name, value, allowed):
@@ -144,3 +156,18 @@ def test_a_parameter_may_be_required_with_another_only(surfaces, url, allowed):
     line = 'url: str = ""  # required with surfaces: where the tiles are'
     found = declarations(line, "x")["url"]
     assert allowed == found.allows(url, {"surfaces": surfaces})
+
+
+def test_a_rule_may_refuse_the_value_of_another_parameter():
+    web = parameter("web")
+    assert [True, False] == [web.allows("a", {"work": other}) for other in ("c", "a")]
+    (told,) = find_problems(web, Setting("a", "here"), {"work": "a"})
+    assert "here: web is 'a', expected str stack but work (the other, work is a)" == told
+
+
+@pytest.mark.parametrize("value", ["x" * 20_001, ["a"] * 1_001, ["x" * 20_001]])
+def test_every_length_is_bounded_and_what_is_too_long_is_not_shown(value):
+    name = "zones" if isinstance(value, list) else "key_file"
+    (told,) = find_problems(parameter(name), Setting(value, f"-p {name}={value}"))
+    assert "expected at most" in told
+    assert 400 > len(told)

@@ -9,7 +9,7 @@ from runbook_lib.core.project import NOTEBOOKS
 from runbook_lib.notebook.parameters import check
 from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner.headless import Request, prepare
-from runbook_lib.runner.values import declared, load, resolve
+from runbook_lib.runner.values import declared, load, read_arguments, resolve
 
 DECLARED = declared(find_notebooks(NOTEBOOKS))
 
@@ -47,6 +47,21 @@ def refusal(tmp_path, text, *arguments):
         (f"stack_name: {'x' * 41}\n", "params.yml:1: stack_name is 'xxx"),
         ("web_stack_name: _x\n", "params.yml:1: web_stack_name is '_x'"),
         ('tiles_url: ""\n', "tiles_url is missing (required with surfaces"),
+        ('cluster: "*"\n', "params.yml:1: cluster is '*'"),
+        ('cluster: "geo-dif?"\n', "params.yml:1: cluster is 'geo-dif?'"),
+        ('region: "us-east-1/../x"\n', "params.yml:1: region is 'us-east-1/../x'"),
+        ('instance_type: "*"\n', "params.yml:1: instance_type is '*'"),
+        ('operator_cidr: "0.0.0.0/0"\n', "operator_cidr is '0.0.0.0/0', expected str address/32"),
+        ('docker_version: "*"\n', "params.yml:1: docker_version is '*'"),
+        ("tiles_url: file:///etc/shadow\n", "tiles_url is 'file:///etc/shadow', expected str URL"),
+        ("tiles_url: http://u:p@x\n", "params.yml:1: tiles_url is 'http://u:p@x'"),
+        ('endpoint_url: "http://x/$(id)"\n', "params.yml:1: endpoint_url is 'http://x/$(id)'"),
+        ('key_file: "a\\nb"\n', r"params.yml:1: key_file is 'a\nb', expected str path"),
+        ('surfaces: ["../etc"]\n', "surfaces: expected each item to follow folder, saw '../etc'"),
+        ("broker_nodes: [$HOME]\n", "broker_nodes: expected each item to follow /"),
+        (f"cluster: {'x' * 90_000}\n", "cluster has 90000 characters, expected at most 20000"),
+        (f"queues: [{'a,' * 2000}]\n", "queues has 2000 items, expected at most 1000"),
+        ("stack_name: registry\n", "params.yml:1: stack_name is 'registry'"),
     ],
 )
 def test_a_wrong_value_is_refused_where_it_is_set(tmp_path, text, problem):
@@ -98,3 +113,34 @@ def test_without_surfaces_nothing_is_asked_about_tiles(tmp_path):
     path.write_text("surfaces: []\nqueues: []\nstack_file: stacks/other/stack.yml\n")
     values = resolve(load(path), DECLARED, DECLARED)
     assert ([], []) == (values["surfaces"], values["queues"])
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "told"),
+    [
+        ("stack_name: a\nweb_stack_name: a\n", [], "web_stack_name is 'a'"),
+        ("stack_name: geo-diff-web\n", [], "web_stack_name is 'geo-diff-web'"),
+        ("", ["web_stack_name=geo-diff-work"], "web_stack_name is 'geo-diff-work'"),
+    ],
+)
+def test_the_two_stacks_have_two_names(tmp_path, text, given, told):
+    """Else the one would replace the services of the other, and 97 remove both."""
+    seen = refusal(tmp_path, f"tiles_url: http://x\n{text}", *given)
+    assert f"{told}, expected str stack but stack_name" in seen
+    assert "stack_name is" in seen
+
+
+@pytest.mark.parametrize("number", ["06", "07", "96", "97"])
+def test_a_page_that_deploys_or_removes_a_stack_knows_the_name_of_the_other(number):
+    page = next(n for n in find_notebooks(NOTEBOOKS) if n.number == number)
+    same = {"stack_name": "mine", "web_stack_name": "mine", "tiles_url": "http://x"}
+    with pytest.raises(ParameterError, match=r"web_stack_name is 'mine'.*stack_name is mine"):
+        check(page.name, {"In": [page.parameters_source], **same})
+
+
+def test_any_stack_can_be_rolled_back_and_recorded(tmp_path):
+    given = ["stack_name=geo-diff-web"]
+    settings = read_arguments(given, DECLARED)
+    for number in ("13", "40"):
+        own = declared([n for n in find_notebooks(NOTEBOOKS) if n.number == number])
+        assert {"stack_name": "geo-diff-web"} == resolve(settings, DECLARED, own)
