@@ -1,5 +1,5 @@
 """
-The web stack's two containers on real tiles, as a browser on this machine meets them.
+The web stack's containers on real tiles, as a browser on this machine meets them.
 """
 
 import math
@@ -121,7 +121,7 @@ def _free_port() -> int:
 @contextmanager
 def open_site(folder: Path) -> Iterator[Site]:
     """
-    Build both images, run both containers as the stack does, and remove them in the end.
+    Build the images, run the containers as the stack does, and remove them in the end.
     """
     engine = ready_engine()
     label = f"map-test-{uuid.uuid4().hex[:8]}"
@@ -133,22 +133,35 @@ def open_site(folder: Path) -> Iterator[Site]:
     page_port, tiles_port = _free_port(), _free_port()
     url, tiles_url = f"http://127.0.0.1:{page_port}", f"http://127.0.0.1:{tiles_port}"
 
-    def run(name: str, ports: dict[str, tuple[str, int]], **options: object) -> Container:
+    network = engine.networks.create(label, labels={"geodiff-test": label})
+
+    def run(image: str, name: str, **options: object) -> Container:
         return engine.containers.run(
-            build_image(engine, IMAGES / name, network_mode="host"),
+            build_image(engine, IMAGES / image, network_mode="host"),
             detach=True,
             labels={"geodiff-test": label},
+            network=network.name,
+            networking_config={
+                network.name: engine.api.create_endpoint_config(version=None, aliases=[name])
+            },
             read_only=True,
             cap_drop=["ALL"],
             tmpfs={"/tmp": ""},
-            ports=ports,
             **options,
+        )
+
+    def open_gate(service: str, port: int) -> None:
+        run(
+            "gate",
+            f"{service}-gate",
+            environment={"PORT": "8000", "SERVICE": service},
+            ports={"8000/tcp": ("127.0.0.1", port)},
         )
 
     try:
         tile_server = run(
             "geo-diff",
-            {"5000/tcp": ("127.0.0.1", tiles_port)},
+            "tile-server",
             command=["tile-server"],
             environment={"UI_ORIGIN": url},
             volumes={
@@ -159,7 +172,9 @@ def open_site(folder: Path) -> Iterator[Site]:
                 },
             },
         )
-        run("map", {"8080/tcp": ("127.0.0.1", page_port)}, environment={"TILES_URL": tiles_url})
+        run("map", "map", environment={"TILES_URL": tiles_url})
+        open_gate("tile-server:5000", tiles_port)
+        open_gate("map:8080", page_port)
         site = Site(url, tiles_url, token, tiles, tile_server)
         site.wait()
         yield site
@@ -168,4 +183,5 @@ def open_site(folder: Path) -> Iterator[Site]:
             all=True, filters={"label": f"geodiff-test={label}"}
         ):
             container.remove(force=True, v=True)
+        network.remove()
         engine.close()

@@ -6,20 +6,16 @@ Containers on the Docker engine that DOCKER_HOST names, or on the runbook's own.
 
 import json
 import os
-import sys
 
 import cv2
 import numpy as np
 import pika
 import pytest
+from geodiff import control
 
 from tests.engine import build_image, ready_engine
 from tests.lab.work_stack import SURFACES, Stack, wait_until
 from tests.places import IMAGES
-
-sys.path.insert(0, str(IMAGES / "geo-diff"))
-
-from geodiff import control
 
 pytestmark = pytest.mark.lab
 

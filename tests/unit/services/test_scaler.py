@@ -287,6 +287,7 @@ REQUESTS = st.one_of(
 )
 
 
+@pytest.mark.hostile
 @given(REQUESTS)
 def test_no_request_writes_anything_but_a_number_within_the_bounds(shared_scaler, request_):
     scaler = fresh(shared_scaler)

@@ -116,8 +116,20 @@ def test_the_tile_server_is_where_the_tiles_are_and_the_map_where_the_web_is():
     placed = {name: each["deploy"]["placement"]["constraints"] for name, each in found.items()}
     assert {
         "tile-server": ["node.labels.typeNode == master"],
+        "tile-gate": ["node.labels.typeNode == master"],
         "map": ["node.labels.typeNode == master-web"],
+        "map-gate": ["node.labels.typeNode == master-web"],
     } == placed
+
+
+def test_only_gates_are_public_and_each_stands_before_its_server():
+    found = services("geo-diff/web.yml")
+    public = {n: s["ports"][0]["published"] for n, s in found.items() if "ports" in s}
+    assert {"tile-gate": 5000, "map-gate": 8080} == public
+    for name, port in public.items():
+        gate = found[name]["environment"]
+        assert (f"{port}", f":{port}") == (gate["PORT"], gate["SERVICE"][-5:])
+        assert gate["SERVICE"].removesuffix(f":{port}") in found
 
 
 def test_the_lock_names_no_index_and_hashes_everything():

@@ -1,10 +1,11 @@
 """
 The tile server: the API behind gunicorn, in one process with a few threads.
+
+A client that sends slowly would keep a thread to itself: in the stack only the gate connects.
 """
 
 import logging
 import socket
-import struct
 from collections.abc import Callable, Mapping
 
 from flask import Flask
@@ -18,8 +19,6 @@ from geodiff.tile_settings import TileServerSettings, tile_server_settings
 
 log = logging.getLogger(__name__)
 
-# A client that neither sends nor receives for so long is disconnected: it blocks a thread.
-STALLED_S = 10
 # The kernel takes a whole tile at once, so that no thread waits for a slow reader.
 SEND_BUFFER_BYTES = 256 * 1024
 SCRATCH = "/tmp"  # noqa: S108 - the container's own tmpfs, all that it can write
@@ -38,11 +37,8 @@ class Worker(ThreadWorker):
 
     def init_process(self) -> None:
         for listener in self.sockets:
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # its connections inherit them
-                limit = struct.pack("ll", STALLED_S, 0)
-                listener.sock.setsockopt(socket.SOL_SOCKET, option, limit)
+            # its connections inherit it
             listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        self.log.error_log.addFilter(_is_no_stall)
         super().init_process()
 
     def handle_error(
@@ -97,17 +93,13 @@ def options(settings: TileServerSettings) -> dict[str, object]:
         "worker_tmp_dir": SCRATCH,
         "control_socket_disable": True,
         "limit_request_line": 2048,
-        # there is no proxy in front: a header must not set the path or the scheme
+        # the gate sets no headers: a client's must not set the path or the scheme
         "forwarder_headers": "",
         "forwarded_allow_ips": "",
         "loglevel": "error",
         "when_ready": _ready,
         "on_exit": _stopped,
     }
-
-
-def _is_no_stall(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], BlockingIOError))
 
 
 def _ready(arbiter: Arbiter) -> None:
