@@ -45,7 +45,7 @@ test-availability: setup ## managers, brokers and workers that fail on purpose, 
 	@$(BIN)/pytest tests/lab -m availability
 
 test-hostile: setup ## thousands of inputs that are made to break their reader
-	@HYPOTHESIS_PROFILE=hostile $(BIN)/pytest -n 2 --dist worksteal tests/unit -m hostile
+	@HYPOTHESIS_PROFILE=hostile $(BIN)/pytest -n 2 --dist worksteal tests/unit tests/lab/test_gate.py -m hostile
 
 check: lint ## the gate: lint, types, unit tests, notebook rules
 	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not docker_cli" tests/unit tests/notebooks
