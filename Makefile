@@ -62,7 +62,10 @@ bench: lab-up ## measure: ratios against references of the same run
 	@$(BIN)/python -m tests.bench
 
 lab-up: setup ## the rehearsal cloud
-	@$(BIN)/python -m lab up --policy params/iam-policy.json
+	@$(BIN)/python -m lab up --policy params/iam-policy.json \
+	  --policy params/iam-policy-tiles-on-s3.json \
+	  --account-policy runbook-tiles=params/iam-role-of-the-tiles.json \
+	  --operator-tag runbook:cluster=geo-diff --operator-tag runbook:vpc=@default-vpc
 
 lab-status: setup ## what the lab runs
 	@$(BIN)/python -m lab status

@@ -22,8 +22,15 @@ from werkzeug.wrappers import Request
 from lab.aws.responses import error_response
 from lab.iam.bucket_policy import bucket_statements
 from lab.iam.ec2_permissions import Permission, ec2_permissions
-from lab.iam.iam_permissions import associated_instance, iam_permissions, pass_role_permissions
+from lab.iam.ec2_resources import completed, resource_context
+from lab.iam.iam_permissions import (
+    associated_instance,
+    iam_permissions,
+    pass_role_permissions,
+    profile_arn,
+)
 from lab.iam.policy import Verdict, evaluate, statements_of
+from lab.iam.principals import principal_context
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +38,7 @@ log = logging.getLogger(__name__)
 S3_ACTIONS = {
     "s3:HeadObject": "s3:GetObject",
     "s3:HeadBucket": "s3:ListBucket",
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
     "s3:ListObjects": "s3:ListBucket",
 }
 
@@ -76,8 +84,9 @@ def check_action_permitted(self: IAMRequestBase, resource: str) -> None:
     ]
     if self._service == "s3":  # within one account, either policy may grant it
         statements += bucket_statements(self._access_key.arn, resource)
+    caller = principal_context(self._access_key.arn, self._access_key._access_key_id)
     for needed in _needed_permissions(self, resource):
-        verdict = evaluate(statements, needed.action, needed.resource, needed.context)
+        verdict = evaluate(statements, needed.action, needed.resource, caller | needed.context)
         if verdict is not Verdict.ALLOWED:
             log.info(
                 "%s: %s on %s: %s", self._access_key.arn, needed.action, needed.resource, verdict
@@ -87,7 +96,7 @@ def check_action_permitted(self: IAMRequestBase, resource: str) -> None:
             raise Unauthorized(
                 "You are not authorized to perform this operation. "
                 f"User: {self._access_key.arn} is not authorized to perform: {needed.action} "
-                f"on resource: {needed.resource} because of {verdict.value}"
+                f"on resource: {needed.resource} because {verdict.value} the {needed.action} action"
             )
 
 
@@ -158,17 +167,20 @@ def authorize_static(request: Request, action: str, body: bytes) -> None:
 def _needed_permissions(request: IAMRequestBase, resource: str) -> list[Permission]:
     action = request._action.partition(":")[2]
     if request._service == "ec2":
-        form = _flat(request._data)
         backend = ec2_backends[request.account_id][request._region]
+        form = completed(backend, action, _flat(request._data))
         form |= associated_instance(backend, form.get("AssociationId", ""))
+        profile = form.get("IamInstanceProfile.Name", "")
+        if profile:
+            form.setdefault("IamInstanceProfile.Arn", profile_arn(profile))
         needed = ec2_permissions(
             action,
             form,
             region=request._region,
             account=request.account_id,
-            tags_of=lambda kind, name: _tags_of(request, kind, name),
+            known=lambda kind, name: resource_context(backend, kind, name),
         )
-        return needed + pass_role_permissions(form.get("IamInstanceProfile.Name", ""))
+        return needed + pass_role_permissions(profile)
     context: dict[str, Any] = {"aws:RequestedRegion": request._region}
     if request._service == "iam":
         return iam_permissions(action, _flat(request._data), context)
@@ -179,20 +191,13 @@ def _needed_permissions(request: IAMRequestBase, resource: str) -> list[Permissi
         arns = [f"{prefix}:{owners[name]}:parameter/{name}" for name in names]
         return [Permission(request._action, arn, context) for arn in arns or ["*"]]
     if request._service == "s3":
+        context["s3:ResourceAccount"] = request.account_id
         return [Permission(S3_ACTIONS.get(request._action, request._action), resource, context)]
     return [Permission(request._action, resource, context)]
 
 
 def _flat(data: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(one[0] if isinstance(one, list) else one) for key, one in data.items()}
-
-
-def _tags_of(request: IAMRequestBase, kind: str, name: str) -> Mapping[str, str]:
-    backend = ec2_backends[request.account_id][request._region]
-    if kind == "key-pair" and name in backend.key_pairs:
-        name = backend.key_pairs[name].id
-    tags: Mapping[str, str] = backend.tags.get(name, {})
-    return tags
 
 
 def _parameter_names(body: bytes | str) -> list[str]:

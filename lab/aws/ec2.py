@@ -35,6 +35,13 @@ class LabBackend(moto.ec2.models.EC2Backend):
         self.reservations_by_token: dict[str, tuple[str, Any]] = {}
         super().__init__(region_name, account_id)
 
+    def describe_regions(self, region_names: list[str] | None = None) -> list[Any]:
+        """
+        The one region of a lab: what looks into every region that is enabled finds no others.
+        """
+        found = super().describe_regions(region_names)
+        return [region for region in found if region.name == self.region_name]
+
     # ---- images and the default VPC
 
     def _load_amis(self) -> None:

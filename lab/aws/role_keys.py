@@ -71,6 +71,10 @@ class RoleKeys:
                 duration=int(LIFETIME.total_seconds()),
                 external_id="",
             )
+            # what distinguishes these keys from those of anybody who assumes the role
+            held.source_instance_arn = (  # type: ignore[attr-defined] # read by iam/principals.py
+                f"arn:aws:ec2:{instance.region_name}:{DEFAULT_ACCOUNT_ID}:instance/{instance.id}"
+            )
             self._sessions[instance.id, role.arn] = held
         return held
 

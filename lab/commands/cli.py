@@ -80,8 +80,13 @@ def configured(options: argparse.Namespace) -> LabConfig:
         for key in ("name", "port", *FIXED)
         if (value := getattr(options, key, None)) is not None
     }
-    if policy := getattr(options, "policy", None):
-        given["operator_policy"] = str(policy.resolve())
+    if files := getattr(options, "policy", None):
+        given["operator_policies"] = tuple(str(file.resolve()) for file in files)
+    if tags := getattr(options, "operator_tag", None):
+        given["operator_tags"] = tuple(tags)
+    if policies := getattr(options, "account_policy", None):
+        parts = (text.partition("=") for text in policies)
+        given["account_policies"] = tuple(f"{n}={Path(path).resolve()}" for n, _, path in parts)
     if not (state_dir_of(options.name) / "lab.json").exists():
         return LabConfig(**given)
     saved = LabConfig.load(options.name)
@@ -100,7 +105,18 @@ def _add_properties(command: argparse.ArgumentParser) -> None:
     command.add_argument("--port", type=int, help=f"port of the EC2 endpoint [{LabConfig.port}]")
     command.add_argument("--subnet", help=f"subnet of the default VPC, a /16 [{LabConfig.subnet}]")
     command.add_argument("--region", help=f"name of its one region [{LabConfig.region}]")
-    command.add_argument("--policy", type=Path, help="the operator's IAM policy [all rights]")
+    command.add_argument(
+        "--policy", type=Path, action="append", help="an IAM policy of the operator [all rights]"
+    )
+    command.add_argument(
+        "--operator-tag",
+        action="append",
+        metavar="KEY=VALUE",
+        help="a tag of the operator's user; @default-vpc stands for the id of the default VPC",
+    )
+    command.add_argument(
+        "--account-policy", action="append", metavar="NAME=FILE", help="a managed policy to make"
+    )
 
 
 def _up(options: argparse.Namespace) -> int:

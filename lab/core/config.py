@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from lab.core.errors import LabError
 from lab.core.files import replace_file
@@ -22,8 +23,9 @@ class LabConfig:
     """
     One lab. Labs whose names, ports and subnets all differ run side by side.
 
-    `docker_host` names the engine that runs the instances; `operator_policy` is the path of an
-    IAM policy document for the operator's user (empty: administrator).
+    `docker_host` names the engine that runs the instances; `operator_policies` are paths of
+    IAM policy documents for the operator's user (none: administrator), `operator_tags` are that
+    user's tags (KEY=VALUE), and `account_policies` are managed policies of the account (NAME=PATH).
     """
 
     name: str = "geo-diff"
@@ -31,7 +33,9 @@ class LabConfig:
     subnet: str = DEFAULT_SUBNET
     region: str = "us-east-1"
     docker_host: str = "unix:///run/geo-diff-runbook/docker.sock"
-    operator_policy: str = ""
+    operator_policies: tuple[str, ...] = ()
+    operator_tags: tuple[str, ...] = ()
+    account_policies: tuple[str, ...] = ()
     instance_image: str = "lab/instance"
 
     def __post_init__(self) -> None:
@@ -158,7 +162,8 @@ class LabConfig:
         known = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or not values.keys() <= known:
             raise _broken(path, name, "it has keys that no lab has")
-        return cls(**values)
+        texts: dict[str, Any] = {k: tuple(v) if type(v) is list else v for k, v in values.items()}
+        return cls(**texts)
 
     def _address(self, offset: int) -> str:
         return str(ipaddress.ip_network(self.subnet)[offset])
@@ -188,18 +193,29 @@ def config_problems(config: LabConfig) -> list[str]:
         problems.append(f"region {config.region!r} is not the name of a region, such as us-east-1")
     if not re.match(r"(unix|tcp|ssh)://.", config.docker_host):
         problems.append(f"docker_host {config.docker_host!r} is not unix://, tcp:// or ssh://")
-    if config.operator_policy:
-        problems += _policy_problems(Path(config.operator_policy))
+    for path in config.operator_policies:
+        problems += _policy_problems("operator_policy", path)
+    problems += [
+        f"tag {tag!r} is not KEY=VALUE"
+        for tag in config.operator_tags
+        if not re.match("[^=]+=", tag)
+    ]
+    for text in config.account_policies:
+        name, _, path = text.partition("=")
+        if not re.fullmatch(r"[\w+=,.@-]+", name, re.ASCII) or not path:
+            problems.append(f"account policy {text!r} is not NAME=FILE")
+        else:
+            problems += _policy_problems(name, path)
     return problems
 
 
-def _policy_problems(path: Path) -> list[str]:
+def _policy_problems(name: str, path: str) -> list[str]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
-        return [f"operator_policy {path} cannot be read as JSON ({exc})"]
+        return [f"{name} {path} cannot be read as JSON ({exc})"]
     if not isinstance(document, dict) or "Statement" not in document:
-        return [f"operator_policy {path} has no Statement"]
+        return [f"{name} {path} has no Statement"]
     return []
 
 

@@ -19,6 +19,7 @@ NAMED = {
     "ImageId": "image",
     "InstanceId": "instance",
     "KeyName": "key-pair",
+    "KeyPairId": "key-pair",
     "NetworkInterfaceId": "network-interface",
     "ResourceId": None,
     "SecurityGroupId": "security-group",
@@ -46,6 +47,8 @@ CREATED_BY = {
     "RunInstances": ("instance", "volume", "network-interface"),
 }
 KEY_PAIR_ACTIONS = ("CreateKeyPair", "ImportKeyPair")
+# Parameters of ModifyInstanceAttribute that are no attribute of the instance.
+NO_ATTRIBUTE = ("Action", "Attribute", "DryRun", "InstanceId", "Value", "Version")
 TAG = re.compile(r"TagSpecification\.(\d+)\.Tag\.(\d+)\.Key")
 PLAIN_TAG = re.compile(r"Tag\.(\d+)\.Key")
 ROOT_DISK = "BlockDeviceMapping.1.Ebs."
@@ -70,13 +73,13 @@ def ec2_permissions(
     *,
     region: str,
     account: str,
-    tags_of: Callable[[str, str], Mapping[str, str]],
+    known: Callable[[str, str], Context],
 ) -> list[Permission]:
     """
     List the permissions that a request needs; it is allowed when all of them are.
 
-    `action` is without "ec2:". `form` is the request's flat parameters. `tags_of(type, id)` gives
-    the tags of an existing resource.
+    `action` is without "ec2:". `form` is the request's flat parameters. `known(type, id)` gives
+    what EC2 knows of an existing resource, as condition keys.
     """
     everywhere: Context = {"aws:RequestedRegion": region, "ec2:Region": region}
     if action.startswith("Describe"):  # these take no resources
@@ -92,7 +95,7 @@ def ec2_permissions(
     def need(kind: str, name: str, context: Context) -> None:
         needed.append(Permission(f"ec2:{action}", arn(kind, name), everywhere | context))
 
-    plain = _request_tags(
+    plain = request_tags(
         {form[k]: form.get(k[:-3] + "Value", "") for k in form if PLAIN_TAG.fullmatch(k)}
     )
     for parameter, value in form.items():
@@ -100,18 +103,15 @@ def ec2_permissions(
         if base not in NAMED or (base == "KeyName" and action in KEY_PAIR_ACTIONS):
             continue
         kind = NAMED[base] or PREFIXES.get(value.partition("-")[0], "*")
-        existing: Context = {}
-        for key, tag in tags_of(kind, value).items():
-            existing |= {f"aws:ResourceTag/{key}": tag, f"ec2:ResourceTag/{key}": tag}
-        need(kind, value, existing | plain)
+        need(kind, value, known(kind, value) | plain | _change(action, kind, form))
     for kind in CREATED_BY.get(action, ()):
-        need(kind, "*", _request_tags(new_tags.get(kind, {})) | _shape(action, kind, form))
+        need(kind, "*", request_tags(new_tags.get(kind, {})) | _shape(action, kind, form, known))
     if action in KEY_PAIR_ACTIONS:
-        need("key-pair", form.get("KeyName", ""), _request_tags(new_tags.get("key-pair", {})))
+        need("key-pair", form.get("KeyName", ""), request_tags(new_tags.get("key-pair", {})))
     if not needed:
         needed.append(Permission(f"ec2:{action}", "*", everywhere))
     for kind, tags in new_tags.items():  # tagging on creation is an action of its own
-        context = everywhere | _request_tags(tags) | {"ec2:CreateAction": action}
+        context = everywhere | request_tags(tags) | {"ec2:CreateAction": action}
         needed.append(Permission("ec2:CreateTags", arn(kind, "*"), context))
     return needed
 
@@ -129,19 +129,48 @@ def _tags_on_create(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return tags
 
 
-def _request_tags(tags: Mapping[str, str]) -> Context:
+def request_tags(tags: Mapping[str, str]) -> Context:
+    """
+    The tags that a request gives, as condition keys.
+    """
     if not tags:
         return {}
     context: Context = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
     return context | {"aws:TagKeys": list(tags)}
 
 
-def _shape(action: str, kind: str, form: Mapping[str, str]) -> Context:
+def _change(action: str, kind: str, form: Mapping[str, str]) -> Context:
+    """
+    What a request would change about an instance.
+    """
+    if kind != "instance":
+        return {}
+    if action == "ModifyInstanceAttribute":
+        changed = [name.partition(".")[0] for name in form]
+        named = [name for name in changed if name not in NO_ATTRIBUTE]
+        return {"ec2:Attribute": form.get("Attribute") or next(iter(named), "")}
+    if profile := form.get("IamInstanceProfile.Arn"):
+        return {"ec2:NewInstanceProfile": profile}
+    return {}
+
+
+def _shape(
+    action: str, kind: str, form: Mapping[str, str], known: Callable[[str, str], Context]
+) -> Context:
     if (action, kind) == ("RunInstances", "instance"):
+        spot = form.get("InstanceMarketOptions.MarketType")
         return {
             "ec2:InstanceType": form.get("InstanceType", "m1.small"),
+            "ec2:InstanceMarketType": spot or "on-demand",
+            "ec2:MetadataHttpPutResponseHopLimit": form.get(
+                "MetadataOptions.HttpPutResponseHopLimit", "1"
+            ),
             "ec2:MetadataHttpTokens": form.get("MetadataOptions.HttpTokens", "optional"),
+            "ec2:Tenancy": form.get("Placement.Tenancy", "default"),
         }
+    if (action, kind) == ("RunInstances", "network-interface"):
+        subnet = known("subnet", form.get("SubnetId", ""))
+        return {key: value for key, value in subnet.items() if key == "ec2:Vpc"}
     if kind == "volume":
         disk = ROOT_DISK if action == "RunInstances" else ""
         size = "VolumeSize" if disk else "Size"

@@ -6,37 +6,50 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsident
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
-from lab.iam.ec2_permissions import Context, Permission
+from lab.iam.ec2_permissions import Context, Permission, request_tags
 
 EVERYTHING = "*"
+TAG_KEY = re.compile(r"Tags\.member\.\d+\.Key")
+TAGGED_BY = {"CreateInstanceProfile": "TagInstanceProfile", "CreateRole": "TagRole"}
+TO_EC2: Context = {"iam:PassedToService": "ec2.amazonaws.com"}
 
 
 def iam_permissions(action: str, form: Mapping[str, str], context: Context) -> list[Permission]:
     """
     The action on the profile or role that a request names; on everything if it names neither.
+
+    To tag what is made is an action of its own, and so is to put a role into a profile.
     """
-    path = form.get("Path", "/")
-    arns = []
+    path, arn = form.get("Path", "/"), EVERYTHING
     if "InstanceProfileName" in form:
-        arns.append(_profile_arn(form["InstanceProfileName"], path))
+        arn = profile_arn(form["InstanceProfileName"], path)
     elif "RoleName" in form:  # a profile's role is no resource of these actions
-        arns.append(_role_arn(form["RoleName"], path))
-    return [Permission(f"iam:{action}", arn, context) for arn in arns or [EVERYTHING]]
+        arn = _role_arn(form["RoleName"], path)
+    tags = {form[key]: form.get(key[:-3] + "Value", "") for key in form if TAG_KEY.fullmatch(key)}
+    told = context | request_tags(tags)
+    if policy := form.get("PolicyArn"):
+        told["iam:PolicyARN"] = policy
+    needed = [Permission(f"iam:{action}", arn, told)]
+    if tags and action in TAGGED_BY:
+        needed.append(Permission(f"iam:{TAGGED_BY[action]}", arn, told))
+    if action == "AddRoleToInstanceProfile":
+        needed.append(Permission("iam:PassRole", _role_arn(form["RoleName"], path), TO_EC2))
+    return needed
 
 
 def pass_role_permissions(profile_name: str) -> list[Permission]:
     """
     Giving an instance a profile passes its role to EC2, which needs a permission of its own.
     """
-    context: Context = {"iam:PassedToService": "ec2.amazonaws.com"}
     profiles = [p for p in _backend().instance_profiles.values() if p.name == profile_name]
-    return [Permission("iam:PassRole", role.arn, context) for one in profiles for role in one.roles]
+    return [Permission("iam:PassRole", role.arn, TO_EC2) for one in profiles for role in one.roles]
 
 
 def associated_instance(backend: Any, association_id: str) -> dict[str, str]:  # noqa: ANN401 (moto's EC2Backend)
@@ -56,7 +69,10 @@ def _role_arn(name: str, path: str) -> str:
     return f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role{path}{name}"
 
 
-def _profile_arn(name: str, path: str) -> str:
+def profile_arn(name: str, path: str = "/") -> str:
+    """
+    The ARN of a profile, whether or not it exists.
+    """
     for profile in _backend().instance_profiles.values():
         if profile.name == name:
             return str(profile.arn)

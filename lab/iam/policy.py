@@ -2,8 +2,9 @@
 Evaluate IAM policies: may this action be done on this resource, under these conditions?
 
 moto's own evaluation knows Action and Effect only. This one adds NotAction, resources,
-conditions, and that an explicit deny wins.
+conditions, variables such as ${aws:PrincipalTag/team}, and that an explicit deny wins.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
 """
 
 from __future__ import annotations
@@ -21,21 +22,52 @@ ContextValue = str | list[str]
 
 class Verdict(enum.Enum):
     ALLOWED = "allowed"
-    NOT_ALLOWED = "no identity-based policy allows it"
-    DENIED = "an explicit deny"
+    NOT_ALLOWED = "no identity-based policy allows"
+    DENIED = "an explicit deny in an identity-based policy denies"
+
+
+VARIABLE = re.compile(r"\$\{([^},]+)(?:, '([^']*)')?\}")
+LITERAL = re.compile(r"\$\{([*?$])\}")
 
 
 def glob(pattern: str, text: str, *, ignore_case: bool = False) -> bool:
     """
-    Match IAM's wildcards: `*` is any run of characters, `?` any one.
+    Match IAM's wildcards: `*` is any run of characters, `?` any one; `${*}` is a plain `*`.
     """
-    expression = "".join({"*": ".*", "?": "."}.get(c) or re.escape(c) for c in pattern)
+    parts = re.findall(r"\$\{[*?$]\}|.", pattern, re.DOTALL)
+    wild = {"*": ".*", "?": "."}
+    expression = "".join(wild.get(part) or re.escape(plain(part)) for part in parts)
     return bool(re.fullmatch(expression, text, re.DOTALL | (re.IGNORECASE if ignore_case else 0)))
 
 
+def plain(text: str) -> str:
+    """
+    Undo the escapes `${*}`, `${?}` and `${$}`.
+    """
+    return LITERAL.sub(r"\1", text)
+
+
+def expand(text: str, context: Mapping[str, ContextValue]) -> str | None:
+    """
+    Replace the variables of a resource or a condition's value; None if one has no value.
+
+    A value is taken literally: a person whose tag is `*` does not get everything.
+    """
+    parts, end = [], 0
+    for found in VARIABLE.finditer(text):
+        if LITERAL.fullmatch(found[0]):
+            continue
+        value = context.get(found[1].lower(), found[2])
+        if not isinstance(value, str):
+            return None
+        parts += [text[end : found.start()], re.sub(r"[*?$]", r"${\g<0>}", value)]
+        end = found.end()
+    return "".join([*parts, text[end:]])
+
+
 OPERATORS: dict[str, Callable[[str, str], bool]] = {
-    "StringEquals": lambda wanted, actual: wanted == actual,
-    "StringEqualsIgnoreCase": lambda wanted, actual: wanted.lower() == actual.lower(),
+    "StringEquals": lambda wanted, actual: plain(wanted) == actual,
+    "StringEqualsIgnoreCase": lambda wanted, actual: plain(wanted).lower() == actual.lower(),
     "StringLike": glob,
     "ArnEquals": glob,
     "ArnLike": glob,
@@ -80,7 +112,7 @@ def _applies(
     statement: Statement, action: str, resource: str, context: Mapping[str, ContextValue]
 ) -> bool:
     def any_matches(element: str, text: str, *, ignore_case: bool) -> bool:
-        patterns = _listed(statement[element])
+        patterns = _expanded(statement[element], context)
         return any(glob(pattern, text, ignore_case=ignore_case) for pattern in patterns)
 
     if "Action" in statement and not any_matches("Action", action, ignore_case=True):
@@ -92,7 +124,7 @@ def _applies(
     if "NotResource" in statement and any_matches("NotResource", resource, ignore_case=False):
         return False
     return all(
-        _holds(operator, [str(value) for value in _listed(wanted)], context.get(key.lower()))
+        _holds(operator, _expanded(wanted, context), context.get(key.lower()))
         for operator, keys in statement.get("Condition", {}).items()
         for key, wanted in keys.items()
     )
@@ -120,6 +152,11 @@ def _holds(operator: str, wanted: list[str], actual: ContextValue | None) -> boo
     if quantifier == "ForAnyValue" and negated:
         return not all(hits)
     return not any(hits) if negated else any(hits)
+
+
+def _expanded(values: object, context: Mapping[str, ContextValue]) -> list[str]:
+    texts = (expand(str(value), context) for value in _listed(values))
+    return [text for text in texts if text is not None]
 
 
 def _listed(value: object) -> list[Any]:

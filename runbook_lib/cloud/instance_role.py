@@ -1,9 +1,11 @@
 """
 The role that gives an instance access to the bucket: created, assigned and removed.
 
-Its keys are short-lived, come from the metadata service, and are never stored on a disk. It has no
-policy of its own: the bucket's policy defines its access. So the operator does not need permission
-to write role policies, which would amount to full permissions.
+Its keys are short-lived, come from the metadata service, and are never stored on a disk. Its rights
+are those of one policy that an administrator has made, params/iam-role-of-the-tiles.json: the
+bucket that the role's tag names, and only with the keys of an instance. So the operator writes
+neither the policy of a role, which would amount to all rights, nor that of the bucket, which could
+open it to everybody; and a role that trusted somebody else would give nothing.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-roles-for-amazon-ec2.html
 
 Role and instance profile have the bucket's name. IAM is global, so clusters of two regions could
@@ -19,7 +21,7 @@ from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.tags import tag_list
 from runbook_lib.cloud.tiles_bucket import Bucket
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ _TRUST = """{"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
 ]}"""
 _HELD = ["associating", "associated"]
+BUCKET_TAG = "runbook:bucket"
+POLICY = "runbook-tiles"
+"""The managed policy's name, which params/iam-policy-tiles-on-s3.json has too."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,6 @@ class BucketRole:
     """
 
     name: str
-    arn: str
     profile_id: str
 
 
@@ -55,13 +59,15 @@ def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, BucketRole]:  # noqa
     Create the role, which only instances can assume, and its instance profile.
 
     Results come from the responses: IAM may not find new resources for some seconds.
+
+    Raises NotFoundError if the administrator has not made the policy.
     """
-    changes, name, tags = Changes(), bucket.name, tag_list(bucket.cluster, "tiles")
-    arn = find_role(iam, bucket)
-    if not arn:
-        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_TRUST, Tags=tags)
-        arn = str(made["Role"]["Arn"])
+    changes, name = Changes(), bucket.name
+    tags = tag_list(bucket.cluster, "tiles", **{BUCKET_TAG: name})
+    if not find_role(iam, bucket):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=_TRUST, Tags=tags)
         changes.add("role", name, "made")
+    changes.extend(_ensure_policy(iam, bucket))
     profile = _profile(iam, name)
     if profile is None:
         made = iam.create_instance_profile(InstanceProfileName=name, Tags=tags)
@@ -74,7 +80,7 @@ def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, BucketRole]:  # noqa
             {"NoSuchEntity"},
         )
         changes.add("instance profile", name, "given the role")
-    return changes, BucketRole(name, arn, str(profile["InstanceProfileId"]))
+    return changes, BucketRole(name, str(profile["InstanceProfileId"]))
 
 
 def remove_role(iam: Any, bucket: Bucket) -> Changes:  # noqa: ANN401 - a boto3 client
@@ -90,6 +96,8 @@ def remove_role(iam: Any, bucket: Bucket) -> Changes:  # noqa: ANN401 - a boto3 
         once_ready(f"IAM removes the profile {name}", lambda: delete(**by_name), {"DeleteConflict"})
         changes.add("instance profile", name, "removed")
     if find_role(iam, bucket):
+        for arn in _attached(iam, name):
+            iam.detach_role_policy(RoleName=name, PolicyArn=arn)
         gone = iam.delete_role
         once_ready(f"IAM removes the role {name}", lambda: gone(RoleName=name), {"DeleteConflict"})
         changes.add("role", name, "removed")
@@ -141,6 +149,35 @@ def find_holders(ec2: "EC2Client", bucket: Bucket, instances: list[Instance]) ->
     return [
         role for role, profiles in held.items() if bucket.name in [name for name, _ in profiles]
     ]
+
+
+def _ensure_policy(iam: Any, bucket: Bucket) -> Changes:  # noqa: ANN401 - a boto3 client
+    changes, name = Changes(), bucket.name
+    arn = f"arn:aws:iam::{bucket.account}:policy/{POLICY}"
+    if arn in _attached(iam, name):
+        return changes
+
+    def attach() -> None:
+        try:
+            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+        except iam.exceptions.NoSuchEntityException as error:
+            if arn not in str(error):  # then it is the role that IAM does not know yet
+                raise
+            raise NotFoundError(
+                f"expected the policy {POLICY} in account {bucket.account}; it has none",
+                evidence=str(error),
+                next_step="an administrator of the account makes it, once:  aws iam create-policy "
+                f"--policy-name {POLICY} --policy-document file://params/iam-role-of-the-tiles.json",
+            ) from error
+
+    once_ready(f"IAM gives {name} its policy", attach, {"NoSuchEntity"})
+    changes.add("role", name, f"given the policy {POLICY}")
+    return changes
+
+
+def _attached(iam: Any, name: str) -> list[str]:  # noqa: ANN401 - a boto3 client
+    attached = or_none(lambda: iam.list_attached_role_policies(RoleName=name)) or {}
+    return [one["PolicyArn"] for one in attached.get("AttachedPolicies", [])]
 
 
 def _profile(iam: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401 - a boto3 client

@@ -6,6 +6,7 @@ Source: section "AWS - Console" of the guide.
 
 import hashlib
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -18,7 +19,15 @@ from runbook_lib.cloud.instances import (
     find_instances,
     get_instance,
 )
-from runbook_lib.cloud.tags import tag_list, tag_specifications
+from runbook_lib.cloud.tags import (
+    EXPIRES_TAG,
+    KEEP_H,
+    expires_in,
+    expiry_of,
+    tag_list,
+    tag_specifications,
+    tags_of,
+)
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.core.parallel import for_each
@@ -55,9 +64,15 @@ def ensure_instances(
 
     def launch(one: Wanted) -> str:
         seed = [cluster, one.role, instance_type, image_id, str(one.disk_gib), *sorted(gone)]
-        seed.append(ec2.describe_key_pairs(KeyNames=[key_name])["KeyPairs"][0]["KeyPairId"])
+        pair = ec2.describe_key_pairs(KeyNames=[key_name])["KeyPairs"][0]
+        seed.append(pair["KeyPairId"])
         token = hashlib.sha256("|".join(seed).encode()).hexdigest()
-        request = _launch_request(cluster, one, instance_type, image_id, root_device, key_name)
+        # the key pair's, as a repeated request must equal the first
+        end = expiry_of(tags_of(pair))
+        is_past = end is None or end < datetime.now(UTC)
+        expires = expires_in(KEEP_H) if is_past else tags_of(pair)[EXPIRES_TAG]
+        request = launch_request(cluster, one, instance_type, image_id, root_device, expires)
+        request["KeyName"] = key_name
         made = ec2.run_instances(**request, ClientToken=token)["Instances"][0]
         if made["State"]["Name"] not in ALIVE:
             made = ec2.run_instances(**request, ClientToken=str(uuid.uuid4()))["Instances"][0]
@@ -146,10 +161,13 @@ def _refuse_unwanted(
         )
 
 
-def _launch_request(
-    cluster: str, one: Wanted, instance_type: str, image_id: str, root_device: str, key_name: str
+def launch_request(
+    cluster: str, one: Wanted, instance_type: str, image_id: str, root_device: str, expires: str
 ) -> dict[str, Any]:
-    tags = tag_list(cluster, one.role, Name=f"{cluster}-{one.role}")
+    """
+    Return the parameters of RunInstances, but its key: 00 asks whether they are allowed.
+    """
+    tags = tag_list(cluster, one.role, **{"Name": f"{cluster}-{one.role}", EXPIRES_TAG: expires})
     disk = {
         "VolumeSize": one.disk_gib,
         "VolumeType": "gp3",
@@ -159,7 +177,6 @@ def _launch_request(
     return {
         "ImageId": image_id,
         "InstanceType": instance_type,
-        "KeyName": key_name,
         "MinCount": 1,
         "MaxCount": 1,
         "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from runbook_lib.cloud.instances import Wanted
-from runbook_lib.cloud.tags import tag_list, tag_specifications
+from runbook_lib.cloud.launch import launch_request
+from runbook_lib.cloud.tags import KEEP_H, expires_in, tag_list, tag_specifications
 from runbook_lib.core.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def quota_vcpus(quotas: "ServiceQuotasClient") -> int:
 
 
 def allowed_actions(
-    ec2: "EC2Client", cluster: str, instance_type: str, image_id: str
+    ec2: "EC2Client", cluster: str, instance_type: str, image_id: str, root_device: str
 ) -> pd.DataFrame:
     """
     Test the runbook's permissions with DryRun requests to EC2; columns: action, answer.
@@ -62,19 +63,13 @@ def allowed_actions(
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html (DryRun)
     """
     tagged = partial(tag_specifications, tag_list(cluster, "dry"))
+    one, expires = Wanted("dry", 8), expires_in(KEEP_H)
+    launch = launch_request(cluster, one, instance_type, image_id, root_device, expires)
     never_used = Ed25519PrivateKey.generate().public_key()
     public_key = never_used.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
 
     requests: dict[str, Any] = {
-        "RunInstances": lambda: ec2.run_instances(
-            DryRun=True,
-            ImageId=image_id,
-            InstanceType=instance_type,  # type: ignore[arg-type]  # a literal of hundreds
-            MinCount=1,
-            MaxCount=1,
-            MetadataOptions={"HttpTokens": "required"},
-            TagSpecifications=tagged("instance", "volume"),
-        ),
+        "RunInstances": lambda: ec2.run_instances(**launch, DryRun=True),
         "CreateSecurityGroup": lambda: ec2.create_security_group(
             DryRun=True,
             GroupName=f"{cluster}-dry",

@@ -3,6 +3,7 @@ The tags that identify a cluster's resources in AWS.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import jmespath
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 CLUSTER_TAG = "runbook:cluster"
 ROLE_TAG = "runbook:role"
+EXPIRES_TAG = "runbook:expires"
+"""When `runbook sweep` may remove a resource, for example 2026-03-01T12:00:00Z."""
+KEEP_H = 72
+"""The hours until then, before 01 sets those of its parameter keep_h."""
 
 
 def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
@@ -23,10 +28,28 @@ def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
 
 def tag_list(cluster: str, role: str, **more: str) -> list[Any]:
     """
-    Return the two tags of a resource, and more, in AWS's format.
+    Return the tags of a resource (cluster, role, expiry), and more, in AWS's format.
     """
-    tags = {CLUSTER_TAG: cluster, ROLE_TAG: role, **more}
+    tags = {CLUSTER_TAG: cluster, ROLE_TAG: role, EXPIRES_TAG: expires_in(KEEP_H), **more}
     return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def expires_in(hours: float) -> str:
+    """
+    Return the value of the expiry tag, some hours from now.
+    """
+    return f"{datetime.now(UTC) + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def expiry_of(tags: Mapping[str, str]) -> datetime | None:
+    """
+    Read the expiry tag; None if there is none, or it is no time as `expires_in` writes it.
+    """
+    try:
+        read = datetime.strptime(tags.get(EXPIRES_TAG, ""), "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return None
+    return read.replace(tzinfo=UTC)
 
 
 def tag_specifications(tags: list[Any], *kinds: str) -> list[Any]:

@@ -16,7 +16,7 @@ import pandas as pd
 from botocore.exceptions import ClientError
 
 from runbook_lib.cloud.aws import or_none
-from runbook_lib.cloud.tags import CLUSTER_TAG, ROLE_TAG, tag_list
+from runbook_lib.cloud.tags import CLUSTER_TAG, EXPIRES_TAG, ROLE_TAG, tag_list
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import AccessError, ConflictError
 from runbook_lib.core.progress import Progress
@@ -174,7 +174,7 @@ def _settings(s3: "S3Client", bucket: Bucket) -> dict[str, Any]:
     rules = encryption["ServerSideEncryptionConfiguration"]["Rules"] if encryption else []
     by_default = [rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in rules]
     return {
-        "tags": {tag["Key"]: tag["Value"] for tag in tags},
+        "tags": {tag["Key"]: tag["Value"] for tag in tags if tag["Key"] != EXPIRES_TAG},
         "public access": closed["PublicAccessBlockConfiguration"] if closed else {},
         "encryption": by_default[0] if by_default else "",
         "versioning": s3.get_bucket_versioning(Bucket=name).get("Status", "off"),

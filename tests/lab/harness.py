@@ -36,9 +36,14 @@ class Lab:
 
     def up(self) -> None:
         """
-        With an operator who has no more rights than params/iam-policy.json.
+        With an operator who has no more rights than the policies in params/ give.
         """
-        self._call("up", *self.place, "--policy", "params/iam-policy.json")
+        rights = ["--policy", "params/iam-policy.json"]
+        rights += ["--policy", "params/iam-policy-tiles-on-s3.json"]
+        rights += ["--account-policy", "runbook-tiles=params/iam-role-of-the-tiles.json"]
+        tags = [f"runbook:cluster=runbook-{self.name}", "runbook:vpc=@default-vpc"]
+        marks = [part for tag in tags for part in ("--operator-tag", tag)]
+        self._call("up", *self.place, *rights, *marks)
 
     def down(self) -> None:
         self._call("down")

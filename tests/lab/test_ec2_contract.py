@@ -101,7 +101,7 @@ class Lab:
         self.engine = engine
         policy = home / "policy.json"
         policy.write_text(json.dumps(POLICY))
-        self.config = replace(config, operator_policy=str(policy))
+        self.config = replace(config, operator_policies=(str(policy),))
         self.url = config.endpoint_url
         self.gateway_url = config.guest_endpoint_url
         self.process: subprocess.Popen[bytes] | None = None

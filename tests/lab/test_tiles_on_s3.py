@@ -68,23 +68,12 @@ def test_what_was_acknowledged_is_in_s3_when_the_mount_dies_at_once(runbook):
 def test_what_s3_refuses_to_rename_is_not_acknowledged(runbook):
     """S3 takes the temporary object and refuses its final name: the write has failed."""
     live = cluster(runbook)
-    policy = live.s3.get_bucket_policy(Bucket=live.bucket.name)["Policy"]
-    refusing = json.loads(policy)
-    refusing["Statement"].append(
-        {
-            "Sid": "NoFinalName",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "s3:PutObject",
-            "Resource": f"{live.bucket.arn}/.proof/*.png",
-        }
-    )
-    live.s3.put_bucket_policy(Bucket=live.bucket.name, Policy=json.dumps(refusing))
+    refuse(live, "s3:PutObject", ".proof/*.png")
     try:
         with pytest.raises(CommandError, match="Input/output error"):
             ssh.run(live.manager, f"{written_by_a_container(live)} 2>&1", sudo=True)
     finally:
-        live.s3.put_bucket_policy(Bucket=live.bucket.name, Policy=policy)
+        live.s3.delete_bucket_policy(Bucket=live.bucket.name)
 
     assert [] == keys(live, ".proof/")
     said = ssh.run(live.manager, written_by_a_container(live), sudo=True)
@@ -116,13 +105,12 @@ def test_results_that_are_gone_are_made_again_once_s3_answers(runbook):
     """Dealt, segmented and written, all through S3, after it refused everything for a while."""
     live = cluster(runbook)
     counted = count(live.manager)
-    policy = live.s3.get_bucket_policy(Bucket=live.bucket.name)["Policy"]
     find = f"find /srv/tiles/OCEAN-SEA -name '[!.]*.png' | sed -n 1,{REMOVED}p"
     ssh.run(live.manager, f"{find} | xargs rm", sudo=True)
     assert counted != count(live.manager)
-    live.s3.delete_bucket_policy(Bucket=live.bucket.name)
+    refuse(live, "s3:*", "*")
     time.sleep(REFUSED_S)
-    live.s3.put_bucket_policy(Bucket=live.bucket.name, Policy=policy)
+    live.s3.delete_bucket_policy(Bucket=live.bucket.name)
 
     def probe():
         seen = count(live.manager)
@@ -186,6 +174,20 @@ def place(runbook):
 def failed(runbook, number, **given):
     runbook.run("--only", number, code=1, **given)
     return runbook.output
+
+
+def refuse(live, action, keys):
+    """
+    Let S3 refuse this to everybody, by a policy of the bucket, which it usually has not.
+    """
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": action,
+        "Resource": f"{live.bucket.arn}/{keys}",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    live.s3.put_bucket_policy(Bucket=live.bucket.name, Policy=policy)
 
 
 def cluster(runbook):

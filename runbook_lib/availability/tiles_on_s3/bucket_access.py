@@ -16,7 +16,6 @@ from docker.models.services import Service
 
 from runbook_lib.availability.tiles_on_s3 import mount
 from runbook_lib.cloud import instance_role
-from runbook_lib.cloud.bucket_policy import ensure_access
 from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.cloud.tiles_bucket import Bucket, bucket_of
 from runbook_lib.core.activity import ACTIVITY
@@ -81,7 +80,6 @@ def ensure_bucket_access(access: BucketAccess, role: str) -> Changes:
     """
     cluster, connection = access.cluster, access.cluster.connections[role]
     changes, iam_role = instance_role.ensure_role(access.iam, access.bucket)
-    changes.extend(ensure_access(access.s3, access.bucket, iam_role.arn))
     changes.extend(instance_role.ensure_assigned(cluster.ec2, iam_role, cluster.instances[role]))
     changes.extend(mount.ensure_rclone(connection, role))
     changes.extend(mount.ensure_settings(connection, access.remote, role))

@@ -2,6 +2,7 @@
 The role and the instances that have it, against moto; what AWS knows late is put in between.
 """
 
+import json
 from unittest.mock import Mock
 
 import pytest
@@ -9,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from runbook_lib.cloud import aws, instance_role, tiles_bucket
 from runbook_lib.core import wait
-from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.errors import ConflictError, NotFoundError
 from tests.fakes.ec2 import instance
 
 
@@ -18,8 +19,14 @@ def without_sleep(monkeypatch):
     monkeypatch.setattr(wait.time, "sleep", lambda _: None)
 
 
+RIGHT = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"}
+
+
 @pytest.fixture
 def bucket(cloud):
+    """Of an account whose administrator has made the policy of the role."""
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [RIGHT]})
+    cloud("iam").create_policy(PolicyName=instance_role.POLICY, PolicyDocument=policy)
     return tiles_bucket.bucket_of(cloud("sts"), "c", "us-east-1")
 
 
@@ -50,9 +57,9 @@ def test_the_role_is_made_once_and_only_an_instance_can_take_it(cloud, bucket):
     again, found = instance_role.ensure_role(iam, bucket)
     trust = iam.get_role(RoleName=made.name)["Role"]["AssumeRolePolicyDocument"]
 
-    assert (3, []) == (len(changes), again)
+    assert (4, []) == (len(changes), again)
     assert made == found
-    assert made.arn == instance_role.find_role(iam, bucket)
+    assert instance_role.find_role(iam, bucket)
     assert {"Service": "ec2.amazonaws.com"} == trust["Statement"][0]["Principal"]
     assert 2 == len(instance_role.remove_role(iam, bucket))
     assert [] == instance_role.remove_role(iam, bucket)
@@ -72,16 +79,20 @@ def test_a_cluster_of_the_same_name_in_another_region_has_a_role_of_its_own(clou
     assert len(long.name) <= 64
 
 
-def test_the_arn_is_that_of_the_answer_where_iam_does_not_know_its_own_role_yet(
-    cloud, bucket, monkeypatch
-):
+@pytest.mark.parametrize("call", ["attach_role_policy", "add_role_to_instance_profile"])
+def test_a_role_that_iam_does_not_know_yet_is_waited_for(cloud, bucket, monkeypatch, call):
+    """IAM answers for some seconds as if its own role did not exist."""
     iam = cloud("iam")
-    late(monkeypatch, iam, "get_role", "NoSuchEntity", times=9)
-    unknown = late(monkeypatch, iam, "add_role_to_instance_profile", "NoSuchEntity")
-    _, made = instance_role.ensure_role(iam, bucket)
+    unknown = late(monkeypatch, iam, call, "NoSuchEntity")
+    instance_role.ensure_role(iam, bucket)
 
-    assert made.arn.endswith(f"role/{bucket.name}")
     assert 2 == unknown.call_count
+
+
+def test_a_policy_that_no_administrator_has_made_is_named_with_the_command_that_makes_it(cloud):
+    bucket = tiles_bucket.bucket_of(cloud("sts"), "c", "us-east-1")
+    with pytest.raises(NotFoundError, match="create-policy --policy-name runbook-tiles"):
+        instance_role.ensure_role(cloud("iam"), bucket)
 
 
 def test_an_instance_is_given_the_role_once_and_gives_it_back(cloud, bucket, worker):

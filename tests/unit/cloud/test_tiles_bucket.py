@@ -2,19 +2,12 @@
 The bucket, against moto; who may do what with them is in the lab's contract test.
 """
 
-import json
-
 import pytest
 from moto.s3.models import s3_backends
 
-from lab.iam.policy import Verdict, evaluate, glob, statements_of
-from runbook_lib.cloud import bucket_policy, tiles_bucket
+from runbook_lib.cloud import tiles_bucket
 from runbook_lib.cloud.tiles_bucket import Content
-from runbook_lib.core.errors import ConflictError, NotFoundError
-from tests.places import ROOT
-
-POLICY = json.loads((ROOT / "params/iam-policy.json").read_text())
-ROLE = "arn:aws:iam::123456789012:role/runbook-tiles-geo-diff-x"
+from runbook_lib.core.errors import ConflictError
 
 
 @pytest.fixture
@@ -87,69 +80,3 @@ def test_its_content_is_counted_and_it_goes_with_all_of_it(cloud, bucket):
     assert not tiles_bucket.exists(s3, bucket)
     assert [] == tiles_bucket.remove_bucket(s3, bucket)
     assert Content(0, 0, 0.0) == tiles_bucket.content(s3, bucket)
-
-
-def test_the_role_may_use_this_bucket_and_no_other(cloud, bucket):
-    s3 = cloud("s3")
-    tiles_bucket.ensure_bucket(s3, bucket)
-    bucket_policy.ensure_access(s3, bucket, ROLE)
-    assert [] == bucket_policy.ensure_access(s3, bucket, ROLE)
-    statements = statements_of(bucket_policy.read_policy(s3, bucket))
-
-    def may(action, resource, **context):
-        return evaluate(statements, action, resource, context) is Verdict.ALLOWED
-
-    assert may("s3:ListBucket", bucket.arn)
-    assert may("s3:PutObject", f"{bucket.arn}/RAW/a.png")
-    assert not may("s3:PutBucketPolicy", bucket.arn)
-    assert not may("s3:GetObject", "arn:aws:s3:::another/RAW/a.png")
-    in_the_clear = {"aws:SecureTransport": "false"}
-    assert not may("s3:GetObject", f"{bucket.arn}/RAW/a.png", **in_the_clear)
-
-
-@pytest.mark.parametrize("role", ["", None])
-def test_a_bucket_without_a_role_is_not_opened(cloud, bucket, role):
-    s3 = cloud("s3")
-    tiles_bucket.ensure_bucket(s3, bucket)
-    with pytest.raises(NotFoundError, match="there is none"):
-        bucket_policy.ensure_access(s3, bucket, role)
-    assert bucket_policy.read_policy(s3, bucket) is None
-
-
-def test_a_policy_in_another_order_is_the_same_one(bucket, monkeypatch):
-    """AWS gives lists back as it likes; a second run must be able to say no changes."""
-    wanted = bucket_policy.access_policy(bucket, ROLE)
-    given = json.loads(json.dumps(wanted))
-    given["Statement"][0]["Action"] = [given["Statement"][0]["Action"]]
-    for statement in given["Statement"][1:]:
-        for name in ("Action", "Resource"):
-            if isinstance(statement[name], list):
-                statement[name].reverse()
-
-    assert given != wanted
-    monkeypatch.setattr(bucket_policy, "read_policy", lambda *_: given)
-    assert [] == bucket_policy.ensure_access(None, bucket, ROLE)
-    given["Statement"][1]["Action"].pop()
-    assert not bucket_policy.same_policy(given, wanted)
-    assert not bucket_policy.same_policy(None, wanted)
-
-
-def test_the_operators_policy_covers_these_names_and_gives_no_role_a_right(bucket):
-    """Whoever may write a role's policy may do everything."""
-    allowed = [s for s in POLICY["Statement"] if s["Effect"] == "Allow"]
-    actions = [
-        a for s in allowed for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])
-    ]
-    resources = [
-        r
-        for s in allowed
-        for r in ([s["Resource"]] if isinstance(s["Resource"], str) else s["Resource"])
-    ]
-
-    role = bucket.name
-    for kind in ("role", "instance-profile"):
-        assert any(glob(r, f"arn:aws:iam::{bucket.account}:{kind}/{role}") for r in resources)
-    assert not {"iam:PutRolePolicy", "iam:AttachRolePolicy", "s3:GetObject"} & set(actions)
-    assert [] == [a for a in actions if "*" in a]
-    assert any(glob(r, f"{bucket.arn}/RAW/a.png") for r in resources if r.startswith("arn:aws:s3"))
-    assert not any(glob(r, "arn:aws:s3:::another") for r in resources if r.startswith("arn:aws:s3"))

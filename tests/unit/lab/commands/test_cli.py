@@ -38,10 +38,10 @@ def test_silent_options_keep_what_the_lab_has(home):
     """The policy of an earlier `up` stays; a new port is taken."""
     policy = home / "policy.json"
     policy.write_text(json.dumps({"Statement": []}))
-    LabConfig(name="a", subnet="10.9.0.0/16", operator_policy=str(policy)).save()
+    LabConfig(name="a", subnet="10.9.0.0/16", operator_policies=(str(policy),)).save()
     config = configured(parser().parse_args(["up", "--name", "a", "--port", "6000"]))
     assert (config.subnet, config.port) == ("10.9.0.0/16", 6000)
-    assert config.operator_policy == str(policy)
+    assert config.operator_policies == (str(policy),)
 
 
 def test_a_lab_keeps_its_subnet_while_it_exists():

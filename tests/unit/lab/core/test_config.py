@@ -52,7 +52,7 @@ def test_a_policy_must_be_readable_before_anything_starts(home):
         if text is not None:
             path.write_text(text)
         with pytest.raises(LabError, match="operator_policy"):
-            LabConfig(operator_policy=str(path))
+            LabConfig(operator_policies=(str(path),))
 
 
 def test_a_saved_lab_is_found_again_by_its_name():

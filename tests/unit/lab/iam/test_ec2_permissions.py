@@ -8,12 +8,15 @@ EVERYWHERE = {"aws:RequestedRegion": "us-east-1", "ec2:Region": "us-east-1"}
 
 
 def needed(action, form=None, tags=None) -> list[Permission]:
+    def known(_, name):
+        return {f"ec2:ResourceTag/{k}": v for k, v in (tags or {}).get(name, {}).items()}
+
     return ec2_permissions(
         action,
         form or {},
         region="us-east-1",
         account="1",
-        tags_of=lambda kind, name: (tags or {}).get(name, {}),
+        known=known,
     )
 
 

@@ -72,9 +72,21 @@ def test_a_bucket_without_a_policy_says_nothing(cloud, resource):
 )
 def test_a_request_is_about_the_role_or_the_profile_that_it_names(cloud, action, form, expected):
     """The path of what exists is known; what does not is taken to have the one that is given."""
-    assert [(f"iam:{action}", expected)] == [
-        (needed.action, needed.resource) for needed in iam_permissions(action, form, {})
-    ]
+    needed = iam_permissions(action, form, {})[0]
+
+    assert (f"iam:{action}", expected) == (needed.action, needed.resource)
+
+
+def test_to_tag_what_is_made_and_to_put_a_role_into_a_profile_need_a_right_more(cloud):
+    tagged = {"RoleName": "new", "Tags.member.1.Key": "team", "Tags.member.1.Value": "tiles"}
+    made = iam_permissions("CreateRole", tagged, {})
+    put = iam_permissions(
+        "AddRoleToInstanceProfile", {"InstanceProfileName": "reader", "RoleName": "reader"}, {}
+    )
+
+    assert ["iam:CreateRole", "iam:TagRole"] == [needed.action for needed in made]
+    assert {"tiles"} == {needed.context["aws:RequestTag/team"] for needed in made}
+    assert ("iam:PassRole", f"{ACCOUNT}:role/team/reader") == (put[1].action, put[1].resource)
 
 
 def test_giving_a_profile_passes_its_role(cloud):
