@@ -72,19 +72,45 @@ mv $stamp.partial $stamp
 echo unpacked
 """
 
-_COUNT = """
+TILES_ON_DISK = """
 import json, os, sys
 root = sys.argv[1]
-rows = []
-for surface in sorted(os.listdir(root)) if os.path.isdir(root) else []:
-    for date in sorted(os.listdir(f"{root}/{surface}")) if not surface.startswith(".") else []:
-        walk = os.walk(f"{root}/{surface}/{date}")
-        # a link is no tile: the dealer does not follow it
-        files = [f for d, _, names in walk for f in names
-                 if f.endswith((".png", ".json")) and not os.path.islink(f"{d}/{f}")]
-        rows.append((surface, date, sum(not f.startswith(".") for f in files)))
+
+def folders(path):
+    return sorted(f for f in os.listdir(path) if f[0] != ".") if os.path.isdir(path) else []
+
+def tiles(layer, date):  # a link is no tile: the dealer does not follow it
+    top = f"{root}/{layer}"
+    files = (f"{d}/{f}" for d, _, names in os.walk(f"{top}/{date}") for f in names if f[0] != ".")
+    for path in files:
+        if path.endswith((".png", ".json")) and not os.path.islink(path):
+            yield path[len(top) + 1 :].rpartition(".")[0]
+
+def holds(tile):  # until the RAW file is newer; then the dealer deals it again
+    try:
+        raw = os.stat(f"{root}/RAW/{tile}.png").st_mtime_ns
+        return os.stat(f"{root}/REJECTED/{tile}.json").st_mtime_ns >= raw
+    except OSError:
+        return False
+
+rejected = [t for d in folders(f"{root}/REJECTED") for t in tiles("REJECTED", d) if holds(t)]
+"""
+"""The beginning of a program for the manager: the tiles in a folder, and those rejected."""
+
+_COUNT = (
+    TILES_ON_DISK
+    + """
+rows, unread = [], set(rejected)
+for layer in folders(root):
+    for date in folders(f"{root}/{layer}"):
+        if os.path.isdir(f"{root}/{layer}/{date}"):
+            found = set(tiles(layer, date))
+            if layer != "RAW":  # of a rejected tile, only the rejection counts
+                found = found & unread if layer == "REJECTED" else found - unread
+            rows.append((layer, date, len(found)))
 print(json.dumps(rows))
 """
+)
 
 
 @dataclass(frozen=True)
@@ -209,6 +235,9 @@ def remove_tiles(
 def count_tiles(manager: fabric.Connection | None, data: DataSet) -> pd.DataFrame:
     """
     Count the tiles on the manager's disk; columns: surface (RAW is the input), date, tiles.
+
+    A rejection counts while it is about the current RAW file. Of a tile that is rejected, results
+    of an earlier RAW file do not count: each readable tile has one result per surface.
     """
     script = f"python3 -c {shlex.quote(_COUNT)} {shlex.quote(data.directory)}"
     rows = json.loads(run(manager, script, sudo=True)) if manager else []

@@ -35,6 +35,20 @@ class Delivery:
     body: bytes
     redelivered: bool
 
+    def number(self, header: str) -> int:
+        """
+        Return a header's whole number, as a time or a count; 0 if it is none.
+        """
+        value = self.headers.get(header)
+        return value if isinstance(value, int) and 0 <= value < 2**63 else 0
+
+    @property
+    def failed(self) -> int:
+        """
+        How many earlier deliveries ended without an answer, as `dead_letters.count` has counted.
+        """
+        return self.number(topology.FAILED)
+
 
 def _plain(reason: object) -> str:
     """
@@ -205,7 +219,7 @@ class Link:
             handler(
                 Delivery(
                     method.delivery_tag,
-                    properties.message_id or "",
+                    str(properties.message_id or ""),  # bytes, if they are no text
                     properties.headers or {},
                     body,
                     method.redelivered,

@@ -48,6 +48,7 @@ class WorkerSettings:
     task_id: str
     node: str
     prefetch: int
+    max_deliveries: int
     keep_alive_s: float
 
 
@@ -56,6 +57,7 @@ class UpdaterSettings:
     broker: BrokerSettings
     tiles_dir: Path
     prefetch: int
+    max_deliveries: int
     audit_dir: Path | None
 
 
@@ -225,6 +227,7 @@ def worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
         task_id=read.text("TASK_ID", pattern=r"[A-Za-z0-9_.-]+"),
         node=read.text("NODE", "unknown"),
         prefetch=read.whole("PREFETCH", 4, 1, 100),
+        max_deliveries=read.whole("MAX_DELIVERIES", 3, 1, 100),
         keep_alive_s=read.real("KEEP_ALIVE", 5, 0.1, 60),
     )
     read.done()
@@ -237,6 +240,7 @@ def updater_settings(environ: Mapping[str, str]) -> UpdaterSettings:
         broker=read.broker(),
         tiles_dir=read.directory("TILES_DIR", "/tiles", writable=True),
         prefetch=read.whole("PREFETCH", 32, 1, 1000),
+        max_deliveries=read.whole("MAX_DELIVERIES", 3, 1, 100),
         audit_dir=read.audit(),
     )
     read.done()

@@ -12,6 +12,8 @@ KEEP_ALIVE_QUEUE = "KEEP_ALIVE_QUEUE"
 DEAD_LETTER_QUEUE = "DEAD_LETTER_QUEUE"
 CONTROL_QUEUE = "CONTROL_QUEUE"
 
+FAILED = "failed-deliveries"  # the header with the count of them
+
 
 @dataclass(frozen=True)
 class Queue:

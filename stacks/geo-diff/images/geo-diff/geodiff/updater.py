@@ -19,6 +19,9 @@ from geodiff.tiles import REJECTED, SURFACES, Tile, parse_tile, remove_strays, w
 log = logging.getLogger(__name__)
 
 MAX_RECORD_BYTES = 4096
+# a file where a folder should be, or the reverse: waiting would not help
+NO_PLACE = (NotADirectoryError, FileExistsError, IsADirectoryError)
+FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0
 
 
 class BadResultError(ValueError):
@@ -53,7 +56,7 @@ def store(root: Path, delivery: Delivery) -> bool:
         tile, layer, mtime_ns = _read(delivery)
         same = operator.eq if layer == REJECTED else png.same_picture
         written = write_atomic(tile.path(root, layer), delivery.body, mtime_ns, same)
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, *NO_PLACE) as exc:
         raise BadResultError(f"{exc.__class__.__name__}: {exc}") from exc
     if layer != REJECTED:
         tile.path(root, REJECTED).unlink(missing_ok=True)  # the RAW tile has been repaired
@@ -81,12 +84,27 @@ class Updater:
         log.info("removed %d temporary files of a crash", removed)
         await serving.serve(self._settings.broker, session, stop)
 
+    async def _store(self, delivery: Delivery) -> bool:
+        """
+        Store a result. While the disk is full, or S3 is away, it waits in hand: a delivery that
+        ends without an answer counts against the message.
+        """
+        if delivery.failed >= self._settings.max_deliveries:
+            raise BadResultError(f"{delivery.failed} deliveries ended without an answer")
+        loop, wait_s = asyncio.get_running_loop(), FIRST_WAIT_S
+        while True:
+            try:
+                return await loop.run_in_executor(
+                    self._disk, store, self._settings.tiles_dir, delivery
+                )
+            except OSError as exc:
+                log.warning("%s: %s; next try in %.0f s", delivery.message_id, exc, wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, MAX_WAIT_S)
+
     async def _handle(self, link: Link, delivery: Delivery) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            is_new = await loop.run_in_executor(
-                self._disk, store, self._settings.tiles_dir, delivery
-            )
+            is_new = await self._store(delivery)
         except BadResultError as exc:
             await bury(link, delivery, str(exc))
         else:
@@ -95,9 +113,9 @@ class Updater:
                 delivery.message_id,
                 layer=delivery.headers.get("filter", REJECTED),
                 is_new=is_new,
-                worker=delivery.headers.get("task-id", ""),
-                task_redelivered=delivery.headers.get("task-redelivered", False),
-                result_redelivered=delivery.redelivered,
+                worker=str(delivery.headers.get("task-id", ""))[:80],
+                task_redelivered=bool(delivery.headers.get("task-redelivered", False)),
+                result_redelivered=delivery.failed > 0,
             )
         link.ack(delivery)
 

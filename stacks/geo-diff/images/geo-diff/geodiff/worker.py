@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from geodiff import serving, topology
+from geodiff.alone import segment_alone
 from geodiff.broker import Delivery, Link
-from geodiff.dead_letters import bury
-from geodiff.segmentation import SHARE_KEYWORD, BadTileError, segment
+from geodiff.dead_letters import MAX_REASON, bury
+from geodiff.segmentation import SHARE_KEYWORD, BadTileError, Surface, segment
 from geodiff.settings import WorkerSettings, worker_settings
 from geodiff.tiles import Tile, parse_tile
 
@@ -49,7 +50,7 @@ class Worker:
             return
         loop = asyncio.get_running_loop()
         try:
-            surfaces = await loop.run_in_executor(self._compute, segment, delivery.body)
+            surfaces = await loop.run_in_executor(self._compute, self._segment, delivery)
         except BadTileError as exc:
             await self._reject(link, delivery, tile, str(exc))
         else:
@@ -65,7 +66,7 @@ class Worker:
                             "kind": "surface",
                             "filter": surface.name,
                             "task-id": self._settings.task_id,
-                            "task-redelivered": delivery.redelivered,
+                            "task-redelivered": delivery.failed > 0,
                             SHARE_KEYWORD: f"{surface.share:.6f}",
                         },
                     )
@@ -75,12 +76,27 @@ class Worker:
         link.ack(delivery)
         self._done += 1
 
+    def _segment(self, delivery: Delivery) -> list[Surface]:
+        """
+        Segment a tile; at its last delivery alone in a process, which says whether the tile is to
+        blame for the ones before. BadTileError if not even that ended them.
+        """
+        last = self._settings.max_deliveries - 1
+        if delivery.failed > 2 * last + 1:
+            raise BadTileError(f"{delivery.failed} deliveries ended without an answer")
+        return (segment if delivery.failed < last else segment_alone)(delivery.body)
+
     async def _reject(self, link: Link, delivery: Delivery, tile: Tile, reason: str) -> None:
         """
         Keep the tile as evidence, and have the updater record that it must not be dealt again.
         """
-        raw_mtime_ns = int(delivery.headers.get("raw-mtime-ns", 0))
-        record = {"tile": str(tile), "reason": reason, "raw_mtime_ns": raw_mtime_ns}
+        raw_mtime_ns = delivery.number("raw-mtime-ns")
+        record = {
+            "tile": str(tile),
+            "reason": reason[:MAX_REASON],
+            "delivery": delivery.failed + 1,
+            "raw_mtime_ns": raw_mtime_ns,
+        }
         await asyncio.gather(
             bury(link, delivery, reason, self._settings.task_id),
             link.publish(
