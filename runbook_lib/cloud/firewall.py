@@ -56,19 +56,32 @@ class Permission:
         return f"{self.group}: {self.protocol}/{self.from_port}{last} from {self.source}"
 
 
-def guide_rules(operator_cidr: str) -> list[Rule]:
+def guide_rules(operator_cidr: str, web_cidr: str = INTERNET) -> list[Rule]:
     """
     Return the rules of the guide's tables, and those missing there: SSH from the operator's
     address, port 5001 of our image registry, and SSH between the manager and manager-backup.
 
+    Parameters
+    ----------
+    web_cidr
+        Who may reach the map; the operator may in any case, whose notebooks check it.
+
     Raises ParameterError if `operator_cidr` is not a single IPv4 address: SSH is never opened
-    to more.
+    to more; or if `web_cidr` is no network.
     """
     if not _is_one_address(operator_cidr):
         raise ParameterError(
             f"operator_cidr: expected one IPv4 address as a /32, saw {operator_cidr!r}",
             next_step='set operator_cidr to your address, for example "203.0.113.7/32"',
         )
+    try:
+        covered = IPv4Network(operator_cidr).subnet_of(_network(web_cidr))
+    except ValueError as error:
+        raise ParameterError(
+            f"web_cidr: expected an IPv4 network; {error}",
+            next_step=f'set web_cidr, for example "198.51.100.0/24", or "{INTERNET}" for everybody',
+        ) from None
+    visitors = [web_cidr] if covered else [web_cidr, operator_cidr]
     swarm = [
         ("tcp", 2376, "Docker client: the port of docker-machine, nothing here listens"),
         ("tcp", 7946, "node discovery"),
@@ -91,14 +104,16 @@ def guide_rules(operator_cidr: str) -> list[Rule]:
         ),
         Rule("worker", "tcp", _SSH, operator_cidr, "SSH, for the operator alone"),
         *(Rule("manager", "tcp", port, "worker", why) for port, why in managers),
-        *(Rule("web", "tcp", port, INTERNET, why) for port, why in web),
+        *(Rule("web", "tcp", port, source, why) for port, why in web for source in visitors),
         Rule(
             "backup", "tcp", _SSH, "backup", "copies of the tiles, between the two that hold them"
         ),
     ]
 
 
-def wanted_rules(operator_cidr: str, open_ports: Iterable[str] = ()) -> list[Rule]:
+def wanted_rules(
+    operator_cidr: str, open_ports: Iterable[str] = (), web_cidr: str = INTERNET
+) -> list[Rule]:
     """
     Return the rules of the guide and those of `open_ports`, for example the ports of another stack.
 
@@ -106,11 +121,13 @@ def wanted_rules(operator_cidr: str, open_ports: Iterable[str] = ()) -> list[Rul
     ----------
     open_ports
         Rules as they print: `web: tcp/80 from 0.0.0.0/0`.
+    web_cidr
+        As in `guide_rules`.
 
     Raises ParameterError with every entry that is no such rule, or that opens SSH: only the
     operator's address may use it.
     """
-    rules, problems = guide_rules(operator_cidr), []
+    rules, problems = guide_rules(operator_cidr, web_cidr), []
     for text in open_ports:
         try:
             rule = _rule(text)
@@ -142,11 +159,9 @@ def _rule(text: str) -> Rule:
         raise ValueError("SSH is opened to operator_cidr alone")
     if source not in groups:
         try:
-            network = str(IPv4Network(source))
+            _network(source)
         except ValueError as error:
             raise ValueError(f"expected a group or an IPv4 CIDR after from; {error}") from None
-        if network != source:
-            raise ValueError(f"expected a CIDR such as {network}, saw {source}")
     return Rule(group, protocol, port, source, "for a stack, from open_ports", "open_ports")
 
 
@@ -188,6 +203,16 @@ class Sender:
 
     address: str
     groups: tuple[str, ...] = ()
+
+
+def _network(cidr: str) -> IPv4Network:
+    """
+    Read a network written as EC2 keeps it; raise ValueError with the reason if it is none.
+    """
+    network = IPv4Network(cidr)
+    if str(network) != cidr:
+        raise ValueError(f"expected a CIDR such as {network}, saw {cidr}")
+    return network
 
 
 def _is_one_address(cidr: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import docker
 import pandas as pd
 
-from runbook_lib.cloud.firewall import Rule, rule_changes, wanted_rules
+from runbook_lib.cloud.firewall import INTERNET, Rule, rule_changes, wanted_rules
 from runbook_lib.cloud.instances import Instance, Wanted, find_instances
 from runbook_lib.cloud.roles import MANAGER, WEB
 from runbook_lib.cloud.security_group_rules import find_permissions
@@ -49,6 +49,7 @@ def find_steps(
     key_file: str,
     operator_cidr: str,
     open_ports: Sequence[str] = (),
+    web_cidr: str = INTERNET,
     tiles_url: str,
     stack_name: str,
     web_stack_name: str,
@@ -57,7 +58,7 @@ def find_steps(
     Inspect the cluster from EC2 to the services; a step that cannot be inspected is "not yet".
     """
     instances = find_instances(ec2, cluster)
-    groups = _groups(ec2, cluster, wanted_rules(operator_cidr, open_ports))
+    groups = _groups(ec2, cluster, wanted_rules(operator_cidr, open_ports, web_cidr))
     outer = [_instances(instances, wanted), groups]
     running = {i.role: i for i in instances if i.state == "running" and i.public_ip}
     if not running or groups.state == NOT_YET:

@@ -77,8 +77,9 @@ def expected_services(
     """
     Return the probes of `expected_matrix` from the internet, with the ports that should serve it.
 
-    `served`: role and port of each public TCP service. Left out are the operator's SSH, and what
-    `rules` open beyond the guide: another stack may serve there, or not yet.
+    `served`: role and port of each public TCP service, which serves those that the firewall lets
+    through. Left out are the operator's SSH, and what `rules` open beyond the guide: another stack
+    may serve there, or not yet.
     """
     world = matrix["source"].isin([OPERATOR, OUTSIDE]) & (matrix["protocol"] == "tcp")
     more = {(r.group, r.port) for r in rules if r.listed_in != "guide" and "/" in r.source}
@@ -89,8 +90,8 @@ def expected_services(
         for row in asked.itertuples()
     ]
     asked = asked.loc[known]
-    doors = [(row.target, row.port) in served for row in asked.itertuples()]
-    return asked.assign(open=doors).reset_index(drop=True)
+    serves = [bool(row.open) and (row.target, row.port) in served for row in asked.itertuples()]
+    return asked.assign(open=serves).reset_index(drop=True)
 
 
 def measure_matrix(

@@ -67,6 +67,40 @@ def test_only_the_web_ports_are_open_to_the_internet():
 
 
 @pytest.mark.parametrize(
+    ("network", "sources"),
+    [
+        ("198.51.100.0/24", {"198.51.100.0/24", OPERATOR}),
+        ("203.0.113.0/24", {"203.0.113.0/24"}),
+        (OPERATOR, {OPERATOR}),
+    ],
+)
+def test_the_web_ports_are_open_to_a_network_and_to_the_operator_who_checks_them(network, sources):
+    rules = wanted_rules(OPERATOR, web_cidr=network)
+    assert {(port, source) for port in (8080, 5000) for source in sources} == {
+        (r.port, r.source) for r in rules if r.group == "web"
+    }
+    assert "0.0.0.0/0" not in {r.source for r in rules}
+    assert [r for r in RULES if r.group != "web"] == [r for r in rules if r.group != "web"]
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        ("everybody", "Expected 4 octets"),
+        ("198.51.100.7/24", "198.51.100.7/24 has host bits set"),
+        ("198.51.100.7", "expected a CIDR such as 198.51.100.7/32"),
+        ("198.51.100.0/33", "'33' is not a valid netmask"),
+        ("::/0", "Expected 4 octets"),
+    ],
+)
+def test_what_is_no_network_opens_no_web_port(network, reason):
+    with pytest.raises(ParameterError, match="web_cidr: expected an IPv4 network") as caught:
+        guide_rules(OPERATOR, network)
+
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "cidr", ["", "0.0.0.0/0", "203.0.113.0/24", "203.0.113.7", "203.0.113.999/32", "::1/32"]
 )
 def test_ssh_is_opened_to_one_address_or_not_at_all(cidr):
@@ -114,7 +148,10 @@ def test_a_rule_that_the_guide_has_stays_the_guides():
             "web: tcp/80 from 10.0.0.1/8",
             "expected a group or an IPv4 CIDR after from; 10.0.0.1/8 has host bits",
         ),
-        ("web: tcp/80 from 10.0.0.1", "expected a CIDR such as 10.0.0.1/32, saw 10.0.0.1"),
+        (
+            "web: tcp/80 from 10.0.0.1",
+            "expected a group or an IPv4 CIDR after from; expected a CIDR such as 10.0.0.1/32",
+        ),
         ("web: tcp/80 from 2001:db8::/32", "expected a group or an IPv4 CIDR after from"),
     ],
 )

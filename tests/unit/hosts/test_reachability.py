@@ -184,6 +184,15 @@ def test_what_another_stack_opens_to_the_internet_is_not_asked_where_it_is_open(
     assert {"tcp/80", "tcp/5000", "tcp/8080"} <= open_ports(matrix, "outside", "manager")
 
 
+def test_the_map_is_served_to_the_network_that_may_reach_it_and_to_the_operator():
+    rules = wanted_rules(OPERATOR, web_cidr="192.0.2.0/30")
+    matrix = expected_matrix(CLUSTER, rules, OPERATOR)
+    expected = expected_services(matrix, {("admin-web", 8080), ("manager", 5000)}, rules)
+
+    assert {"tcp/8080"} == open_ports(expected, "operator", "admin-web")
+    assert set() == open_ports(expected, "outside", "admin-web")
+
+
 @needs_root
 def test_a_refusal_comes_through_the_firewall_and_serves_nobody(free_port):
     """
