@@ -1,5 +1,5 @@
 """
-The tiles on the manager: downloaded, verified, joined, unpacked, and mounted as a volume.
+The tiles on the manager: counted, read, removed, and mounted as a volume.
 
 Source: section "Solo en el manager/admin" of the guide. Tiles are
 `<RAW or surface>/<date>/<z>/<y>/<x>.png`, 256 x 256 pixels, XYZ tiling.
@@ -18,59 +18,13 @@ import pandas as pd
 from docker.models.volumes import Volume
 
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import CommandError, ConflictError, IntegrityError
-from runbook_lib.core.progress import Progress
-from runbook_lib.hosts.installed import install_packages
+from runbook_lib.core.errors import ConflictError
 from runbook_lib.hosts.ssh import run
 
 VOLUME = "tiles-data"
 
-_DOWNLOAD = """
-install -d {parts}
-cd {parts}
-curl -fsS --retry 5 --retry-connrefused -o SHA256SUMS.partial {url}/SHA256SUMS
-mv SHA256SUMS.partial SHA256SUMS
-count=0
-while read -r sum name; do
-  [ -f "$name" ] && echo "$sum  $name" | sha256sum --status -c - && continue
-  for attempt in resume restart; do
-    [ $attempt = restart ] && rm -f "$name.partial"
-    curl -fsS --retry 5 --retry-connrefused -C - -o "$name.partial" {url}/"$name" || true
-    echo "$sum  $name.partial" | sha256sum --status -c - && break
-  done
-  if ! echo "$sum  $name.partial" | sha256sum --status -c -; then
-    echo "MISMATCH $name expected $sum seen $(sha256sum "$name.partial" 2>/dev/null | cut -c1-64)"
-    exit 3
-  fi
-  mv "$name.partial" "$name"
-  count=$((count + 1))
-done <SHA256SUMS
-echo "downloaded $count"
-"""
-
-_UNPACK = """
-stamp={directory}/.unpacked
-sums=$(sha256sum <{parts}/SHA256SUMS)
-if [ "$(cat $stamp 2>/dev/null)" = "$sums" ]; then echo same; exit; fi
-if ! command -v zip >/dev/null || ! command -v unzip >/dev/null; then
-{install}
-fi
-cd {parts}
-last=$(awk '$2 ~ /[.]zip$/ {{ print $2 }}' SHA256SUMS | head -1)
-joined=$last
-if ls ./*.z[0-9][0-9] >/dev/null 2>&1; then
-  rm -f joined.zip
-  zip -q -s 0 "$last" --out joined.zip
-  joined=joined.zip
-fi
-install -d {directory}
-unzip -q -o -d {directory} "$joined"
-rm -f joined.zip
-chown -R 1000:1000 {directory}
-printf '%s' "$sums" >$stamp.partial
-mv $stamp.partial $stamp
-echo unpacked
-"""
+_PLAIN = r"'\./[A-Za-z0-9][A-Za-z0-9./_-]*\.png'"
+"""Names that need no quotes, for find's -regex: any service of the stack can make others."""
 
 TILES_ON_DISK = """
 import json, os, sys
@@ -127,45 +81,6 @@ class DataSet:
     @property
     def parts(self) -> str:
         return f"{self.directory}-parts"
-
-
-def ensure_parts(manager: fabric.Connection, data: DataSet) -> Changes:
-    """
-    Download missing or incomplete parts, and verify each against SHA256SUMS.
-
-    Raises CommandError if the URL does not serve a part; IntegrityError if a part does not match
-    its checksum even after a new download.
-    """
-    changes = Changes()
-    if not data.url:
-        return changes
-    script = _DOWNLOAD.format(parts=shlex.quote(data.parts), url=shlex.quote(data.url.rstrip("/")))
-    with Progress("Parts downloaded and verified"):
-        try:
-            last = run(manager, script, sudo=True).split()
-        except CommandError as error:
-            raise _explained(error, data.url) from error
-    if int(last[-1]):
-        changes.add("tiles", data.url, f"downloaded {last[-1]} parts")
-    return changes
-
-
-def ensure_unpacked(manager: fabric.Connection, data: DataSet) -> Changes:
-    """
-    Join the parts of the spanned zip and unpack it, once for each version of the data set.
-
-    The tiles belong to uid 1000, `ubuntu` on the instance: the services write as that user.
-    """
-    changes = Changes()
-    if not data.url:
-        return changes
-    parts, directory = shlex.quote(data.parts), shlex.quote(data.directory)
-    install = install_packages("zip", "unzip")
-    script = _UNPACK.format(parts=parts, directory=directory, install=install)
-    with Progress("Parts joined and unpacked"):
-        if run(manager, script, sudo=True).strip() == "unpacked":
-            changes.add("tiles", data.directory, "joined and unpacked")
-    return changes
 
 
 def ensure_volume(manager: docker.DockerClient, data: DataSet) -> Changes:
@@ -225,8 +140,8 @@ def remove_tiles(
     if manager and (volume := find_volume(manager)):
         volume.remove()
         changes.add("volume", VOLUME, "removed")
-    folders = f"{directory} {shlex.quote(data.parts)}"
-    script = f"for d in {folders}; do [ -e $d ] && echo $d; done; rm -rf {folders}"
+    folders = shlex.join([data.directory, data.parts, f"{data.directory}-unpacking"])
+    script = f"for d in {folders}; do [ ! -e $d ] || echo $d; done; rm -rf {folders}"
     for folder in run(connection, script, sudo=True).split():
         changes.add("folder", folder, "removed")
     return changes
@@ -249,7 +164,7 @@ def find_tiles(manager: fabric.Connection, data: DataSet, surface: str) -> list[
     Find the tiles of a surface, sorted, as `<date>/<z>/<y>/<x>.png`; none if it has no folder.
     """
     folder = shlex.quote(f"{data.directory}/{surface}")
-    find = f"cd {folder} && find . -name '[!.]*.png' -printf '%P\\n'|sort"
+    find = f"cd {folder} && find . -type f -name '[!.]*' -regex {_PLAIN} -printf '%P\\n' | sort"
     return run(manager, f"[ ! -e {folder} ] || {{ {find}; }}").split()
 
 
@@ -270,18 +185,3 @@ def data_uri(png: bytes) -> str:
     Return a PNG as a data: URL, which a page shows without a request.
     """
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def _explained(error: CommandError, url: str) -> Exception:
-    text = str(error)
-    if "MISMATCH" in text:
-        return IntegrityError(
-            f"expected every part of {url} to match SHA256SUMS; one is truncated or altered",
-            evidence=text[text.index("MISMATCH") :],
-            next_step="upload the part again where it is served, then run 04_tiles",
-        )
-    return CommandError(
-        f"expected {url} to serve SHA256SUMS and the parts that it names",
-        evidence=text,
-        next_step="check tiles_url from the manager, then run 04_tiles",
-    )

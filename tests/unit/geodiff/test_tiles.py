@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.core.errors import CommandError, IntegrityError
+from runbook_lib.geodiff.data_set import ensure_parts, ensure_unpacked
 from runbook_lib.geodiff.tiles import (
     DataSet,
     bound_folder,
     count_tiles,
-    ensure_parts,
-    ensure_unpacked,
     find_tiles,
     read_tiles,
     remove_tiles,
@@ -27,9 +26,9 @@ from tests.fakes.ssh import LocalConnection
 
 
 @pytest.fixture
-def served(tmp_path):
+def served(open_folder):
     """A folder that a web server on loopback serves, with two parts and their checksums."""
-    folder = tmp_path / "served"
+    folder = open_folder / "served"
     folder.mkdir()
     for name in ("set.z01", "set.zip"):
         (folder / name).write_bytes(name.encode() * 50_000)
@@ -52,9 +51,9 @@ def write_sums(folder):
 
 
 @pytest.fixture
-def data(served, tmp_path):
+def data(served, open_folder):
     """The data set of that server, to be brought into a temporary folder."""
-    return DataSet(served[1], str(tmp_path / "tiles"))
+    return DataSet(served[1], str(open_folder / "tiles"))
 
 
 def test_all_parts_are_downloaded_once(served, data):
