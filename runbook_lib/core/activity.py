@@ -7,7 +7,8 @@ The summary of a notebook carries the record in its output, where the report fin
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from html import escape
+
+from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Note:
     def __repr__(self) -> str:
         return f"{self.what}: {self.text}"
 
-    def _repr_html_(self) -> str:
-        text = escape(self.text)
-        if self.text.startswith(("http://", "https://")):
-            text = f'<a href="{text}">{text}</a>'
-        return f"<p>{escape(self.what)}:<br><code>{text}</code></p>"
+    def _repr_html_(self) -> Markup:
+        text: str = self.text
+        if text.startswith(("http://", "https://")):
+            text = Markup('<a href="{0}">{0}</a>').format(text)
+        return Markup("<p>{}:<br><code>{}</code></p>").format(self.what, text)
 
 
 @dataclass

@@ -2,6 +2,8 @@
 The changes that an `ensure_x` or `remove_x` made; empty if there was nothing to do.
 """
 
+from markupsafe import Markup
+
 from runbook_lib.core.activity import ACTIVITY, Change
 from runbook_lib.core.tables import html_table
 
@@ -22,8 +24,8 @@ class Changes(list[Change]):
     def __repr__(self) -> str:
         return "\n".join(f"{c.what} {c.name}: {c.action}" for c in self) or "no changes"
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> Markup:
         if not self:
-            return "<p>✓ <b>no changes</b>: everything was already in place</p>"
+            return Markup("<p>✓ <b>no changes</b>: everything was already in place</p>")
         rows = [(change.what, change.name, change.action) for change in self]
         return html_table(["what", "name", "change"], rows)

@@ -4,7 +4,8 @@ Checks that describe expected and actual values in words, a summary table of the
 
 from collections.abc import Sized
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup
 
 from runbook_lib.core.activity import ACTIVITY, Activity, Check, Note
 from runbook_lib.core.errors import CheckFailedError
@@ -26,8 +27,8 @@ class Verdict:
     def __repr__(self) -> str:
         return f"✓ {self.check.name}: {self.check.actual}"
 
-    def _repr_html_(self) -> str:
-        return f"<p>✓ <b>{escape(self.check.name)}</b>: {escape(self.check.actual)}</p>"
+    def _repr_html_(self) -> Markup:
+        return Markup("<p>✓ <b>{}</b>: {}</p>").format(self.check.name, self.check.actual)
 
 
 class Verdicts(tuple[Verdict, ...]):
@@ -36,8 +37,8 @@ class Verdicts(tuple[Verdict, ...]):
     def __repr__(self) -> str:
         return "\n".join(map(repr, self))
 
-    def _repr_html_(self) -> str:
-        return "".join(verdict._repr_html_() for verdict in self)
+    def _repr_html_(self) -> Markup:
+        return Markup().join(verdict._repr_html_() for verdict in self)
 
 
 def check(name: str, *, expected: object, actual: object, next_step: str = "") -> Verdict:
@@ -118,10 +119,11 @@ class Summary:
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
         rows = [(_mark(c.passed), c.name, c.expected, c.actual) for c in self.activity.checks]
         table = html_table(["", "check", "expected", "seen"], rows)
-        notes = "".join(note._repr_html_() for note in self.activity.notes)
+        notes = Markup().join(note._repr_html_() for note in self.activity.notes)
+        changed = Markup("<p><b>{}</b></p>").format(self._changed())
         return {
             "text/plain": repr(self),
-            "text/html": f"{table}<p><b>{self._changed()}</b></p>{notes}",
+            "text/html": table + changed + notes,
             SUMMARY_MIME: self.activity.as_dict(),
         }
 

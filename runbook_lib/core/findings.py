@@ -3,10 +3,10 @@ A finding: a chart or a table, with a sentence that states the result.
 """
 
 from dataclasses import dataclass
-from html import escape
 
 import pandas as pd
 from IPython.display import HTML, display
+from markupsafe import Markup
 
 from runbook_lib.core.tables import frame_html
 
@@ -25,11 +25,12 @@ class Finding:
 
     def _ipython_display_(self) -> None:
         if self.picture is None:
-            display(HTML(f"<p><em>Not in this recording: {escape(self.words)}.</em></p>"))
+            missing = Markup("<p><em>Not in this recording: {}.</em></p>")
+            display(HTML(missing.format(self.words)))
             return
         shown = self.picture
         display(HTML(frame_html(shown)) if isinstance(shown, pd.DataFrame) else shown)
-        display(HTML(f"<p>{escape(self.words)}</p>"))
+        display(HTML(Markup("<p>{}</p>").format(self.words)))
 
 
 def first_line(error: Exception) -> str:

@@ -6,11 +6,11 @@ Parallel work has one line, from the main thread: a line per thread would add no
 
 import threading
 import time
-from html import escape
 from types import TracebackType
 
 from IPython.core.getipython import get_ipython
 from IPython.display import HTML, DisplayHandle, display
+from markupsafe import Markup
 
 
 class Progress:
@@ -41,12 +41,13 @@ class Progress:
         if self._handle is None or now - self._shown < 0.2:
             return
         self._shown = now
-        bar = f"<progress value={done} max={total}></progress> " if total else ""
-        self._handle.update(HTML(self._line(f"{bar}{escape(seen)}")))
+        bar = Markup("<progress value={:d} max={:d}></progress> ").format(done, total)
+        self._handle.update(HTML(self._line((bar if total else Markup()) + seen)))
 
-    def _line(self, state: str) -> str:
+    def _line(self, state: str) -> Markup:
         seconds = time.monotonic() - self._started
-        return f"<p>{escape(self.what)}: {state} <small>{seconds:.0f} s</small></p>"
+        line = Markup("<p>{}: {} <small>{:.0f} s</small></p>")
+        return line.format(self.what, state, seconds)
 
     def __exit__(
         self, kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None
@@ -55,4 +56,4 @@ class Progress:
             return
         seconds = time.monotonic() - self._started
         state = f"done in {seconds:.1f} s" if kind is None else f"stopped after {seconds:.1f} s"
-        self._handle.update(HTML(f"<p>{escape(self.what)}: {state}</p>"))
+        self._handle.update(HTML(Markup("<p>{}: {}</p>").format(self.what, state)))

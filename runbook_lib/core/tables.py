@@ -6,11 +6,11 @@ sheets from the output of an untrusted notebook. The page sets the colours.
 """
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
+from markupsafe import Markup
 
 from runbook_lib.core.words import in_words
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # a kernel without data frames does not import pandas
 
 MOST_ROWS = 200
 """The most rows shown; a longer DataFrame ends with the number of omitted rows."""
+
+_HEADING = Markup('<th style="{}">{}</th>')
+_CELL = Markup('<td style="{}">{}</td>')
 
 
 def register() -> None:
@@ -31,7 +34,7 @@ def register() -> None:
         html.for_type_by_name("pandas", "DataFrame", frame_html)
 
 
-def frame_html(frame: "pd.DataFrame", *, header: bool = True) -> str:
+def frame_html(frame: "pd.DataFrame", *, header: bool = True) -> Markup:
     """
     Return a DataFrame as an HTML table; its index comes first, unless it only numbers the rows.
     """
@@ -48,32 +51,32 @@ def frame_html(frame: "pd.DataFrame", *, header: bool = True) -> str:
         for _, c in columns
     ]
     more = len(frame) - len(shown)
-    return _html(head if header else [], values) + f"<p>{more:,} more rows</p>" * bool(more)
+    omitted = Markup("<p>{:,} more rows</p>").format(more) if more else ""
+    return _html(head if header else [], values) + omitted
 
 
-def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def html_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
     """
     Return rows of values as an HTML table.
     """
     return _html(head, list(zip(*rows, strict=True)))
 
 
-def _html(head: Sequence[str], columns: Sequence[Sequence[Any]]) -> str:
+def _html(head: Sequence[str], columns: Sequence[Sequence[Any]]) -> Markup:
     # only a column of numbers is right-aligned
     numeric = [
         all(isinstance(v, Real | None) and not isinstance(v, bool) for v in c) for c in columns
     ]
     styles = [f"text-align:{'right' if number else 'left'}" for number in numeric]
     texts = [_numbers(c) if n else map(_text, c) for c, n in zip(columns, numeric, strict=True)]
-    rows = "".join(_row("td", row, styles) for row in zip(*texts, strict=True))
-    top = _row("th", head, styles or ["text-align:left"] * len(head)) if head else ""
-    return f"<table>{top}{rows}</table>"
+    rows = [_row(_CELL, row, styles) for row in zip(*texts, strict=True)]
+    top = [_row(_HEADING, head, styles or ["text-align:left"] * len(head))] if head else []
+    return Markup("<table>{}</table>").format(Markup().join([*top, *rows]))
 
 
-def _row(tag: str, texts: Iterable[str], styles: Iterable[str]) -> str:
-    cells = zip(texts, styles, strict=True)
-    row = "".join(f'<{tag} style="{style}">{escape(text)}</{tag}>' for text, style in cells)
-    return f"<tr>{row}</tr>"
+def _row(cell: Markup, texts: Iterable[str], styles: Iterable[str]) -> Markup:
+    cells = [cell.format(style, text) for text, style in zip(texts, styles, strict=True)]
+    return Markup("<tr>{}</tr>").format(Markup().join(cells))
 
 
 def _text(value: object) -> str:

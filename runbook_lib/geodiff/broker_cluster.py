@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import docker
 import pandas as pd
 from docker.errors import APIError
+from markupsafe import Markup
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError, ParameterError
@@ -61,9 +62,9 @@ class BrokerCluster:
         ]
         return lacking if self.queues else [*lacking, "no client has declared its queues yet"]
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> Markup:
         table = frame_html(pd.DataFrame([asdict(queue) for queue in self.queues]))
-        return f"<p>running: {', '.join(self.running)}</p>{table}"
+        return Markup("<p>running: {}</p>{}").format(", ".join(self.running), table)
 
 
 def overlays_to_cluster(deployed: Sequence[str]) -> list[str]:

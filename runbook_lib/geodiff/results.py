@@ -14,6 +14,7 @@ import fabric
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from runbook_lib.core.charts import alt
@@ -147,15 +148,13 @@ def pictures(tiles: Mapping[str, bytes]) -> HTML:
     Show PNGs side by side, each with its name.
     """
     if not tiles:
-        return HTML("<p>No tile to show.</p>")
-    checkered = "repeating-conic-gradient(#ddd 0 25%,#fff 0 50%) 0 0/16px 16px"
-    figures = (
-        f"<figure style='display:inline-block;margin:4px'><img width=200 alt='{name}' "
-        f"src='{data_uri(png)}' style='background:{checkered}'>"
-        f"<figcaption>{name}</figcaption></figure>"
-        for name, png in tiles.items()
+        return HTML(Markup("<p>No tile to show.</p>"))
+    figure = Markup(
+        "<figure style='display:inline-block;margin:4px'><img width=200 alt='{0}' src='{1}' "
+        "style='background:repeating-conic-gradient(#ddd 0 25%,#fff 0 50%) 0 0/16px 16px'>"
+        "<figcaption>{0}</figcaption></figure>"
     )
-    return HTML("".join(figures))
+    return HTML(Markup().join(figure.format(name, data_uri(png)) for name, png in tiles.items()))
 
 
 def plot_counts(counts: pd.DataFrame, surfaces: list[str]) -> alt.Chart:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from runbook_lib.core import tables
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.notebook.declarations import Setting, declarations, find_problems, refuse
@@ -23,7 +25,7 @@ class InEffect:
     def __repr__(self) -> str:
         return "\n".join(f"{name} = {value}  # {text}" for name, value, text in self.rows)
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> Markup:
         return tables.html_table(["parameter", "value", "meaning"], self.rows)
 
 

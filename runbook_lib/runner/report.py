@@ -1,7 +1,8 @@
 """
 One page for a person: the changes, checks and calls of a run, and every executed notebook.
 
-The page is self-contained: it can be mailed, or kept as a build artefact.
+The page is self-contained: it can be mailed, or kept as a build artefact. What notebooks saved is
+cleaned, and the page forbids its browser to run or fetch anything.
 """
 
 import json
@@ -16,6 +17,7 @@ from nbconvert import HTMLExporter
 from papermill.iorw import load_notebook_node
 from traitlets.config import Config
 
+from runbook_lib.runner.cleaning import clean, svg_as_image
 from runbook_lib.runner.record import Run
 
 _HERE = Path(__file__).parent
@@ -25,7 +27,7 @@ _FOLDED = """{%- extends 'basic/index.html.j2' -%}
 <details class="code"><summary>code</summary>{{ super() }}</details>
 {%- endblock -%}"""
 
-_PICTURES_FIRST = ["image/svg+xml", "image/png", "text/html", "text/markdown", "text/plain"]
+_PICTURES_FIRST = ["image/png", "text/html", "text/markdown", "text/plain"]
 
 _NEEDS = {
     "ec2:RunInstances": ["ec2:RunInstances", "ec2:CreateTags"],
@@ -47,13 +49,14 @@ def notebook_body(path: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":  # a diagram needs a script, which only JupyterLab has
             cell.source = re.sub(r"```mermaid\n.*?```", "", cell.source, flags=re.DOTALL)
+        for output in cell.get("outputs", []):
+            svg_as_image(output.get("data", {}))
     config = Config({"NbConvertBase": {"display_data_priority": _PICTURES_FIRST}})
     make: Any = HTMLExporter  # nbconvert does not type its constructor
     exporter = make(config=config, template_name="basic", raw_template=_FOLDED)
     exporter.log.setLevel("ERROR")  # it warns of tables and charts that have no alternative text
     body, _ = exporter.from_notebook_node(notebook)
-    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)
-    return re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="#\1"', body)
+    return re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="#\1"', clean(body))
 
 
 def actions(calls: dict[str, int]) -> list[str]:
@@ -106,7 +109,7 @@ def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
             elif "report" in cell.metadata.get("tags", []):
                 shown = "".join(o.get("data", {}).get("text/html", "") for o in cell.outputs)
                 if shown:  # a notebook that failed before it has no such output
-                    found[heading] = Markup(shown)  # noqa: S704 - tables escape their cells
+                    found[heading] = Markup(clean(shown))  # noqa: S704 - cleaned
     return found
 
 
@@ -116,4 +119,4 @@ def _linked(body: str, bodies: dict[str, str]) -> Markup:
         return match[0] if match[1] in bodies else match[2]
 
     linked = re.sub(r'<a href="#(\d\d_\w+)">(.*?)</a>', link, body)
-    return Markup(linked)  # noqa: S704 - nbconvert escaped it
+    return Markup(linked)  # noqa: S704 - cleaned by notebook_body

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pandas as pd
+from markupsafe import Markup
 
 from runbook_lib.availability.drills.audit import Reconciliation
 from runbook_lib.availability.drills.faults import Fault
@@ -85,9 +86,9 @@ class DrillOutcome:
     rates: pd.DataFrame
     evidence: Evidence
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> Markup:
         shown = frame_html(result_table([self.result]).T, header=False)
-        return f"{shown}<p>{self.tiles!r}</p>"
+        return shown + Markup("<p>{}</p>").format(repr(self.tiles))
 
 
 def parse_silent_workers(log: str) -> dict[str, datetime]:

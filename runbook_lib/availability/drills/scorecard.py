@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 
 from runbook_lib.core import checks, project
 from runbook_lib.core.tables import frame_html
@@ -141,9 +142,9 @@ class Scorecard:
             f"{worst.broke} ({_solutions(worst)})"
         )
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> Markup:
         shown = result_table(self.results).drop(columns=_RESCHEDULED, errors="ignore")  # for width
-        return f"<p><b>{self.finding}</b></p>{frame_html(shown)}"
+        return Markup("<p><b>{}</b></p>{}").format(self.finding, frame_html(shown))
 
 
 def newest_results() -> Scorecard:

@@ -3,9 +3,9 @@ A summary of the sizing: one line, and the reasons for it.
 """
 
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
+from markupsafe import Markup
 
 from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of, sentence
@@ -13,8 +13,10 @@ from runbook_lib.load.analysis.run_costs import Costs
 from runbook_lib.load.analysis.sizing import Sizing
 from runbook_lib.load.analysis.usl_fit import leave_one_out
 
-_BOX = "border-left:6px solid {colour};background:#f6f8f7;padding:14px 20px;max-width:820px;"
-_HEAD = "font-size:1.5em;font-weight:600;margin:0 0 8px 0;color:#1f2933"
+_BOX = Markup(
+    '<div style="border-left:6px solid {};background:#f6f8f7;padding:14px 20px;max-width:820px;">'
+    '<p style="font-size:1.5em;font-weight:600;margin:0 0 8px 0;color:#1f2933">{}</p>{}</div>'
+)
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,9 @@ class SizingBox:
     def __repr__(self) -> str:
         return "\n".join([self.headline, *(f"  {name}: {words}" for name, words in self.rows)])
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> Markup:
         colour = "#1b7f79" if self.is_recommendation else "#e8590c"
-        return (
-            f'<div style="{_BOX.format(colour=colour)}"><p style="{_HEAD}">'
-            f"{escape(self.headline)}</p>{html_table([], self.rows)}</div>"
-        )
+        return _BOX.format(colour, self.headline, html_table([], self.rows))
 
 
 def summarise(sizing: Sizing, costs: Costs) -> SizingBox:

@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from markupsafe import Markup
+
 from runbook_lib.core.project import FOLDER_VARIABLE, run_folder
 from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of
@@ -103,8 +105,8 @@ class Plan:
             lines += [f"    {path}: {old} → {new}"] if path else []
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
-        same = "<p>✓ <b>no changes</b>: everything is as the file says</p>"
+    def _repr_html_(self) -> Markup:
+        same = Markup("<p>✓ <b>no changes</b>: everything is as the file says</p>")
         head = ["what", "name", "change", "field", "before", "after"]
         return same * self.is_empty + (html_table(head, self.rows) if self.rows else "")
 

@@ -5,6 +5,8 @@ What the lint finds: one record for each problem, and a table of them.
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
+from markupsafe import Markup
+
 from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of
 from runbook_lib.stacks.compose.stack_file import StackFile
@@ -53,9 +55,10 @@ class Problems(tuple[Problem, ...]):
         count = f"{count_of(errors, 'error')}, {count_of(len(self) - errors, 'warning')}"
         return "\n".join([count if self else "no problems", *map(str, self)])
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> Markup:
         head = ["", "service", "where", "expected", "seen", "next"]
-        return html_table(head, [astuple(p) for p in self]) if self else "<p>no problems</p>"
+        rows = [astuple(p) for p in self]
+        return html_table(head, rows) if rows else Markup("<p>no problems</p>")
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,15 @@ The report: stands alone, names what failed, and asks for no more rights than we
 import json
 import re
 
+import pandas as pd
 import pytest
+from hypothesis import given, settings
 
+from runbook_lib.core.tables import frame_html
 from runbook_lib.runner import report
+from runbook_lib.runner.cleaning import clean
 from runbook_lib.runner.record import FAILED, PASSED, Page, Run
+from tests.hostile import WORST, Seen, hostile_texts
 
 
 @pytest.fixture
@@ -126,3 +131,74 @@ def test_what_a_cell_tagged_report_shows_stands_in_front_the_last_of_each_headin
 
 def test_a_run_without_such_a_cell_has_no_such_heading(page):
     assert "Scorecard" not in page
+
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+KINDS = ["text/html", "text/markdown", "image/svg+xml", "text/plain", "application/javascript"]
+
+
+def hostile_run(folder, text=WORST):
+    """
+    A run whose every text, and whose every output, wants to be markup.
+    """
+    folder.mkdir(exist_ok=True)
+    data = [{"output_type": "display_data", "metadata": {}, "data": {k: text}} for k in KINDS]
+    stream = {"output_type": "stream", "name": "stdout", "text": text}
+    error = {"output_type": "error", "ename": text, "evalue": text, "traceback": [text]}
+    cell = {"cell_type": "code", "metadata": {"tags": ["report"]}, "id": "b", "execution_count": 1}
+    code = {**cell, "source": f"print({text!r})", "outputs": [*data, stream, error]}
+    heading = {"cell_type": "markdown", "metadata": {}, "id": "a", "source": f"## {text}\n{text}"}
+    notebook = {"cells": [heading, code], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path = folder / "01_x.ipynb"
+    path.write_text(json.dumps(notebook))
+    check = {"name": text, "expected": text, "actual": text, "passed": False}
+    change = {"what": text, "name": text, "action": text}
+    notes = [{"what": text, "text": text}]
+    page = Page("01_x", text, FAILED, 1.0, text, text, [change], [check], {text: 2}, notes)
+    run = Run(folder, text, [text], {text: text}, [page], verdict=FAILED, versions={text: text})
+    return report.write(run, {"01_x": report.notebook_body(path)})
+
+
+def assert_harmless(page):
+    head, _, body = page.partition("</head>")
+    assert POLICY in head
+    assert "<script" not in head
+    seen = Seen(body)
+    assert set() == seen.tags & {"script", "svg", "iframe", "form", "style", "object", "base"}
+    assert [] == [name for name in seen.attributes if name.startswith(("on", "srcdoc", "action"))]
+    for link in seen.links:
+        assert re.match(r"https?://|#|data:image/(png|svg\+xml);", link)
+
+
+@pytest.mark.filterwarnings("ignore:Your element with mimetype")
+def test_no_text_of_a_run_and_no_output_of_a_notebook_becomes_markup_that_acts(tmp_path):
+    assert_harmless(hostile_run(tmp_path).read_text())
+
+
+@pytest.mark.filterwarnings("ignore:Your element with mimetype")
+@given(hostile_texts)
+@settings(max_examples=10)
+def test_nor_does_any_mixture_of_them(tmp_path_factory, text):
+    assert_harmless(hostile_run(tmp_path_factory.getbasetemp() / "mixture", text).read_text())
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        ("<p onclick='x()'>a</p>", "<p>a</p>"),
+        ("<a href='java\nscript:x()'>a</a>", "<a>a</a>"),
+        ("<a href='data:text/html,x'>a</a>", "<a>a</a>"),
+        ("<img src='https://x/1.png' alt='a'>", '<img alt="a">'),
+        ("<img src='data:image/png;base64,AA=='>", '<img src="data:image/png;base64,AA==">'),
+        ("<div style='position:fixed;color:red'>a</div>", '<div style="color:red">a</div>'),
+        ("<scr<script>ipt>x()</script>", "ipt&gt;x()"),
+        ("<meta http-equiv=refresh content='0;https://x'>a", "a"),
+    ],
+)
+def test_what_could_act_is_cut_and_the_rest_stays(html, expected):
+    assert expected == clean(html)
+
+
+def test_a_table_of_the_library_is_not_changed_by_cleaning():
+    shown = str(frame_html(pd.DataFrame({"node": ["<a>"], "tiles": [3]})))
+    assert shown == clean(shown).replace("<tbody>", "").replace("</tbody>", "")
