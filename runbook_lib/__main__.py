@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from runbook_lib.core.errors import ParameterError, RunbookError
+from runbook_lib.core.secret_shapes import without_secrets
 from runbook_lib.notebook.templates import as_table, find_notebooks, write_map
 from runbook_lib.runner.headless import Request, prepare, run_notebooks
 from runbook_lib.runner.walkthrough import open_jupyterlab
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _act(options, given[end + 1 :])
     except RunbookError as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\n{without_secrets(str(error))[0]}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
         print(f"\n{interrupt or 'interrupted'}", file=sys.stderr)

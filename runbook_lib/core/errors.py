@@ -13,10 +13,14 @@ The exception tree; each leaf also inherits from the builtin that it resembles.
     └── StepFailedError    (RuntimeError)      a notebook of a headless run failed
 """
 
+from runbook_lib.core.words import printable
+
 
 class RunbookError(Exception):
     """
     An error with three parts: what was expected and seen, the evidence, and the next step.
+
+    A host or a log can say anything in the evidence: control characters are escaped.
     """
 
     def __init__(self, message: str, *, evidence: str = "", next_step: str = "") -> None:
@@ -25,7 +29,7 @@ class RunbookError(Exception):
             parts.append("\n".join(f"  {line}" for line in evidence.strip().splitlines()))
         if next_step:
             parts.append(f"  next: {next_step}")
-        super().__init__("\n".join(parts))
+        super().__init__("\n".join(map(printable, "\n".join(parts).expandtabs().split("\n"))))
 
     def _render_traceback_(self) -> list[str]:
         # called by IPython: a notebook shows the message without our own stack

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbook_lib.core.errors import ParameterError
+from runbook_lib.core.secret_shapes import without_secrets
 from runbook_lib.notebook import rules
 
 TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list)}
@@ -162,6 +163,11 @@ def find_problems(
         return [
             f"{setting.where.partition('=')[0]}: {name} sets {', '.join(secrets)}, and a parameter"
             " is written into the run; put secrets into a file and name it in stack_env_file"
+        ]
+    if kinds := without_secrets(str(value)[:9999])[1]:
+        return [
+            f"{setting.where.partition('=')[0]}: {name} holds {', '.join(kinds)}, and a parameter"
+            f" is written into the run ({parameter.help})"
         ]
     if excess := rules.excess(value):
         return [f"{_cut(setting.where)}: {name} {excess} ({parameter.help})"]

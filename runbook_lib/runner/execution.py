@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from runbook_lib.core.checks import SUMMARY_MIME
 from runbook_lib.notebook.templates import Notebook, heading_above
 from runbook_lib.runner.kernels import Kernel, Kernels, Stopper
-from runbook_lib.runner.masking import Masker, credentials_in_use, map_texts
+from runbook_lib.runner.masking import Masker, known_secrets, map_texts
 from runbook_lib.runner.record import FAILED, INTERRUPTED, PASSED, Page, Run
 from runbook_lib.runner.values import own
 
@@ -167,7 +167,7 @@ def execute_all(
     """
     bodies: dict[str, Future[str]] = {}
     with ThreadPoolExecutor(1) as drawer:
-        masker = Masker(credentials_in_use(str(run.parameters.get("credentials_file", ""))))
+        masker = Masker(known_secrets(run.parameters))
         try:
             following = [*notebooks[1:], None]
             for page, notebook, after in zip(run.pages, notebooks, following, strict=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 from runbook_lib.core.errors import StepFailedError
 from runbook_lib.core.project import FOLDER_VARIABLE, new_folder
+from runbook_lib.core.words import printable
 from runbook_lib.notebook.templates import Notebook, find_notebooks, select_notebooks
 from runbook_lib.runner.kernels import interruptible, kernels
 from runbook_lib.runner.record import INTERRUPTED, PASSED, Page, Run, get_unfinished, lock
@@ -118,7 +119,7 @@ def _close(record: Run, request: Request) -> None:
     print(f"{'total':<28} {record.verdict}, {record.seconds:.1f} s")
     print(f"report: {record.folder / 'report.html'}", flush=True)
     for note in (note for page in record.pages for note in page.notes):
-        print(f"\n{note['what']}:\n  {note['text']}", flush=True)
+        print(f"\n{printable(note['what'])}:\n  {printable(note['text'])}", flush=True)
     if record.verdict == PASSED:
         return
     page = next((p for p in record.pages if p.verdict != PASSED), record.pages[-1])

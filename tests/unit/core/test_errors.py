@@ -30,3 +30,10 @@ def test_each_leaf_is_also_a_builtin(leaf):
 
 def test_the_drawing_of_the_tree_names_every_leaf():
     assert [] == [leaf.__name__ for leaf in LEAVES if leaf.__name__ not in errors.__doc__]
+
+
+def test_what_a_host_said_cannot_move_the_terminals_cursor():
+    said = "\x1b[2J\x1b]0;title\x07a\tb\r\u202egnp.exe"
+    text = str(errors.CommandError("it failed", evidence=said, next_step="\x9b31m"))
+    assert [] == [c for c in text if not c.isprintable() and c != "\n"]
+    assert "\\x1b[2J" in text

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from runbook_lib.runner.masking import Masker, credentials_in_use, map_texts
+from runbook_lib.runner.masking import Masker, credentials_in_use, known_secrets, map_texts
 
 TOKEN = "SWMTKN-1-" + "3" * 50 + "-" + "a" * 25
 KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nb3BlbnNz\n-----END OPENSSH " + "PRIVATE KEY-----\n"
@@ -80,3 +80,22 @@ def test_the_credentials_in_use_are_read_from_their_file(tmp_path):
 
 def test_no_credentials_are_no_secrets(tmp_path):
     assert {} == credentials_in_use(str(tmp_path / "nothing"))
+
+
+def test_the_values_given_to_a_run_are_known_and_masked_in_any_form(tmp_path, monkeypatch):
+    (tmp_path / "db").write_text("pass word/1\n")
+    (tmp_path / "pin").write_text("1234")
+    monkeypatch.setenv("RUNBOOK_SECRET_WEB", "correct-horse")
+    known = known_secrets({"values_dir": str(tmp_path)})
+    assert {"the secret db": "pass word/1", "the secret WEB": "correct-horse"} == known
+    masked, kinds = Masker(known).mask("pass word/1, pass%20word%2F1, correct-horse, 1234")
+    assert (
+        "[the secret db was here], [the secret db was here], [the secret WEB was here], 1234"
+        == (masked)
+    )
+    assert set(known) == set(kinds)
+
+
+def test_the_pixels_of_a_picture_are_no_text():
+    data = {"image/png": "x", "image/svg+xml": "x", "text/html": "x"}
+    assert {"image/png": "x", "image/svg+xml": "X", "text/html": "X"} == map_texts(data, str.upper)

@@ -145,3 +145,18 @@ def test_any_stack_can_be_rolled_back_and_recorded(tmp_path):
     for number in ("13", "40"):
         own = declared([n for n in find_notebooks(NOTEBOOKS) if n.number == number])
         assert {"stack_name": "geo-diff-web"} == resolve(settings, DECLARED, own)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tiles_url", "https://user:{}@example.org/tiles"),
+        ("tiles_url", "https://b.s3.amazonaws.com/t?X-Amz-Signature={}"),
+        ("stack_variables", "DB_URL=amqp://geodiff:{}@broker"),
+    ],
+)
+def test_a_value_that_holds_a_secret_is_refused_and_not_shown(tmp_path, name, value):
+    secret = "hunter2hunter2"
+    said = refusal(tmp_path, "", f"{name}={value.format(secret)}")
+    assert "and a parameter is written into the run" in said
+    assert secret not in said
