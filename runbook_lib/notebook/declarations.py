@@ -25,6 +25,7 @@ TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list)}
 
 SECRET_NAME = re.compile(r"PASSW|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
 """What the name of a variable with a secret contains; no parameter may set one."""
+_LOOKED_AT = 20_000  # characters of a value; a longer one is refused anyway
 
 
 @dataclass(frozen=True)
@@ -158,17 +159,9 @@ def find_problems(
     name, value = parameter.name, setting.value
     if value == "" and parameter.needed(others or {}):
         return [f"{setting.where}: {name} is missing ({parameter.help})"]
-    if parameter.kind == "list" and (secrets := _secret_names(value)):
+    if secret := _secret(parameter, value):
         # neither the value nor the argument that holds it is shown
-        return [
-            f"{setting.where.partition('=')[0]}: {name} sets {', '.join(secrets)}, and a parameter"
-            " is written into the run; put secrets into a file and name it in stack_env_file"
-        ]
-    if kinds := without_secrets(str(value)[:9999])[1]:
-        return [
-            f"{setting.where.partition('=')[0]}: {name} holds {', '.join(kinds)}, and a parameter"
-            f" is written into the run ({parameter.help})"
-        ]
+        return [f"{setting.where.partition('=')[0]}: {name} {secret}"]
     if excess := rules.excess(value):
         return [f"{_cut(setting.where)}: {name} {excess} ({parameter.help})"]
     if parameter.allows(value, others):
@@ -200,10 +193,18 @@ def _cut(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
 
 
-def _secret_names(value: Any) -> list[str]:  # noqa: ANN401 - as above
+def _secret(parameter: Parameter, value: Any) -> str:  # noqa: ANN401 - as above
     items = value if isinstance(value, list) else []
     pairs = (item.partition("=") for item in items if isinstance(item, str))
-    return [name.strip() for name, equals, _ in pairs if equals and SECRET_NAME.search(name)]
+    named = [name.strip() for name, equals, _ in pairs if equals and SECRET_NAME.search(name)]
+    if parameter.kind == "list" and named:
+        return (
+            f"sets {', '.join(named)}, and a parameter is written into the run; put secrets into a"
+            " file and name it in stack_env_file"
+        )
+    kinds = without_secrets(str(value)[:_LOOKED_AT])[1]
+    written = f"and a parameter is written into the run ({parameter.help})"
+    return f"holds {', '.join(kinds)}, {written}" if kinds else ""
 
 
 def refuse(problems: Sequence[str]) -> None:
