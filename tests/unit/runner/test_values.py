@@ -55,7 +55,7 @@ def refusal(tmp_path, text, *arguments):
         ('web_cidr: "everybody"\n', "web_cidr is 'everybody', expected str network"),
         ('docker_version: "*"\n', "params.yml:1: docker_version is '*'"),
         ("tiles_url: file:///etc/shadow\n", "tiles_url is 'file:///etc/shadow', expected str URL"),
-        ("tiles_url: http://u:p@x\n", "params.yml:1: tiles_url is 'http://u:p@x'"),
+        ("tiles_url: http://u:p@x\n", "params.yml:1: tiles_url holds a password in an address"),
         ('endpoint_url: "http://x/$(id)"\n', "params.yml:1: endpoint_url is 'http://x/$(id)'"),
         ('key_file: "a\\nb"\n', r"params.yml:1: key_file is 'a\nb', expected str path"),
         ('surfaces: ["../etc"]\n', "surfaces: expected each item to follow folder, saw '../etc'"),
