@@ -17,6 +17,7 @@ from lab.core.errors import LabError
 PACKAGE_OF = {
     "chromium": "chromium",
     "dockerd": "docker.io",
+    "fusermount3": "fuse3",
     "haproxy": "haproxy",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",

@@ -7,21 +7,18 @@ Containers on the Docker engine that DOCKER_HOST names, or on the runbook's own.
 import json
 import os
 
-import cv2
-import numpy as np
 import pika
 import pytest
 from geodiff import control
 
 from tests.engine import build_image, ready_engine
-from tests.lab.work_stack import SURFACES, Stack, wait_until
+from tests.lab.work_stack import SURFACES, Stack, make_tiles, wait_until
 from tests.places import IMAGES
 
 pytestmark = pytest.mark.lab
 
 TILES = 300
 OWN_ENGINE = "unix:///run/geo-diff-runbook/docker.sock"
-DATE = "2004-01-15"
 
 
 def docker_socket():
@@ -44,28 +41,12 @@ def stack(engine, tmp_path):
         stack.remove()
 
 
-def make_tiles(root):
-    """
-    Write blurred noise as RAW tiles, and one that is cut off; return their names.
-    """
-    random = np.random.default_rng(7)
-    names = [f"{DATE}/5/{n // 32}/{n % 32}" for n in range(TILES)]
-    for name in names:
-        path = root / "RAW" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        coarse = random.integers(0, 256, (16, 16, 3), np.uint8)
-        cv2.imwrite(str(path), cv2.resize(coarse, (256, 256), interpolation=cv2.INTER_CUBIC))
-    broken = root / "RAW" / f"{names[17]}.png"
-    broken.write_bytes(broken.read_bytes()[:900])
-    return names, names[17]
-
-
 def test_every_tile_gets_its_results_although_worker_and_updater_are_killed(stack):
     """
     Exactly three results for each good tile, the broken one in the dead letter queue, all else
     empty; then every task once more, and no file is touched.
     """
-    names, broken = make_tiles(stack.tiles)
+    names, broken = make_tiles(stack.tiles, TILES)
     stack.start_broker()
     # four seconds' worth: there must be work left when somebody is killed, however fast the machine
     stack.service("dealer", "dealer", BATCH="50", WAIT="0.6")

@@ -7,12 +7,15 @@ import secrets
 import time
 import uuid
 
+import cv2
+import numpy as np
 import pika
 
 from tests.engine import build_image
 from tests.places import IMAGES
 
 SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
+DATE = "2004-01-15"
 
 
 def wait_until(what, predicate, timeout_s=30.0):
@@ -21,6 +24,22 @@ def wait_until(what, predicate, timeout_s=30.0):
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s; last saw {value!r}"
         time.sleep(0.1)
     return value
+
+
+def make_tiles(root, count):
+    """
+    Write blurred noise as RAW tiles, and one that is cut off; return their names.
+    """
+    random = np.random.default_rng(7)
+    names = [f"{DATE}/5/{n // 32}/{n % 32}" for n in range(count)]
+    for name in names:
+        path = root / "RAW" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = random.integers(0, 256, (16, 16, 3), np.uint8)
+        cv2.imwrite(str(path), cv2.resize(coarse, (256, 256), interpolation=cv2.INTER_CUBIC))
+    broken = root / "RAW" / f"{names[17]}.png"
+    broken.write_bytes(broken.read_bytes()[:900])
+    return names, names[17]
 
 
 class Stack:
