@@ -121,7 +121,7 @@ class Service(Model):
 
 class Container(Model):
     """
-    A container of a service; it says the same to every command.
+    A container of a service; it says the same to every command, but nothing to the `silent` first.
     """
 
     def __init__(
@@ -132,10 +132,15 @@ class Container(Model):
         status: str = "running",
         volumes: Iterable[str] = (),
         says: tuple[int, bytes] = (0, b""),
+        silent: int = 0,
     ) -> None:
         super().__init__(name, {SERVICE: service} if service else {})
         self.status, self.volumes = status, list(volumes)
-        self.exec_run = lambda _command: SimpleNamespace(exit_code=says[0], output=says[1])
+        self._says, self._silent = says, silent
+
+    def exec_run(self, _command: list[str], environment: object = None) -> tuple[int, bytes]:
+        self._silent -= 1
+        return self._says if self._silent < 0 else (0, b"")
 
 
 def task(

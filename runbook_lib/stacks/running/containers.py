@@ -16,6 +16,7 @@ OWNER = "runbook.stack"
 """The label of secrets and configs that a deployment of the stack of this name has made."""
 HASH = "runbook.hash"
 """The label of a secret or config with a given value: a secret cannot be read, to compare it."""
+_TIMES = 3
 
 
 def in_stack(name: str) -> dict[str, Any]:
@@ -81,10 +82,12 @@ def read_secret(engine: docker.DockerClient, service: str, secret: str, next_ste
     it has no such secret.
     """
     file = f"/run/secrets/{secret}"
-    result = get_container(engine, service, next_step).exec_run(["cat", file])
-    if result.exit_code:
+    code, text = _execute(get_container(engine, service, next_step), ["cat", file])
+    if code:
         raise CommandError(f"expected {service} to have {file}; it has not", next_step=next_step)
-    return bytes(result.output).decode().strip()  # type: ignore[arg-type]  # bytes: no stream
+    if not text.strip():
+        raise CommandError(f"expected a value in {file} of {service}, saw nothing, {_TIMES} times")
+    return text.strip()
 
 
 def run_in(
@@ -95,14 +98,28 @@ def run_in(
 
     Raises CommandError if the exit code is not 0.
     """
-    result = container.exec_run(command, environment=dict(environment or {}))
-    text = bytes(result.output).decode()  # type: ignore[arg-type]  # bytes: no stream
-    if result.exit_code:
+    code, text = _execute(container, command, environment)
+    if code:
         raise CommandError(
-            f"expected {' '.join(command[:4])} to succeed in {container.name}; "
-            f"exit code {result.exit_code}",
+            f"expected {' '.join(command[:4])} to succeed in {container.name}; exit code {code}",
             evidence=text[-500:],
             next_step=f"docker service logs {container.labels.get(SERVICE, container.name)}"
             "  on the manager",
         )
     return text
+
+
+def _execute(
+    container: Container, command: list[str], environment: Mapping[str, str] | None = None
+) -> tuple[int | None, str]:
+    """
+    Run a command that prints something; return its exit code and its output.
+
+    On a busy host Docker loses the output of a short command, although its exit code is 0
+    (https://github.com/docker/docker-py/issues/2042), so silence is asked again.
+    """
+    for _ in range(_TIMES):
+        code, output = container.exec_run(command, environment=dict(environment or {}))
+        if code or output:
+            break
+    return code, bytes(output).decode()  # type: ignore[arg-type]  # bytes: no stream

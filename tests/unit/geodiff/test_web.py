@@ -12,9 +12,10 @@ from tests.fakes.docker import Container, Engine
 from tests.fakes.ec2 import instance
 
 
-def engine(exit_code, output):
+def engine(exit_code, output, silent=0):
     """One with a container of the tile server, which says this to every command."""
-    return Engine(containers=[Container("c", service="web_tile-server", says=(exit_code, output))])
+    says = (exit_code, output)
+    return Engine(containers=[Container("c", service="web_tile-server", says=says, silent=silent)])
 
 
 def test_each_side_is_told_where_the_other_one_is():
@@ -32,6 +33,13 @@ def test_the_token_is_read_and_does_not_show_itself():
     token = web.read_token(engine(0, b"s3cret\n"), "web_tile-server")
     assert {"Authorization": "Bearer s3cret"} == token.header
     assert "s3cret" not in f"{token} {token!r}"
+
+
+def test_a_token_is_read_again_where_docker_lost_what_the_command_said():
+    token = web.read_token(engine(0, b"s3cret\n", silent=2), "web_tile-server")
+    assert "s3cret" == token.value
+    with pytest.raises(CommandError, match="expected a value in /run/secrets"):
+        web.read_token(engine(0, b"s3cret\n", silent=3), "web_tile-server")
 
 
 def test_without_a_container_or_its_secret_the_reader_says_so():
