@@ -18,11 +18,11 @@ def record(tile):
     try:
         with open(f"{root}/REJECTED/{tile}.json", "rb") as file:
             found = json.loads(file.read(4096))
-        return str(found["reason"])[:300], int(found.get("delivery", 1))
+        return str(found["reason"])[:300]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "its record cannot be read", 1
+        return "its record cannot be read"
 
-print(json.dumps([(tile, *record(tile)) for tile in sorted(rejected)[: int(sys.argv[2])]]))
+print(json.dumps([(tile, record(tile)) for tile in sorted(rejected)[: int(sys.argv[2])]]))
 """
 )
 
@@ -31,9 +31,9 @@ def find_rejections(manager: fabric.Connection, data: DataSet, most: int = 200) 
     """
     Find the rejected tiles, the first `most` of them by name.
 
-    Columns: tile, reason, delivery (the number of the one that decided it). A tile is not among
-    them once its RAW file is newer than the rejection. Without a data set, no request is sent.
+    Columns: tile, reason. A tile is not among them once its RAW file is newer than the rejection.
+    Without a data set, no request is sent.
     """
     script = f"python3 -c {shlex.quote(_READ)} {shlex.quote(data.directory)} {most}"
     rows = json.loads(run(manager, script, sudo=True)) if data.url else []
-    return pd.DataFrame(rows, columns=["tile", "reason", "delivery"])
+    return pd.DataFrame(rows, columns=["tile", "reason"])

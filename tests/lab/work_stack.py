@@ -3,7 +3,6 @@ The services of the work stack as containers of one engine, with a real RabbitMQ
 """
 
 import json
-import secrets
 import time
 import uuid
 
@@ -11,11 +10,13 @@ import cv2
 import numpy as np
 import pika
 
+from tests.broker_secrets import make_secrets, password_file
 from tests.engine import build_image
 from tests.places import IMAGES
 
 SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
 DATE = "2004-01-15"
+LOCKED_UP = {"read_only": True, "tmpfs": {"/tmp": ""}, "cap_drop": ["ALL"]}
 
 
 def wait_until(what, predicate, timeout_s=30.0):
@@ -60,11 +61,7 @@ class Stack:
             path.chmod(0o777)
         self.secrets = folder / "secrets"
         self.secrets.mkdir()
-        self.password = secrets.token_urlsafe(24)
-        (self.secrets / "rabbitmq_password").write_text(self.password)
-        (self.secrets / "rabbitmq_erlang_cookie").write_text(secrets.token_urlsafe(24))
-        for path in (self.secrets, *self.secrets.iterdir()):
-            path.chmod(0o755 if path.is_dir() else 0o444)
+        self.passwords = make_secrets(self.secrets)
         self.images = {
             name: build_image(engine, IMAGES / name) for name in ("rabbitmq", "geo-diff")
         }
@@ -88,7 +85,7 @@ class Stack:
 
     def start_broker(self, cpus=0.5):
         home = {str(self.disk / "broker"): {"bind": "/var/lib/rabbitmq"}} if self.disk else {}
-        limits = {"nano_cpus": int(cpus * 1e9), "mem_limit": "512m"}
+        limits = {"nano_cpus": int(cpus * 1e9), "mem_limit": "512m", **LOCKED_UP}
         self.broker = self.run("rabbitmq", "rabbitmq", hostname="rabbitmq", volumes=home, **limits)
         self.broker.reload()
         self.address = self.broker.attrs["NetworkSettings"]["Networks"][self.name]["IPAddress"]
@@ -101,24 +98,30 @@ class Stack:
             return False
         return True
 
-    def connect(self):
+    def connect(self, user="updater"):
+        """
+        A connection of a user; the updater may read and write all three queues of the work.
+        """
         return pika.BlockingConnection(
             pika.ConnectionParameters(
-                self.address, credentials=pika.PlainCredentials("geodiff", self.password)
+                self.address, credentials=pika.PlainCredentials(user, self.passwords[user])
             )
         )
 
     def service(self, command, name, volumes=(), **environment):
-        host = {"AMQP_HOST": f"{self.name}-rabbitmq", "TASK_ID": name, **environment}
+        host = {
+            "AMQP_HOST": f"{self.name}-rabbitmq",
+            "RABBITMQ_PASSWORD_FILE": f"/run/secrets/{password_file(command)}",
+            "TASK_ID": name,
+            **environment,
+        }
         return self.run(
             "geo-diff",
             name,
             command,
             volumes,
             environment=host,
-            read_only=True,
-            tmpfs={"/tmp": ""},
-            cap_drop=["ALL"],
+            **LOCKED_UP,
         )
 
     def queues(self):

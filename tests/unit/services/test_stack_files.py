@@ -7,6 +7,7 @@ import re
 
 import pytest
 import yaml
+from geodiff import topology as names
 
 from tests.places import ROOT
 
@@ -93,10 +94,55 @@ def test_autoscaler_and_scaler_have_the_same_bounds():
 
 
 def test_no_secret_is_in_the_stack_file():
-    assert {
-        "rabbitmq_password": {"external": True},
-        "rabbitmq_erlang_cookie": {"external": True},
-    } == (yaml.safe_load((STACKS / "geo-diff/work.yml").read_text())["secrets"])
+    content = yaml.safe_load((STACKS / "geo-diff/work.yml").read_text())
+    generated = content["x-runbook"]["generated_secrets"]
+    assert {name: {"external": True} for name in generated} == content["secrets"]
+
+
+def test_each_client_of_the_broker_has_a_password_of_its_own():
+    """One that is read out of a worker opens nothing but what a worker may do."""
+    found = services("geo-diff/work.yml")
+    having = {
+        name: {s if isinstance(s, str) else s["source"] for s in service.get("secrets", ())}
+        for name, service in found.items()
+    }
+    clients = ("dealer", "worker", "updater", "admin-worker")
+    own = {name: {f"rabbitmq_{name.replace('-', '_')}_password"} for name in clients}
+    assert own == {name: having[name] for name in clients}
+    assert having["rabbitmq"] == {"rabbitmq_password", "rabbitmq_erlang_cookie"}.union(
+        *own.values()
+    )
+
+
+def test_nobody_may_make_or_delete_a_queue_or_write_into_all_of_them():
+    """Not even the operator: the broker makes its queues itself."""
+    folder = STACKS / "geo-diff/images/rabbitmq"
+    topology = json.loads((folder / "topology.json").read_text())
+    allowed = {entry["user"]: entry for entry in topology["permissions"]}
+    assert {"geodiff", "dealer", "worker", "updater", "admin-worker"} == set(allowed)
+    assert {"^$"} == {entry["configure"] for entry in allowed.values()}
+    exchanges = {exchange["name"] for exchange in topology["exchanges"]}
+    for user, entry in allowed.items():
+        into = {name for name in exchanges if re.fullmatch(entry["write"], name)}
+        assert len(into) <= 3, user
+        assert not re.fullmatch(entry["write"], "amq.default"), user
+    assert "administrator" not in (folder / "entry.sh").read_text().replace("an administrator", "")
+
+
+def test_the_broker_has_every_queue_that_the_services_name():
+    topology = json.loads((STACKS / "geo-diff/images/rabbitmq/topology.json").read_text())
+    named = {value for key, value in vars(names).items() if key.endswith("_QUEUE")}
+    assert named == {queue["name"] for queue in topology["queues"]}
+    bound = {(binding["source"], binding["destination"]) for binding in topology["bindings"]}
+    assert {(name, name) for name in named} | {(names.RES_XCHG, names.RESULT_QUEUE)} == bound
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [each for each in EVERY if each[0] != "registry/stack.yml"]
+)
+def test_a_container_writes_only_where_it_is_said_and_has_no_rights_of_root(file, name):
+    service = services(file)[name]
+    assert (True, ["ALL"]) == (service.get("read_only"), service.get("cap_drop"))
 
 
 def test_the_web_stack_needs_nothing_of_the_work_stack():

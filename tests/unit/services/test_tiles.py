@@ -190,7 +190,7 @@ class Taken:
     def __init__(self):
         self.published = []
 
-    async def publish(self, exchange, key, body, **properties):
+    async def publish(self, exchange, body, **properties):
         self.published.append((properties["message_id"], body))
 
 

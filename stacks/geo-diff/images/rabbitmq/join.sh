@@ -13,7 +13,7 @@ look() {
   done
 }
 
-if [ ! -d "$HOME/mnesia/rabbit@$me" ]; then
+if [ ! -d "$data/mnesia/rabbit@$me" ]; then
   look
   while [ -z "$serving" ] && [ "$me" != "$founder" ]; do sleep 1; look; done
   if [ -n "$serving" ]; then

@@ -129,7 +129,7 @@ class AdminWorker:
         self._batch, self._greys = decision.batch, decision.greys
         # sent at each refresh, so that a restarted dealer has it within one
         order = json.dumps({"batch": self._batch}).encode()
-        await link.publish("", topology.CONTROL_QUEUE, order)
+        await link.publish(topology.CONTROL_QUEUE, order)
 
     async def _replace_silent(self, running: list[dict[str, Any]], signs: SignsOfLife) -> None:
         node_of = {task["id"]: task["node"] for task in running}

@@ -15,7 +15,6 @@ from pika.exceptions import AMQPConnectionError
 from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
-from geodiff import topology
 from geodiff.settings import BrokerSettings
 
 PERSISTENT = 2
@@ -37,17 +36,10 @@ class Delivery:
 
     def number(self, header: str) -> int:
         """
-        Return a header's whole number, as a time or a count; 0 if it is none.
+        Return a header's whole number, as a time; 0 if it is none.
         """
         value = self.headers.get(header)
         return value if isinstance(value, int) and 0 <= value < 2**63 else 0
-
-    @property
-    def failed(self) -> int:
-        """
-        How many earlier deliveries ended without an answer, as `dead_letters.count` has counted.
-        """
-        return self.number(topology.FAILED)
 
 
 def _plain(reason: object) -> str:
@@ -66,8 +58,8 @@ class Link:
     """
     One connection with one channel with publisher confirms. After a failure it stays broken.
 
-    A message that the broker refuses or cannot route breaks it too: the topology is gone. A new
-    link declares it again and gets everything unacknowledged again.
+    A message that the broker refuses or cannot route breaks it too. On a new link, everything
+    unacknowledged comes again.
     """
 
     def __init__(self, connection: AsyncioConnection, channel: Channel) -> None:
@@ -86,7 +78,7 @@ class Link:
     @classmethod
     async def open(cls, settings: BrokerSettings) -> "Link":
         """
-        Connect, enable confirms and declare the topology; LinkLostError if any of it fails.
+        Connect and enable confirms; LinkLostError if any of it fails.
         """
         opened: asyncio.Future[AsyncioConnection] = asyncio.get_running_loop().create_future()
         closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -120,28 +112,8 @@ class Link:
             raise LinkLostError(closed.result() if closed.done() else "no channel within 10 s")
         link = cls(connection, ready.result())
         closed.add_done_callback(lambda future: link._break(future.result()))
-        await link._declare()
+        await link._call(link._channel.confirm_delivery, ack_nack_callback=link._on_confirm)
         return link
-
-    async def _declare(self) -> None:
-        channel = self._channel
-        await self._call(channel.confirm_delivery, ack_nack_callback=self._on_confirm)
-        await self._call(
-            channel.exchange_declare,
-            exchange=topology.RES_XCHG,
-            exchange_type="fanout",
-            durable=True,
-        )
-        for queue in topology.QUEUES:
-            await self._call(
-                channel.queue_declare,
-                queue=queue.name,
-                durable=True,
-                arguments=dict(queue.arguments),
-            )
-        await self._call(
-            channel.queue_bind, queue=topology.RESULT_QUEUE, exchange=topology.RES_XCHG
-        )
 
     async def _call(self, method: Callable[..., object], **arguments: object) -> Method:
         """
@@ -186,7 +158,6 @@ class Link:
     def publish(
         self,
         exchange: str,
-        key: str,
         body: bytes,
         *,
         message_id: str | None = None,
@@ -201,7 +172,7 @@ class Link:
             delivery_mode=PERSISTENT, message_id=message_id, headers=dict(headers or {})
         )
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._channel.basic_publish(exchange, key, body, properties, mandatory=mandatory)
+        self._channel.basic_publish(exchange, "", body, properties, mandatory=mandatory)
         self._published += 1
         self._unconfirmed[self._published] = confirmed
         return confirmed

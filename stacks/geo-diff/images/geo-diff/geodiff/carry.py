@@ -50,7 +50,7 @@ class Carrier:
 
         async def hand_over(link: Link, delivery: Delivery) -> None:
             await target.publish(
-                "", queue, delivery.body, message_id=delivery.message_id, headers=delivery.headers
+                queue, delivery.body, message_id=delivery.message_id, headers=delivery.headers
             )
             link.ack(delivery)
             self.carried[queue] += 1
@@ -65,7 +65,7 @@ class Carrier:
 
 def prepare(environ: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable[None]]:
     read = Reader(environ)
-    target = read.broker()
+    target = read.broker("updater")  # in whose container it runs
     source = replace(target, host=read.text("CARRY_FROM", pattern=r"[A-Za-z0-9.-]+"))
     if source.host == target.host:
         read.problems.append(f"CARRY_FROM={source.host!r} must not be AMQP_HOST")

@@ -137,7 +137,6 @@ class Dealer:
             log.warning("%s/%s cannot be read: %s", RAW, tile, exc)
             return
         await link.publish(
-            "",
             topology.TASK_QUEUE,
             body,
             message_id=str(tile),

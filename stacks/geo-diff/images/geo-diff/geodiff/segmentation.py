@@ -2,7 +2,11 @@
 Segment one tile into its three surfaces in a single pass: one decode, one HSV, three masks.
 """
 
-from dataclasses import dataclass
+import resource
+import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +14,7 @@ import numpy as np
 from geodiff import png
 from geodiff.png import TILE_PX
 from geodiff.png_encoder import encode
+from geodiff.segmenter import LIMIT_BYTES, READY, REFUSED, BadTileError, Surface, packed
 from geodiff.tiles import SHARE_KEYWORD
 
 # Hue ranges, both ends included, of OpenCV's RGB-to-HSV applied to BGR data, as the authors tuned
@@ -17,23 +22,6 @@ from geodiff.tiles import SHARE_KEYWORD
 HUES = {"FOREST-JUNGLE": (41, 79), "OCEAN-SEA": (0, 40), "DESERT": (80, 135)}
 
 cv2.setNumThreads(1)
-
-
-class BadTileError(ValueError):
-    """
-    The tile can never be segmented; the message is the reason.
-    """
-
-
-@dataclass(frozen=True)
-class Surface:
-    """
-    One result: an RGBA PNG, transparent black outside the surface, and the share of it (0 to 1).
-    """
-
-    name: str
-    png: bytes
-    share: float
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -86,3 +74,29 @@ def segment(data: bytes) -> list[Surface]:
 
 # An absent surface is always the same picture, and one in three is: encode it once.
 NOTHING = _encode(np.zeros((TILE_PX, TILE_PX, 4), np.uint8), 0.0)
+
+
+def main() -> None:
+    """
+    Answer one tile after another until the worker hangs up.
+    """
+    link = Connection(int(sys.argv[1]))
+    with suppress(OSError):  # should the container run out of memory, this process goes first
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    link.send_bytes(READY)
+    with suppress(EOFError, OSError):
+        while True:
+            data = link.recv_bytes()
+            try:
+                answer = packed(segment(data))
+            except BadTileError as exc:
+                answer = REFUSED + str(exc).encode()
+            except Exception as exc:  # a MemoryError, for one: the next tile can be done
+                answer = REFUSED + (str(exc) or type(exc).__name__).encode()
+            link.send_bytes(answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,6 @@ from pika.exceptions import AMQPError
 
 from geodiff import health
 from geodiff.broker import Delivery, Link
-from geodiff.dead_letters import count
 from geodiff.settings import BrokerSettings
 
 log = logging.getLogger(__name__)
@@ -74,9 +73,6 @@ async def work_off(
     """
     Run `handle` on each delivery, `prefetch` of them at a time, with `background` beside it.
 
-    A message that was delivered before, and not acknowledged, is only counted and put back: it may
-    be what ended its reader.
-
     The first exception of any of them ends the session. On `stop` it takes no more and finishes the
     unacknowledged ones, so that a graceful end causes no redelivery.
     """
@@ -89,9 +85,7 @@ async def work_off(
             failed.set_exception(error)
 
     def take(delivery: Delivery) -> None:
-        again = delivery.redelivered
-        work = count(link, delivery, queue) if again else handle(link, delivery)
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(handle(link, delivery))
         in_hand.add(task)
         task.add_done_callback(finished)
 

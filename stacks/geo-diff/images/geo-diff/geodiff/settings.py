@@ -48,7 +48,7 @@ class WorkerSettings:
     task_id: str
     node: str
     prefetch: int
-    max_deliveries: int
+    max_attempts: int
     keep_alive_s: float
 
 
@@ -57,7 +57,6 @@ class UpdaterSettings:
     broker: BrokerSettings
     tiles_dir: Path
     prefetch: int
-    max_deliveries: int
     audit_dir: Path | None
 
 
@@ -165,12 +164,12 @@ class Reader:
             self.problems.append(f"{name}={path} is empty")
         return value
 
-    def broker(self) -> BrokerSettings:
+    def broker(self, user: str) -> BrokerSettings:
         return BrokerSettings(
             host=self.text("AMQP_HOST", "rabbitmq", r"[A-Za-z0-9.-]+"),
             port=self.whole("AMQP_PORT", 5672, 1, 65535),
             management_port=self.whole("RABBITMQ_MANAGEMENT_PORT", 15672, 1, 65535),
-            user=self.text("AMQP_USER", "geodiff"),
+            user=self.text("AMQP_USER", user),
             password=self.secret("RABBITMQ_PASSWORD_FILE", "/run/secrets/rabbitmq_password"),
             virtual_host=self.text("AMQP_VHOST", "/"),
             heartbeat_s=self.whole("HEARTBEAT", 20, 2, 600),
@@ -207,7 +206,7 @@ def dealer_settings(environ: Mapping[str, str]) -> DealerSettings:
     read = Reader(environ)
     batch, min_batch = _batches(read)
     settings = DealerSettings(
-        broker=read.broker(),
+        broker=read.broker("dealer"),
         tiles_dir=read.directory("TILES_DIR", "/tiles", writable=False),
         batch=batch,
         min_batch=min_batch,
@@ -223,11 +222,11 @@ def dealer_settings(environ: Mapping[str, str]) -> DealerSettings:
 def worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
     read = Reader(environ)
     settings = WorkerSettings(
-        broker=read.broker(),
+        broker=read.broker("worker"),
         task_id=read.text("TASK_ID", pattern=r"[A-Za-z0-9_.-]+"),
         node=read.text("NODE", "unknown"),
         prefetch=read.whole("PREFETCH", 4, 1, 100),
-        max_deliveries=read.whole("MAX_DELIVERIES", 3, 1, 100),
+        max_attempts=read.whole("MAX_ATTEMPTS", 3, 1, 5),
         keep_alive_s=read.real("KEEP_ALIVE", 5, 0.1, 60),
     )
     read.done()
@@ -237,10 +236,9 @@ def worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
 def updater_settings(environ: Mapping[str, str]) -> UpdaterSettings:
     read = Reader(environ)
     settings = UpdaterSettings(
-        broker=read.broker(),
+        broker=read.broker("updater"),
         tiles_dir=read.directory("TILES_DIR", "/tiles", writable=True),
         prefetch=read.whole("PREFETCH", 32, 1, 1000),
-        max_deliveries=read.whole("MAX_DELIVERIES", 3, 1, 100),
         audit_dir=read.audit(),
     )
     read.done()
@@ -252,7 +250,7 @@ def admin_settings(environ: Mapping[str, str]) -> AdminSettings:
     batch, min_batch = _batches(read)
     min_scale, max_scale = _scale(read)
     settings = AdminSettings(
-        broker=read.broker(),
+        broker=read.broker("admin-worker"),
         scaler=read.text("SCALER", "scaler:8000", r"[A-Za-z0-9_.-]+:[0-9]+"),
         reaper_port=read.whole("REAPER_PORT", 8000, 1, 65535),
         refresh_s=read.real("REFRESH_RATE", 5, 0.1, 3600),

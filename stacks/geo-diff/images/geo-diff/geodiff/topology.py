@@ -1,33 +1,14 @@
 """
-Exchanges and queues, declared in one place, by every service before anything else.
-"""
+The names of exchanges and queues. The broker makes them at its start, from the file
+`images/rabbitmq/topology.json`, so that no service needs the right to.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+Each queue has an exchange of its name: a right to write is one to an exchange, and with the default
+exchange it would be one to every queue.
+"""
 
 TASK_QUEUE = "TASK_QUEUE"
 RESULT_QUEUE = "RESULT_QUEUE"
-RES_XCHG = "RES_XCHG"
+RES_XCHG = "RES_XCHG"  # to RESULT_QUEUE, too
 KEEP_ALIVE_QUEUE = "KEEP_ALIVE_QUEUE"
 DEAD_LETTER_QUEUE = "DEAD_LETTER_QUEUE"
 CONTROL_QUEUE = "CONTROL_QUEUE"
-
-FAILED = "failed-deliveries"  # the header with the count of them
-
-
-@dataclass(frozen=True)
-class Queue:
-    name: str
-    arguments: Mapping[str, object] = field(default_factory=dict)
-
-
-QUEUES = (
-    Queue(TASK_QUEUE),
-    Queue(RESULT_QUEUE),
-    # an old sign of life is worth nothing
-    Queue(KEEP_ALIVE_QUEUE, {"x-message-ttl": 10_000}),
-    # evidence, not work: the RAW file stays on disk, so the oldest may be dropped
-    Queue(DEAD_LETTER_QUEUE, {"x-max-length": 10_000}),
-    # only the last order counts
-    Queue(CONTROL_QUEUE, {"x-max-length": 1, "x-message-ttl": 60_000}),
-)

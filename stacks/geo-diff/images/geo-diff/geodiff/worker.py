@@ -10,21 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from geodiff import serving, topology
-from geodiff.alone import segment_alone
 from geodiff.broker import Delivery, Link
 from geodiff.dead_letters import MAX_REASON, bury
-from geodiff.segmentation import SHARE_KEYWORD, BadTileError, Surface, segment
+from geodiff.segmenter import BadTileError, Segmenter
 from geodiff.settings import WorkerSettings, worker_settings
-from geodiff.tiles import Tile, parse_tile
+from geodiff.tiles import SHARE_KEYWORD, Tile, parse_tile
 
 
 class Worker:
     """
-    The event loop talks to the broker while one thread computes: OpenCV releases the GIL.
+    The event loop talks to the broker while one thread waits for the process that computes.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
+        self._segmenter = Segmenter(settings.max_attempts)
         self._compute = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._done = 0
 
@@ -39,7 +39,12 @@ class Worker:
                 self._keep_alive(link),
             )
 
-        await serving.serve(self._settings.broker, session, stop)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._compute, self._segmenter.start)
+        try:
+            await serving.serve(self._settings.broker, session, stop)
+        finally:
+            await loop.run_in_executor(self._compute, self._segmenter.close)
 
     async def _handle(self, link: Link, delivery: Delivery) -> None:
         try:
@@ -50,7 +55,9 @@ class Worker:
             return
         loop = asyncio.get_running_loop()
         try:
-            surfaces = await loop.run_in_executor(self._compute, self._segment, delivery)
+            surfaces = await loop.run_in_executor(
+                self._compute, self._segmenter.segment, delivery.body
+            )
         except BadTileError as exc:
             await self._reject(link, delivery, tile, str(exc))
         else:
@@ -58,7 +65,6 @@ class Worker:
                 *(
                     link.publish(
                         topology.RES_XCHG,
-                        "",
                         surface.png,
                         message_id=str(tile),
                         headers={
@@ -66,7 +72,7 @@ class Worker:
                             "kind": "surface",
                             "filter": surface.name,
                             "task-id": self._settings.task_id,
-                            "task-redelivered": delivery.failed > 0,
+                            "task-redelivered": delivery.redelivered,
                             SHARE_KEYWORD: f"{surface.share:.6f}",
                         },
                     )
@@ -76,16 +82,6 @@ class Worker:
         link.ack(delivery)
         self._done += 1
 
-    def _segment(self, delivery: Delivery) -> list[Surface]:
-        """
-        Segment a tile; at its last delivery alone in a process, which says whether the tile is to
-        blame for the ones before. BadTileError if not even that ended them.
-        """
-        last = self._settings.max_deliveries - 1
-        if delivery.failed > 2 * last + 1:
-            raise BadTileError(f"{delivery.failed} deliveries ended without an answer")
-        return (segment if delivery.failed < last else segment_alone)(delivery.body)
-
     async def _reject(self, link: Link, delivery: Delivery, tile: Tile, reason: str) -> None:
         """
         Keep the tile as evidence, and have the updater record that it must not be dealt again.
@@ -94,14 +90,12 @@ class Worker:
         record = {
             "tile": str(tile),
             "reason": reason[:MAX_REASON],
-            "delivery": delivery.failed + 1,
             "raw_mtime_ns": raw_mtime_ns,
         }
         await asyncio.gather(
             bury(link, delivery, reason, self._settings.task_id),
             link.publish(
                 topology.RES_XCHG,
-                "",
                 json.dumps(record, indent=1).encode(),
                 message_id=str(tile),
                 headers={**tile.headers(), "kind": "rejection", "raw-mtime-ns": raw_mtime_ns},
@@ -121,7 +115,7 @@ class Worker:
                 "tiles_done": self._done,
                 "time": datetime.now(UTC).isoformat(),
             }
-            await link.publish("", topology.KEEP_ALIVE_QUEUE, json.dumps(sign).encode())
+            await link.publish(topology.KEEP_ALIVE_QUEUE, json.dumps(sign).encode())
             await asyncio.sleep(self._settings.keep_alive_s)
 
 
