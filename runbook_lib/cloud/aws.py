@@ -6,15 +6,15 @@ import os
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runbook_lib.cloud import refusals
 from runbook_lib.core.activity import ACTIVITY
+from runbook_lib.core.credentials import aws_session, lifetime
 from runbook_lib.core.errors import AccessError
 from runbook_lib.core.wait import Pending, wait_for
 
@@ -48,11 +48,8 @@ class Place:
 
         Raises AccessError if no credentials are found.
         """
-        session = botocore.session.Session()
-        if self.credentials_file:
-            path = Path(self.credentials_file).expanduser()
-            session.set_config_variable("credentials_file", str(path))
-        if session.get_credentials() is None:
+        session = aws_session(self.credentials_file)
+        if lifetime(self.credentials_file, session) is None:
             places = self.credentials_file or "the environment, ~/.aws, the instance role"
             raise AccessError(
                 f"expected AWS credentials for {service}, found none",
@@ -65,7 +62,12 @@ class Place:
             config=_CONFIG,
         )
         made.meta.events.register("before-call.*", _count)
+        refusals.translate_refusals(made, self.credentials_file, self._decode)
         return made
+
+    def _decode(self, encoded: str) -> str:
+        answer = self.client("sts").decode_authorization_message(EncodedMessage=encoded)
+        return str(answer["DecodedMessage"])
 
 
 def _count(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's operation model

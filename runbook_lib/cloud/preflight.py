@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from runbook_lib.cloud.instances import Wanted
 from runbook_lib.cloud.launch import launch_request
 from runbook_lib.cloud.tags import KEEP_H, expires_in, tag_list, tag_specifications
-from runbook_lib.core.errors import ParameterError
+from runbook_lib.core.errors import AccessError, ParameterError
+from runbook_lib.core.findings import first_line
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -58,7 +59,7 @@ def allowed_actions(
     """
     Test the runbook's permissions with DryRun requests to EC2; columns: action, answer.
 
-    An answer is "allowed", "refused" (a permission is missing), or EC2's error.
+    An answer is "allowed", "refused" with the right and its statement, or EC2's error.
 
     Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html (DryRun)
     """
@@ -93,12 +94,12 @@ def allowed_actions(
 def _dry_run(request: Any) -> str:  # noqa: ANN401 - a call of a boto3 client
     try:
         request()
+    except AccessError as error:
+        return f"refused: {first_line(error)}"
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code == "DryRunOperation":
             return "allowed"
-        if code in ("UnauthorizedOperation", "AccessDenied"):
-            return "refused"
         return f"{code}: {error.response['Error']['Message']}"
     return "allowed"
 

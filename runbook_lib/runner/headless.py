@@ -50,12 +50,14 @@ def run_notebooks(request: Request) -> Run:
     """
     Run the notebooks; the first failure ends the run.
 
-    Raises ParameterError before anything runs, with every wrong parameter; ConflictError if another
-    run uses the same cluster; StepFailedError with notebook, cell, error and the command that
-    resumes, after writing the report; KeyboardInterrupt with the same message, after SIGINT or
-    SIGTERM.
+    Raises ParameterError before anything runs, with every wrong parameter; AccessError if the AWS
+    credentials have ended; ConflictError if another run uses the same cluster; StepFailedError with
+    notebook, cell, error and the command that resumes, after writing the report; KeyboardInterrupt
+    with the same message, after SIGINT or SIGTERM.
     """
     _, notebooks, given, values = _plan(request)
+    if "credentials_file" in declared(notebooks):
+        _say_how_long_credentials_last(str(values.get("credentials_file", "")))
     cluster = str(values.get("cluster", "run"))
     with lock(request.runs, cluster), interruptible() as running, kernels() as pool:
         record = Run(
@@ -75,6 +77,14 @@ def run_notebooks(request: Request) -> Run:
         execute_all(record, notebooks, pool, running, request.timeout_s)
     _close(record, request)
     return record
+
+
+def _say_how_long_credentials_last(credentials_file: str) -> None:
+    from runbook_lib.core.credentials import lifetime  # noqa: PLC0415 - botocore takes its time
+
+    life = lifetime(credentials_file)
+    if life is not None and life.has_end:  # without any, the first notebook says so
+        print(life, flush=True)
 
 
 def prepare(request: Request) -> Path:

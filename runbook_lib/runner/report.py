@@ -17,6 +17,7 @@ from nbconvert import HTMLExporter
 from papermill.iorw import load_notebook_node
 from traitlets.config import Config
 
+from runbook_lib.core.rights import rights_of
 from runbook_lib.runner.cleaning import clean, svg_as_image
 from runbook_lib.runner.record import Run
 
@@ -28,17 +29,6 @@ _FOLDED = """{%- extends 'basic/index.html.j2' -%}
 {%- endblock -%}"""
 
 _PICTURES_FIRST = ["image/png", "text/html", "text/markdown", "text/plain"]
-
-_NEEDS = {
-    "ec2:RunInstances": ["ec2:RunInstances", "ec2:CreateTags"],
-    "ec2:CreateSecurityGroup": ["ec2:CreateSecurityGroup", "ec2:CreateTags"],
-    "ec2:ImportKeyPair": ["ec2:ImportKeyPair", "ec2:CreateTags"],
-    "s3:ListObjectsV2": ["s3:ListBucket"],
-    "s3:HeadObject": ["s3:GetObject"],
-    "sts:GetCallerIdentity": [],
-}
-"""Operations whose name is not the IAM action, or whose tag-on-create needs a second one.
-Source: https://docs.aws.amazon.com/service-authorization/latest/reference/"""
 
 
 def notebook_body(path: Path) -> str:
@@ -60,7 +50,7 @@ def notebook_body(path: Path) -> str:
 
 
 def actions(calls: dict[str, int]) -> list[str]:
-    return sorted({action for call in calls for action in _NEEDS.get(call, [call])})
+    return sorted({action for call in calls for action in rights_of(call)})
 
 
 def policy(calls: dict[str, int]) -> str:
@@ -87,7 +77,7 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
             run=run,
             bodies={name: _linked(body, bodies) for name, body in bodies.items()},
             calls=sorted(calls.items()),
-            needs={call: ", ".join(_NEEDS.get(call, [call])) or "none" for call in calls},
+            needs={call: ", ".join(rights_of(call)) or "none" for call in calls},
             policy=policy(calls),
             highlights=_highlights(run.folder, list(bodies)),
             style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
