@@ -1,5 +1,5 @@
 """
-The command line: `runbook run | walkthrough | prepare | plan | history | list | map`.
+The command line: `runbook run | walkthrough | prepare | plan | history | sweep | list | map`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     Run the command; return 0, 1 after an error, or 130 after an interrupt.
 
-    `plan` returns 2 if there are changes.
+    `plan` returns 2 if there are changes, and `sweep` if something is past its expiry and stays.
     """
     given = sys.argv[1:] if arguments is None else arguments
     end = given.index("--") if "--" in given else len(given)
@@ -44,6 +44,8 @@ def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> int:
         print(f"{options.write}: {'written' if changed else 'no changes'}")
     elif options.command == "plan":
         return _plan(options)
+    elif options.command == "sweep":
+        return _sweep(options)
     elif options.command == "history":
         # imported here: the SDKs take a second
         from runbook_lib.stacks.commands import history_text, read_values  # noqa: PLC0415
@@ -77,6 +79,25 @@ def _plan(options: argparse.Namespace) -> int:
         return 0
     plan = show_plan(options.parameters_file, options.given, options.notebooks, options.save)
     return 0 if plan.is_empty else 2
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    # imported here: the SDKs take a second
+    from runbook_lib.cloud import aws, sweep  # noqa: PLC0415
+    from runbook_lib.stacks.commands import read_values  # noqa: PLC0415
+
+    needed = ("cluster", "region", "endpoint_url", "credentials_file")
+    values = read_values(options.parameters_file, options.given, options.notebooks, needed)
+    place = aws.Place(values["region"], values["endpoint_url"], values["credentials_file"])
+    found = sweep.find_clusters(place)
+    print(found)
+    ours = [one for one in found.past if options.everybody or one.cluster == values["cluster"]]
+    if options.remove and ours:
+        for one in ours:
+            print(f"\n{one.region}  {one.cluster}:\n{sweep.remove_past(place, one)}")
+        found = sweep.find_clusters(place)
+        print(f"\nleft:\n{found}")
+    return 2 if found.past else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,6 +152,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser(
         "history", parents=[valued], help="print the deployments that the Swarm keeps of a stack"
+    )
+    sweep = commands.add_parser(
+        "sweep",
+        parents=[common],
+        help="list the clusters of every region; exit code 2: some are past their expiry",
+    )
+    sweep.add_argument("parameters_file", type=Path, help="for example params/lab.yml")
+    sweep.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUE")
+    sweep.add_argument(
+        "--remove", action="store_true", help="remove the file's cluster where it is past"
+    )
+    sweep.add_argument(
+        "--everybody", action="store_true", help="with --remove: every cluster that is past"
     )
     plan = commands.add_parser(
         "plan",

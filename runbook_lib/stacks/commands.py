@@ -15,9 +15,11 @@ from runbook_lib.stacks.deployment.history import history_table
 from runbook_lib.swarm.membership import get_manager
 
 
-def read_values(parameters_file: Path, given: Sequence[str], notebooks: Path) -> dict[str, Any]:
+def read_values(
+    parameters_file: Path, given: Sequence[str], notebooks: Path, only: Sequence[str] = ()
+) -> dict[str, Any]:
     """
-    Return every parameter of the notebooks as a run of this file would have it.
+    Return every parameter of the notebooks as a run of this file would have it, or only some.
 
     Raises ParameterError with every wrong parameter.
     """
@@ -25,6 +27,9 @@ def read_values(parameters_file: Path, given: Sequence[str], notebooks: Path) ->
     settings = load(parameters_file, problems)
     take_notebooks(settings)
     settings |= read_arguments(given, known, problems)
+    if only:  # what the others lack is no problem
+        known = {name: known[name] for name in only}
+        settings = {name: value for name, value in settings.items() if name in only}
     values = resolve(settings, known, {}, problems)
     return {name: parameter.default for name, parameter in known.items()} | values
 

@@ -1,0 +1,162 @@
+"""
+What was forgotten: every cluster of the account that is past its expiry, in every enabled region.
+
+Nothing is remembered between runs: EC2 is asked for its regions, and each region for everything
+with our tag. A region that refuses to answer is named, since what it holds is not known.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from runbook_lib.cloud import instance_role, tiles_bucket
+from runbook_lib.cloud.aws import Place, or_none
+from runbook_lib.cloud.expiry import Resource, end_of, find_resources
+from runbook_lib.cloud.key_pairs import find_key_pair
+from runbook_lib.cloud.tags import CLUSTER_TAG, expiry_of, tags_of
+from runbook_lib.cloud.teardown import remove_groups, remove_instances
+from runbook_lib.core.changes import Changes
+from runbook_lib.core.errors import AccessError, CommandError
+from runbook_lib.core.findings import first_line
+from runbook_lib.core.parallel import for_each
+from runbook_lib.core.words import count_of, printable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BUCKET = "bucket"
+
+
+@dataclass(frozen=True)
+class Found:
+    """
+    What a cluster has in a region; `ends` is None where its tags do not say.
+    """
+
+    cluster: str
+    region: str
+    resources: tuple[Resource, ...]
+    ends: datetime | None
+
+    @property
+    def is_past(self) -> bool:
+        return self.ends is not None and self.ends < datetime.now(UTC)
+
+    def __str__(self) -> str:
+        kinds = [one.kind for one in self.resources]
+        counts = ", ".join(count_of(kinds.count(kind), kind) for kind in dict.fromkeys(kinds))
+        when = "no expiry, never swept"
+        if self.ends is not None:
+            when = (
+                f"{'past since' if self.is_past else 'kept until'} {self.ends:%Y-%m-%d %H:%M} UTC"
+            )
+        return f"{self.region}  {printable(self.cluster)}  {when}: {counts}"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """
+    The clusters of an account, and the regions that did not answer, with the reason.
+    """
+
+    clusters: tuple[Found, ...]
+    unknown: dict[str, str]
+
+    @property
+    def past(self) -> list[Found]:
+        return [one for one in self.clusters if one.is_past]
+
+    def __str__(self) -> str:
+        lines = [str(one) for one in self.clusters] or ["nothing with the runbook's tags"]
+        lines += [f"{region}  not known: {why}" for region, why in self.unknown.items()]
+        return "\n".join(lines)
+
+
+def find_clusters(place: Place) -> Inventory:
+    """
+    Find everything with our tag, in every region that is enabled for the account.
+    """
+    regions = [one["RegionName"] for one in place.client("ec2").describe_regions()["Regions"]]
+    unknown: dict[str, str] = {}
+
+    def look(region: str) -> list[Resource]:
+        try:
+            return find_resources(place.client("ec2", region))
+        except (AccessError, ClientError) as error:
+            unknown[region] = first_line(error)
+            return []
+
+    found = for_each("Regions looked into", {name: name for name in regions}, look)
+    for region, bucket in _buckets(place.client("s3"), place.region):
+        found.setdefault(region, []).append(bucket)
+    clusters = [
+        _found(cluster, region, (one for one in found[region] if one.cluster == cluster))
+        for region in sorted(found)
+        for cluster in sorted({one.cluster for one in found[region]})
+    ]
+    return Inventory(tuple(clusters), dict(sorted(unknown.items())))
+
+
+def remove_past(place: Place, found: Found) -> Changes:
+    """
+    Remove a cluster that is past its expiry: instances, groups, key pair, empty bucket, role.
+
+    A private key on this machine stays, and so does a bucket with objects: 90 removes it on a
+    person's decision.
+
+    Raises CommandError if the cluster is not past its expiry by now: it was renewed meanwhile.
+    """
+    ec2 = place.client("ec2", found.region)
+    now = [one for one in find_resources(ec2) if one.cluster == found.cluster]
+    if now and not _found(found.cluster, found.region, now).is_past:
+        raise CommandError(
+            f"expected cluster {found.cluster!r} in {found.region} to be past its expiry; it was "
+            "renewed",
+            next_step="nothing was removed; look again with  runbook sweep",
+        )
+    changes = remove_instances(ec2, found.cluster)
+    changes.extend(remove_groups(ec2, found.cluster))
+    if find_key_pair(ec2, found.cluster):
+        ec2.delete_key_pair(KeyName=found.cluster)
+        changes.add("key pair", found.cluster, "deleted")
+    changes.extend(_remove_bucket(place, found))
+    return changes
+
+
+def _remove_bucket(place: Place, found: Found) -> Changes:
+    s3 = place.client("s3", found.region)
+    bucket = tiles_bucket.bucket_of(place.client("sts"), found.cluster, found.region)
+    if tiles_bucket.content(s3, bucket).objects:
+        return Changes()
+    changes = tiles_bucket.remove_bucket(s3, bucket)
+    changes.extend(instance_role.remove_role(place.client("iam"), bucket))
+    return changes
+
+
+def _found(cluster: str, region: str, resources: Iterable[Resource]) -> Found:
+    held = tuple(resources)
+    return Found(cluster, region, held, end_of(held))
+
+
+def _buckets(s3: "S3Client", usual: str) -> list[tuple[str, Resource]]:
+    # S3 lists the buckets of all regions; those of others may refuse to tell their tags
+    found = []
+    for one in s3.list_buckets()["Buckets"]:
+        name = one["Name"]
+        if not name.startswith(tiles_bucket.PREFIX):
+            continue
+        try:
+            tags = tags_of({"Tags": _tag_set(s3, name)})
+        except (AccessError, ClientError):
+            continue
+        if cluster := tags.get(CLUSTER_TAG):
+            region = one.get("BucketRegion") or usual
+            found.append((region, Resource(BUCKET, name, cluster, expiry_of(tags))))
+    return found
+
+
+def _tag_set(s3: "S3Client", name: str) -> Any:  # noqa: ANN401 - a list of AWS's tags
+    return or_none(lambda: s3.get_bucket_tagging(Bucket=name)["TagSet"]) or []
