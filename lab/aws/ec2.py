@@ -4,13 +4,19 @@ moto's EC2 backend, with the behaviour of AWS that it lacks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import moto.ec2.models
 from flask import has_request_context, request
-from moto.ec2.exceptions import EC2ClientError, InvalidInstanceTypeError
+from moto.ec2.exceptions import (
+    EC2ClientError,
+    InvalidCIDRSubnetError,
+    InvalidInstanceTypeError,
+)
 from moto.ec2.models.amis import Ami
+from moto.ec2.utils import is_valid_cidr
 
 from lab.aws.amis import PUBLIC_PARAMETERS, ROOT_DEVICE, image_records
 from lab.core.config import DEFAULT_SUBNET
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 
 NO_TOKEN = (None, "ABCDE")  # moto's stand-in for a request without ClientToken
 RESOLVE = "resolve:ssm:"
+PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6", "all", "-1")
 
 
 class LabBackend(moto.ec2.models.EC2Backend):
@@ -119,6 +126,37 @@ class LabBackend(moto.ec2.models.EC2Backend):
 
     # ---- security groups
 
+    def authorize_security_group_ingress(
+        self,
+        group_name_or_id: str,
+        ip_protocol: str,
+        *args: Any,  # noqa: ANN401 (as moto declares it)
+        **kwargs: Any,  # noqa: ANN401 (as moto declares it)
+    ) -> Any:  # noqa: ANN401 (as moto declares it)
+        _check_protocol(ip_protocol)
+        return super().authorize_security_group_ingress(
+            group_name_or_id, ip_protocol, *args, **kwargs
+        )
+
+    def authorize_security_group_egress(
+        self,
+        group_name_or_id: str,
+        ip_protocol: str,
+        *args: Any,  # noqa: ANN401 (as moto declares it)
+        **kwargs: Any,  # noqa: ANN401 (as moto declares it)
+    ) -> Any:  # noqa: ANN401 (as moto declares it)
+        _check_protocol(ip_protocol)
+        return super().authorize_security_group_egress(
+            group_name_or_id, ip_protocol, *args, **kwargs
+        )
+
+    def modify_security_group_rules(self, group_id: str, rules: dict[str, dict[str, Any]]) -> None:
+        for rule in rules.values():
+            _check_protocol(str(rule.get("IpProtocol", "-1")))
+            if (cidr := rule.get("CidrIpv4")) and not is_valid_cidr(cidr):
+                raise InvalidCIDRSubnetError(cidr=cidr)
+        super().modify_security_group_rules(group_id, rules)
+
     def member_addresses(self, group_id: str) -> tuple[str, ...]:
         """
         The private addresses of the instances in a group; stopped ones keep theirs.
@@ -170,6 +208,17 @@ class LabBackend(moto.ec2.models.EC2Backend):
         return {card.public_ip for card in self.enis.values()} | {
             address.public_ip for address in self.addresses
         }
+
+
+def _check_protocol(protocol: str | None) -> None:
+    """
+    Refuse what AWS refuses; moto takes any text for a protocol.
+    """
+    text = (protocol or "-1").lower()
+    if text not in PROTOCOLS and not (re.fullmatch(r"[0-9]{1,3}", text) and int(text) < 256):
+        raise EC2ClientError(
+            "InvalidParameterValue", f"Invalid value '{protocol}' for IP protocol. Unknown protocol"
+        )
 
 
 def _root_is_kept(form: Mapping[str, str]) -> bool:

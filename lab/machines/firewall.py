@@ -7,9 +7,12 @@ changing a group can be forgotten. See `guest/network` for the two network names
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
+_PROTOCOL = re.compile(r"-1|tcp|udp|icmp|icmpv6|[0-9]{1,3}")
 METADATA_ADDRESS = "169.254.169.254"
 
 
@@ -119,6 +122,9 @@ def _translation(name: str, hook: str, rule: str) -> str:
 def _lines(rules: Iterable[Rule], side: str) -> list[str]:
     """
     One line for each distinct rule, sorted, so that equal groups give equal text.
+
+    A rule with anything else than a protocol, ports and addresses admits nothing: its text would
+    become rules of its own, and moto takes any.
     """
     return sorted(
         {
@@ -126,9 +132,21 @@ def _lines(rules: Iterable[Rule], side: str) -> list[str]:
             if len(rule.peers) > 1
             else f"ip {side} {rule.peers[0]} {_matched(rule)}accept"
             for rule in rules
-            if rule.peers
+            if rule.peers and _is_plain(rule)
         }
     )
+
+
+def _is_plain(rule: Rule) -> bool:
+    ports = all(port is None or type(port) is int for port in (rule.from_port, rule.to_port))
+    return ports and bool(_PROTOCOL.fullmatch(rule.protocol)) and all(map(_is_network, rule.peers))
+
+
+def _is_network(peer: str) -> bool:
+    try:
+        return peer in (str(IPv4Network(peer)), str(IPv4Network(peer).network_address))
+    except ValueError:
+        return False
 
 
 def _matched(rule: Rule) -> str:

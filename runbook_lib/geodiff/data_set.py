@@ -50,7 +50,7 @@ def ensure_parts(manager: fabric.Connection, data: DataSet) -> Changes:
     folder, program = shlex.quote(data.parts), shlex.quote(inspect.getsource(fetch))
     script = _FETCH.format(parts=folder, nobody=unpack.NOBODY, program=program)
     with Progress("Parts downloaded and verified"):
-        answer = _ask(manager, script, {"parts": data.parts, "url": data.url.rstrip("/")})
+        answer = _run_program(manager, script, {"parts": data.parts, "url": data.url.rstrip("/")})
     if failed := answer.get("failed"):
         raise CommandError(
             f"expected {data.url} to serve SHA256SUMS and the parts that it names",
@@ -84,7 +84,7 @@ def ensure_unpacked(manager: fabric.Connection, data: DataSet) -> Changes:
     install, program = install_packages("zip", "unzip"), shlex.quote(inspect.getsource(unpack))
     script = _UNPACK.format(install=install, program=program)
     with Progress("Parts joined and unpacked"):
-        answer = _ask(manager, script, {"parts": data.parts, "directory": data.directory})
+        answer = _run_program(manager, script, {"parts": data.parts, "directory": data.directory})
     if refused := answer.get("refused"):
         raise IntegrityError(
             f"expected the archive of {data.url} to hold folders and files, with plain names and"
@@ -97,7 +97,9 @@ def ensure_unpacked(manager: fabric.Connection, data: DataSet) -> Changes:
     return changes
 
 
-def _ask(manager: fabric.Connection, script: str, request: dict[str, str]) -> dict[str, Any]:
+def _run_program(
+    manager: fabric.Connection, script: str, request: dict[str, str]
+) -> dict[str, Any]:
     output = run_with_input(manager, script, json.dumps(request).encode(), sudo=True)
     answer: dict[str, Any] = json.loads(output.strip().splitlines()[-1])  # sudo may warn before
     return answer

@@ -128,7 +128,7 @@ def ensure_engine(
     pin = f"={shlex.quote(docker_version)}" if docker_version else ""
     script = REFRESH + source.format(apt=APT, pin=pin)
     install = _INSTALL.format(
-        script=shlex.quote(script), wanted=shlex.quote(docker_version), package=package
+        script=shlex.quote(script), wanted=shlex.quote(docker_version), package=shlex.quote(package)
     )
     configure = _CONFIGURE.format(wanted=shlex.quote(json.dumps(options, indent=2)))
     changes = Changes()

@@ -79,6 +79,7 @@ def start_unit(
 
     `verb` is "start" for a unit that a change must not stop.
     """
+    unit, verb = shlex.quote(unit), shlex.quote(verb)
     script = f"""
     if systemctl -q is-active {unit} && systemctl -q is-enabled {unit} && [ {int(changed)} = 0 ]
     then exit; fi

@@ -4,6 +4,7 @@ A drill: steady state, one fault, its effects measured, everything restored, eve
 The work uses separate tiles (links to RAW), so that the guide's tiles are untouched.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -74,7 +75,8 @@ def under_load(
     with ExitStack() as stack:
         for disk in here.disks:
             folder = stack.enter_context(load_tiles.linked(disk, here.data, room))
-            run(disk, f"install -d -o $(stat -c %u {folder}) {folder}{AUDIT_FOLDER}", sudo=True)
+            where = shlex.quote(folder)
+            run(disk, f"install -d -o $(stat -c %u {where}) {where}{AUDIT_FOLDER}", sudo=True)
         stack.enter_context(load_stack.switched(here.manager, here.broker, work, variables, folder))
         _spread_workers(here)
         yield Workload(here, folder, tiles_per_s)

@@ -4,6 +4,7 @@ The work stack under the load of a drill: its throughput followed, then drained 
 Throughput is counted by the results on the disk, which survive any other failure.
 """
 
+import shlex
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,20 +56,20 @@ class Workload:
         load_stack.wait_until_empty("Queues drained", count, timeout_s=limit_s, poll_s=1)
 
     def read_trail(self, since: datetime) -> AuditTrail:
-        script = f"cat {self.folder}{AUDIT_FOLDER}/*.jsonl 2>/dev/null || true"
+        script = f"cat {shlex.quote(self.folder)}{AUDIT_FOLDER}/*.jsonl 2>/dev/null || true"
         return parse_trail(self._on_each_disk(script), since)
 
     def find_tiles(self) -> dict[str, set[str]]:
-        layers = " ".join((*SURFACES, REJECTED))
+        layers = shlex.join((*SURFACES, REJECTED))
         names = "-name '[!.]*.png' -o -name '[!.]*.json'"
-        script = f"cd {self.folder} && find {layers} {names} 2>/dev/null || true"
+        script = f"cd {shlex.quote(self.folder)} && find {layers} {names} 2>/dev/null || true"
         return parse_listing(self._on_each_disk(script))
 
     def count_done(self) -> int:
         """
         Count the tiles that are done, on the disk in use.
         """
-        folder = f"{self.folder}/{SURFACES[-1]}"
+        folder = shlex.quote(f"{self.folder}/{SURFACES[-1]}")
         script = f"find {folder} -name '[!.]*.png' 2>/dev/null | wc -l || true"
         return int(run(self.here.disk, script, sudo=True))
 

@@ -43,7 +43,7 @@ for directory in {directories}; do
 done
 if [ ! -f {settings}/key ]; then
   rm -f {settings}/key.partial*
-  ssh-keygen -q -t ed25519 -N '' -C {user}@{role} -f {settings}/key.partial
+  ssh-keygen -q -t ed25519 -N '' -C {comment} -f {settings}/key.partial
   chown 1000:1000 {settings}/key.partial
   mv {settings}/key.partial {settings}/key
   echo key
@@ -83,7 +83,7 @@ def prepare_script(role: str, directories: list[str]) -> str:
     Return the script that creates user, folders and key; it prints these, and last the public key.
     """
     return _PREPARE.format(
-        role=role,
+        comment=shlex.quote(f"{BACKUP_USER}@{role}"),
         directories=shlex.join(directories),
         install_rsync=install_packages("rsync"),
         user=BACKUP_USER,

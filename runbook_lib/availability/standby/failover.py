@@ -164,7 +164,8 @@ def _wait_until_unreachable(cluster: Cluster) -> None:
     """
     leader, manager, _ = _members(cluster)
     unanswered = 0
-    knock = f"timeout 2 bash -c '</dev/tcp/{manager.private_ip}/22' 2>/dev/null && echo open"
+    address = shlex.quote(manager.private_ip)
+    knock = f"timeout 2 bash -c '</dev/tcp/\"$1\"/22' - {address} 2>/dev/null && echo open"
 
     def probe() -> bool | Pending:
         nonlocal unanswered

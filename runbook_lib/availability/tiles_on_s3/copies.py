@@ -121,7 +121,8 @@ def read_folder(connection: fabric.Connection, directory: str, date: str) -> dic
     """
     Read the SHA-256 of all files of a date through a folder, by their path below it.
     """
-    find = f"find . -path './*/{shlex.quote(date)}/*' -name '[!.]*' -type f -print0"
+    of_date = shlex.quote(f"./*/{date}/*")
+    find = f"find . -path {of_date} -name '[!.]*' -type f -print0"
     script = f"cd {shlex.quote(directory)} && {find} | xargs -0 -r -P 8 -n 40 sha256sum"
     with Progress(f"{date} read from {directory}"):
         return _by_path(run(connection, script, sudo=True))
@@ -131,8 +132,8 @@ def read_bucket(connection: fabric.Connection, remote: Remote, date: str) -> dic
     """
     Read the same from the bucket, every byte downloaded: on a node without the manager's files.
     """
-    only = f"--include '/*/{shlex.quote(date)}/**'"
-    script = f"{RCLONE} hashsum sha256 --download --checkers 16 {only} {remote.path} 2>/dev/null"
+    only = f"--include {shlex.quote(f'/*/{date}/**')} {shlex.quote(remote.path)}"
+    script = f"{RCLONE} hashsum sha256 --download --checkers 16 {only} 2>/dev/null"
     with Progress(f"{date} read from {remote.bucket}"):
         return _by_path(run(connection, script, sudo=True))
 

@@ -34,7 +34,9 @@ from runbook_lib.hosts.ssh import run
 _STATE = """
 if findmnt --noheadings --mountpoint {directory} >/dev/null; then echo mounted; fi
 if [ -d {aside} ]; then echo aside; fi
-if [ -d {directory} ] && [ -n "$(timeout 60 ls -A {directory})" ]; then echo filled; fi
+content=
+if [ -d {directory} ]; then content=$(timeout 60 ls -A {directory} || true); fi
+if [ -n "$content" ]; then echo filled; fi
 """
 
 

@@ -105,7 +105,7 @@ Type=notify
 Environment=GOMEMLIMIT=96MiB
 ExecStartPre=-/bin/fusermount3 -uz {folder}
 ExecStart=/usr/bin/rclone mount {remote.path} {folder} {" ".join(options.split())}
-ExecStartPost=/bin/sh -c '{renewed}'
+ExecStartPost=/bin/sh -c {shlex.quote(renewed)}
 ExecStop=/bin/fusermount3 -uz {folder}
 Restart=always
 RestartSec=1
@@ -142,7 +142,8 @@ def wait_for_access(connection: fabric.Connection, remote: Remote, role: str) ->
     """
     Wait until the instance can list the bucket with its role; on AWS its keys are delayed.
     """
-    listing = f"timeout 20 {RCLONE} lsf --max-depth 1 --low-level-retries 1 {remote.path}"
+    listing = f"timeout 20 {RCLONE} lsf --max-depth 1 --low-level-retries 1"
+    listing = f"{listing} {shlex.quote(remote.path)}"
 
     def probe() -> bool | Pending:
         try:

@@ -120,10 +120,11 @@ def linked(manager: fabric.Connection, data: DataSet, room: Room) -> Iterator[st
     The removal runs in the background on the manager: an interrupt need not wait for it.
     """
     remove_load_tiles(manager)
-    script = f"install -d {FOLDER}; python3 -c {shlex.quote(_LINK)} "
+    script = f"install -d {FOLDER}; python3 -c {shlex.quote(_LINK)}"
+    script += f" {shlex.quote(data.directory)} {FOLDER} {room.dates:d}"
     try:
         with Progress(f"{room.tiles} tiles linked"):
-            run(manager, f"{script} {shlex.quote(data.directory)} {FOLDER} {room.dates}", sudo=True)
+            run(manager, script, sudo=True)
         yield FOLDER
     finally:
         _begin_to_remove(manager)

@@ -32,7 +32,7 @@ early end, which it takes for the end of the archive.
 """
 
 _UNPACK = """
-# bind mount {target}
+: bind mount {target}
 umask 077
 mkdir -p {folder}
 partial=$(mktemp -d {folder}/.partial-XXXXXXXX)
@@ -78,10 +78,10 @@ def ensure_binds(connections: Mapping[str, fabric.Connection], binds: Collection
     """
     changes = Changes()
     tars = {bind: _tar(bind.source) for bind in binds}
-    tests = "\n".join(f"[ -e {shlex.quote(b.target)} ] || echo {n}" for n, b in enumerate(tars))
+    tests = "\n".join(f"[ -e {shlex.quote(b.target)} ] || echo {n:d}" for n, b in enumerate(tars))
 
     def one(role: str) -> None:
-        missing = run(connections[role], f"# bind mounts\n{tests}", sudo=True).split()
+        missing = run(connections[role], f": bind mounts\n{tests}", sudo=True).split()
         for number in missing:
             bind = list(tars)[int(number)]
             target = bind.target.rpartition("/")[0]
@@ -104,9 +104,9 @@ def remove_binds(
     """
     changes = Changes()
     folder = shlex.quote(binds_folder(stack))
-    kept = "|".join(sorted(map(safe_name, keep))) or "none"
+    kept = "|".join(shlex.quote(safe_name(one)) for one in sorted(keep)) or "none"
     script = (
-        f"# bind mounts of {safe_name(stack)}\nshopt -s nullglob dotglob\n"
+        f": bind mounts of {shlex.quote(stack)}\nshopt -s nullglob dotglob\n"
         f'for folder in {folder}/*; do case "${{folder##*/}}" in {kept}) ;;\n'
         '*) rm -rf --one-file-system "$folder"; echo "$folder" ;; esac; done\n'
         f"rmdir {folder} {FOLDER} 2>/dev/null || true"

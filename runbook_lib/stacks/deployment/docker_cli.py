@@ -42,7 +42,8 @@ def stack_deploy(
     """
     # the first line is in the errors of the connection
     whole = request | {"socket": SOCKET, "timeout_s": 300 if "unchanged" in request else 60}
-    script = f"# docker stack deploy {request['name']}\npython3 -c {shlex.quote(_AGENT)}\n"
+    name = shlex.quote(request["name"])
+    script = f": docker stack deploy {name}\npython3 -c {shlex.quote(_AGENT)}\n"
     output = run_with_input(connection, script, json.dumps(whole).encode(), sudo=True)
     # sudo may have written a warning before
     answer = json.loads(output.strip().splitlines()[-1])

@@ -94,3 +94,33 @@ def test_answers_of_the_metadata_service_get_no_further_than_they_may():
 
     assert f"{answer} 1" in lines_of("groups", NetworkInterface(SELF))
     assert f"{answer} 2" in lines_of("groups", NetworkInterface(SELF, metadata_hops=2))
+
+
+HOSTILE = "tcp accept; } chain ingress { accept"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule(HOSTILE, 22, 22, ("1.2.3.4",)),
+        Rule("tcp\naccept", 22, 22, ("1.2.3.4",)),
+        Rule("", 22, 22, ("1.2.3.4",)),
+        Rule("٢", 22, 22, ("1.2.3.4",)),
+        Rule("tcp", "22 accept", 22, ("1.2.3.4",)),
+        Rule("tcp", 22, "22 }", ("1.2.3.4",)),
+        Rule("tcp", 22, 22, ("1.2.3.4", "0.0.0.0/0 accept; ip saddr 1.1.1.1")),
+        Rule("-1", None, None, ("0.0.0.0/0\n",)),
+        Rule("tcp", 22, 22, ("RULES\nid",)),
+    ],
+)
+def test_a_rule_with_any_other_text_admits_nothing(rule):
+    """The text of the rules is a script: what is raw in it would be rules, and commands."""
+    script = interface_script(
+        NetworkInterface(SELF, ingress=(rule,), egress=(rule,)),
+        public_pool="172.31.128.0/17",
+        metadata_server="172.31.0.1:5566",
+    )
+    bare = interface_script(
+        NetworkInterface(SELF), public_pool="172.31.128.0/17", metadata_server="172.31.0.1:5566"
+    )
+    assert bare == script
