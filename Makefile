@@ -44,8 +44,8 @@ test-plans: setup ## 35 changes of two stacks on the lab, each as its plan annou
 test-power-cut: setup ## the manager's power cut at 200 moments: no acknowledged tile is lost; 60 minutes
 	@$(BIN)/pytest -s tests/lab -m power_cut
 
-test-availability: setup ## managers, brokers and workers that fail on purpose, on the lab
-	@$(BIN)/pytest tests/lab -m availability
+test-availability: setup ## managers, brokers and workers that fail on purpose, on two labs; two hours
+	@$(BIN)/pytest -n 2 --dist loadfile tests/lab -m availability
 
 test-hostile: setup ## thousands of inputs that are made to break their reader
 	@HYPOTHESIS_PROFILE=hostile $(BIN)/pytest -n 2 --dist worksteal tests/unit tests/lab/test_gate.py -m hostile

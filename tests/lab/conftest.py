@@ -2,6 +2,7 @@
 The lab of the tests.
 """
 
+import os
 import sys
 
 import pytest
@@ -12,6 +13,8 @@ from tests.lab.harness import PROJECT, Lab, Runbook
 sys.path.insert(0, str(PROJECT / "stacks/geo-diff/images/geo-diff"))
 
 PLACE = ("test", 5577, "172.29")
+SECOND_PLACE = ("test-2", 5578, "172.27")
+"""Of the second process, where two run different modules, each on a lab of its own."""
 ORDER = [
     "test_runbook",
     "test_plans",
@@ -43,8 +46,19 @@ def runbook(tmp_path_factory: pytest.TempPathFactory) -> Runbook:
     """
     The runbook on a fresh lab.
     """
-    lab = Lab(*PLACE)
+    place = SECOND_PLACE if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" else PLACE
+    lab = Lab(*place)
     lab.down()
     lab.up()
-    yield Runbook(tmp_path_factory.mktemp("runbook"), *PLACE)
+    yield Runbook(tmp_path_factory.mktemp("runbook"), *place)
     lab.down()
+
+
+@pytest.fixture(scope="module")
+def deployed(runbook: Runbook) -> Runbook:
+    """
+    The plain cluster, both stacks on it; nothing to do where it is.
+    """
+    if not runbook.is_deployed:
+        runbook.run("--to", "07")
+    return runbook

@@ -44,13 +44,6 @@ EFFECTS = [
 """Where to interrupt: the drill, the phase, and of which fault; "" for its first."""
 
 
-@pytest.fixture(scope="module")
-def deployed(runbook):
-    """The plain cluster, both stacks on it; nothing to do where it is."""
-    runbook.run("--to", "07")
-    return runbook
-
-
 @pytest.mark.parametrize(("number", "given", "faults"), DRILLS, ids=str)
 def test_a_drill_passes_and_accounts_for_every_tile(deployed, number, given, faults):
     """By the files that it leaves: a result for each fault, and a fate for each tile."""

@@ -32,14 +32,6 @@ def recorded(deployed):
     return page, read_recording(sorted(deployed.runs.glob("2*/load"))[-1])
 
 
-@pytest.fixture(scope="module")
-def deployed(runbook):
-    """The work stack deployed."""
-    if not runbook.is_deployed:
-        runbook.run("--to", "06")
-    return runbook
-
-
 def test_a_sweep_is_recorded_whole(recorded):
     """Every table, every node, every step; nothing was lost on the way."""
     page, recording = recorded

@@ -20,7 +20,7 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.hosts import clusters, ssh
 from tests.lab.drilling import interrupt
 
-pytestmark = [pytest.mark.lab, pytest.mark.availability]
+pytestmark = [pytest.mark.lab, pytest.mark.availability, pytest.mark.usefixtures("deployed")]
 
 PERIOD_S = 60
 STACKS = failover.Stacks()

@@ -21,7 +21,7 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff import tiles
 from runbook_lib.hosts import docker_ssh, ssh
 
-pytestmark = [pytest.mark.lab, pytest.mark.availability]
+pytestmark = [pytest.mark.lab, pytest.mark.availability, pytest.mark.usefixtures("deployed")]
 
 COUNT, REMOVED, REFUSED_S = 40, 30, 20
 WRITE = """
