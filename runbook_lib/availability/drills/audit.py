@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +18,12 @@ from runbook_lib.availability.drills.times import by_time
 SURFACES = ("FOREST-JUNGLE", "OCEAN-SEA", "DESERT")
 REJECTED = "REJECTED"
 _FLAGS = ["is_new", "task_redelivered", "result_redelivered"]
+_TEXTS = dict.fromkeys(["time", "tile", "layer", "worker"], str)
+_ENTRIES: dict[str, dict[str, type]] = {
+    "published": {"time": str, "tile": str},
+    "stored": {**_TEXTS, **dict.fromkeys(_FLAGS, bool)},
+}
+"""The fields of each kind of entry, and their types."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +77,30 @@ class Reconciliation:
 def parse_trail(text: str, since: datetime) -> AuditTrail:
     """
     Parse the entries since a time from the concatenated audit files.
+
+    What is no entry is left out: a drill kills the services while they write. Its tile is then
+    lost or unexplained, as one without an entry.
     """
-    entries = [json.loads(line) for line in text.splitlines()]
-    recent = [entry for entry in entries if datetime.fromisoformat(entry["time"]) >= since]
-    published, stored = ([e for e in recent if e["audit"] == k] for k in ("published", "stored"))
-    columns = ["time", "tile", "layer", "worker", *_FLAGS]
+    entries = [entry for line in text.split("\n") if (entry := _entry(line, since))]
+    published, stored = ([e for e in entries if e["audit"] == kind] for kind in _ENTRIES)
     flags = dict.fromkeys(_FLAGS, bool)
-    return AuditTrail(by_time(published, ["time", "tile"]), by_time(stored, columns).astype(flags))
+    return AuditTrail(
+        by_time(published, list(_ENTRIES["published"])),
+        by_time(stored, list(_ENTRIES["stored"])).astype(flags),
+    )
+
+
+def _entry(line: str, since: datetime) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+        wanted = _ENTRIES[entry["audit"]]
+        is_whole = all(isinstance(entry[name], kind) for name, kind in wanted.items())
+        is_recent = datetime.fromisoformat(entry["time"]) >= since
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}
+    return (
+        {"audit": entry["audit"], **{n: entry[n] for n in wanted}} if is_whole and is_recent else {}
+    )
 
 
 def parse_listing(listing: str) -> dict[str, set[str]]:

@@ -4,6 +4,7 @@ The evidence of a drill: first notice of the fault, times of recovery, and the f
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -29,7 +30,9 @@ BY_KEEP_ALIVE = "admin-worker, by KEEP_ALIVE"
 BY_HEARTBEAT = "the managers, by heartbeat"
 BY_ENGINE = "the node's engine"
 BY_OPERATOR = "only the operator"
-_SILENT = re.compile(r"^(\S+) .*Worker (\w+) silent for \d+ s: killed", re.MULTILINE)
+_SILENT = re.compile(
+    r"^(\d{4}-\d\d-\d\dT[\d:.]{8,20}Z) .*Worker (\w+) silent for \d+ s: killed", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,11 @@ def parse_silent_workers(log: str) -> dict[str, datetime]:
     """
     Parse from admin-worker's log when it killed silent workers, by the worker's task.
     """
-    return {task: parse_time(time) for time, task in reversed(_SILENT.findall(log))}
+    killed = {}
+    for time, task in reversed(_SILENT.findall(log)):
+        with suppress(ValueError):  # the 32nd of a month
+            killed[task] = parse_time(time)
+    return killed
 
 
 def find_first_notice(

@@ -7,7 +7,6 @@ Parser for the log of the authors' autoscaler, in both formats, with terminal co
     Scaling up geo-diff-work_worker from 8 to 10 replicas
 """
 
-import gzip
 import re
 from collections import Counter
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
+from runbook_lib.load.recordings.log_file import LONGEST_LINE, opened
 
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 STATE = re.compile(
@@ -54,13 +55,15 @@ QUEUED = "decisions from the messages in the queue, not from a rate (whole messa
 def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pl.DataFrame:
     """
     Read the decisions, with the columns of `DECISIONS`; `left_out` counts incomplete ones.
+
+    Raises IntegrityError if the file cannot be read to its end.
     """
     rows: list[dict[str, Any]] = []
     state: re.Match[str] | None = None
     decision: dict[str, Any] | None = None
-    zipped = path.suffix == ".gz"
-    with gzip.open(path, "rt", errors="replace") if zipped else path.open(errors="replace") as file:
-        for text in (COLOURS.sub("", line) for line in file):
+    with opened(path, "lines of the autoscaler") as file:
+        for line in iter(lambda: file.readline(LONGEST_LINE), b""):
+            text = COLOURS.sub("", line.decode(errors="replace"))
             if match := STATE.search(text):
                 left_out.update([UNTIMED] if state else [])
                 state, decision = match, None

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from runbook_lib.core.errors import IntegrityError, NotFoundError
 
+_LARGEST = 1_000_000  # characters of experiment.json; one of ours has a thousand
 TIME = pa.timestamp("us", tz="UTC")
 NAME = pa.string()
 NUMBER = pa.float64()
@@ -134,7 +135,7 @@ def read_recording(folder: Path | str) -> Recording:
             frames[table] = _as_frame(table, pq.read_table(path), path)
         except FileNotFoundError:
             notes.append(f"{path.name} is not there: not recorded")
-        except pa.ArrowInvalid as error:  # no footer: its writer was killed
+        except (pa.ArrowException, OSError, ValueError) as error:  # its writer was killed, say
             notes.append(f"{path.name} is left out, it cannot be read: {error}".splitlines()[0])
     if not frames:
         names = ", ".join(sorted(p.name for p in folder.glob("*"))) or "nothing"
@@ -143,14 +144,23 @@ def read_recording(folder: Path | str) -> Recording:
             evidence="\n".join([f"in the folder: {names}", *notes]),
             next_step="run 10_load_test, or name the folder runs/<time>/load of a run",
         )
-    experiment: dict[str, Any] = {}
+    experiment = _read_experiment(folder / "experiment.json", notes)
+    return Recording(source=str(folder), experiment=experiment, notes=tuple(notes), **frames)
+
+
+def _read_experiment(path: Path, notes: list[str]) -> dict[str, Any]:
     try:
-        experiment = json.loads((folder / "experiment.json").read_text())
+        with path.open(encoding="utf-8") as file:
+            read = json.loads(file.read(_LARGEST))
     except FileNotFoundError:
         notes.append("experiment.json is not there: the parameters of the run are unknown")
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         notes.append(f"experiment.json is left out, it cannot be read: {error}")
-    return Recording(source=str(folder), experiment=experiment, notes=tuple(notes), **frames)
+    else:
+        if isinstance(read, dict):
+            return read
+        notes.append("experiment.json is left out: it holds no parameters by name")
+    return {}
 
 
 def _as_frame(table: str, read: pa.Table, path: Path) -> pd.DataFrame:

@@ -5,20 +5,19 @@ Header `UPTIME,CONTAINER ID,NAME,CPU %,MEM USAGE,MEM LIMIT,MEM %, NET I,NET O,BL
 in any order and with any spaces, gzipped or not. `MEM %` is not read: it is usage / limit.
 """
 
-import gzip
 import math
-import zlib
 from collections import Counter
 from collections.abc import Iterator
-from io import BufferedReader
 from pathlib import Path
 
 import polars as pl
 
 from runbook_lib.core.errors import IntegrityError
 from runbook_lib.load.recordings.counters import COUNTERS
+from runbook_lib.load.recordings.log_file import LONGEST_LINE, opened, unlike
 
 BLOCK_BYTES = 8_000_000
+_ROWS = "rows of docker stats"
 IDENTITY = {"UPTIME": "clock_s", "CONTAINER ID": "container", "NAME": "service"}
 MEASURES = {
     "CPU %": "cpu_percent",
@@ -70,15 +69,18 @@ class StatsCsv:
         broken.
         """
         try:
-            with self._opened() as file:
-                header = next((line for line in file if line.strip()), b"")
+            with opened(self.path, _ROWS) as file:
+                lines = iter(lambda: file.readline(LONGEST_LINE), b"")
+                header = next((line for line in lines if line.strip()), b"")
                 columns: list[str] = []
-                while data := file.read(BLOCK_BYTES) + file.readline():
+                while data := file.read(BLOCK_BYTES) + (rest := file.readline(LONGEST_LINE)):
+                    if len(rest) == LONGEST_LINE:
+                        raise self._refused("a line has no end", f"it begins: {rest[:100]!r}")
                     columns = columns or self._read_header(header.decode("utf-8-sig", "replace"))
                     good = self._good_rows(data, columns)
                     self.rows += len(good)
                     yield good
-        except (pl.exceptions.ComputeError, OSError, EOFError, zlib.error) as error:
+        except pl.exceptions.PolarsError as error:
             raise self._refused("it cannot be read", str(error)) from error
         broken = self.left_out[CUT] + self.left_out[UNREAD]
         if broken > self.rows:
@@ -88,16 +90,7 @@ class StatsCsv:
             self.notes.append(f"{self.path.name} is left out: no sample of a running container")
 
     def _refused(self, why: str, evidence: str) -> IntegrityError:
-        return IntegrityError(
-            f"expected rows of docker stats in {self.path.name}; {why}",
-            evidence=evidence,
-            next_step=f"look at the file:  head -3 {self.path}",
-        )
-
-    def _opened(self) -> gzip.GzipFile | BufferedReader:
-        with self.path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-        return gzip.open(self.path) if zipped else self.path.open("rb")
+        return unlike(self.path, _ROWS, why, evidence)
 
     def _read_header(self, line: str) -> list[str]:
         """
