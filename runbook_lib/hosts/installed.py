@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import fabric
 
-from runbook_lib.hosts.ssh import run
+from runbook_lib.hosts.ssh import run, run_with_input
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq"
 REFRESH = f"""
@@ -22,7 +22,7 @@ refresh() {{  # the package lists have a lock of their own, which apt does not w
 # runs on the instance, as root, under its own python3
 _WRITE = """
 import json, os, pwd, sys
-for wanted in json.loads(sys.argv[1]):
+for wanted in json.load(sys.stdin):
     path, content, mode = wanted["path"], wanted["content"].encode(), int(wanted["mode"], 8)
     owner = pwd.getpwnam(wanted["owner"])
     try:
@@ -58,9 +58,13 @@ class HostFile:
 def ensure_files(connection: fabric.Connection, files: Sequence[HostFile]) -> list[str]:
     """
     Write the files that differ, and return their paths. Their folders must exist.
+
+    What is in them is no argument: sudo writes those into the host's journal.
     """
-    wanted = shlex.quote(json.dumps([asdict(file) for file in files]))
-    return run(connection, f"python3 -c {shlex.quote(_WRITE)} {wanted}", sudo=True).split()
+    wanted = json.dumps([asdict(file) for file in files]).encode()
+    script = f"python3 -c {shlex.quote(_WRITE)}"
+    said = run_with_input(connection, script, wanted, sudo=True).splitlines()
+    return [file.path for file in files if file.path in said]  # sudo may have written a warning
 
 
 def install_packages(*packages: str) -> str:
