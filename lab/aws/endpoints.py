@@ -18,7 +18,6 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
 from lab.aws.authorization import authorize_static
-from lab.aws.imds import MetadataService
 from lab.aws.prices_and_quotas import STATIC_ANSWERS
 from lab.aws.responses import (
     Environ,
@@ -113,17 +112,14 @@ class OperatorEndpoint:
 
 class InstanceEndpoint:
     """
-    What instances may reach: their metadata, and S3, with the keys of their role or anonymously.
+    What instances may reach beside their metadata: S3, with the keys of their role or anonymously.
     """
 
-    def __init__(self, metadata: MetadataService, s3_app: Application) -> None:
-        self._metadata = metadata
+    def __init__(self, s3_app: Application) -> None:
         self._s3 = s3_app
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
-        if request.path.startswith("/latest/"):
-            return self._metadata.answer(request)(environ, start_response)
         if not _is_s3(request):
             message = "Instances can reach only their metadata and S3 here."
             response = error_response("s3", 403, "AccessDenied", message)

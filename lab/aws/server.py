@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug import Request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from lab.aws import credentials, moto_hooks
@@ -107,13 +108,13 @@ def running(config: LabConfig) -> Iterator[Hypervisor]:
         error_response,
         spared=credentials.administrator(config)["aws_access_key_id"],
     )
-    instances = InstanceEndpoint(
-        MetadataService(moto_hooks.find_instances), create_backend_app("s3")
-    )
+    instances = InstanceEndpoint(create_backend_app("s3"))
+    metadata = Request.application(MetadataService(moto_hooks.find_instances).answer)
     with ExitStack() as stack:
         servers = [
-            _listen(config, "127.0.0.1", operator),
-            _listen(config, config.gateway, instances),
+            _listen(config, "127.0.0.1", config.port, operator),
+            _listen(config, config.gateway, config.port, instances),
+            _listen(config, config.gateway, config.metadata_port, metadata),
         ]
         stack.callback(hypervisor.close)
         if adopted:
@@ -126,16 +127,16 @@ def running(config: LabConfig) -> Iterator[Hypervisor]:
         yield hypervisor
 
 
-def _listen(config: LabConfig, address: str, app: Application) -> BaseWSGIServer:
+def _listen(config: LabConfig, address: str, port: int, app: Application) -> BaseWSGIServer:
     try:
-        return make_server(address, config.port, app, threaded=True, request_handler=QuietHandler)
+        return make_server(address, port, app, threaded=True, request_handler=QuietHandler)
     except (OSError, SystemExit) as exc:  # werkzeug exits when a port is taken
         missing = getattr(exc, "errno", None) == errno.EADDRNOTAVAIL
         raise LabError(
-            f"expected to listen at {address}:{config.port}, but "
+            f"expected to listen at {address}:{port}, but "
             + ("this host has no such address" if missing else "that port is taken"),
             evidence=str(exc),
             next_step=f"docker network inspect {config.network}"
             if missing
-            else f"ss -ltnp sport = :{config.port}   # or choose another port",
+            else f"ss -ltnp sport = :{port}   # or choose another port",
         ) from exc

@@ -133,7 +133,8 @@ def _up(options: argparse.Namespace) -> int:
         f"  sample data  {config.guest_endpoint_url}/{data_set.BUCKET}/{data_set.SUMS}\n"
         f"  for the aws command and boto3:\n"
         f"    export AWS_ENDPOINT_URL={config.endpoint_url} AWS_REGION={config.region}"
-        f" AWS_SHARED_CREDENTIALS_FILE={config.credentials_file}"
+        f" AWS_SHARED_CREDENTIALS_FILE={config.credentials_file}\n"
+        f"  root in an instance is as good as root on this host: start only stacks that you trust"
     )
     return 0
 

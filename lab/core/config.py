@@ -91,6 +91,13 @@ class LabConfig:
         return f"lab={self.name}"
 
     @property
+    def metadata_port(self) -> int:
+        """
+        Where the gateway serves metadata: apart from S3, so that the firewall can tell them apart.
+        """
+        return self.port + 1 if self.port < 65535 else self.port - 1
+
+    @property
     def gateway(self) -> str:
         """
         The host, as the instances see it. AWS's router has this address, so no instance gets it.

@@ -63,7 +63,7 @@ class Enforcer:
         return interface_script(
             interface,
             public_pool=self._config.public_pool,
-            metadata_server=f"{self._config.gateway}:{self._config.port}",
+            metadata_server=f"{self._config.gateway}:{self._config.metadata_port}",
         )
 
     def started(self, instance_id: str, script: str) -> None:

@@ -69,6 +69,9 @@ done
 def _ruleset(interface: NetworkInterface, public_pool: str, metadata_server: str) -> str:
     spoofed = f'iifname "vg" ip saddr != {interface.private_address} drop'
     from_metadata = f"ct original ip daddr {METADATA_ADDRESS}"
+    # at the host's own address, neither the instance's options nor its hop limit would hold
+    host, _, port = metadata_server.partition(":")
+    around = f"ct original ip daddr {host} tcp dport {port} drop"
     chains = [
         _chain("ingress", _lines(interface.ingress, "saddr")),
         _chain(
@@ -80,6 +83,7 @@ def _ruleset(interface: NetworkInterface, public_pool: str, metadata_server: str
             [
                 "type filter hook forward priority 0; policy drop;",
                 *([spoofed] if interface.source_check else []),
+                around,
                 f'oifname "vg" {from_metadata} ip ttl set {interface.metadata_hops}',
                 "ct state established,related accept",
                 'iifname "eth0" oifname "vg" jump ingress',

@@ -456,6 +456,17 @@ def test_metadata_requires_a_token_when_the_instance_does(pair):
     assert web.run(f"{get}/user-data") == USER_DATA.strip()
 
 
+def test_metadata_is_not_at_the_hosts_own_address(pair, lab):
+    """There, neither the instance's options nor the hop limit would hold."""
+    web, _ = pair
+    host = lab.config.gateway
+    status = "curl -s -m 3 -o /dev/null -w %{http_code} http://"
+    assert web.run(f"{status}{host}:{lab.config.metadata_port}/latest/ || true") == "000"
+    # what is asked there is a key of the bucket `latest`, which does not exist
+    assert web.run(f"{status}{host}:{lab.config.port}/latest/meta-data/instance-id") == "404"
+    assert web.run(f"{status}169.254.169.254/latest/meta-data/instance-id") == "401"
+
+
 def test_nothing_is_open_without_a_rule(pair):
     """From the operator and between instances, by private and public address."""
     web, db = pair
