@@ -132,11 +132,13 @@ def read_recording(folder: Path | str) -> Recording:
     for table in COLUMNS:
         path = folder / f"{table}.parquet"
         try:
-            frames[table] = _as_frame(table, pq.read_table(path), path)
+            read = pq.read_table(path)
         except FileNotFoundError:
             notes.append(f"{path.name} is not there: not recorded")
         except (pa.ArrowException, OSError, ValueError) as error:  # its writer was killed, say
             notes.append(f"{path.name} is left out, it cannot be read: {error}".splitlines()[0])
+        else:
+            frames[table] = _as_frame(table, read, path)
     if not frames:
         names = ", ".join(sorted(p.name for p in folder.glob("*"))) or "nothing"
         raise NotFoundError(
@@ -170,7 +172,7 @@ def _as_frame(table: str, read: pa.Table, path: Path) -> pd.DataFrame:
     if not missing:
         try:
             frame: pd.DataFrame = read.select(wanted.names).cast(wanted).to_pandas()
-        except (ValueError, pa.ArrowNotImplementedError) as error:
+        except (ValueError, pa.ArrowException) as error:
             problem = str(error)
         else:
             return frame
