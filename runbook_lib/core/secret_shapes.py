@@ -86,7 +86,7 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
             |   \s{{0,4}}[:=]\s{{1,4}}{_VALUE}
                 (?P<spoken>(?={_BARE}*\d){_BARE}{{6,}}+)(?![(\[])
             |   (?<!secret)(?<!Secret)\s{{0,9}}</t[dh]>\s{{0,9}}<td[^>]{{0,80}}>{_VALUE}
-                (?P<cell>(?=[^<]*\d)[^\s<>]{{6,}})
+                (?P<cell>(?=[^\s<]*\d)[^\s<>]{{6,}})\s{{0,9}}</t
             )
         """,
     }.items()

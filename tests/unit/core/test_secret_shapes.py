@@ -88,6 +88,7 @@ NO_SECRETS = [
     "token = secrets.token_urlsafe(32); password=None; run(password=password, token=self.token)",
     "secret rabbitmq_password: created as a random token",
     "<td>secret</td><td>geo-diff_token-12ab34</td>",
+    "<td>rabbitmq_password</td><td>created (3 tasks)</td>",
     "image rabbitmq@sha256:" + HEX,
     "Bearer authentication and basic authentication are refused; a token of 43 characters",
     "a cookie in a volume, the cookie: each node has the same",

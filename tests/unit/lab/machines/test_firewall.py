@@ -96,7 +96,6 @@ def test_answers_of_the_metadata_service_get_no_further_than_they_may():
     assert f"{answer} 2" in lines_of("groups", NetworkInterface(SELF, metadata_hops=2))
 
 
-<<<<<<< HEAD
 HOSTILE = "tcp accept; } chain ingress { accept"
 
 
@@ -125,11 +124,11 @@ def test_a_rule_with_any_other_text_admits_nothing(rule):
         NetworkInterface(SELF), public_pool="172.31.128.0/17", metadata_server="172.31.0.1:5566"
     )
     assert bare == script
-=======
+
+
 def test_metadata_is_reached_by_its_own_address_only():
     """At the host's address the options of an instance and the hop limit would not hold."""
     for interface in (NetworkInterface(SELF), NetworkInterface(SELF, metadata=False)):
         lines = lines_of("groups", interface)
         drop = "ct original ip daddr 172.31.0.1 tcp dport 5566 drop"
         assert lines.index(drop) < lines.index("ct state established,related accept")
->>>>>>> 460d7e4 (Metadata in the lab is at its own address alone, and the lab says that root in an instance is root on the host)
