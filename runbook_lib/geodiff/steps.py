@@ -2,9 +2,11 @@
 The live state of every step, from EC2, the engines and the Swarm; nothing is stored.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import docker
 import pandas as pd
@@ -181,8 +183,14 @@ def _web(
         for service in find_services(manager, name)
         for variable in service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env", [])
     ]
-    old = [value for key, value in variables if key in wanted and value != wanted[key]]
+    old = [value for key, value in variables if key in wanted and _is_old(value, wanted[key])]
     return StepState(step.notebook, DIFFERS, f"it still has {', '.join(old)}") if old else step
+
+
+def _is_old(url: str, wanted: str) -> bool:
+    # a name leads where a person has it lead
+    host = urlsplit(url).hostname or ""
+    return bool(re.fullmatch(r"[\d.]+", host)) and host != urlsplit(wanted).hostname
 
 
 def _no_swarm(manager: docker.DockerClient, step: str) -> StepState | None:

@@ -7,16 +7,19 @@ internet, like those of the map's users.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import docker
 import pandas as pd
 import requests
+from requests.adapters import HTTPAdapter
 
 from runbook_lib.cloud.instances import Instance
+from runbook_lib.cloud.roles import BACKUP, MANAGER, WEB
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.stacks.running.containers import SERVICE, find_services, read_secret
@@ -28,11 +31,12 @@ _TOKEN = "tile_api_token"  # noqa: S105 - its name
 @dataclass(frozen=True)
 class Addresses:
     """
-    The public origins of the page and of the tiles.
+    The public origins of the page and of the tiles, and the SHA-256 of their certificate, if any.
     """
 
     page: str
     tiles: str
+    pin: str = ""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -55,14 +59,41 @@ class Token:
         return {"Authorization": f"Bearer {self.value}"}
 
 
-def addresses(instances: Mapping[str, Instance]) -> Addresses:
+def addresses(
+    instances: Mapping[str, Instance], *, pin: str = "", page_name: str = "", tiles_name: str = ""
+) -> Addresses:
     """
-    Return the addresses of both nodes, which are in the group `web`.
+    Return the addresses of both nodes, which are in the group `web`, or the names that lead there.
+
+    They speak TLS if their certificate is known, by its SHA-256 `pin`.
     """
-    return Addresses(
-        f"http://{instances['admin-web'].public_ip}:{PAGE_PORT}",
-        f"http://{instances['manager'].public_ip}:{TILES_PORT}",
-    )
+    scheme = "https" if pin else "http"
+    page = page_name or instances[WEB].public_ip
+    tiles = tiles_name or instances[MANAGER].public_ip
+    return Addresses(f"{scheme}://{page}:{PAGE_PORT}", f"{scheme}://{tiles}:{TILES_PORT}", pin)
+
+
+def hosts(
+    instances: Mapping[str, Instance], page_name: str = "", tiles_name: str = ""
+) -> list[str]:
+    """
+    Return all that a certificate of the map has to name, also for a failover.
+    """
+    masters = [instances[role].public_ip for role in (MANAGER, BACKUP) if role in instances]
+    page = page_name or instances[WEB].public_ip
+    return [page, *([tiles_name] if tiles_name else masters)]
+
+
+def find_pin(manager: docker.DockerClient, stack_name: str) -> str:
+    """
+    Find the SHA-256 of the certificate that the web stack uses; "" if it uses none.
+    """
+    for service in find_services(manager, stack_name):
+        for variable in service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env") or []:
+            name, _, value = variable.partition("=")
+            if name == "TLS_SHA256":
+                return str(value)
+    return ""
 
 
 def token_command(service: str) -> str:
@@ -122,12 +153,18 @@ def fetch(
     *,
     method: str = "GET",
     timeout_s: float = 10,
+    pin: str = "",
 ) -> WebAnswer:
     """
     Send one request, bypassing any HTTP proxy; an HTTP error is returned as a response.
+
+    `pin` is the SHA-256 of the only certificate that is accepted, whoever signed it.
     """
     with requests.Session() as session:
         session.trust_env = False
+        if pin:
+            session.verify = False  # the hash says more: which certificate, not who signed one
+            session.mount("https://", _Pinned(pin))
         session.headers["Accept-Encoding"] = "identity"  # bytes and ETag as stored
         try:
             response = session.request(method, url, headers=headers, timeout=timeout_s)
@@ -136,6 +173,15 @@ def fetch(
     content_type = response.headers.get("Content-Type", "").partition(";")[0]
     kind = f"{response.status_code} {content_type}".strip()
     return WebAnswer(kind, response.status_code, response.headers, response.content)
+
+
+class _Pinned(HTTPAdapter):
+    def __init__(self, pin: str) -> None:
+        self._pin = pin
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as its base
+        super().init_poolmanager(*args, **options, assert_fingerprint=self._pin)
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -153,7 +199,7 @@ def wait_for_dates(where: Addresses, token: Token, timeout_s: float = 300) -> pd
     """
 
     def probe() -> list[Any] | Pending:
-        answer = fetch(f"{where.tiles}/dates", token.header)
+        answer = fetch(f"{where.tiles}/dates", token.header, pin=where.pin)
         if answer.status != HTTPStatus.OK:
             return Pending(answer.kind)
         if not answer.content.get("complete", True):
@@ -173,7 +219,8 @@ def fetch_tiles(where: Addresses, token: Token, names: list[str]) -> dict[str, b
     """
     Fetch tiles like a browser; a name is for example `RAW/2004-01-15/0/0/0`.
     """
-    answers = {name: fetch(f"{where.tiles}/{name}", token.header) for name in names}
+    ask = partial(fetch, pin=where.pin)
+    answers = {name: ask(f"{where.tiles}/{name}", token.header) for name in names}
     failed = [f"{name}: {a.kind}" for name, a in answers.items() if a.kind != "200 image/png"]
     if failed:
         raise CommandError(
@@ -190,36 +237,40 @@ def measure_answers(where: Addresses, token: Token, tiles: list[str]) -> pd.Data
 
     `tiles`: names of existing tiles; the first one is also requested in wrong ways.
     """
-    json_kind = "application/json"
+    ask, json_kind = partial(fetch, pin=where.pin), "application/json"
     url, absent = f"{where.tiles}/{tiles[0]}", f"{where.tiles}/RAW/1900-01-01/0/0/0"
-    served = {name: fetch(f"{where.tiles}/{name}", token.header) for name in tiles}
+    served = {name: ask(f"{where.tiles}/{name}", token.header) for name in tiles}
     etag = {"If-None-Match": served[tiles[0]].headers.get("ETag", "")}
     wrong = Token(f"{token.value}x").header
-    settings, health = fetch(f"{where.page}/config.json"), fetch(f"{where.tiles}/health")
+    settings, health = ask(f"{where.page}/config.json"), ask(f"{where.tiles}/health")
     rows = [
-        ("the page", "200 text/html", fetch(f"{where.page}/").kind),
+        ("the page", "200 text/html", ask(f"{where.page}/").kind),
         ("where it looks for tiles", where.tiles, str(settings.content.get("tiles_url", ""))),
         ("health, without a token", "ok", str(health.content.get("status"))),
-        ("the filters", f"200 {json_kind}", fetch(f"{where.tiles}/filters", token.header).kind),
-        ("the dates", f"200 {json_kind}", fetch(f"{where.tiles}/dates", token.header).kind),
+        ("the filters", f"200 {json_kind}", ask(f"{where.tiles}/filters", token.header).kind),
+        ("the dates", f"200 {json_kind}", ask(f"{where.tiles}/dates", token.header).kind),
         *((f"a tile of {n.split('/')[0]}", "200 image/png", a.kind) for n, a in served.items()),
-        ("the same tile once more, by its ETag", "304", fetch(url, token.header | etag).kind),
-        ("a tile that is not there", f"404 {json_kind}", fetch(absent, token.header).kind),
-        ("a tile without the token", f"401 {json_kind}", fetch(url).kind),
-        ("a tile with a wrong token", f"401 {json_kind}", fetch(url, wrong).kind),
-        ("which page may fetch tiles: ours", where.page, _allowed_origin(url, where.page)),
-        ("which page may fetch tiles: another", "nobody", _allowed_origin(url, "http://x.example")),
+        ("the same tile once more, by its ETag", "304", ask(url, token.header | etag).kind),
+        ("a tile that is not there", f"404 {json_kind}", ask(absent, token.header).kind),
+        ("a tile without the token", f"401 {json_kind}", ask(url).kind),
+        ("a tile with a wrong token", f"401 {json_kind}", ask(url, wrong).kind),
+        ("which page may fetch tiles: ours", where.page, _allowed_origin(ask, url, where.page)),
+        (
+            "which page may fetch tiles: another",
+            "nobody",
+            _allowed_origin(ask, url, "http://x.example"),
+        ),
     ]
     return pd.DataFrame(rows, columns=["question", "expected", "seen"])
 
 
-def _allowed_origin(url: str, origin: str) -> str:
+def _allowed_origin(ask: Callable[..., WebAnswer], url: str, origin: str) -> str:
     # the response to a browser's preflight: the origin that may send a token
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": "authorization",
     }
-    answer = fetch(url, headers, method="OPTIONS")
+    answer = ask(url, headers, method="OPTIONS")
     allowed = answer.headers.get("Access-Control-Allow-Origin", "nobody")
     return allowed if answer.status else answer.kind

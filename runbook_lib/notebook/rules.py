@@ -16,6 +16,7 @@ KINDS = {
     "stack": r"(?!registry$)[^\W_][\w-]{0,39}",  # but the stack of our own registry
     "instance type": r"[a-z0-9-]{2,20}\.[a-z0-9-]{2,20}",
     "address/32": r"\d{1,3}(\.\d{1,3}){3}/32",
+    "DNS name": r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?",
     "network": r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}",
 }
 """Patterns with a name, for those that several parameters share or that would be long."""

@@ -200,7 +200,7 @@ def _manager_clock(here: DrillCluster) -> Clock:
 
 def _web_monitor(here: DrillCluster, now: Clock) -> WebMonitor:
     token = read_token(here.manager, f"{here.stacks.web}_tile-server")
-    answer = fetch(f"{here.addresses.tiles}/dates", token.header)
+    answer = fetch(f"{here.addresses.tiles}/dates", token.header, pin=here.pin)
     dates = [day["date"] for day in answer.content.get("dates", [])]
     if not dates:
         raise NotFoundError(

@@ -55,6 +55,8 @@ class DrillCluster(Cluster):
     stacks: Stacks
     repairs: Changes
     master: str = MANAGER
+    pin: str = ""
+    """The SHA-256 of the map's certificate, if it has one."""
 
     @property
     def manager(self) -> docker.DockerClient:
@@ -81,7 +83,7 @@ class DrillCluster(Cluster):
 
     @property
     def addresses(self) -> web.Addresses:
-        return web.addresses({**self.instances, MANAGER: self.instances[self.master]})
+        return web.addresses({**self.instances, MANAGER: self.instances[self.master]}, pin=self.pin)
 
     @property
     def solutions(self) -> tuple[str, ...]:
@@ -128,6 +130,7 @@ def get_drill_cluster(
     # a just started instance needs longer than usual
     here.connections = ssh.connect_all(list(here.instances.values()), key_file, timeout_s=120)
     membership.get_manager(here.engines)
+    here.pin = web.find_pin(here.manager, stacks.web)
     if stacks.web in find_stacks(here.manager):
         repairs.extend(ensure_rejoined(here.engines, here.instances, WEB))
     if BACKUP in here.instances:

@@ -101,6 +101,7 @@ class WebMonitor:
         Change the addresses of later requests: on AWS an instance has a new address after a stop.
         """
         self._urls = {PAGE: f"{where.page}/", TILES: f"{where.tiles}/{self._tile}"}
+        self._pin = where.pin
 
     @property
     def answers(self) -> pd.DataFrame:
@@ -112,7 +113,9 @@ class WebMonitor:
     def poll_until(self, over: threading.Event, door: str) -> None:
         while not over.is_set():
             began, sent = time.monotonic(), self._now()
-            answer = fetch(self._urls[door], self._headers[door], timeout_s=_WEB_TIMEOUT_S)
+            answer = fetch(
+                self._urls[door], self._headers[door], timeout_s=_WEB_TIMEOUT_S, pin=self._pin
+            )
             self._rows.append((sent, door, answer.status == HTTPStatus.OK, answer.kind))
             over.wait(max(0.0, began + _PERIOD_S - time.monotonic()))
 

@@ -10,6 +10,7 @@ majority of the managers.
 Each function can be killed at any point and called again.
 """
 
+import re
 import shlex
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ from runbook_lib.swarm.membership import find_manager
 
 REGISTRY_STACK = "registry"
 LEADER_TIMEOUT_S = 60.0
+_ADDRESS = re.compile(r"(=https?://)[\d.]+(:)")
 _UNANSWERED = 3
 """Failed probes in a row: one refused connection is not proof."""
 
@@ -44,7 +46,6 @@ class Stacks:
     work: str = "geo-diff-work"
     web: str = "geo-diff-web"
     variable: str = "TILES_URL"
-    tiles_port: int = 5000
 
 
 def fail_over(cluster: Cluster, stacks: Stacks, timeout_s: float = 180) -> Changes:
@@ -133,11 +134,11 @@ def _update_map(cluster: Cluster, stacks: Stacks, master: Instance) -> Changes:
     deployment would see a change.
     """
     changes = Changes()
-    wanted = f"{stacks.variable}=http://{master.public_ip}:{stacks.tiles_port}"
     for service in find_services(cluster.engines[BACKUP], stacks.web):
         variables = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env") or []
-        current = [v for v in variables if v.startswith(f"{stacks.variable}=")]
-        if not current or wanted in current:
+        current = next((v for v in variables if v.startswith(f"{stacks.variable}=")), "")
+        wanted = _ADDRESS.sub(lambda old: f"{old[1]}{master.public_ip}{old[2]}", current)
+        if wanted == current:  # also a name: a person has it lead to the new manager
             continue
         command = "docker service update --detach --no-resolve-image --env-add "
         command += shlex.join([wanted, str(service.name)])

@@ -68,6 +68,22 @@ def find_new_secrets(
     return list(_new_values(manager, stack, values_dir))
 
 
+def read_value(secret: str, values_dir: str = "") -> bytes:
+    """
+    Return the value given for a secret; empty if there is none.
+
+    Raises ParameterError if it cannot be read.
+    """
+    try:
+        return _given(secret, _folder(values_dir))
+    except ValueError as error:
+        raise ParameterError(
+            f"expected a value for the secret {secret}",
+            evidence=str(error),
+            next_step="correct it, then run this again",
+        ) from error
+
+
 def remove_secrets(manager: docker.DockerClient | None, name: str) -> Changes:
     """
     Remove the secrets and configs that deployments of the stack of this name have made.

@@ -53,6 +53,8 @@ def refusal(tmp_path, text, *arguments):
         ('instance_type: "*"\n', "params.yml:1: instance_type is '*'"),
         ('operator_cidr: "0.0.0.0/0"\n', "operator_cidr is '0.0.0.0/0', expected str address/32"),
         ('web_cidr: "everybody"\n', "web_cidr is 'everybody', expected str network"),
+        ('page_name: "-x; id"\n', "page_name is '-x; id', expected str DNS name"),
+        ("web_tls: no\n", "web_tls is"),
         ('docker_version: "*"\n', "params.yml:1: docker_version is '*'"),
         ("tiles_url: file:///etc/shadow\n", "tiles_url is 'file:///etc/shadow', expected str URL"),
         ("tiles_url: http://u:p@x\n", "params.yml:1: tiles_url holds a password in an address"),

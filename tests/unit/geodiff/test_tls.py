@@ -1,0 +1,125 @@
+"""
+The certificate of the map's ports: made or given, kept in the Swarm, checked before it is used.
+"""
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbook_lib.core.errors import NotFoundError, ParameterError
+from runbook_lib.geodiff import tls
+from tests.fakes.docker import Engine
+
+HOSTS = ["192.0.2.9", "192.0.2.4"]
+
+
+def value(engine, name):
+    return base64.b64decode(engine.secrets.get(name).attrs["Spec"]["Data"])
+
+
+def made(hosts):
+    """A certificate with its key in PEM, as a cluster has it, and its hash."""
+    engine = Engine()
+    tls.ensure_certificate(engine, "made", hosts, "web")
+    found = tls.get_certificate(engine, "made", hosts, "web")
+    return value(engine, found.secret), found.sha256
+
+
+PEM, SHA256 = made(["map.example.org", "*.tiles.example.org", "192.0.2.9"])
+
+
+def test_without_tls_nothing_is_made():
+    engine = Engine()
+    assert [] == tls.ensure_certificate(engine, "off", HOSTS, "web")
+    assert [] == engine.secrets.list()
+
+
+def test_a_certificate_is_made_once_for_the_hosts_and_again_for_others():
+    engine = Engine()
+    first = tls.ensure_certificate(engine, "made", HOSTS, "web")
+    assert [f"{tls.SECRET}_{tls.get_certificate(engine, 'made', HOSTS, 'web').sha256[:12]}"] == [
+        change.name for change in first
+    ]
+    assert [] == tls.ensure_certificate(engine, "made", HOSTS[::-1], "web")
+    assert 1 == len(tls.ensure_certificate(engine, "made", ["192.0.2.5"], "web"))
+    assert 2 == len({secret.name for secret in engine.secrets.list()})
+    leaf = x509.load_pem_x509_certificate(PEM)
+    assert timedelta(days=360) < leaf.not_valid_after_utc - datetime.now(UTC) < timedelta(days=366)
+
+
+def test_the_key_is_in_the_secret_alone():
+    engine = Engine()
+    changes = tls.ensure_certificate(engine, "made", HOSTS, "web")
+    found = tls.get_certificate(engine, "made", HOSTS, "web")
+    assert b"PRIVATE KEY" in value(engine, found.secret)
+    labels = engine.secrets.get(found.secret).labels
+    assert "web" == labels["runbook.stack"]
+    assert "PRIVATE" not in f"{changes!r} {found!r} {labels}"
+
+
+def test_a_certificate_in_its_last_month_is_made_again():
+    engine = Engine()
+    tls.ensure_certificate(engine, "made", HOSTS, "web")
+    secret = engine.secrets.list()[0]
+    soon = (datetime.now(UTC) + timedelta(days=29)).isoformat()
+    secret.attrs["Spec"]["Labels"]["runbook.tls.ends"] = soon
+    with pytest.raises(NotFoundError, match="07_web_stack"):
+        tls.get_certificate(engine, "made", HOSTS, "web")
+    assert 1 == len(tls.ensure_certificate(engine, "made", HOSTS, "web"))
+
+
+def test_a_persons_own_certificate_is_read_from_the_folder_of_values(tmp_path, monkeypatch):
+    hosts = ["map.example.org", "a.tiles.example.org"]
+    (tmp_path / "web_tls").write_bytes(PEM)
+    engine = Engine()
+    for changes in (1, 0):
+        found = tls.ensure_certificate(engine, "given", hosts, "web", values_dir=str(tmp_path))
+        assert changes == len(found)
+    assert SHA256 == tls.get_certificate(engine, "given", hosts, "web").sha256
+    # later it need not be given again
+    assert [] == tls.ensure_certificate(engine, "given", hosts, "web")
+    monkeypatch.setenv("RUNBOOK_SECRET_WEB_TLS", PEM.decode())
+    assert 1 == len(tls.ensure_certificate(Engine(), "given", hosts, "web"))
+
+
+def test_without_a_value_a_persons_own_certificate_is_asked_for():
+    with pytest.raises(ParameterError, match="a file web_tls of values_dir"):
+        tls.ensure_certificate(Engine(), "given", HOSTS, "web")
+
+
+OTHER_KEY = made(["x"])[0].partition(b"-----BEGIN PRIVATE")
+CERTIFICATE, MARK, KEY = PEM.partition(b"-----BEGIN PRIVATE")
+
+
+@pytest.mark.parametrize(
+    ("pem", "reason"),
+    [
+        (b"", "in PEM"),
+        (CERTIFICATE, "in PEM"),
+        (MARK + KEY, "in PEM"),
+        (CERTIFICATE + b"".join(OTHER_KEY[1:]), "the key is not the first certificate's"),
+        (PEM, "it names .*not 192.0.2.77"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_reason(pem, reason):
+    with pytest.raises(ParameterError, match=f"web_tls to be a certificate(.|\n)*{reason}"):
+        tls.read_certificate(pem, ["192.0.2.77"])
+
+
+def test_the_key_may_stand_before_the_certificate():
+    assert tls.read_certificate(MARK + KEY + CERTIFICATE, ["map.example.org"])
+
+
+@pytest.mark.hostile
+@given(st.integers(0, len(PEM)), st.integers(0, 40), st.binary(max_size=60))
+def test_a_damaged_certificate_is_refused_in_words(place, length, piece):
+    """Bytes removed and put in anywhere."""
+    pem = PEM[:place] + piece + PEM[place + length :]
+    try:
+        tls.read_certificate(pem, ["192.0.2.9"])
+    except ParameterError as error:
+        assert KEY[30:60].decode() not in str(error)
