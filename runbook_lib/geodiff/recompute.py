@@ -10,7 +10,7 @@ import fabric
 
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.tiles import DataSet
+from runbook_lib.geodiff.tiles import FIND, DataSet
 from runbook_lib.hosts.ssh import run
 
 
@@ -23,9 +23,7 @@ def take_results(
     Raises ConflictError if there are fewer than `count`.
     """
     folder = shlex.quote(f"{data.directory}/{surface}")
-    listed = run(
-        manager, f"cd {folder} && find . -name '*.png' | sort | sed -n 1,{count}p", sudo=True
-    )
+    listed = run(manager, f"cd {folder} && {FIND} | sort | sed -n 1,{count}p", sudo=True)
     names = listed.split()
     if len(names) < count:
         raise ConflictError(

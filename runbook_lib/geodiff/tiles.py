@@ -18,13 +18,17 @@ import pandas as pd
 from docker.models.volumes import Volume
 
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.errors import ConflictError, IntegrityError
+from runbook_lib.core.words import printable
 from runbook_lib.hosts.ssh import run
 
 VOLUME = "tiles-data"
 
-_PLAIN = r"'\./[A-Za-z0-9][A-Za-z0-9./_-]*\.png'"
-"""Names that need no quotes, for find's -regex: any service of the stack can make others."""
+FIND = r"find . -type f -name '[!.]*' -regex '\./[A-Za-z0-9][A-Za-z0-9./_-]*\.png'"
+"""
+Lists tiles whose path is one plain word, and no links: any service of the stack can make others,
+and a folder named "x " that has etc/y.png is two words.
+"""
 
 TILES_ON_DISK = """
 import json, os, sys
@@ -164,20 +168,29 @@ def find_tiles(manager: fabric.Connection, data: DataSet, surface: str) -> list[
     Find the tiles of a surface, sorted, as `<date>/<z>/<y>/<x>.png`; none if it has no folder.
     """
     folder = shlex.quote(f"{data.directory}/{surface}")
-    find = f"cd {folder} && find . -type f -name '[!.]*' -regex {_PLAIN} -printf '%P\\n' | sort"
+    find = f"cd {folder} && {FIND} -printf '%P\\n' | sort"
     return run(manager, f"[ ! -e {folder} ] || {{ {find}; }}").split()
 
 
 def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> dict[str, bytes]:
     """
     Read some tiles in one round trip; a path is for example `RAW/2004-01-15/3/2/5.png`.
+
+    Raises IntegrityError if one is a link, or anything else than a file.
     """
     if not paths:
         return {}
     names = " ".join(shlex.quote(path) for path in paths)
     packed = run(manager, f"cd {shlex.quote(data.directory)} && tar -cf - {names} | base64 -w0")
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed))) as tar:
-        return {m.name: f.read() for m in tar.getmembers() if (f := tar.extractfile(m))}
+        files = {m.name: m for m in tar.getmembers() if m.isreg() or m.islnk()}
+        if odd := [path for path in paths if path not in files]:
+            raise IntegrityError(
+                f"expected files in {data.directory}; {len(odd)} of {len(paths)} are none",
+                evidence=printable(", ".join(odd[:5])),
+                next_step="find out what made them, and remove them; 94 and 04 bring new ones",
+            )
+        return {name: f.read() for name, m in files.items() if (f := tar.extractfile(m))}
 
 
 def data_uri(png: bytes) -> str:

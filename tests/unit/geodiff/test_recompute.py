@@ -48,3 +48,17 @@ def test_results_that_are_made_again_come_with_their_new_fingerprints(data, tmp_
 
 def test_of_nothing_there_are_no_fingerprints(data):
     assert {} == fingerprints(LocalConnection(), data, "DESERT", [])
+
+
+def test_a_name_of_two_words_removes_nothing_else(data, tmp_path):
+    """As root, `rm` would otherwise take whatever file a service of the stack spells."""
+    precious = tmp_path / "precious.png"
+    precious.touch()
+    folder = tmp_path / "DESERT" / "a " / str(precious.parent)[1:]  # "./a /tmp/...", in two words
+    folder.mkdir(parents=True)
+    (folder / "precious.png").touch()
+    (tmp_path / "DESERT" / "a\n0.png").touch()
+    (tmp_path / "DESERT" / "a.png").symlink_to(precious)
+    taken = take_results(LocalConnection(), data, "DESERT", 4)
+    assert ["./d/0/0/0.png", "./d/1/0/0.png", "./d/1/0/1.png", "./d/1/1/0.png"] == sorted(taken)
+    assert precious.exists()

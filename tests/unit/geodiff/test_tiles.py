@@ -149,3 +149,16 @@ def test_the_volume_is_bound_to_a_folder_or_is_not_there():
     bound = Volume("tiles-data")
     bound.attrs["Options"] = {"type": "none", "o": "bind", "device": "/srv/tiles"}
     assert "/srv/tiles" == bound_folder(Engine(volumes=[bound]))
+
+
+def test_a_link_is_no_tile_and_is_not_followed(data):
+    folder = Path(data.directory) / "RAW" / "2004-01-15"
+    folder.mkdir(parents=True)
+    (folder / "0.png").write_bytes(b"png")
+    (folder / "link.png").symlink_to("0.png")
+    (folder / "out.png").symlink_to("/etc/hostname")
+    (folder / "two words.png").write_bytes(b"png")
+    assert ["2004-01-15/0.png"] == find_tiles(LocalConnection(), data, "RAW")
+    for name in ("link", "out"):
+        with pytest.raises(IntegrityError, match=f"RAW/2004-01-15/{name}"):
+            read_tiles(LocalConnection(), data, [f"RAW/2004-01-15/{name}.png"])
