@@ -25,7 +25,7 @@ _WORD = r"""
 _BARE = r"""[^\s"'`,;&<>(){}\[\]\\]"""
 _PREFIXES = r"""
     AGE-SECRET-KEY-1|AIza|dckr_[op]at_|dop_v1_|gh[oprsu]_|github_pat_|GR1348941
-    |gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-|hf_|hv[bs]\.|key-|npm_|ops_eyJ|pypi-
+    |gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-|hf_|hv[bs]\.|ops_eyJ|pypi-AgE
     |[rs]k_(?:live|test)_|sk-(?:ant-|proj-|svcacct-|admin-)?|sq0csp-|SG\.|ya29\.
     |xapp-
 """
@@ -58,6 +58,7 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
                 (?:{_PREFIXES})[\w-]{{16,}}(?:\.[\w-]+)*
             |   (?i:xox[abeoprs])(?:\.xox[bp])?-\d[\w-]{{2,}}
             |   (?:AC|SK)[a-z0-9]{{32}}(?![\w+/=])
+            |   key-[0-9a-z]{{32}}(?!\w)|npm_[A-Za-z0-9]{{36}}  # key-<17> is a key pair of EC2
             |   [0-9a-z]{{32}}-us\d{{1,2}}\b
             |   \d{{8,10}}:[\w-]{{35}}(?![\w-])
             |   [MNO][\w-]{{23,25}}\.[\w-]{{6}}\.[\w-]{{27}}
@@ -67,7 +68,7 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
         "a header with a secret": rf"""
             (?i:\b(?:(?:proxy-)?authorization|x-registry-auth|x-[\w-]{{0,30}}(?:key|token)))
             {_Q}?\s{{0,4}}[:=,]\s{{0,4}}{_Q}? (?!\s)(?P<secret>[^\r\n"'<\\{{}}\[]{{4,}})
-            |(?i:\b(?:bearer|basic|digest))\s{{1,4}}
+            |(?i:\b(?:bearer|basic))\s{{1,4}}
             (?P<credentials>(?=[^\s"'<]*(?:[a-z]\S*[A-Z]|\d))[\w.~+/-]{{8,}}=*)
         """,
         "a cookie": rf"""

@@ -21,6 +21,7 @@ from runbook_lib.notebook.templates import heading_above
 _SHORTEST = 6
 """A known secret of fewer characters is not looked for: it would be found in words and numbers."""
 _LARGEST = 64 * 1024
+_PIXELS = ("image/png", "image/jpeg", "image/gif")
 
 
 class Masker:
@@ -72,7 +73,7 @@ def map_texts(node: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 -
     if isinstance(node, list):
         node[:] = [map_texts(item, change) for item in node]
     if isinstance(node, dict):
-        texts = {key: value for key, value in node.items() if not key.startswith("image/p")}
+        texts = {key: value for key, value in node.items() if not key.startswith(_PIXELS)}
         node.update({key: map_texts(value, change) for key, value in texts.items()})
     return node
 
