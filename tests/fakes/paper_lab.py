@@ -22,6 +22,12 @@ from lab.core.config import LabConfig
 from lab.machines.containers import Condition
 from lab.machines.hypervisor import Hypervisor
 
+HOST_KEYS = b"""
+-----BEGIN SSH HOST KEY KEYS-----
+ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0fT1bGk0J0E1vS6r9yC0Q6nXTRVHq2TjSy0nMeqKz7 root@instance
+-----END SSH HOST KEY KEYS-----
+"""
+
 
 class Paper:
     """
@@ -41,7 +47,7 @@ class Paper:
         return Condition(instance_id in self.ids, instance_id in self.ids)
 
     def console(self, instance_id: str) -> bytes:
-        return b"the console"
+        return HOST_KEYS
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: None

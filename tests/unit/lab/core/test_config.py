@@ -55,9 +55,25 @@ def test_a_policy_must_be_readable_before_anything_starts(home):
             LabConfig(operator_policies=(str(path),))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"operator_tags": ("no-value",)},
+        {"operator_tags": ("=x",)},
+        {"account_policies": ("runbook-tiles",)},
+        {"account_policies": ("a/b=policy.json",)},
+        {"account_policies": ("runbook-tiles=/nowhere/policy.json",)},
+    ],
+)
+def test_what_an_administrator_would_make_is_checked_before_anything_starts(given):
+    with pytest.raises(LabError, match="1 of them are not"):
+        LabConfig(**given)
+
+
 def test_a_saved_lab_is_found_again_by_its_name():
     """All its values survive."""
-    config = LabConfig(name="two", port=5577, subnet="10.7.0.0/16")
+    tags = ("runbook:cluster=a=b", "runbook:vpc=@default-vpc")
+    config = LabConfig(name="two", port=5577, subnet="10.7.0.0/16", operator_tags=tags)
     config.save()
     assert config == LabConfig.load("two")
 

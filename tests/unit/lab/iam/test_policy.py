@@ -89,6 +89,39 @@ def test_a_condition_holds_or_not(operator, wanted, seen, holds):
     assert expected is verdict(statement, context=context)
 
 
+@pytest.mark.parametrize(
+    ("operator", "wanted", "tag", "seen", "holds"),
+    [
+        ("StringEquals", "${aws:PrincipalTag/team}", "tiles", "tiles", True),
+        ("StringEquals", "${aws:principaltag/Team}", "tiles", "tiles", True),
+        ("StringEquals", "${aws:PrincipalTag/team}", "tiles", "other", False),
+        ("StringEquals", "${aws:PrincipalTag/team}", None, "", False),
+        ("StringEquals", "${aws:PrincipalTag/team, 'tiles'}", None, "tiles", True),
+        ("StringLike", "${aws:PrincipalTag/team}-*", "tiles", "tiles-1", True),
+        ("StringLike", "${aws:PrincipalTag/team}-?", "tiles", "tiles-12", False),
+        ("StringLike", "${aws:PrincipalTag/team}", "*", "everything", False),
+        ("StringLike", "${aws:PrincipalTag/team}", "*", "*", True),
+        ("StringLike", "${aws:PrincipalTag/team}", "$?", "$?", True),
+        ("StringEquals", "${*}", None, "*", True),
+        ("StringNotEquals", "${aws:PrincipalTag/team}", "tiles", "other", True),
+    ],
+)
+def test_a_variable_is_its_value_literally(operator, wanted, tag, seen, holds):
+    """Without a value it matches nothing; a value of `*` is a star and not everything."""
+    context = {"aws:ResourceTag/project": seen}
+    context |= {} if tag is None else {"aws:PrincipalTag/team": tag}
+    statement = conditioned(operator, "aws:ResourceTag/project", wanted)
+    expected = Verdict.ALLOWED if holds else Verdict.NOT_ALLOWED
+    assert expected is verdict(statement, context=context)
+
+
+def test_a_resource_may_be_a_variable():
+    statement = {**ALLOW, "Resource": "arn:aws:ec2:*:*:instance/${aws:PrincipalTag/mine}"}
+    assert verdict(statement, context={"aws:PrincipalTag/mine": "i-1"}) is Verdict.ALLOWED
+    assert verdict(statement, context={"aws:PrincipalTag/mine": "*"}) is Verdict.NOT_ALLOWED
+    assert verdict(statement) is Verdict.NOT_ALLOWED
+
+
 def test_an_operator_that_we_cannot_evaluate_is_an_error_and_no_guess():
     """A rehearsal that allows too much would be worthless."""
     with pytest.raises(LabError, match="DateGreaterThan"):
