@@ -19,7 +19,7 @@ from runbook_lib.cloud.key_pairs import find_key_pair
 from runbook_lib.cloud.tags import CLUSTER_TAG, expiry_of, tags_of
 from runbook_lib.cloud.teardown import remove_groups, remove_instances
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import AccessError, CommandError
+from runbook_lib.core.errors import AccessError, ConflictError
 from runbook_lib.core.findings import first_line
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.words import count_of, printable
@@ -107,12 +107,12 @@ def remove_past(place: Place, found: Found) -> Changes:
     A private key on this machine stays, and so does a bucket with objects: 90 removes it on a
     person's decision.
 
-    Raises CommandError if the cluster is not past its expiry by now: it was renewed meanwhile.
+    Raises ConflictError if the cluster is not past its expiry by now: it was renewed meanwhile.
     """
     ec2 = place.client("ec2", found.region)
     now = [one for one in find_resources(ec2) if one.cluster == found.cluster]
     if now and not _found(found.cluster, found.region, now).is_past:
-        raise CommandError(
+        raise ConflictError(
             f"expected cluster {found.cluster!r} in {found.region} to be past its expiry; it was "
             "renewed",
             next_step="nothing was removed; look again with  runbook sweep",
@@ -144,10 +144,8 @@ def _found(cluster: str, region: str, resources: Iterable[Resource]) -> Found:
 def _buckets(s3: "S3Client", usual: str) -> list[tuple[str, Resource]]:
     # S3 lists the buckets of all regions; those of others may refuse to tell their tags
     found = []
-    for one in s3.list_buckets()["Buckets"]:
+    for one in s3.list_buckets(Prefix=tiles_bucket.PREFIX)["Buckets"]:
         name = one["Name"]
-        if not name.startswith(tiles_bucket.PREFIX):
-            continue
         try:
             tags = tags_of({"Tags": _tag_set(s3, name)})
         except (AccessError, ClientError):

@@ -10,6 +10,7 @@ from typing import Any
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import create_loader
 
 from runbook_lib.core.errors import AccessError
 
@@ -17,6 +18,8 @@ _RENEWED = (
     *("assume-role", "assume-role-with-web-identity", "container-role"),
     *("custom-process", "iam-role", "login", "sso"),
 )
+_LOADER = create_loader()
+"""One for all sessions: the description of EC2's API takes 0.3 s and 20 MiB to read."""
 _NEW = {
     "env": "export new AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
     "sso": "aws sso login",
@@ -71,6 +74,7 @@ def aws_session(credentials_file: str) -> botocore.session.Session:
     Return a session that reads this file; "" for the usual search.
     """
     session = botocore.session.Session()
+    session.register_component("data_loader", _LOADER)
     if credentials_file:
         session.set_config_variable("credentials_file", str(Path(credentials_file).expanduser()))
     return session

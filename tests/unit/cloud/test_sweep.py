@@ -11,7 +11,7 @@ from runbook_lib.cloud.key_pairs import ensure_key_pair
 from runbook_lib.cloud.security_groups import ensure_groups, get_default_vpc
 from runbook_lib.cloud.sweep import find_clusters, remove_past
 from runbook_lib.cloud.tags import EXPIRES_TAG, expires_in, tag_list, tag_specifications
-from runbook_lib.core.errors import CommandError
+from runbook_lib.core.errors import ConflictError
 from tests.fakes.aws import account
 from tests.places import ROOT
 
@@ -94,7 +94,7 @@ def test_a_cluster_that_was_renewed_meanwhile_stays(place, tmp_path):
     ids = [one.name for one in past.resources]
     tags = [{"Key": EXPIRES_TAG, "Value": expires_in(9)}]
     place.client("ec2", "eu-west-1").create_tags(Resources=ids, Tags=tags)
-    with pytest.raises(CommandError, match="it was renewed"):
+    with pytest.raises(ConflictError, match="it was renewed"):
         remove_past(place, past)
     assert 7 == len(find_clusters(place).clusters[0].resources)
 
@@ -113,6 +113,7 @@ def test_what_does_not_say_when_it_ends_is_never_swept(place, value):
 
 def test_a_bucket_goes_when_it_is_empty_and_its_tiles_are_kept_for_a_person(place):
     s3, iam = place.client("s3"), place.client("iam")
+    s3.create_bucket(Bucket="of-somebody-else")
     bucket = tiles_bucket.bucket_of(place.client("sts"), "geo-diff", "us-east-1")
     tiles_bucket.ensure_bucket(s3, bucket)
     past = {EXPIRES_TAG: expires_in(-1)}
