@@ -26,6 +26,7 @@ IMAGE = "lab/mirror"
 BARE_IMAGE = "lab/mirror-empty"
 SEEDER = "lab-mirror-seeder"
 PORT = "5000/tcp"
+SERVING, SEEDING = ([f"/etc/docker/registry/{name}.yml"] for name in ("config", "seed"))
 
 
 def ensure_mirror_image(builder: build.Builder) -> bool:
@@ -50,6 +51,9 @@ def ensure_mirror_image(builder: build.Builder) -> bool:
 def ensure_mirror(client: docker.DockerClient, config: LabConfig) -> Container:
     """
     Run the lab's mirror from the current image, at its fixed address.
+
+    It is read-only, twice: a container of an instance could push another base image otherwise, and
+    what is built upon it runs as root.
     """
     name = mirror_name(config)
     key, _, value = config.label.partition("=")
@@ -60,7 +64,14 @@ def ensure_mirror(client: docker.DockerClient, config: LabConfig) -> Container:
             return container
         container.remove(force=True, v=True)
     container = client.containers.create(
-        IMAGE, name=name, labels={key: value, "lab.role": "mirror"}, mem_limit="128m", network=None
+        IMAGE,
+        SERVING,
+        name=name,
+        labels={key: value, "lab.role": "mirror"},
+        mem_limit="128m",
+        network=None,
+        read_only=True,
+        cap_drop=["ALL"],
     )
     network = client.networks.get(config.network)
     client.networks.get("bridge").disconnect(container)
@@ -93,7 +104,7 @@ def _seeder(client: docker.DockerClient) -> Iterator[Container]:
     with suppress(NotFound):  # a killed run left it
         client.containers.get(SEEDER).remove(force=True, v=True)
     container = client.containers.run(
-        BARE_IMAGE, name=SEEDER, detach=True, ports={PORT: ("127.0.0.1", 0)}
+        BARE_IMAGE, SEEDING, name=SEEDER, detach=True, ports={PORT: ("127.0.0.1", 0)}
     )
     try:
         yield container

@@ -13,9 +13,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def for_each(what: str, items: Mapping[str, K], work: Callable[[K], V]) -> dict[str, V]:
+def for_each(
+    what: str, items: Mapping[str, K], work: Callable[[K], V], *, at_once: int = 0
+) -> dict[str, V]:
     """
-    Run `work` on every item in a thread of its own; the result has the keys of `items`.
+    Run `work` on every item in a thread of its own, all or so many at once; the result has the keys
+    of `items`.
 
     Raises CommandError after all have finished, with the name and error of every failed item.
     """
@@ -23,7 +26,7 @@ def for_each(what: str, items: Mapping[str, K], work: Callable[[K], V]) -> dict[
         return {}
     results: dict[str, V] = {}
     errors: dict[str, Exception] = {}
-    with Progress(what) as progress, ThreadPoolExecutor(len(items)) as pool:
+    with Progress(what) as progress, ThreadPoolExecutor(at_once or len(items)) as pool:
         running = {pool.submit(work, item): name for name, item in items.items()}
         for future in as_completed(running):
             name = running[future]

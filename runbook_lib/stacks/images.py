@@ -1,9 +1,8 @@
 """
-Images of a stack: built on the nodes in parallel, and distributed by the registry.
+Images of a stack: built and pushed on the manager, and distributed by the registry.
 """
 
 import copy
-import itertools
 import re
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from runbook_lib.stacks import deploy
 from runbook_lib.stacks.building import builds as sources
 from runbook_lib.stacks.building.builds import Build
 from runbook_lib.stacks.building.contexts import write_context
+from runbook_lib.stacks.building.digests import is_published, push, push_name
 from runbook_lib.stacks.building.pulled import use_registry_auth
 from runbook_lib.stacks.building.references import HUB, read_reference
 from runbook_lib.stacks.compose import reading
@@ -49,26 +49,27 @@ def ensure_published(
     here: Cluster, builds: Mapping[str, Build], registry_auth_file: str = ""
 ) -> Changes:
     """
-    Start the registry, build the images that it lacks, and push them.
+    Start the registry, build the images that the manager lacks, and push them.
 
-    The registry is a stack on the manager. Images to build upon may need a login: those of a Docker
-    `config.json` are used.
+    The registry is a stack on the manager. Nobody else builds or pushes: a node, or a container of
+    it, that is not what it was cannot say what runs on the manager. Images to build upon may need a
+    login: those of a Docker `config.json` are used.
 
     Raises CommandError with each image that does not build, and the last lines of its build.
     """
-    engines, manager = here.engines, here.engines["manager"]
+    manager = here.engines["manager"]
     registry = registry_address(here.instances["manager"])
-    use_registry_auth(engines, registry_auth_file)
+    use_registry_auth({"manager": manager}, registry_auth_file)
     stack = reading.read("stacks/registry/stack.yml")
     own = sources.builds(stack)
     images = references(own, "")
     wanted = {_published(build, registry): build for build in builds.values()}
-    # the registry's own image comes first, so that the manager builds it: it is not pushed
+    # the registry's own image is not pushed: the manager runs it by its id
     first = {_published(build, ""): build for build in own.values()}
-    changes = _build_missing(engines, first | wanted)
+    changes = _build_missing(manager, first | wanted)
     changes += deploy.ensure_stack(here, manager, stack, "registry", images=images)
     deploy.wait_for_stack(manager, "registry")
-    changes.extend(_push_missing(engines, wanted))
+    changes.extend(_push_missing(manager, wanted))
     return changes
 
 
@@ -89,10 +90,10 @@ def check_registry(manager: docker.DockerClient, address: str) -> None:
 
 def find_unpublished(manager: docker.DockerClient, images: Mapping[str, str]) -> list[str]:
     """
-    Find the references that are missing in the registry.
+    Find the references whose image, as the manager pushed it, is missing in the registry.
     """
     wanted = dict.fromkeys(images.values())
-    return [reference for reference in wanted if not _is_pushed(manager, reference)]
+    return [reference for reference in wanted if not is_published(manager, reference)]
 
 
 def has_image(engine: docker.DockerClient, reference: str) -> bool:
@@ -138,55 +139,31 @@ def build_image(engine: docker.DockerClient, build: Build, reference: str) -> No
         ) from error
 
 
-def _build_missing(
-    engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
-) -> Changes:
-    # one image per engine, in parallel: the guide builds everything on the manager in sequence, but
-    # a t2.micro has one CPU
+def _build_missing(manager: docker.DockerClient, wanted: Mapping[str, Build]) -> Changes:
     changes = Changes()
-    builders = dict(zip(wanted, itertools.cycle(engines.items()), strict=False))
 
     def one(reference: str) -> None:
-        role, engine = builders[reference]
-        build = wanted[reference]
-        if not has_image(engine, reference) and not _is_pushed(engine, reference):
-            build_image(engine, build, reference)
-            changes.add("image", build.name, f"built {build.tag} on {role}")
+        if not has_image(manager, push_name(reference)):
+            build_image(manager, wanted[reference], push_name(reference))
+            changes.add("image", wanted[reference].name, f"built {wanted[reference].tag}")
 
-    for_each("Images built", {reference: reference for reference in wanted}, one)
+    # two at once: one unpacks while the other downloads, and both fit in a small manager's memory
+    for_each("Images built", {reference: reference for reference in wanted}, one, at_once=2)
     return changes
 
 
-def _push_missing(
-    engines: Mapping[str, docker.DockerClient], wanted: Mapping[str, Build]
-) -> Changes:
+def _push_missing(manager: docker.DockerClient, wanted: Mapping[str, Build]) -> Changes:
     changes = Changes()
 
     def one(reference: str) -> None:
-        if _is_pushed(engines["manager"], reference):
-            return
-        owners = [engine for engine in engines.values() if has_image(engine, reference)]
-        if not owners:
-            raise NotFoundError(
-                f"expected an engine that has {reference}; none has it",
-                next_step="run this notebook from its beginning: it builds what is missing",
+        if not is_published(manager, reference):
+            digest = push(manager, reference).partition("@")[2]
+            changes.add(
+                "image", wanted[reference].name, f"pushed {wanted[reference].tag}, {digest}"
             )
-        _push(owners[0], reference)
-        changes.add("image", wanted[reference].name, f"pushed {wanted[reference].tag}")
 
     for_each("Images pushed", {reference: reference for reference in wanted}, one)
     return changes
-
-
-def _is_pushed(engine: docker.DockerClient, reference: str) -> bool:
-    # through an engine: only the `worker` group can reach the registry
-    if "/" not in reference:
-        return False
-    try:
-        engine.images.get_registry_data(reference)
-    except APIError:
-        return False
-    return True
 
 
 def _published(build: Build, registry: str) -> str:
@@ -196,13 +173,3 @@ def _published(build: Build, registry: str) -> str:
         path = f"{re.sub('[^a-z0-9.]+', '-', image.domain.lower()).strip('-')}/{image.path}"
     tag = build.tag if image.tag == "latest" else f"{image.tag[:100]}-{build.tag}"
     return f"{registry}/{path}:{tag}" if registry else f"{path}:{tag}"
-
-
-def _push(engine: docker.DockerClient, reference: str) -> None:
-    for line in engine.images.push(reference, stream=True, decode=True):
-        if "error" in line:
-            raise CommandError(
-                f"expected the registry to take {reference}; it did not",
-                evidence=str(line["error"]),
-                next_step="check that the registry runs:  docker service ps registry_registry",
-            )

@@ -17,6 +17,7 @@ SECOND_PLACE = ("test-2", 5578, "172.27")
 """Of the second process, where two run different modules, each on a lab of its own."""
 ORDER = [
     "test_runbook",
+    "test_registry",
     "test_plans",
     "test_notice_board",
     "test_load",

@@ -18,6 +18,7 @@ from runbook_lib.cloud.roles import BACKUP, MANAGER, ROLES, TYPE_NODE
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.stacks.building.digests import push, push_name
 from runbook_lib.stacks.images import has_image
 from runbook_lib.stacks.running.containers import STACK, in_stack
 from runbook_lib.swarm.managers import retry_api_errors
@@ -162,20 +163,19 @@ def ensure_images(
     Copy the image of every service that may have to move to `target`.
 
     The registry goes down with the manager; an image that is pinned by its digest and present needs
-    no registry. An image that only the manager has (the registry's own) goes through the registry,
-    too.
+    no registry. An image that only the manager has (the registry's own, by its id) goes through the
+    registry, too.
     """
     changes = Changes()
     for reference in sorted({str(_container(service)["Image"]) for service in find_pinned(leader)}):
         if has_image(target, reference):
             continue
-        if "/" in reference:
-            target.api.pull(reference)
-        else:
-            name, _, tag = reference.partition(":")
-            source.images.get(reference).tag(f"{registry}/{name}", tag)
-            source.images.push(f"{registry}/{name}", tag=tag)
-            target.images.pull(f"{registry}/{name}", tag=tag).tag(name, tag)
+        copied = reference
+        if "/" not in reference:
+            copied = f"{registry}/only-here:{reference.removeprefix('sha256:')[:12]}"
+            source.images.get(reference).tag(push_name(copied))
+            copied = push(source, copied)
+        target.api.pull(copied)
         changes.add("image", reference.split("@")[0], "copied to the standby node")
     return changes
 

@@ -22,13 +22,16 @@ class LiveStack:
 
     def __init__(self, manager: docker.DockerClient, name: str) -> None:
         self.name = name
-        self.networks = {str(n.id): str(n.name) for n in manager.networks.list()}
         self.services = {str(s.id): s.attrs["Spec"] for s in find_services(manager, name)}
         own = in_stack(name)
         self.secrets = {str(s.id): s.attrs["Spec"] for s in manager.secrets.list(filters=own)}
         self.configs = {str(c.id): c.attrs["Spec"] for c in manager.configs.list(filters=own)}
         # in the middle of an update, some are only about to run
         tasks = manager.api.tasks(filters={"desired-state": ["accepted", "ready", "running"]})
+        # Swarm has ids of its own for each node's network `host`, which only its tasks tell
+        attached = [its["Network"] for t in tasks for its in t.get("NetworksAttachments") or []]
+        self.networks = {str(n["ID"]): str(n["Spec"]["Name"]) for n in attached}
+        self.networks |= {str(n.id): str(n.name) for n in manager.networks.list()}
         self.tasks = Counter(str(task["ServiceID"]) for task in tasks)
         self._places = [(str(task["ServiceID"]), task.get("NodeID", "")) for task in tasks]
         self._nodes = manager.api.nodes()

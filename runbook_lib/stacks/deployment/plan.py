@@ -77,6 +77,7 @@ class Plan:
     unchanged: tuple[str, ...] = field(default=(), repr=False, compare=False)
     scaled: tuple[str, ...] = field(default=(), repr=False, compare=False)
     hidden: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    unpublished: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def is_empty(self) -> bool:

@@ -14,9 +14,10 @@ import docker
 import fabric
 
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.errors import ConflictError, NotFoundError
+from runbook_lib.stacks.building.digests import is_pinned, pinned
 from runbook_lib.stacks.compose.rendering import keeps_replicas, render
-from runbook_lib.stacks.compose.stack_file import StackFile
+from runbook_lib.stacks.compose.stack_file import StackFile, image_name
 from runbook_lib.stacks.deployment.changed_fields import changed_fields
 from runbook_lib.stacks.deployment.docker_cli import stack_deploy
 from runbook_lib.stacks.deployment.live_stack import LiveStack, replicas
@@ -55,7 +56,7 @@ def make_plan(
     Parameters
     ----------
     images
-        The reference to run for each built image name.
+        The reference to run for each built image name; the manager's engine says its digest.
     files
         The files that the stack reads, by their path relative to its folder.
     registry_auth
@@ -72,9 +73,10 @@ def make_plan(
     live = LiveStack(manager, name)
     scaled = [service for service, spec in stack.services.items() if keeps_replicas(spec)]
     running = {s: replicas(spec) for s in scaled if (spec := live.find(s)) is not None}
+    exact = pinned(manager, images)
     request = {
         "name": name,
-        "documents": render(stack, images, running),
+        "documents": render(stack, exact, running),
         "files": {path: base64.b64encode(data).decode() for path, data in (files or {}).items()},
         "docker_config": registry_auth,
         # `always` pins each image by its digest; local images of the manager have none
@@ -83,6 +85,7 @@ def make_plan(
     }
     steps = [Step("secret", secret, CREATED) for secret in new_secrets]
     wanted: dict[str, Tree] = {}
+    found: dict[str, str] = {}
     unchanged = []
     for call in stack_deploy(connection, request, hidden, stack.explain):
         item = call["path"].strip("/").removesuffix("/update")
@@ -92,7 +95,9 @@ def make_plan(
         else:
             steps.append(step)
         if item.startswith("services/") and call["body"]:  # a removal has none
-            wanted[call["body"]["Name"]] = live.tree(call["body"])
+            service = call["body"]["Name"]
+            wanted[service] = live.tree(call["body"])
+            found[service] = str(call["body"]["TaskTemplate"]["ContainerSpec"]["Image"])
     drift = []
     for service, spec in (deployed or {}).items():
         if now := live.find(service):
@@ -100,8 +105,16 @@ def make_plan(
             changed = changed_fields(then, live.tree(now), hidden, skip_replicas=service in scaled)
             drift += [Step("service", f"{name}_{service}", DRIFTED, fields=changed)] * bool(changed)
     fingerprint = live.fingerprint(scaled)
-    # without the running replicas, which the autoscaler moves
+    # without the running replicas, which the autoscaler moves, and without digests: nobody knows
+    # that of an image before it is built, and its tag has all that it is built from
     content = json.dumps(request | {"documents": render(stack, images, {})}, sort_keys=True)
+    # what is deployed is what the plan shows, also if a tag means another image by then
+    pulled = {
+        image_name(service, spec): found[f"{name}_{service}"]
+        for service, spec in stack.services.items()
+        if f"{name}_{service}" in found
+    }
+    request["documents"] = render(stack, pulled | exact, running)
     return Plan(
         stack=name,
         steps=tuple(sorted(steps, key=lambda step: (_ORDER.index(step.what), step.name))),
@@ -113,6 +126,7 @@ def make_plan(
         unchanged=tuple(unchanged),
         scaled=tuple(scaled),
         hidden=tuple(hidden),
+        unpublished=tuple(image for image in exact.values() if not is_pinned(image)),
     )
 
 
@@ -123,11 +137,19 @@ def apply(connection: fabric.Connection, manager: docker.DockerClient, plan: Pla
     Services that do not change are left alone: Docker's command line would update them too, which
     resets the specification that they roll back to.
 
-    Raises ConflictError if the stack in the Swarm has changed since the plan was made.
+    Raises NotFoundError if an image that is built here has not been pushed; ConflictError if the
+    stack in the Swarm has changed since the plan was made.
     """
     changes = Changes()
     if plan.is_empty:
         return changes
+    if plan.unpublished:
+        raise NotFoundError(
+            f"expected the digest of each image that is built for stack {plan.stack}; the manager "
+            f"has pushed none of: {', '.join(plan.unpublished)}",
+            evidence="what their tags mean in the registry is not trusted",
+            next_step="run the notebook that deploys the stack from its beginning: it pushes them",
+        )
     if LiveStack(manager, plan.stack).fingerprint(plan.scaled) != plan.fingerprint:
         raise ConflictError(
             f"expected stack {plan.stack} as it was when the plan was made; it has changed since",

@@ -17,7 +17,7 @@ _OF_HOST = {
     "udp/7946": "the Swarm",
     "udp/4789": "the overlay networks",
 }
-_OF_REGISTRY = {"tcp/5001": "the registry on the manager"}
+_OF_REGISTRY = dict.fromkeys(["tcp/5001", "tcp/5002"], "the registry on the manager")
 
 
 def check_ports(

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from geodiff import topology as names
 
+from runbook_lib.stacks.building.digests import PUSH_ADDRESS
 from tests.places import ROOT
 
 STACKS = ROOT / "stacks"
@@ -91,6 +92,27 @@ def test_autoscaler_and_scaler_have_the_same_bounds():
     policy, scaler = (found[name]["environment"] for name in ("admin-worker", "scaler"))
     for bound in ("MIN_SCALE", "MAX_SCALE"):
         assert policy[bound] == scaler[bound]
+
+
+@pytest.mark.parametrize("name", services("registry/stack.yml"))
+def test_the_registry_writes_nowhere_but_into_its_volume_and_has_no_capability(name):
+    service = services("registry/stack.yml")[name]
+    assert (True, ["ALL"]) == (service["read_only"], service["cap_drop"])
+
+
+def test_the_registry_that_containers_reach_takes_nothing_and_the_other_is_on_loopback():
+    """
+    The ports are tried by `tests/lab/test_registry.py`, on the real thing.
+    """
+    found = services("registry/stack.yml")
+    folder = STACKS / "registry/images/registry"
+    configs = {n: yaml.safe_load((folder / f"{n}.yml").read_text()) for n in ("config", "push")}
+    reached, other = configs["config"], configs["push"]
+    assert {"registry"} == {name for name, each in found.items() if "ports" in each}
+    assert reached["storage"]["maintenance"]["readonly"]["enabled"]
+    assert [True] == [volume["read_only"] for volume in found["registry"]["volumes"]]
+    assert ["/etc/docker/registry/push.yml"] == found["push"]["command"]
+    assert PUSH_ADDRESS == other["http"]["addr"]
 
 
 def test_no_secret_is_in_the_stack_file():

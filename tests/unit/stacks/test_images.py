@@ -4,14 +4,17 @@ Images: built by an engine as the stack file says, and the registry that brings 
 
 import io
 import tarfile
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import CommandError, NotFoundError
+from runbook_lib.stacks import deploy
 from runbook_lib.stacks.building.builds import builds
 from runbook_lib.stacks.compose.reading import read
-from runbook_lib.stacks.images import build_image, check_registry
+from runbook_lib.stacks.images import build_image, check_registry, ensure_published
 from tests.fakes.docker import Engine, Service, task
 from tests.fakes.docker_http import engine_of
 
@@ -92,3 +95,48 @@ def test_an_image_that_does_not_build_is_named_with_the_reason(build, code, cont
         pytest.raises(CommandError, match=r"(?s)me/app.*unknown instruction.*a/Dockerfile"),
     ):
         build_image(engine, build, "x")
+
+
+def test_an_image_is_built_and_pushed_by_the_manager_alone_whatever_the_registry_has(
+    build, monkeypatch
+):
+    """Its tag was planted in the registry; and no worker is asked to build or push."""
+    monkeypatch.setattr(deploy, "ensure_stack", lambda *_, **__: Changes())
+    monkeypatch.setattr(deploy, "wait_for_stack", lambda *_: None)
+    name, digest = f"127.0.0.1:5002/me/app:{build.tag}", "sha256:" + "a" * 64
+    has, asked = {}, []
+
+    def answer(path, *_):
+        asked.append(path.partition("?")[0])
+        if path.startswith("/build"):
+            has[parse_qs(urlsplit(path).query)["t"][0]] = {"Id": "sha256:1", "RepoDigests": []}
+            return 200, {"stream": "Successfully built abc123\n"}
+        if path.startswith("/images/") and "/push" in path:
+            has[name]["RepoDigests"] = [f"127.0.0.1:5002/me/app@{digest}"]
+            return 200, {"aux": {"Digest": digest}}
+        if path.startswith("/distribution/"):
+            return 200, {"Descriptor": {"digest": "sha256:" + "b" * 64}, "Platforms": []}
+        wanted = path.removeprefix("/images/").removesuffix("/json")
+        if wanted == "abc123" or wanted in has:
+            return 200, has.get(wanted, {"Id": "sha256:1"})
+        return 404, {"message": f"No such image: {wanted}"}
+
+    with engine_of(answer) as engine:
+        here = SimpleNamespace(
+            engines={"manager": engine, "worker-1": None},
+            instances={"manager": SimpleNamespace(private_ip="10.0.0.4")},
+        )
+        first = ensure_published(here, {"me/app": build})
+        second = ensure_published(here, {"me/app": build})
+
+    assert {("me/app", f"built {build.tag}"), ("registry", f"built {own_tag()}")} == {
+        (c.name, c.action) for c in first if "built" in c.action
+    }
+    assert [f"pushed {build.tag}, {digest}"] == [c.action for c in first][2:]
+    assert name in has
+    assert [] == second
+
+
+def own_tag():
+    (own,) = builds(read("stacks/registry/stack.yml")).values()
+    return own.tag

@@ -8,7 +8,7 @@ import json
 import docker
 import pytest
 
-from runbook_lib.core.errors import CommandError, ConflictError
+from runbook_lib.core.errors import CommandError, ConflictError, NotFoundError
 from runbook_lib.core.project import FOLDER_VARIABLE
 from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.deployment import docker_cli
@@ -45,9 +45,8 @@ class Site:
     def plan(self, text=STACK, **options):
         file = self.folder / "stack.yml"
         file.write_text(text)
-        return make_plan(
-            self.connection, self.manager, reading.read(file), "app", images={}, **options
-        )
+        options = {"images": {}} | options
+        return make_plan(self.connection, self.manager, reading.read(file), "app", **options)
 
     def deploy(self, text=STACK, **options):
         return apply(self.connection, self.manager, self.plan(text, **options))
@@ -171,6 +170,24 @@ def test_values_that_look_secret_and_values_of_a_file_are_not_shown(site):
     assert [] == [value for value in ("hunter2", '"one"', '"two"') if value in shown]
 
 
+def test_the_network_of_the_host_is_known_again_by_swarms_own_id_for_it(site):
+    """No list of networks has that id."""
+    host = "networks: {host: {external: true, name: host}}\n"
+    text = STACK.replace("    deploy: {replicas: 2}", "    networks: [host]") + host
+    site.deploy(text)
+    task = site.service("app_web")["Spec"]["TaskTemplate"]
+    assert "host" == task["Networks"][0]["Target"]
+    task["Networks"][0]["Target"] = "5w4rm"
+    network = {"ID": "5w4rm", "Spec": {"Name": "host"}}
+    its = {
+        "ServiceID": site.service("app_web")["ID"],
+        "NetworksAttachments": [{"Network": network}],
+    }
+    site.engine.listed["tasks"].append({"ID": "t", **its})
+
+    assert site.plan(text).is_empty
+
+
 def test_drift_is_told_with_its_fields_and_the_autoscalers_number_is_none(site):
     site.deploy()
     deployed = {
@@ -288,3 +305,61 @@ def test_what_a_person_wrote_into_the_swarm_cannot_command_a_terminal(site):
 
     assert r"Labels.note: \x1b[2J\nservice app_web: no changes" in shown
     assert ("\x1b" in shown, len(shown) < 3000) == (False, True)
+
+
+A, B = ("sha256:" + digit * 64 for digit in "ab")
+
+
+def images(site):
+    return {
+        s["Spec"]["Name"]: s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+        for s in site.engine.listed["services"]
+    }
+
+
+def test_what_the_plan_shows_is_deployed_whatever_a_tag_means_by_then(site):
+    """A registry may answer another digest a second later: to the plan A, to the deployment B."""
+    site.engine.digests["example/web:1"] = A
+    made = site.plan()
+    site.engine.digests["example/web:1"] = B
+    apply(site.connection, site.manager, made)
+
+    assert {"app_web": f"example/web:1@{A}", "app_worker": "example/worker:1"} == images(site)
+
+
+BUILT = "services: {web: {image: app, build: .}}\n"
+REFERENCE = "10.0.0.4:5001/app:0a1b"
+
+
+def test_an_image_that_was_built_runs_by_the_digest_of_its_push(site):
+    """A container planted another one under its tag; the manager's engine knows its own push."""
+    site.engine.digests[REFERENCE] = B
+    site.engine.images["127.0.0.1:5002/app:0a1b"] = [f"127.0.0.1:5002/app@{A}", f"other/app@{B}"]
+    site.deploy(BUILT, images={"app": REFERENCE})
+
+    assert {"app_web": f"{REFERENCE}@{A}"} == images(site)
+    assert site.plan(BUILT, images={"app": REFERENCE}).is_empty
+
+
+def test_what_only_a_registry_has_under_the_tag_is_not_deployed(site):
+    site.engine.digests[REFERENCE] = B
+    with pytest.raises(NotFoundError, match=f"has pushed none of: {REFERENCE}"):
+        site.deploy(BUILT, images={"app": REFERENCE})
+
+    assert [] == site.engine.writes
+
+
+def test_the_image_of_the_registry_itself_runs_by_its_id(site):
+    """No registry has it; by its name, each node would ask Docker Hub first."""
+    site.engine.images["registry:0a1b"] = []
+    site.deploy(BUILT, images={"app": "registry:0a1b"})
+
+    assert {"app_web": "sha256:" + "1d" * 32} == images(site)
+
+
+def test_a_plan_made_before_the_images_are_built_is_the_same_afterwards(site):
+    """`runbook plan --save` knows no digest yet; `runbook apply` builds first and compares."""
+    before = site.plan(BUILT, images={"app": REFERENCE})
+    site.engine.images["127.0.0.1:5002/app:0a1b"] = [f"127.0.0.1:5002/app@{A}"]
+
+    assert before.as_dict() == site.plan(BUILT, images={"app": REFERENCE}).as_dict()

@@ -1,0 +1,94 @@
+"""
+The registry, attacked from a container on every node: nothing is planted, and nothing that a tag
+means is run.
+"""
+
+import pytest
+
+from runbook_lib.cloud import roles
+from runbook_lib.hosts import clusters
+from runbook_lib.stacks import images
+from runbook_lib.stacks.building import builds, digests
+from runbook_lib.stacks.compose import reading
+from runbook_lib.stacks.running.containers import find_services
+from runbook_lib.swarm import membership
+
+pytestmark = pytest.mark.lab
+
+KNOCK = """
+import http.client, sys
+for address in sys.argv[1:]:
+    for method, path in (("POST", "blobs/uploads/"), ("PUT", "manifests/1"), ("GET", "tags/list")):
+        try:
+            line = http.client.HTTPConnection(address, timeout=3)
+            line.request(method, f"/v2/geo-diff/{path}", "{}" if method == "PUT" else None)
+            print(method, address, line.getresponse().status)
+        except OSError:
+            print(method, address, "none")
+"""
+
+
+@pytest.fixture(scope="module")
+def here(runbook):
+    """The cluster, with the work stack on it."""
+    if not runbook.is_deployed:
+        runbook.run()
+    name, key_file = str(runbook.given["cluster"]), str(runbook.given["key_file"])
+    return clusters.get_cluster(name, key_file, runbook.place).without(*roles.LATER)
+
+
+def addresses_of_the_registry(here, engine):
+    """Every address by which a container of this engine may reach it, with both ports."""
+    manager, registries = here.instances["manager"], here.engines["manager"].containers
+    found = {manager.private_ip, manager.public_ip, "127.0.0.1", "registry", "tasks.push"}
+    for container in registries.list(filters={"name": "registry_"}):
+        networks = container.attrs["NetworkSettings"]["Networks"].values()
+        found |= {network["IPAddress"] for network in networks}
+    for network in engine.networks.list():
+        if network.name in ("bridge", "docker_gwbridge"):
+            network.reload()
+            found |= {config["Gateway"] for config in network.attrs["IPAM"]["Config"]}
+    return [f"{address}:{port}" for address in sorted(found - {""}) for port in (5000, 5001, 5002)]
+
+
+@pytest.mark.parametrize("role", ["manager", "worker-1"])
+def test_no_container_of_the_cluster_can_push(here, runbook, role):
+    """Not into our registry, and not into the mirror that has the image to build upon."""
+    engine = here.engines[role]
+    container = next(
+        c
+        for c in engine.containers.list()
+        if "/geo-diff" in c.attrs["Config"]["Image"] and "geo-diff-work" in c.name
+    )
+    network = str(runbook.given["tiles_url"]).split("//")[1].rsplit(".", 1)[0]
+    mirror = f"{network}.2:5000"
+    knock = ["python", "-c", KNOCK, *addresses_of_the_registry(here, engine), mirror]
+    said = container.exec_run(knock).output.decode()
+    answers = [line.split() for line in said.splitlines()]
+
+    written = {status for method, _, status in answers if method != "GET"}
+    assert written == {"405", "none"}, said
+    read = {address for method, address, status in answers if (method, status) == ("GET", "200")}
+    assert f"{here.instances['manager'].private_ip}:5001" in read, said
+    assert ["POST", mirror, "405"] in answers, said
+
+
+def test_every_service_runs_what_the_manager_built_and_pushed(here):
+    """The registry's own two by their id, which no name can stand for."""
+    manager = membership.get_manager(here.engines)
+    stack = reading.read("stacks/geo-diff/work.yml", complete=False)
+    wanted = images.references(
+        builds.builds(stack), images.registry_address(here.instances["manager"])
+    )
+    assert [] == images.find_unpublished(here.engines["manager"], wanted)
+    pushed = set(digests.pinned(here.engines["manager"], wanted).values())
+    assert pushed == images_of(manager, "geo-diff-work")
+    own = images.references(builds.builds(reading.read("stacks/registry/stack.yml")), "")
+    assert set(digests.pinned(here.engines["manager"], own).values()) == images_of(
+        manager, "registry"
+    )
+
+
+def images_of(manager, stack):
+    specs = [service.attrs["Spec"] for service in find_services(manager, stack)]
+    return {str(spec["TaskTemplate"]["ContainerSpec"]["Image"]) for spec in specs}
