@@ -4,9 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 BIN := .venv/bin
 PARAMS ?= params/lab.yml
-UV_VERSION := 0.13.9
 
-.PHONY: help setup run drills test test-plans test-hostile test-power-cut test-availability check lint walkthrough bench lab-up lab-status lab-down down lock map
+.PHONY: help setup run drills test test-plans test-hostile test-power-cut test-availability check lint walkthrough bench lab-up lab-status lab-down down lock sbom audit map
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -16,7 +15,7 @@ setup: .venv/.done ## the virtual environment, from the lock
 # compiled once, here: each kernel and each test process is one that imports all of it
 .venv/.done: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || python3 -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock | $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r /dev/stdin
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
@@ -79,6 +78,12 @@ lab-down: setup ## remove the lab, keep its caches
 down: setup ## remove the cluster, its key and the lab
 	@if $(BIN)/python -m lab status >/dev/null; then $(BIN)/runbook run $(PARAMS) --only 90; fi
 	@$(BIN)/python -m lab down
+
+sbom: setup ## what it is made of, as CycloneDX in sbom/: Python, the map's page, the images of the cluster
+	@$(BIN)/python -m tools.supply sbom $(PARAMS)
+
+audit: setup ## ask PyPI for advisories against every locked version
+	@$(BIN)/python -m tools.supply audit
 
 map: setup ## write the map of the notebooks into the README
 	@$(BIN)/runbook map --write README.md
