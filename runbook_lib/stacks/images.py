@@ -5,7 +5,7 @@ Images of a stack: built and pushed on the manager, and distributed by the regis
 import copy
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import docker
 from docker.errors import APIError, BuildError, ImageNotFound
@@ -18,6 +18,7 @@ from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.hosts.engine import REGISTRY_PORT
 from runbook_lib.stacks import deploy
 from runbook_lib.stacks.building import builds as sources
+from runbook_lib.stacks.building.bases import BASES, ensure_bases
 from runbook_lib.stacks.building.builds import Build
 from runbook_lib.stacks.building.contexts import write_context
 from runbook_lib.stacks.building.digests import is_published, push, push_name
@@ -46,16 +47,21 @@ def references(builds: Mapping[str, Build], registry: str) -> dict[str, str]:
 
 
 def ensure_published(
-    here: Cluster, builds: Mapping[str, Build], registry_auth_file: str = ""
+    here: Cluster,
+    builds: Mapping[str, Build],
+    registry_auth_file: str = "",
+    base_images: Sequence[str] = (),
 ) -> Changes:
     """
     Start the registry, build the images that the manager lacks, and push them.
 
     The registry is a stack on the manager. Nobody else builds or pushes: a node, or a container of
     it, that is not what it was cannot say what runs on the manager. Images to build upon may need a
-    login: those of a Docker `config.json` are used.
+    login: those of a Docker `config.json` are used. `base_images` pins them; what was built upon
+    another one is built again.
 
-    Raises CommandError with each image that does not build, and the last lines of its build.
+    Raises what `ensure_bases` raises; CommandError with each image that does not build, and the
+    last lines of its build.
     """
     manager = here.engines["manager"]
     registry = registry_address(here.instances["manager"])
@@ -66,7 +72,8 @@ def ensure_published(
     wanted = {_published(build, registry): build for build in builds.values()}
     # the registry's own image is not pushed: the manager runs it by its id
     first = {_published(build, ""): build for build in own.values()}
-    changes = _build_missing(manager, first | wanted)
+    bases = ensure_bases(manager, [*own.values(), *builds.values()], base_images)
+    changes = _build_missing(manager, first | wanted, bases, is_pinned=bool(base_images))
     changes += deploy.ensure_stack(here, manager, stack, "registry", images=images)
     deploy.wait_for_stack(manager, "registry")
     changes.extend(_push_missing(manager, wanted))
@@ -107,12 +114,14 @@ def has_image(engine: docker.DockerClient, reference: str) -> bool:
     return True
 
 
-def build_image(engine: docker.DockerClient, build: Build, reference: str) -> None:
+def build_image(engine: docker.DockerClient, build: Build, reference: str, bases: str = "") -> None:
     """
-    Build an image on an engine, with all that the stack file says.
+    Build an image on an engine, with all that the stack file says, and a label with its bases.
 
     Raises CommandError with the last lines of a build that failed.
     """
+    options = copy.deepcopy(dict(build.options))  # the SDK adds proxies to them
+    options["labels"] = {**options.get("labels", {}), BASES: bases}
     try:
         with tempfile.TemporaryFile() as context:
             dockerfile = write_context(build.context, *build.dockerfile_source, context)
@@ -125,7 +134,7 @@ def build_image(engine: docker.DockerClient, build: Build, reference: str) -> No
                 rm=True,
                 forcerm=True,
                 timeout=900,
-                **copy.deepcopy(dict(build.options)),  # the SDK adds proxies to them
+                **options,
             )
     except (BuildError, APIError) as error:
         # an APIError: the Dockerfile was not begun, for example with an unknown target
@@ -139,17 +148,30 @@ def build_image(engine: docker.DockerClient, build: Build, reference: str) -> No
         ) from error
 
 
-def _build_missing(manager: docker.DockerClient, wanted: Mapping[str, Build]) -> Changes:
+def _build_missing(
+    manager: docker.DockerClient,
+    wanted: Mapping[str, Build],
+    bases: Mapping[str, str],
+    *,
+    is_pinned: bool,
+) -> Changes:
     changes = Changes()
 
     def one(reference: str) -> None:
-        if not has_image(manager, push_name(reference)):
-            build_image(manager, wanted[reference], push_name(reference))
-            changes.add("image", wanted[reference].name, f"built {wanted[reference].tag}")
+        build, name = wanted[reference], push_name(reference)
+        upon = bases.get(build.name, "")
+        if has_image(manager, name) and not (is_pinned and _label(manager, name) != upon):
+            return
+        build_image(manager, build, name, upon)
+        changes.add("image", build.name, f"built {build.tag}" + (f" upon {upon}" if upon else ""))
 
     # two at once: one unpacks while the other downloads, and both fit in a small manager's memory
     for_each("Images built", {reference: reference for reference in wanted}, one, at_once=2)
     return changes
+
+
+def _label(engine: docker.DockerClient, name: str) -> str:
+    return str(engine.images.get(name).labels.get(BASES, ""))
 
 
 def _push_missing(manager: docker.DockerClient, wanted: Mapping[str, Build]) -> Changes:

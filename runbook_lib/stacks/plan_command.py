@@ -53,6 +53,7 @@ class _Work:
         self.images = images.references(self.builds, registry)
         self.values_dir = str(values["values_dir"])
         self.registry_auth_file = str(values["registry_auth_file"])
+        self.base_images = list(values["base_images"])
 
     def lint(self) -> Problems:
         return linting.lint_cluster(
@@ -118,7 +119,9 @@ def apply_saved(saved: Path, notebooks: Path) -> Changes:
     work = _Work(values)
     _refuse_errors(work.lint())
     _refuse_another(before, work.plan(), saved)
-    changes = images.ensure_published(work.here, work.builds, work.registry_auth_file)
+    changes = images.ensure_published(
+        work.here, work.builds, work.registry_auth_file, work.base_images
+    )
     plan = work.plan()
     _refuse_another(before, plan, saved)
     changes += secrets.ensure_secrets(

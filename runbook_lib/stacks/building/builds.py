@@ -96,6 +96,21 @@ def sources_hash(folder: Path, dockerfile: Path | None = None, text: bytes = b""
     return hashed.digest.hexdigest()[:12]
 
 
+def bases_of(build: Build) -> list[Reference]:
+    """
+    Return the images that the Dockerfile names, each once: not its stages, nor what is in an ARG.
+    """
+    froms = _froms(build)
+    stages = {stage for _, stage in froms} | {"scratch"}
+    bases: list[Reference] = []
+    for base, _ in froms:
+        try:
+            bases += [] if base.lower() in stages else [references.read_reference(base)]
+        except ParameterError:
+            continue
+    return list(dict.fromkeys(bases))
+
+
 def _tagged(build: Build, texts: list[str]) -> Build:
     path, text = build.dockerfile_source
     sources = sources_hash(build.context, path, text)
@@ -169,7 +184,7 @@ def _upon_others(
     stack: StackFile, built: Mapping[Reference, tuple[str, Build]]
 ) -> Iterator[ParameterError]:
     for service, build in built.values():
-        for base in _bases(build):
+        for base in bases_of(build):
             if base in built:
                 yield ParameterError(
                     f"{stack.where('services', service, 'build')}: the image of service "
@@ -177,19 +192,6 @@ def _upon_others(
                     "are built side by side",
                     next_step="make both from one Dockerfile, with `target`",
                 )
-
-
-def _bases(build: Build) -> list[Reference]:
-    # the images that the Dockerfile names; not its stages, nor what it has in an ARG
-    froms = _froms(build)
-    stages = {stage for _, stage in froms}
-    bases = []
-    for base, _ in froms:
-        try:
-            bases += [] if base.lower() in stages else [references.read_reference(base)]
-        except ParameterError:
-            continue
-    return bases
 
 
 def _froms(build: Build) -> list[tuple[str, str]]:

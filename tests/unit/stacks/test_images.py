@@ -68,14 +68,14 @@ def test_the_engine_gets_all_that_the_stack_file_says(build):
         return 200, {"Id": "abc123"}
 
     with engine_of(answer) as engine:
-        build_image(engine, build, "10.0.0.4:5001/me/app:h")
+        build_image(engine, build, "10.0.0.4:5001/me/app:h", "debian:trixie-slim@sha256:1")
 
     wanted = {
         "t": "10.0.0.4:5001/me/app:h",
         "dockerfile": "Dockerfile",
         "target": "s",
         "buildargs": '{"V": "2"}',
-        "labels": '{"a": "b"}',
+        "labels": '{"a": "b", "runbook.bases": "debian:trixie-slim@sha256:1"}',
         "networkmode": "none",
         "shmsize": "1024",
         "extrahosts": "db:10.0.0.9",
@@ -104,7 +104,7 @@ def test_an_image_is_built_and_pushed_by_the_manager_alone_whatever_the_registry
     monkeypatch.setattr(deploy, "ensure_stack", lambda *_, **__: Changes())
     monkeypatch.setattr(deploy, "wait_for_stack", lambda *_: None)
     name, digest = f"127.0.0.1:5002/me/app:{build.tag}", "sha256:" + "a" * 64
-    has, asked = {}, []
+    has, asked = {"debian:trixie-slim": {"Id": "d", "RepoDigests": [f"debian@{BASE}"]}}, []
 
     def answer(path, *_):
         asked.append(path.partition("?")[0])
@@ -129,12 +129,16 @@ def test_an_image_is_built_and_pushed_by_the_manager_alone_whatever_the_registry
         first = ensure_published(here, {"me/app": build})
         second = ensure_published(here, {"me/app": build})
 
-    assert {("me/app", f"built {build.tag}"), ("registry", f"built {own_tag()}")} == {
+    upon = f" upon debian:trixie-slim@{BASE}"
+    assert {("me/app", f"built {build.tag}"), ("registry", f"built {own_tag()}{upon}")} == {
         (c.name, c.action) for c in first if "built" in c.action
     }
     assert [f"pushed {build.tag}, {digest}"] == [c.action for c in first][2:]
     assert name in has
     assert [] == second
+
+
+BASE = "sha256:" + "d" * 64
 
 
 def own_tag():
