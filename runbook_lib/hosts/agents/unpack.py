@@ -4,7 +4,8 @@ The program that joins and unpacks the parts of a data set on the manager, as ro
 Standard library only, for Python 3.8 (Ubuntu 20.04), with zip and unzip. An archive is trusted in
 nothing. What reads it runs as nobody, in an empty folder, while the disk keeps a reserve; every
 name in that folder must be a plain word, and everything a file or a folder, before the first is
-moved to the tiles. There, too, no link is followed: the services of the stack can make one.
+moved to the tiles. There, too, no link is followed: the services of the stack can make one. What
+is left: whoever finds a hole in unzip is nobody on the manager, with its network and its CPU.
 
 The request is JSON on standard input; the answer, on standard output, is the number of files
 `unpacked` (0: this version is there already), or what is `refused`.
@@ -29,8 +30,7 @@ from pathlib import Path
 from typing import IO, Any
 
 NOBODY, TILES_OWNER = 65534, 1000
-STAMP = ".unpacked"
-DEEPEST = 8
+STAMP, DEEPEST = ".unpacked", 8
 LARGEST_FILE, LARGEST_LIST = 64 * 2**20, 512 * 2**20
 RESERVE = 512 * 2**20
 """Bytes of the disk that stay free: a full disk stops the engine, too."""
@@ -40,7 +40,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PART = re.compile(rf"^[0-9a-f]{{64}}  ({_NAME.pattern})$", re.MULTILINE)
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _AS_NOBODY = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
-_AS_NOBODY += ["--no-new-privs", "--"]
+_AS_NOBODY += ["--no-new-privs", "--pdeathsig", "KILL", "--"]  # it ends with this program
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer

@@ -9,6 +9,7 @@ import hashlib
 import os
 import stat
 import subprocess
+import sys
 import warnings
 import zipfile
 from functools import partial
@@ -22,11 +23,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.core.errors import IntegrityError
+from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.data_set import ensure_parts, ensure_unpacked
 from runbook_lib.geodiff.tiles import DataSet, remove_tiles
 from runbook_lib.hosts.agents import fetch, unpack
 from tests.fakes.docker import Engine
 from tests.fakes.ssh import LocalConnection
+from tests.places import ROOT
 
 AS_ROOT = os.geteuid() == 0
 TILE = "RAW/2004-01-15/3/2/5.png"
@@ -232,6 +235,28 @@ def test_what_reads_an_archive_runs_as_nobody_and_can_not_become_root(open_folde
         user, no_new = said.read().decode().splitlines()
     assert (str(unpack.NOBODY) if AS_ROOT else str(os.geteuid())) == user
     assert not AS_ROOT or no_new.endswith("1")
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="what a person starts is the person's own")
+def test_what_reads_an_archive_ends_with_the_program_that_is_killed(open_folder):
+    """Else the next run would find it writing in the folder that it clears."""
+    seconds = f"{60 + os.getpid() / 10**7:.7f}"
+    code = f"from pathlib import Path; from runbook_lib.hosts.agents import unpack\n\
+unpack._run(['sleep', '{seconds}'], Path('{open_folder}'), 1)"
+    program = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    wait_for("It reads", lambda: running(seconds) or Pending(""), timeout_s=60, poll_s=0.1)
+    program.kill()
+    program.wait()
+    wait_for("It ended", lambda: not running(seconds) or Pending(""), timeout_s=30, poll_s=0.1)
+
+
+def running(argument):
+    """Whether a sleep with this argument runs."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if ["sleep", argument] == path.read_text().split("\0")[:2]:
+                return True
+    return False
 
 
 @pytest.mark.parametrize("names", [[], ["set.zip", "set.2.zip"], ["set.z01"]])
