@@ -39,6 +39,8 @@ def write_bills(parameters_file: Path) -> None:
     Write every bill, and print how long each is; without a cluster, say that its images are not in.
     """
     BILLS.mkdir(exist_ok=True)
+    for left in BILLS.glob("*.json"):  # of an earlier cluster, or half written
+        left.unlink()
     own = ["environment", "--pyproject", "pyproject.toml"]
     _tool("cyclonedx-py", *own, "-o", BILLS / "notebooks.json")
     for lock in LOCKS:

@@ -70,3 +70,19 @@ def test_a_bill_has_every_package_of_dpkg_and_npm_by_its_address(monkeypatch, tm
     assert ["pkg:deb/debian/libc6@1:2.41-1?arch=amd64"] == [
         *map(str, supply.debian_packages("libc6\t1:2.41-1\tamd64\n"))
     ]
+
+
+def test_without_a_cluster_the_bills_say_that_its_images_are_not_in(monkeypatch, tmp_path, capsys):
+    """A half-written one of a killed run does not stay."""
+    monkeypatch.setattr(supply, "BILLS", tmp_path / "sbom")
+    monkeypatch.setattr(supply, "PROJECT", tmp_path)
+    monkeypatch.setattr(supply, "_tool", lambda *_: None)  # half a minute each
+    (tmp_path / "sbom").mkdir()
+    (tmp_path / "sbom" / "image-gone.json").touch()
+
+    supply.write_bills(tmp_path / "nowhere.yml")
+
+    said = capsys.readouterr().out
+    assert "The Debian packages of the images are not in: " in said
+    assert re.search(r"(?m)^sbom/page-map.json: \d+ components$", said)
+    assert ["page-map.json"] == [bill.name for bill in (tmp_path / "sbom").iterdir()]

@@ -3,6 +3,7 @@ Work on many hosts at once: all results in order, all failures together.
 """
 
 import threading
+import time
 
 import pytest
 
@@ -23,6 +24,20 @@ def test_an_empty_list_is_no_error():
 def test_the_hosts_work_at_the_same_time():
     together = threading.Barrier(3, timeout=10)
     for_each("meet", {"a": 1, "b": 2, "c": 3}, lambda _: together.wait())
+
+
+def test_no_more_work_at_the_same_time_than_they_may():
+    """Builds share the memory of one small machine."""
+    room = threading.Semaphore(2)
+
+    def work(_: int) -> bool:
+        if not room.acquire(blocking=False):
+            return False
+        time.sleep(0.02)
+        room.release()
+        return True
+
+    assert {True} == {*for_each("meet", dict.fromkeys("abcdef", 0), work, at_once=2).values()}
 
 
 def test_every_failure_is_named_after_all_have_finished():
