@@ -3,16 +3,21 @@ The Docker API of an instance, through its open SSH connection.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import docker
 import fabric
 from docker.transport.sshconn import SSHConnection, SSHConnectionPool, SSHHTTPAdapter
-from paramiko import SSHClient
-from requests import PreparedRequest, Response
+from paramiko import SSHException
+from requests import PreparedRequest, RequestException, Response
+from urllib3 import HTTPResponse
+from urllib3.exceptions import HTTPError
 
+from runbook_lib.core.errors import CommandError
 from runbook_lib.core.parallel import for_each
+from runbook_lib.hosts.liveness import name_of, open_watched, why_lost
 from runbook_lib.hosts.ssh import run_all
 
 _OLDEST, _NEWEST = "1.41", "1.44"
@@ -53,24 +58,39 @@ def find_docker_clients(
 
 
 class _Channel(SSHConnection):
+    def __init__(self, connection: fabric.Connection, timeout_s: int) -> None:
+        super().__init__(None, timeout_s, connection.host)
+        self._connection = connection
+
     def connect(self) -> None:
-        channel = self.ssh_transport.open_session()
+        # a connection that was closed, because its host was silent, is opened again
+        open_watched(self._connection)
+        channel = self._connection.transport.open_session(timeout=self.timeout)
         channel.settimeout(self.timeout)
         channel.exec_command("sudo -n docker system dial-stdio")
         self.sock = channel
 
+    def getresponse(self) -> HTTPResponse:
+        # a stream, such as a build's output, is read after the request has been answered
+        response = super().getresponse()
+        caught = response._error_catcher
+
+        @contextmanager
+        def named() -> Iterator[None]:
+            with _naming(self._connection, "its answer"), caught():
+                yield
+
+        response._error_catcher = named
+        return response
+
 
 class _Pool(SSHConnectionPool):
-    def __init__(self, client: SSHClient, timeout_s: int, size: int) -> None:
-        super().__init__(client, timeout_s, size)
-        self._client = client
+    def __init__(self, connection: fabric.Connection, timeout_s: int, size: int) -> None:
+        super().__init__(None, timeout_s, size)
+        self._connection = connection
 
     def _new_conn(self) -> _Channel:
-        # looked up each time: a reopened connection has a new transport
-        transport = self._client.get_transport()
-        if transport is None or not transport.is_active():
-            raise OSError("the SSH connection is closed")
-        return _Channel(transport, self.timeout, self.ssh_host)
+        return _Channel(self._connection, self.timeout)
 
     def _get_conn(self, timeout: float | None = None) -> _Channel:
         while True:
@@ -90,7 +110,8 @@ class _Adapter(SSHHTTPAdapter):
 
     def __init__(self, connection: fabric.Connection, timeout_s: int) -> None:
         super().__init__("ssh://", timeout=timeout_s, shell_out=True)
-        self._pool = _Pool(connection.client, timeout_s, self.max_pool_size)
+        self._connection = connection
+        self._pool = _Pool(connection, timeout_s, self.max_pool_size)
 
     def get_connection(self, url: str, proxies: object = None) -> _Pool:
         return self._pool
@@ -98,10 +119,28 @@ class _Adapter(SSHHTTPAdapter):
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:  # noqa: ANN401 - as in the base class
         deadline = time.monotonic() + _LEADER_CHANGE_S
         while True:
-            response = super().send(request, *args, **options)
+            with _naming(self._connection, f"{request.method} {request.path_url[:80]}"):
+                response = super().send(request, *args, **options)
             if not _was_dropped(request, response) or time.monotonic() >= deadline:
                 return response
             time.sleep(_AGAIN_S)
+
+
+@contextmanager
+def _naming(connection: fabric.Connection, asked: str) -> Iterator[None]:
+    # the SDK's own errors call every host "localhost"
+    try:
+        yield
+    except (RequestException, HTTPError, SSHException, OSError, EOFError) as error:
+        if isinstance(error, CommandError):
+            raise
+        name = name_of(connection)
+        raise CommandError(
+            f"expected Docker on {name} to answer; it did not",
+            evidence=f"{asked}: {why_lost(connection) or error or type(error).__name__}",
+            next_step=f"look at {name}:  systemctl status docker ; reboot it if it hangs, then "
+            "run this notebook again",
+        ) from error
 
 
 def _was_dropped(request: PreparedRequest, response: Response) -> bool:

@@ -8,6 +8,7 @@ changes. With OpenSSH:  ssh -o HostKeyAlias=<instance id> -o UserKnownHostsFile=
 import contextlib
 import re
 import shlex
+import time
 from typing import TYPE_CHECKING
 
 import fabric
@@ -17,15 +18,18 @@ from invoke.exceptions import UnexpectedExit
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.key_pairs import key_path, known_hosts_path
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import CommandError, NotFoundError
+from runbook_lib.core.errors import AccessError, CommandError, ConflictError, NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.hosts.liveness import is_going_down, lost, name_of, open_watched
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 USER = "ubuntu"
 _BLOCK = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.S)
+_NO_CODE = -1
+"""paramiko's code of a command that ended without one: by a signal, or with the connection."""
 _KEY = re.compile(r"((?:ssh|ecdsa)-\S+) (AAAA\S+)")
 
 
@@ -108,7 +112,13 @@ def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.
 
     fabric itself accepts any host key (`AutoAddPolicy`); the policy is replaced here.
     """
-    config = fabric.Config(overrides={"load_ssh_configs": False, "run": {"in_stream": False}})
+    config = fabric.Config(
+        overrides={
+            "load_ssh_configs": False,
+            "run": {"in_stream": False},
+            "role": instance.role,  # an error names the host
+        }
+    )
     connection = fabric.Connection(
         instance.public_ip,
         user=USER,
@@ -118,6 +128,8 @@ def connect(instance: Instance, key_file: str, timeout_s: float = 60) -> fabric.
             "key_filename": str(key_path(key_file)),
             "allow_agent": False,
             "look_for_keys": False,
+            "banner_timeout": 15,
+            "auth_timeout": 15,
         },
     )
     _open(connection, instance, key_file, timeout_s)
@@ -141,6 +153,7 @@ def _open(
     connection: fabric.Connection, instance: Instance, key_file: str, timeout_s: float
 ) -> None:
     get_pinned_keys(instance, key_file)
+    name = name_of(connection)
     pinned = paramiko.HostKeys(str(known_hosts_path(key_file)))
     for kind, key in (pinned.lookup(instance.instance_id) or {}).items():
         connection.client.get_host_keys().add(instance.public_ip, kind, key)
@@ -148,9 +161,22 @@ def _open(
 
     def probe() -> bool | Pending:
         try:
-            connection.open()
-        except (paramiko.AuthenticationException, paramiko.BadHostKeyException):
-            raise
+            open_watched(connection)
+        except paramiko.BadHostKeyException as error:
+            raise ConflictError(
+                f"expected the pinned host key of {name}; another key answered",
+                evidence=str(error),
+                next_step="find out who answers there; if you replaced the machine yourself, "
+                f"remove its lines from {known_hosts_path(key_file)} and run 01_instances",
+            ) from error
+        except paramiko.AuthenticationException as error:
+            if "timeout" in str(error).lower():  # the host took the connection, and then hung
+                return Pending(f"{instance.public_ip}: {error}")
+            raise AccessError(
+                f"expected {name} to accept {USER} with the key {key_path(key_file)}",
+                evidence=str(error),
+                next_step="set key_file to the key that the instances were launched with",
+            ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             return Pending(f"{instance.public_ip}: {error or type(error).__name__}")
         return True
@@ -189,14 +215,19 @@ def run(connection: fabric.Connection, script: str, *, sudo: bool = False) -> st
     """
     Run a bash script that stops at its first error, and return its output.
 
-    Raises CommandError with the exit code and the last lines of its output.
+    Raises CommandError with the exit code and the last lines of its output, or with what became of
+    the host if it was lost meanwhile.
     """
     command = f"bash -euo pipefail -c {shlex.quote(script)}"
+    began = time.monotonic()
     try:
+        open_watched(connection)
         result = connection.run(f"sudo {command}" if sudo else command, hide=True)
     except UnexpectedExit as error:
         output = error.result.stdout + error.result.stderr
-        raise _failed(connection, script, error.result.exited, output) from error
+        raise _failed(connection, script, error.result.exited, output, began) from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise lost(connection, _first_line(script), began, error) from error
     return str(result.stdout)
 
 
@@ -212,24 +243,38 @@ def run_with_input(
     Raises CommandError as `run` does.
     """
     command = f"bash -euo pipefail -c {shlex.quote(script)}"
-    with contextlib.closing(connection.create_session()) as channel:
-        channel.set_combine_stderr(True)
-        channel.exec_command(f"sudo -n {command}" if sudo else command)
-        with contextlib.suppress(OSError):  # it ended before it read everything: its exit code says
-            channel.sendall(data)
-            channel.shutdown_write()
-        output = str(channel.makefile("rb").read(), errors="replace")
-        code = channel.recv_exit_status()
+    began = time.monotonic()
+    try:
+        open_watched(connection)
+        with contextlib.closing(connection.create_session()) as channel:
+            channel.set_combine_stderr(True)
+            channel.exec_command(f"sudo -n {command}" if sudo else command)
+            with contextlib.suppress(OSError):  # it ended before it read all: its exit code says
+                channel.sendall(data)
+                channel.shutdown_write()
+            output = str(channel.makefile("rb").read(), errors="replace")
+            code = channel.recv_exit_status()
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise lost(connection, _first_line(script), began, error) from error
     if code:
-        raise _failed(connection, script, code, output)
+        raise _failed(connection, script, code, output, began)
     return output
 
 
-def _failed(connection: fabric.Connection, script: str, code: int, output: str) -> CommandError:
+def _failed(
+    connection: fabric.Connection, script: str, code: int, output: str, began: float
+) -> CommandError:
+    if is_going_down(connection):
+        return lost(connection, _first_line(script), began)
+    seen = "none: a signal ended it, perhaps for lack of memory" if code == _NO_CODE else str(code)
     return CommandError(
-        f"expected exit code 0 from a command on {connection.host}, saw {code}",
-        evidence="\n".join([script.strip().splitlines()[0], *output.strip().splitlines()[-8:]]),
+        f"expected exit code 0 from a command on {name_of(connection)}, saw {seen}",
+        evidence="\n".join([_first_line(script), *output.strip().splitlines()[-8:]]),
     )
+
+
+def _first_line(script: str) -> str:
+    return script.strip().splitlines()[0]
 
 
 def run_all(

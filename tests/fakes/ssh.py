@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Sequence
+from typing import ClassVar
 
 import invoke
 
@@ -16,12 +17,14 @@ class LocalConnection:
     """
 
     host = "here"
+    config: ClassVar[dict] = {}
+    is_connected, transport = True, None
 
     def __init__(self, shell: Sequence[str] = ("sh", "-c")) -> None:
         self.shell = shell
         self.sessions: list[LocalSession] = []
 
-    def run(self, command: str, hide: bool) -> invoke.Result:
+    def run(self, command: str, hide: bool, timeout: float | None = None) -> invoke.Result:
         return invoke.Context().run(command.removeprefix("sudo "), hide=hide, in_stream=False)
 
     def create_session(self) -> "LocalSession":

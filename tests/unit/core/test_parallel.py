@@ -54,3 +54,15 @@ def test_every_failure_is_named_after_all_have_finished():
     assert "install: 1 of 3 succeeded; failed: " in first
     assert {"  a: no 1", "  b: no 2"} <= set(evidence)
     assert [3] == done
+
+
+def test_one_that_never_ends_is_named_after_its_limit_and_the_others_count():
+    over = threading.Event()
+    with pytest.raises(CommandError) as caught:
+        for_each("wait", {"a": 1, "b": 2}, lambda n: n == 2 and over.wait(60), limit_s=0.5)
+    over.set()
+
+    assert str(caught.value).splitlines()[:2] == [
+        "wait: 1 of 2 succeeded; failed: b",
+        "  b: not finished within 0.5 s",
+    ]

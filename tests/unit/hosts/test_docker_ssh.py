@@ -29,7 +29,7 @@ def ask(monkeypatch):
     def send(method, url, *answers):
         left = iter(answers)
         monkeypatch.setattr(SSHHTTPAdapter, "send", lambda *_args, **_options: next(left))
-        adapter = docker_ssh._Adapter(SimpleNamespace(client=None), 1)
+        adapter = docker_ssh._Adapter(SimpleNamespace(host="here"), 1)
         return adapter.send(Request(method, url).prepare()).text
 
     return send
