@@ -16,7 +16,7 @@ import pandas as pd
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.parallel import for_each
-from runbook_lib.hosts.installed import APT, REFRESH
+from runbook_lib.hosts.installed import PACKAGES
 from runbook_lib.hosts.ssh import run
 
 REGISTRY_PORT = 5001
@@ -35,17 +35,20 @@ echo "deb [arch=$(dpkg --print-architecture) signed-by=/etc/apt/keyrings/docker.
   "https://download.docker.com/linux/$ID $VERSION_CODENAME stable" \
   >/etc/apt/sources.list.d/docker.list
 refresh
-{apt} install -y docker-ce{pin} docker-ce-cli{pin} containerd.io
+packages install -y docker-ce{pin} docker-ce-cli{pin} containerd.io
 """
 
 # pigz: the engine unpacks images with it if installed; docker-ce already recommends it
 _DISTRO = """
-install_docker() {{ {apt} install -y --no-install-recommends docker.io{pin} iptables pigz; }}
+install_docker() {{ packages install -y --no-install-recommends docker.io{pin} iptables pigz; }}
 install_docker || {{ refresh && install_docker; }}
 """
 
 _INSTALL = """
-if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
+if command -v cloud-init >/dev/null; then
+  timeout 600 cloud-init status --wait >/dev/null || true
+fi
+mend
 wanted={wanted}
 if command -v dockerd >/dev/null && docker version >/dev/null 2>&1; then
   installed=$(dpkg-query --show --showformat '${{Version}}' {package} || true)
@@ -74,8 +77,10 @@ if systemctl -q is-active docker; then systemctl restart docker; fi
 echo configured
 """
 
-_REMOVE = f"""
-purge() {{ {APT} purge -y "$@"; }}
+_REMOVE = f"""# remove Docker Engine
+{PACKAGES}
+purge() {{ packages purge -y "$@"; }}
+mend >/dev/null
 if ! command -v dockerd >/dev/null; then echo absent; exit; fi
 systemctl disable --now docker.socket docker.service containerd.service >/dev/null 2>&1 || true
 purge docker.io docker-ce docker-ce-cli docker-ce-rootless-extras docker-buildx-plugin \
@@ -126,10 +131,10 @@ def ensure_engine(
     sources = {"docker-ce": ("docker-ce", _DOCKER_CE), "distro": ("docker.io", _DISTRO)}
     package, source = sources[docker_source]
     pin = f"={shlex.quote(docker_version)}" if docker_version else ""
-    script = REFRESH + source.format(apt=APT, pin=pin)
-    install = _INSTALL.format(
-        script=shlex.quote(script), wanted=shlex.quote(docker_version), package=shlex.quote(package)
-    )
+    script = PACKAGES + source.format(pin=pin)
+    values = {"script": script, "wanted": docker_version, "package": package}
+    quoted = {name: shlex.quote(value) for name, value in values.items()}
+    install = f"# install Docker Engine{PACKAGES}{_INSTALL.format(**quoted)}"
     configure = _CONFIGURE.format(wanted=shlex.quote(json.dumps(options, indent=2)))
     changes = Changes()
 
@@ -137,7 +142,10 @@ def ensure_engine(
         name, connection = item
         if run(connection, configure, sudo=True).strip() == "configured":
             changes.add("engine options", name, "written")
-        if run(connection, install, sudo=True).strip() == "installed":
+        said = run(connection, install, sudo=True).split()
+        if "mended" in said:
+            changes.add("packages", name, "finished an installation that was interrupted")
+        if "installed" in said:
             changes.add("engine", name, f"installed from {docker_source}")
 
     for_each("Docker Engine installed", {n: (n, c) for n, c in connections.items()}, one)

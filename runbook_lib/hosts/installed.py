@@ -11,12 +11,35 @@ import fabric
 
 from runbook_lib.hosts.ssh import run, run_with_input
 
-APT = "DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq"
-REFRESH = f"""
-refresh() {{  # the package lists have a lock of their own, which apt does not wait for
-  for attempt in $(seq 20); do {APT} update && return; sleep 10; done
+PACKAGES = """
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+packages() { apt-get -o DPkg::Lock::Timeout=600 -o DPkg::Options::=--force-confold -qq "$@"; }
+refresh() {  # the package lists have a lock of their own, which apt does not wait for
+  for attempt in $(seq 20); do packages update && return; sleep 10; done
   return 1
-}}
+}
+mend() {  # after dpkg was killed, apt refuses everything until that is finished
+  [ -n "$(ls "${DPKG_ADMINDIR:-/var/lib/dpkg}/updates"; dpkg --audit)" ] || return 0
+  local said torn deadline=$((SECONDS + 600))
+  until said=$(dpkg --force-confold --configure -a 2>&1); do
+    case $said in *"was locked by another process"*) ;; *) break ;; esac  # it does not wait
+    if [ $SECONDS -ge $deadline ]; then echo "$said" >&2; return 1; fi
+    sleep 1
+  done
+  # half unpacked: apt would configure first what needs them, and fail
+  torn=$(dpkg-query --show --showformat '${db:Status-Abbrev} ${binary:Package}\n' |
+    awk '$1 ~ /R$/ {print $2}')
+  [ -z "$torn" ] || dpkg --force-remove-reinstreq --force-depends --remove $torn >/dev/null 2>&1
+  if ! said=$(packages --fix-broken install -y 2>&1); then
+    refresh >/dev/null 2>&1 || true  # its archive may be gone since
+    said=$(packages --fix-broken install -y 2>&1) || { echo "$said" | tail -5 >&2; return 1; }
+  fi
+  echo mended
+}
+"""
+"""
+Shell functions around apt-get. `mend` finishes what was interrupted and says `mended`; locks are
+waited for, ten minutes at most.
 """
 
 # runs on the instance, as root, under its own python3
@@ -71,8 +94,9 @@ def install_packages(*packages: str) -> str:
     """
     Return a script that installs the distribution's packages; it updates the lists only if needed.
     """
-    install = f"{APT} install -y {shlex.join(packages)}"
-    return f"{REFRESH} {{ {install} 2>/dev/null || {{ refresh && {install}; }}; }} >/dev/null"
+    install = f"packages install -y {shlex.join(packages)}"
+    every = f"mend && {{ {install} 2>/dev/null || {{ refresh && {install}; }}; }}"
+    return f"# install {shlex.join(packages)}{PACKAGES} {{ {every}; }} >/dev/null"
 
 
 def start_unit(
