@@ -71,7 +71,7 @@ def _ensure_user(config: LabConfig, name: str, policies: list[str]) -> tuple[str
     backend = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
     if not any(user.name == name for user in backend.users.values()):
         backend.create_user(config.region, name)
-    for old in backend.list_user_policies(name):
+    for old in list(backend.list_user_policies(name)):
         backend.delete_user_policy(name, old)
     for number, policy in enumerate(policies, 1):
         backend.put_user_policy(name, f"lab-{number}", policy)

@@ -124,6 +124,19 @@ class Machines:
     def restart(self, instance_id: str) -> None:
         self._api.restart(self.name(instance_id), timeout=STOP_TIMEOUT_S)
 
+    def run(self, instance_id: str, script: str) -> str:
+        """
+        Run a shell script in an instance, as root; return its output.
+        """
+        code, output = self._run(instance_id, ["sh", "-ec", script])
+        if code:
+            raise LabError(
+                f"expected a script to run in {instance_id}, but it ended with {code}",
+                evidence=output[-500:],
+                next_step=f"docker exec -it {self.name(instance_id)} bash",
+            )
+        return output
+
     def pause(self, instance_id: str) -> None:
         """
         Freeze every process of an instance.
