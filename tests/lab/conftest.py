@@ -20,6 +20,7 @@ ORDER = [
     "test_registry",
     "test_plans",
     "test_notice_board",
+    "test_crash",
     "test_load",
     "test_broker_cluster",
     "test_drills",

@@ -1,0 +1,3 @@
+"""
+Runs that are killed at each effect, and run again.
+"""
