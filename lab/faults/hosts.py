@@ -115,18 +115,18 @@ def _nothing(machines: Machines, instance_id: str, fault: Fault) -> str:
 
 def _kill_dpkg(machines: Machines, instance_id: str, fault: Fault) -> str:
     configuring = "^/usr/bin/dpkg .*--configure"  # as apt calls it; everything is unpacked by then
-    machines.run(instance_id, KILL.format(seconds=fault.seconds or 60, command=configuring))
+    machines.execute(instance_id, KILL.format(seconds=fault.seconds or 60, command=configuring))
     return "dpkg was killed"
 
 
 def _clock(machines: Machines, instance_id: str, fault: Fault) -> str:
-    machines.run(instance_id, CLOCK.format(offset="-400d"))
+    machines.execute(instance_id, CLOCK.format(offset="-400d"))
     return "programs that start now are 400 days behind; not those of Go"
 
 
 def _script(text: str, did: str) -> Callable[[Machines, str, Fault], str]:
     def act(machines: Machines, instance_id: str, fault: Fault) -> str:
-        machines.run(instance_id, text)
+        machines.execute(instance_id, text)
         return did
 
     return act

@@ -124,7 +124,7 @@ class Machines:
     def restart(self, instance_id: str) -> None:
         self._api.restart(self.name(instance_id), timeout=STOP_TIMEOUT_S)
 
-    def run(self, instance_id: str, script: str) -> str:
+    def execute(self, instance_id: str, script: str) -> str:
         """
         Run a shell script in an instance, as root; return its output.
         """

@@ -132,9 +132,10 @@ def ensure_engine(
     package, source = sources[docker_source]
     pin = f"={shlex.quote(docker_version)}" if docker_version else ""
     script = PACKAGES + source.format(pin=pin)
-    values = {"script": script, "wanted": docker_version, "package": package}
-    quoted = {name: shlex.quote(value) for name, value in values.items()}
-    install = f"# install Docker Engine{PACKAGES}{_INSTALL.format(**quoted)}"
+    install = ": install Docker Engine" + PACKAGES
+    install += _INSTALL.format(
+        script=shlex.quote(script), wanted=shlex.quote(docker_version), package=shlex.quote(package)
+    )
     configure = _CONFIGURE.format(wanted=shlex.quote(json.dumps(options, indent=2)))
     changes = Changes()
 

@@ -96,7 +96,7 @@ def install_packages(*packages: str) -> str:
     """
     install = f"packages install -y {shlex.join(packages)}"
     every = f"mend && {{ {install} 2>/dev/null || {{ refresh && {install}; }}; }}"
-    return f"# install {shlex.join(packages)}{PACKAGES} {{ {every}; }} >/dev/null"
+    return f": install {shlex.join(packages)}{PACKAGES} {{ {every}; }} >/dev/null"
 
 
 def start_unit(
