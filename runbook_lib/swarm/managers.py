@@ -16,13 +16,12 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.swarm.membership import (
     Clients,
-    address,
     find_manager,
     find_nodes_at,
     is_member,
     node_id,
 )
-from runbook_lib.swarm.nodes import change_spec, join
+from runbook_lib.swarm.nodes import address, change_spec, join
 from runbook_lib.swarm.quorum import Quorum, check_quorum_after
 
 _TIMEOUT_S = 90

@@ -19,7 +19,15 @@ from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.swarm.nodes import PORT, change_spec, hostname, is_half_joined, join, labels
+from runbook_lib.swarm.nodes import (
+    PORT,
+    address,
+    change_spec,
+    hostname,
+    is_half_joined,
+    join,
+    labels,
+)
 from runbook_lib.swarm.strays import remove_strays
 
 Clients = Mapping[str, docker.DockerClient]
@@ -49,7 +57,8 @@ def ensure_swarm(clients: Clients, instances: Mapping[str, Instance]) -> Changes
             changes.add("node", role, "joined as a worker")
 
     for_each("Nodes joined", {r: r for r in clients if r != MANAGER}, one)
-    changes.extend(remove_strays(leader, {node_id(client) for client in clients.values()}))
+    ours = {node_id(client) for client in clients.values()}
+    changes.extend(remove_strays(leader, ours, [instances[role].private_ip for role in clients]))
     return changes
 
 
@@ -239,14 +248,3 @@ def find_nodes_at(manager: docker.DockerClient, private_ip: str) -> list[Node]:
     Find the nodes with this address; more than one if an instance has rejoined.
     """
     return [node for node in manager.nodes.list() if address(node.attrs) == private_ip]
-
-
-def address(node: dict[str, Any]) -> str:
-    """
-    Return a node's address; a manager reports 0.0.0.0 there, and has the address in its manager
-    status.
-    """
-    address = str(node["Status"].get("Addr", ""))
-    if address in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
-        return str(node.get("ManagerStatus", {}).get("Addr", "")).rsplit(":", 1)[0]
-    return address

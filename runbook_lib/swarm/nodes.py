@@ -29,6 +29,17 @@ def is_half_joined(node: Mapping[str, Any]) -> bool:
     return not (node.get("Description") or {}).get("Hostname")
 
 
+def address(node: dict[str, Any]) -> str:
+    """
+    Return a node's address; a manager reports 0.0.0.0 there, and has the address in its manager
+    status.
+    """
+    address = str(node["Status"].get("Addr", ""))
+    if address in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
+        return str(node.get("ManagerStatus", {}).get("Addr", "")).rsplit(":", 1)[0]
+    return address
+
+
 def labels(node: Mapping[str, Any]) -> dict[str, str]:
     """
     Return a node's labels.

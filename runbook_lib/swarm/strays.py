@@ -9,19 +9,22 @@ from docker.errors import APIError, NotFound
 
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.wait import Pending, wait_for, wait_until_none
-from runbook_lib.swarm.nodes import change_spec, hostname, is_half_joined
+from runbook_lib.swarm.nodes import address, change_spec, hostname, is_half_joined
 
 _JOIN_S = 30.0
 """Time for a join that another run has begun; the engine itself gives up after twenty seconds."""
 
 
-def remove_strays(manager: docker.DockerClient, ours: Collection[str]) -> Changes:
+def remove_strays(
+    manager: docker.DockerClient, ours: Collection[str], addresses: Collection[str] = ()
+) -> Changes:
     """
-    Remove the workers that are down and the nodes that never reported, except those with the ids
-    in `ours`.
+    Remove, except those with the ids in `ours`: workers that are down, or at one of our engines'
+    `addresses`, and nodes that never reported.
 
     A node gets its id with its certificate, and its name with its first report. An engine that was
-    killed in between joins again under another id, and the first one stays.
+    killed then or soon after joins again under another id, and the first one stays: without a name,
+    or ready until its heartbeat is missed.
     """
     changes = Changes()
     wait_until_none(
@@ -34,7 +37,8 @@ def remove_strays(manager: docker.DockerClient, ours: Collection[str]) -> Change
         _remove_half_joined(manager, node)
         changes.add("node", node, "removed: it never reported a host name, its join was cut short")
     for worker in manager.nodes.list(filters={"role": "worker"}):
-        if worker.id not in [*ours, *half] and worker.attrs["Status"]["State"] == "down":
+        is_down = worker.attrs["Status"]["State"] == "down"
+        if worker.id not in [*ours, *half] and (is_down or address(worker.attrs) in addresses):
             worker.remove(force=True)
             changes.add("node", hostname(worker.attrs), "removed: it is gone")
     return changes

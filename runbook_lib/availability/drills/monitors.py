@@ -19,7 +19,7 @@ from runbook_lib.availability.drills.times import Clock, by_time
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.geodiff.web import Addresses, Token, fetch
 from runbook_lib.hosts.docker_ssh import docker_client
-from runbook_lib.swarm.membership import address
+from runbook_lib.swarm.nodes import address
 
 SWARM = "the Swarm"
 NO_LEADER, LED_BY = "no leader", "led by "

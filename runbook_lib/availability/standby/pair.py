@@ -22,8 +22,8 @@ from runbook_lib.stacks.building.digests import push, push_name
 from runbook_lib.stacks.images import has_image
 from runbook_lib.stacks.running.containers import STACK, in_stack
 from runbook_lib.swarm.managers import retry_api_errors
-from runbook_lib.swarm.membership import address, find_nodes_at
-from runbook_lib.swarm.nodes import change_spec, labels
+from runbook_lib.swarm.membership import find_nodes_at
+from runbook_lib.swarm.nodes import address, change_spec, labels
 
 LABEL, MASTER, STANDBY = TYPE_NODE, ROLES[MANAGER].type_node, ROLES[BACKUP].type_node
 

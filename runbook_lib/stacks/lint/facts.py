@@ -14,7 +14,7 @@ from runbook_lib.core.parallel import for_each
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks.running.containers import STACK
 from runbook_lib.stacks.running.placement import Node, find_matching, is_open
-from runbook_lib.swarm.membership import address
+from runbook_lib.swarm.nodes import address
 
 Json = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ import pandas as pd
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.stacks.running.containers import STACK, find_services
 from runbook_lib.stacks.running.convergence import convergence
-from runbook_lib.swarm.membership import address
+from runbook_lib.swarm.nodes import address
 
 
 def service_table(manager: docker.DockerClient, name: str) -> pd.DataFrame:

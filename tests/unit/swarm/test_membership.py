@@ -5,7 +5,8 @@ The Swarm's nodes, as they describe themselves.
 import pytest
 
 from runbook_lib.core.errors import WaitTimeoutError
-from runbook_lib.swarm.membership import address, wait_for_manager
+from runbook_lib.swarm.membership import wait_for_manager
+from runbook_lib.swarm.nodes import address
 from tests.fakes.docker import Engine, in_turn
 
 

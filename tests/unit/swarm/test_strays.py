@@ -75,6 +75,20 @@ def test_what_never_reported_and_what_is_down_is_removed_and_named():
     assert [] == remove_strays(manager, ["ours", "late"])
 
 
+def test_a_node_whose_engine_joined_again_is_removed_while_it_still_counts_as_ready():
+    """The engine at its address has another id now; one at another address is not ours to judge."""
+    manager = Engine(
+        nodes=[
+            node("ours", addr="10.0.0.5"),
+            node("first", addr="10.0.0.5"),
+            node("x", addr="10.0.0.9"),
+        ]
+    )
+
+    assert ["host-first"] == [c.name for c in remove_strays(manager, ["ours"], ["10.0.0.5"])]
+    assert ["ours", "x"] == [n.id for n in manager.nodes.list()]
+
+
 def test_a_half_joined_manager_is_removed_once_it_has_left_the_raft():
     stray = node("half", half=True, Role="manager")
     manager = Engine(nodes=[stray])
