@@ -4,8 +4,10 @@ behind it are done. The processes are real; the broker is a queue in memory, `te
 """
 
 import asyncio
+import gc
 import json
 import os
+import tracemalloc
 from collections import deque
 
 import cv2
@@ -183,6 +185,28 @@ def test_a_result_waits_in_hand_while_the_disk_is_full(tmp_path, monkeypatch):
     monkeypatch.setattr("geodiff.updater.FIRST_WAIT_S", 0.01)
     assert [] == stored_by_updater(tmp_path)
     assert 3 == len(tries)
+
+
+def test_an_updater_keeps_nothing_of_what_it_has_stored(tmp_path):
+    """What grows with every result is the kernel's: its entries for files and folders."""
+    updater = Updater(UpdaterSettings(BROKER, tmp_path, 32, None))
+    headers, data = {"kind": "surface", "filter": "DESERT"}, tile()
+
+    def store(row):
+        names = [f"2004-01-15/10/{row}/{x}" for x in range(100)]
+        # a copy for each, or a body that is kept would not show
+        Broker(*[(n, headers, bytes(bytearray(data))) for n in names]).work(updater._handle)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        store(0)
+        before, after = store(1), store(2)
+    finally:
+        tracemalloc.stop()
+    assert 200 == len(list(tmp_path.rglob("*.png"))) - 100
+    assert after - before < 25 * len(data), "of a hundred results, a quarter is kept"
 
 
 def test_a_file_in_the_place_of_a_folder_does_not_stop_the_results_behind_it(tmp_path):
