@@ -79,28 +79,21 @@ def ensure_bases(
 
 
 def _ensure(manager: docker.DockerClient, base: Reference, digest: str) -> str:
-    its = _digests(manager, base)
-    if digest and digest not in its:
+    its = _find_digests(manager, base)
+    if digest and digest not in (its or []):
         pulled = manager.images.pull(f"{base.short_path}@{digest}")
         if not base.digest:
             pulled.tag(base.short_path, base.tag)  # the name in the Dockerfile
-    elif not its and not _has(manager, base):
+    elif its is None:
         manager.images.pull(base.short_path, tag=base.tag)
-    return digest or next(iter(_digests(manager, base)), "none: it was made on this manager")
+    found = digest or next(iter(_find_digests(manager, base) or []), "")
+    return found or "none: it was made on this manager"
 
 
-def _has(manager: docker.DockerClient, base: Reference) -> bool:
-    try:
-        manager.images.get(base.name)
-    except ImageNotFound:
-        return False
-    return True
-
-
-def _digests(manager: docker.DockerClient, base: Reference) -> list[str]:
+def _find_digests(manager: docker.DockerClient, base: Reference) -> list[str] | None:
     try:
         image = manager.images.get(base.name)
     except ImageNotFound:
-        return []
+        return None
     pairs = [each.split("@") for each in image.attrs.get("RepoDigests") or []]
     return [digest for name, digest in pairs if name == base.short_path]
