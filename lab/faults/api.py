@@ -34,7 +34,7 @@ API_KINDS = {
     "slow": "the answer comes after SECONDS [10]",
     "expired": "the credentials have expired",
     "not-found": "what was just created is not found, by its id or in a list, for 1 to 3 calls",
-    "capacity": "no capacity for a launch; --only us-east-1a for one zone",
+    "capacity": "no capacity for a launch; --only us-east-1a where it asks for that zone",
     "vcpu-limit": "a launch goes beyond the account's vCPUs",
 }
 LAUNCHES = ("RunInstances", "StartInstances")
@@ -75,22 +75,25 @@ class FailingEndpoint:
         if hidden := self._young.hidden(call):
             fault, kind, name = hidden
             return self._refuse(fault, call, answers.not_found(kind, name))
-        strikes = {one.kind: one for one in armed if self._strikes(one, call)}
-        if slow := strikes.get("slow"):
-            self._record(slow, call, f"answered after {slow.seconds or 10:g} s")
+        strikes = {one.kind: (one, n) for one in armed if (n := self._occasion(one, call))}
+        if "slow" in strikes:
+            slow, occasion = strikes["slow"]
+            self._record(slow, call, f"answered after {slow.seconds or 10:g} s", occasion)
             time.sleep(slow.seconds or 10)
         for kind, refusal in self._refusals(call).items():
             if kind in strikes:
-                return self._refuse(strikes[kind], call, refusal)
-        if broken := strikes.get("error"):
-            second = broken.dice("status", self._seen[broken.number, call.action]).random() < 0.5
-            return self._refuse(broken, call, answers.broken(call.service, second))
+                return self._refuse(strikes[kind][0], call, refusal, strikes[kind][1])
+        if "error" in strikes:
+            broken, occasion = strikes["error"]
+            second = broken.dice("status", occasion).random() < 0.5
+            return self._refuse(broken, call, answers.broken(call.service, second), occasion)
         response = Response(*run_wsgi_app(self._app, request.environ, buffered=True))
-        if lost := strikes.get("lost"):
-            self._record(lost, call, f"answer {response.status_code} lost")
+        if "lost" in strikes:
+            lost, occasion = strikes["lost"]
+            self._record(lost, call, f"answer {response.status_code} lost", occasion)
             _break(request.environ)
-        if response.status_code < 300 and (hiding := strikes.get("not-found")):
-            occasion = self._seen[hiding.number, call.action]
+        if response.status_code < 300 and "not-found" in strikes:
+            hiding, occasion = strikes["not-found"]
             self._young.born(hiding, call, occasion, response.get_data())
         body, gone = self._young.leave_out(call, response.get_data())
         for fault, name in gone:
@@ -108,37 +111,38 @@ class FailingEndpoint:
             "capacity": answers.no_capacity(instance_type, zone),
         }
 
-    def _strikes(self, fault: Fault, call: Call) -> bool:
+    def _occasion(self, fault: Fault, call: Call) -> int:
         """
-        Whether a fault strikes this call; counts it.
+        The number of this call among those of its action, if the fault strikes it; else 0.
         """
         if fault.kind == "not-found" and not call.creates:
-            return False
+            return 0
         name = call.action
         if fault.kind in ("capacity", "vcpu-limit"):
             if call.action not in LAUNCHES:
-                return False
+                return 0
             name = call.parameters.get("Placement.AvailabilityZone", "")
         if not fault.concerns(name) and not fault.concerns(call.action):
-            return False
+            return 0
         with self._lock:
             self._seen[fault.number, call.action] += 1
+            occasion = self._seen[fault.number, call.action]
             if fault.number not in self._left:
                 struck = len(self._faults.strikes().get(fault.number, []))
                 self._left[fault.number] = fault.count - struck
-            picked = self._left[fault.number] > 0 and fault.picks(
-                call.action, self._seen[fault.number, call.action]
-            )
+            picked = self._left[fault.number] > 0 and fault.picks(call.action, occasion)
             self._left[fault.number] -= picked
-            return picked
+            return occasion if picked else 0
 
-    def _refuse(self, fault: Fault, call: Call, refusal: answers.Refusal) -> Response:
-        self._record(fault, call, f"{refusal.status} {refusal.code}")
+    def _refuse(
+        self, fault: Fault, call: Call, refusal: answers.Refusal, occasion: int = 0
+    ) -> Response:
+        self._record(fault, call, f"{refusal.status} {refusal.code}", occasion)
         return self._error_response(call.service, refusal.status, refusal.code, refusal.message)
 
-    def _record(self, fault: Fault, call: Call, did: str) -> None:
-        occasion = self._seen[fault.number, call.action]
-        self._faults.record(fault, f"{call.service}:{call.action} {occasion}: {did}")
+    def _record(self, fault: Fault, call: Call, did: str, occasion: int = 0) -> None:
+        number = f" {occasion}" if occasion else ""
+        self._faults.record(fault, f"{call.service}:{call.action}{number}: {did}")
 
 
 def _break(environ: Environ) -> None:
