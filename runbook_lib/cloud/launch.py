@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from runbook_lib.cloud.capacity import is_shortage, shortage
 from runbook_lib.cloud.instances import (
     ALIVE,
     Instance,
@@ -46,6 +47,7 @@ def ensure_instances(
     image_id: str,
     root_device: str,
     key_name: str,
+    zone: str = "",
 ) -> Changes:
     """
     Launch missing instances and start stopped ones; never terminate any.
@@ -53,7 +55,13 @@ def ensure_instances(
     A launch has tags and a ClientToken, so a run killed between request and response finds its
     instance again and does not pay for a second one.
 
-    Raises ConflictError if the cluster has an unwanted instance, one of another type, or two of a
+    Parameters
+    ----------
+    zone
+        The availability zone of what is launched; "" lets EC2 choose one with free capacity.
+
+    Raises CapacityError, after all others were launched, if a quota or a zone has no room;
+    ConflictError if the cluster has an unwanted instance, one of another type, or two of a
     role.
     """
     found = find_instances(ec2, cluster)
@@ -62,8 +70,18 @@ def ensure_instances(
     by_role = {i.role: i for i in found}
     gone = [i["InstanceId"] for i in describe(ec2, cluster) if i["State"]["Name"] not in ALIVE]
 
-    def launch(one: Wanted) -> str:
-        seed = [cluster, one.role, instance_type, image_id, str(one.disk_gib), *sorted(gone)]
+    short: dict[str, ClientError] = {}
+
+    def launch(one: Wanted) -> None:
+        try:
+            changes.add("instance", one.role, f"launched {run(one)}")
+        except ClientError as error:
+            if not is_shortage(error):
+                raise
+            short[one.role] = error
+
+    def run(one: Wanted) -> str:
+        seed = [cluster, one.role, instance_type, image_id, zone, str(one.disk_gib), *sorted(gone)]
         pair = ec2.describe_key_pairs(KeyNames=[key_name])["KeyPairs"][0]
         seed.append(pair["KeyPairId"])
         token = hashlib.sha256("|".join(seed).encode()).hexdigest()
@@ -73,13 +91,15 @@ def ensure_instances(
         expires = expires_in(KEEP_H) if is_past else tags_of(pair)[EXPIRES_TAG]
         request = launch_request(cluster, one, instance_type, image_id, root_device, expires)
         request["KeyName"] = key_name
+        request |= {"Placement": {"AvailabilityZone": zone}} if zone else {}
         made = ec2.run_instances(**request, ClientToken=token)["Instances"][0]
         if made["State"]["Name"] not in ALIVE:
             made = ec2.run_instances(**request, ClientToken=str(uuid.uuid4()))["Instances"][0]
-        changes.add("instance", one.role, f"launched {made['InstanceId']}")
-        return made["InstanceId"]
+        return str(made["InstanceId"])
 
     for_each("Instances launched", {w.role: w for w in wanted if w.role not in by_role}, launch)
+    if short:
+        raise shortage(ec2, instance_type, zone, short, is_first=len(short) == len(wanted))
     stopped = {i.role: i.role for i in found if i.state in ("stopping", "stopped")}
     started = for_each("Instances started", stopped, lambda role: start(ec2, cluster, role))
     for change in started.values():

@@ -1,5 +1,5 @@
 """
-Checks before anything is created: permissions, quota, instance type, price of the cluster.
+Checks before anything is created: permissions, price of the cluster.
 """
 
 import json
@@ -20,37 +20,6 @@ from runbook_lib.core.findings import first_line
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_pricing import PricingClient
-    from mypy_boto3_service_quotas import ServiceQuotasClient
-
-STANDARD_VCPUS = "L-1216C47A"
-"""The quota "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs."""
-
-
-def vcpus(ec2: "EC2Client", instance_type: str) -> int:
-    """
-    Return the vCPUs of an instance type.
-
-    Raises ParameterError if EC2 has no such type.
-    """
-    try:
-        types = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]  # type: ignore[list-item]  # a literal of hundreds
-        return types[0]["VCpuInfo"]["DefaultVCpus"]
-    except (ClientError, IndexError) as error:
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-        if code not in ("", "InvalidInstanceType", "InvalidParameterValue"):
-            raise
-        raise ParameterError(
-            f"expected an instance type of EC2, saw {instance_type!r}",
-            next_step="correct instance_type; the guide's is t2.micro",
-        ) from error
-
-
-def quota_vcpus(quotas: "ServiceQuotasClient") -> int:
-    """
-    Return the account's vCPU quota for standard instances in the region.
-    """
-    answer = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=STANDARD_VCPUS)
-    return int(answer["Quota"]["Value"])
 
 
 def allowed_actions(

@@ -5,6 +5,7 @@ The exception tree; each leaf also inherits from the builtin that it resembles.
     ├── ParameterError     (ValueError)        a parameter is missing, unknown or out of range
     ├── AccessError        (PermissionError)   no credentials, or a right is missing
     ├── NotFoundError      (LookupError)       something that an earlier notebook creates is missing
+    ├── CapacityError      (RuntimeError)      a quota is reached, or a zone has no room
     ├── ConflictError      (RuntimeError)      something that we did not create, or that differs
     ├── CommandError       (OSError)           a command failed on one or more hosts
     ├── WaitTimeoutError   (TimeoutError)      a wait timed out; the message says what it saw last
@@ -43,6 +44,9 @@ class AccessError(RunbookError, PermissionError): ...
 
 
 class NotFoundError(RunbookError, LookupError): ...
+
+
+class CapacityError(RunbookError, RuntimeError): ...
 
 
 class ConflictError(RunbookError, RuntimeError): ...
