@@ -3,6 +3,7 @@ AWS clients: credentials checked before use, every call counted for the report.
 """
 
 import os
+import re
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runbook_lib.cloud import refusals
+from runbook_lib.cloud.consistency import CONSISTENCY
 from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.credentials import aws_session, lifetime
 from runbook_lib.core.errors import AccessError
@@ -62,6 +64,7 @@ class Place:
             config=_CONFIG,
         )
         made.meta.events.register("before-call.*", _count)
+        CONSISTENCY.register(made)
         refusals.translate_refusals(made, self.credentials_file, self._decode)
         return made
 
@@ -103,6 +106,42 @@ def or_none(ask: Callable[[], T]) -> T | None:
         if code.startswith("NoSuch") or code.endswith(("NotFoundError", ".NotFound")):
             return None
         raise
+
+
+def make_or_adopt(make: Callable[[], T], find: Callable[[], T | None]) -> T:
+    """
+    Make something with a name; if it exists by now, return what `find` returns.
+
+    The answer to the request that made it may have been lost, and botocore has then repeated it; or
+    another client was quicker.
+    """
+    try:
+        return make()
+    except ClientError as error:
+        if not re.search("Duplicate|AlreadyExists|AlreadyOwned", error.response["Error"]["Code"]):
+            raise
+        told = str(error)
+
+    def probe() -> T | Pending:
+        found = find()
+        return Pending(told) if found is None else found
+
+    return wait_for("AWS lists what it says exists", probe, timeout_s=60, poll_s=2)
+
+
+def remove_or_gone(remove: Callable[[], object], find: Callable[[], object]) -> None:
+    """
+    Remove something; an error does not matter if `find` finds nothing any more.
+
+    The answer to the request that removed it may have been lost, or another client was quicker. A
+    request for what is gone is answered NotFound, or that a right is missing: what does not exist
+    has none of the tags that a policy asks for.
+    """
+    try:
+        remove()
+    except (ClientError, AccessError):
+        if find():
+            raise
 
 
 def once_ready(

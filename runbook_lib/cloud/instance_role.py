@@ -14,9 +14,10 @@ that does not exist yet, so params/iam-policy.json could not allow searching for
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.cloud.aws import once_ready, or_none
+from runbook_lib.cloud.aws import make_or_adopt, once_ready, or_none, remove_or_gone
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.tags import tag_list
 from runbook_lib.cloud.tiles_bucket import Bucket
@@ -65,20 +66,26 @@ def ensure_role(iam: Any, bucket: Bucket) -> tuple[Changes, BucketRole]:  # noqa
     changes, name = Changes(), bucket.name
     tags = tag_list(bucket.cluster, "tiles", **{BUCKET_TAG: name})
     if not find_role(iam, bucket):
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=_TRUST, Tags=tags)
+        create = partial(iam.create_role, RoleName=name, AssumeRolePolicyDocument=_TRUST)
+        make_or_adopt(lambda: bool(create(Tags=tags)), lambda: bool(find_role(iam, bucket)) or None)
         changes.add("role", name, "made")
     changes.extend(_ensure_policy(iam, bucket))
     profile = _profile(iam, name)
     if profile is None:
-        made = iam.create_instance_profile(InstanceProfileName=name, Tags=tags)
-        profile = made["InstanceProfile"]
-        changes.add("instance profile", name, "made")
-    if not profile["Roles"]:
-        once_ready(
-            f"IAM gives {name} its role",
-            lambda: iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name),
-            {"NoSuchEntity"},
+        give = iam.create_instance_profile
+        profile = make_or_adopt(
+            lambda: dict(give(InstanceProfileName=name, Tags=tags)["InstanceProfile"]),
+            lambda: _profile(iam, name),
         )
+        changes.add("instance profile", name, "made")
+
+    def add_role() -> None:
+        # asked again each time: the answer to an earlier attempt may have been lost
+        if not (_profile(iam, name) or profile)["Roles"]:
+            iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+
+    if not profile["Roles"]:
+        once_ready(f"IAM gives {name} its role", add_role, {"NoSuchEntity", "LimitExceeded"})
         changes.add("instance profile", name, "given the role")
     return changes, BucketRole(name, str(profile["InstanceProfileId"]))
 
@@ -91,15 +98,16 @@ def remove_role(iam: Any, bucket: Bucket) -> Changes:  # noqa: ANN401 - a boto3 
     if profile := _profile(iam, name):
         by_name = {"InstanceProfileName": name}
         for role in profile["Roles"]:
-            iam.remove_role_from_instance_profile(**by_name, RoleName=role["RoleName"])
-        delete = iam.delete_instance_profile
-        once_ready(f"IAM removes the profile {name}", lambda: delete(**by_name), {"DeleteConflict"})
+            by_role = by_name | {"RoleName": role["RoleName"]}
+            or_none(partial(iam.remove_role_from_instance_profile, **by_role))
+        delete = partial(iam.delete_instance_profile, **by_name)
+        once_ready(f"IAM removes the profile {name}", partial(or_none, delete), {"DeleteConflict"})
         changes.add("instance profile", name, "removed")
     if find_role(iam, bucket):
         for arn in _attached(iam, name):
-            iam.detach_role_policy(RoleName=name, PolicyArn=arn)
-        gone = iam.delete_role
-        once_ready(f"IAM removes the role {name}", lambda: gone(RoleName=name), {"DeleteConflict"})
+            or_none(partial(iam.detach_role_policy, RoleName=name, PolicyArn=arn))
+        gone = partial(iam.delete_role, RoleName=name)
+        once_ready(f"IAM removes the role {name}", partial(or_none, gone), {"DeleteConflict"})
         changes.add("role", name, "removed")
     return changes
 
@@ -120,11 +128,18 @@ def ensure_assigned(ec2: "EC2Client", role: BucketRole, instance: Instance) -> C
     if [(role.name, role.profile_id)] == list(held.values()):
         return changes
     changes.extend(_take(ec2, list(held), instance))
+
+    def assign() -> None:
+        # asked again each time: the answer to an earlier attempt may have been lost
+        now = _profiles(ec2, instance, _HELD)
+        if [(role.name, role.profile_id)] != list(now.values()):
+            ec2.associate_iam_instance_profile(
+                IamInstanceProfile={"Name": role.name}, InstanceId=instance.instance_id
+            )
+
     once_ready(
         f"{instance.role} has the role",
-        lambda: ec2.associate_iam_instance_profile(
-            IamInstanceProfile={"Name": role.name}, InstanceId=instance.instance_id
-        ),
+        assign,
         # EC2 sees a new profile after some seconds; an old one may still be disassociating
         {"InvalidParameterValue", "IncorrectState"},
         timeout_s=120,
@@ -210,7 +225,10 @@ def _take(ec2: "EC2Client", held: list[str], instance: Instance) -> Changes:
     """
     changes = Changes()
     for one in held:
-        ec2.disassociate_iam_instance_profile(AssociationId=one)
+        remove_or_gone(
+            partial(ec2.disassociate_iam_instance_profile, AssociationId=one),
+            partial(_profiles, ec2, instance, _HELD),
+        )
         changes.add("instance", instance.role, "no longer has the role")
 
     def probe() -> bool | Pending:

@@ -6,6 +6,7 @@ Source: section "Getting Resources & Dependencies" of the guide.
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from runbook_lib.cloud.aws import make_or_adopt
 from runbook_lib.cloud.tags import CLUSTER_TAG, tag_list, tag_specifications, tags_of
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError
@@ -68,25 +70,37 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
             f"EC2 has the key pair {cluster!r}, but its private key is not at {path}",
             next_step="put the file back, set key_file, or start over with 90_teardown",
         )
-    if made := not path.exists():
-        _write_key(path)
+    if made := not path.exists() and _write_key(path):
         changes.add("key file", str(path), "made")
     key_path(key_file)
     if known is None:
-        tags = tag_list(cluster, "key-pair", **{ORIGIN_TAG: MADE if made else "brought"})
-        ec2.import_key_pair(
-            KeyName=cluster,
-            PublicKeyMaterial=_public_key(path),
-            TagSpecifications=tag_specifications(tags, "key-pair"),
-        )
-        changes.add("key pair", cluster, "imported")
-    elif not matches(known, path):
+        known = _import(ec2, cluster, path, MADE if made else "brought", changes)
+    if not matches(known, path):
+        if made:  # another run has imported its own at the same moment: ours opens nothing
+            path.unlink()
         raise ConflictError(
             f"the key pair {cluster!r} of EC2 is not the one in {path}",
             evidence=f"EC2 has {known.get('PublicKey', 'no public key')[:60]}…",
             next_step="set key_file to its private key, or choose another cluster name",
         )
     return changes
+
+
+def _import(
+    ec2: "EC2Client", cluster: str, path: Path, origin: str, changes: Changes
+) -> "KeyPairInfoTypeDef":
+    key, tags = _public_key(path), tag_list(cluster, "key-pair", **{ORIGIN_TAG: origin})
+
+    def make() -> "KeyPairInfoTypeDef":
+        ec2.import_key_pair(
+            KeyName=cluster,
+            PublicKeyMaterial=key,
+            TagSpecifications=tag_specifications(tags, "key-pair"),
+        )
+        changes.add("key pair", cluster, "imported")
+        return {"PublicKey": key.decode()}
+
+    return make_or_adopt(make, lambda: find_key_pair(ec2, cluster))
 
 
 def known_hosts_path(key_file: str) -> Path:
@@ -130,13 +144,16 @@ def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None"
     return pairs[0]
 
 
-def _write_key(path: Path) -> None:
+def _write_key(path: Path) -> bool:
+    # False if another run has just written one: it may have imported it already
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = Ed25519PrivateKey.generate()
     data = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    partial.rename(path)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.") as partial:
+        partial.write(data)
+        partial.flush()
+        try:
+            os.link(partial.name, path)  # unlike a rename, it replaces nothing
+        except FileExistsError:
+            return False
+    return True

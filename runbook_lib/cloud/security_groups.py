@@ -7,13 +7,14 @@ Source: section "Grupos de Seguridad (Reglas de FW)" of the guide; `firewall` ha
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runbook_lib.cloud.aws import once_ready, or_none
+from runbook_lib.cloud.aws import make_or_adopt, once_ready, remove_or_gone
 from runbook_lib.cloud.firewall import Permission, Rule, rule_changes
 from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.roles import ROLES, get_role
 from runbook_lib.cloud.security_group_rules import authorize, find_permissions, revoke
 from runbook_lib.cloud.tags import (
     CLUSTER_TAG,
+    LOCK,
     ROLE_TAG,
     find_tagged,
     tag_list,
@@ -55,11 +56,12 @@ def get_default_vpc(ec2: "EC2Client") -> str:
 
 def find_groups(ec2: "EC2Client", cluster: str) -> list[Group]:
     """
-    Find the groups with the cluster's tag, in the order of the tables.
+    Find the groups with the cluster's tag but its lock, in the order of the tables.
     """
     found = [
         Group(tags_of(raw).get(ROLE_TAG, "?"), raw["GroupId"], raw["VpcId"])
         for raw in find_tagged(ec2, cluster, "describe_security_groups", "SecurityGroups[]")
+        if tags_of(raw).get(ROLE_TAG) != LOCK
     ]
     return sorted(found, key=lambda g: NAMES.index(g.name) if g.name in NAMES else len(NAMES))
 
@@ -71,7 +73,7 @@ def ensure_groups(ec2: "EC2Client", cluster: str, vpc_id: str) -> Changes:
     Raises ConflictError, without changes, if a group of that name exists without our tag.
     """
     found = find_groups(ec2, cluster)
-    _refuse_untagged(ec2, cluster, vpc_id, {g.group_id for g in found})
+    _refuse_untagged(ec2, cluster, vpc_id)
     changes = Changes()
     for name in (n for n in NAMES if n not in {g.name for g in found}):
         create_group(ec2, cluster, name, f"Geo-Diff nodes of the group {name}", vpc_id, changes)
@@ -82,15 +84,26 @@ def create_group(
     ec2: "EC2Client", cluster: str, name: str, description: str, vpc_id: str, changes: Changes
 ) -> str:
     """
-    Create one tagged group without rules; return its id.
+    Create one tagged group without rules; return its id. One that was just made is adopted.
     """
     full_name = f"{cluster}-{name}"
     tags = tag_specifications(tag_list(cluster, name, Name=full_name), "security-group")
-    group_id = ec2.create_security_group(
-        GroupName=full_name, Description=description, VpcId=vpc_id, TagSpecifications=tags
-    )["GroupId"]
-    changes.add("security group", full_name, f"created {group_id}")
-    return group_id
+
+    def make() -> str:
+        group_id = ec2.create_security_group(
+            GroupName=full_name, Description=description, VpcId=vpc_id, TagSpecifications=tags
+        )["GroupId"]
+        changes.add("security group", full_name, f"created {group_id}")
+        return group_id
+
+    def find() -> str | None:
+        ours = {group.name: group.group_id for group in find_groups(ec2, cluster)}
+        _refuse_untagged(ec2, cluster, vpc_id)
+        if group_id := ours.get(name):
+            changes.add("security group", full_name, f"adopted {group_id}")
+        return group_id
+
+    return make_or_adopt(make, find)
 
 
 def delete_group(
@@ -100,9 +113,16 @@ def delete_group(
     Delete a group once EC2 counts no instance as its member; it may already be gone.
     """
     full_name = f"{cluster}-{group.name}"
+
+    def delete() -> None:
+        remove_or_gone(
+            lambda: ec2.delete_security_group(GroupId=group.group_id),
+            lambda: group in find_groups(ec2, cluster),
+        )
+
     once_ready(
         f"Security group {full_name} deleted",
-        lambda: or_none(lambda: ec2.delete_security_group(GroupId=group.group_id)),
+        delete,
         {"DependencyViolation"},
         timeout_s,
         next_step="see what still uses it:  aws ec2 describe-network-interfaces --filters "
@@ -165,12 +185,13 @@ def ensure_membership(ec2: "EC2Client", cluster: str, instances: list[Instance])
     return changes
 
 
-def _refuse_untagged(ec2: "EC2Client", cluster: str, vpc_id: str, ours: set[str]) -> None:
+def _refuse_untagged(ec2: "EC2Client", cluster: str, vpc_id: str) -> None:
     names = [f"{cluster}-{name}" for name in NAMES]
     found = ec2.describe_security_groups(
         Filters=[{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "group-name", "Values": names}]
     )["SecurityGroups"]
-    untagged = [g for g in found if g["GroupName"] in names and g["GroupId"] not in ours]
+    named = [g for g in found if g["GroupName"] in names]
+    untagged = [g for g in named if tags_of(g).get(CLUSTER_TAG) != cluster]
     if untagged:
         raise ConflictError(
             f"expected no security group of these names without the tag {CLUSTER_TAG}={cluster}",

@@ -15,8 +15,12 @@ CLUSTER_TAG = "runbook:cluster"
 ROLE_TAG = "runbook:role"
 EXPIRES_TAG = "runbook:expires"
 """When `runbook sweep` may remove a resource, for example 2026-03-01T12:00:00Z."""
+LOCK = "lock"
+"""The role of the group that is the lock on a cluster."""
 KEEP_H = 72
 """The hours until then, before 01 sets those of its parameter keep_h."""
+BY_CLUSTER = f"tag:{CLUSTER_TAG}"
+"""The name of a filter; only `find_tagged` asks by it."""
 
 
 def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
@@ -66,7 +70,7 @@ def find_tagged(ec2: "EC2Client", cluster: str, operation: Any, path: str) -> li
 
     The tag is compared again: EC2's filters expand `*` and `?`, which would find every cluster.
     """
-    ours: Any = [{"Name": f"tag:{CLUSTER_TAG}", "Values": [cluster]}]
+    ours: Any = [{"Name": BY_CLUSTER, "Values": [cluster]}]
     if ec2.can_paginate(operation):
         found = ec2.get_paginator(operation).paginate(Filters=ours).search(path)
     else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from botocore.exceptions import ClientError
 
-from runbook_lib.cloud.aws import or_none
+from runbook_lib.cloud.aws import make_or_adopt, or_none
 from runbook_lib.cloud.tags import CLUSTER_TAG, EXPIRES_TAG, ROLE_TAG, tag_list
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import AccessError, ConflictError
@@ -94,7 +94,11 @@ def ensure_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
     changes, name = Changes(), bucket.name
     if not exists(s3, bucket):
         elsewhere: Any = {"CreateBucketConfiguration": {"LocationConstraint": bucket.region}}
-        s3.create_bucket(Bucket=name, **({} if bucket.region == "us-east-1" else elsewhere))
+        more = {} if bucket.region == "us-east-1" else elsewhere
+        make_or_adopt(
+            lambda: bool(s3.create_bucket(Bucket=name, **more)),
+            lambda: exists(s3, bucket) or None,
+        )
         changes.add("bucket", name, "made")
     now, wanted = _settings(s3, bucket), _wanted(bucket)
     if now["tags"] != wanted["tags"]:
@@ -149,7 +153,7 @@ def remove_bucket(s3: "S3Client", bucket: Bucket) -> Changes:
                     next_step="compare your rights with params/iam-policy.json",
                 )
             count += len(response.get("Deleted", []))
-    s3.delete_bucket(Bucket=bucket.name)
+    or_none(lambda: s3.delete_bucket(Bucket=bucket.name))
     changes.add("bucket", bucket.name, f"deleted, with {count} objects")
     return changes
 

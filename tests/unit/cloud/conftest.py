@@ -5,6 +5,7 @@ The account of the tests of `cloud`.
 import pytest
 
 from tests.fakes.aws import account
+from tests.fakes.endpoint import lab_endpoint
 
 
 @pytest.fixture
@@ -17,3 +18,22 @@ def cloud():
 @pytest.fixture
 def ec2(cloud):
     return cloud("ec2")
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory):
+    """The lab's endpoint without machines, one for the session: it takes seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("lab")
+        patch.setenv("HOME", str(home))
+        with lab_endpoint(home) as lab:
+            patch.undo()
+            yield lab
+
+
+@pytest.fixture
+def lab(endpoint):
+    """The same, without a fault before and after a test."""
+    endpoint.faults.disarm()
+    yield endpoint
+    endpoint.faults.disarm()

@@ -5,7 +5,6 @@ Groups, rules and members against an EC2 in this process (moto's).
 from types import SimpleNamespace
 
 import pytest
-from botocore.awsrequest import AWSResponse
 
 from runbook_lib.cloud.firewall import Rule, guide_rules, wanted_rules
 from runbook_lib.cloud.instances import find_instances
@@ -21,10 +20,7 @@ from runbook_lib.cloud.security_groups import (
 from runbook_lib.cloud.teardown import remove_groups
 from runbook_lib.core.errors import ConflictError, NotFoundError, WaitTimeoutError
 
-REFUSAL = (
-    b"<Response><Errors><Error><Code>DependencyViolation</Code>"
-    b"<Message>resource has a dependent object</Message></Error></Errors></Response>"
-)
+REFUSAL = {"Code": "DependencyViolation", "Message": "resource has a dependent object"}
 RULES = guide_rules("203.0.113.7/32")
 
 
@@ -253,9 +249,9 @@ def test_a_group_that_others_still_use_ends_in_an_error_that_says_so(ec2, cluste
     """
 
     def refuse(**_):
-        return AWSResponse("", 400, {}, SimpleNamespace(stream=lambda: [REFUSAL]))
+        return SimpleNamespace(status_code=400), {"Error": REFUSAL}
 
-    ec2.meta.events.register_first("before-send.ec2.DeleteSecurityGroup", refuse)
+    ec2.meta.events.register("before-call.ec2.DeleteSecurityGroup", refuse)
 
     with pytest.raises(WaitTimeoutError, match="resource has a dependent object") as caught:
         remove_groups(ec2, cluster, timeout_s=0)
