@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from docker.errors import APIError, ImageNotFound
+from requests import Response
 
 STACK = "com.docker.stack.namespace"
 SERVICE = "com.docker.swarm.service.name"
@@ -190,6 +191,10 @@ class Collection:
         self, name: str = "", labels: Json | None = None, data: bytes = b"", **_: object
     ) -> Model:
         name = name or f"new-{len(self._items)}"
+        if self._kind is Model and any(one.name == name for one in self._items):
+            answer = Response()
+            answer.status_code = 409
+            raise APIError(f"rpc error: code = AlreadyExists desc = {name} already exists", answer)
         made = self.add(self._kind(name, labels))
         made.attrs["Spec"] = {"Name": name, "Labels": labels or {}}
         made.attrs["Spec"]["Data"] = base64.b64encode(data).decode()

@@ -9,6 +9,7 @@ what is `refused`, or why it `failed`.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -61,6 +62,8 @@ def fetch(url: str) -> dict[str, Any]:
     """
     Download missing or incomplete parts into the current folder.
     """
+    lock = os.open(".", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # two runs would write into the same .partial
     count = 0
     if trouble := _curl(f"{url}/{SUMS}", f"{SUMS}.partial", LARGEST_SUMS):
         return {"failed": trouble}

@@ -14,16 +14,18 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import docker
 from docker.models.configs import Config
 
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import CommandError, NotFoundError
+from runbook_lib.core.errors import CommandError, ConflictError, NotFoundError
 from runbook_lib.core.findings import first_line
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.management_api import ManagementApi
 from runbook_lib.stacks.deploy import wait_for_stack
+from runbook_lib.stacks.running.containers import create_once
 from runbook_lib.stacks.running.specs import Spec, find_specs, running, scale, set_spec
 
 SWITCHED = ("updater", "admin-worker", "worker", "dealer")
@@ -94,7 +96,13 @@ def switched(
             evidence=f"missing: {', '.join(sorted(missing))}",
             next_step="run 06_work_stack",
         )
-    manager.configs.create(name=_config(stack), data=json.dumps(before).encode())
+    data = json.dumps(before).encode()
+    if not create_once(partial(manager.configs.create, name=_config(stack), data=data)):
+        raise ConflictError(
+            f"expected no other load test of the stack {stack}; one has just begun",
+            evidence=f"the config {_config(stack)} keeps the stack that it restores",
+            next_step="wait until it ends, then run this notebook again",
+        )
     try:
         _stop_flow(manager, api, stack)
         for name in SWITCHED:

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import docker
@@ -29,7 +30,7 @@ from runbook_lib.stacks.deployment.stack_specs import (
     find_live_specs,
     networks_used,
 )
-from runbook_lib.stacks.running.containers import STACK, limited_name
+from runbook_lib.stacks.running.containers import STACK, create_once, limited_name, remove_once
 from runbook_lib.stacks.running.specs import Spec
 
 HISTORY = "runbook.history"
@@ -127,8 +128,8 @@ def remove_history(manager: docker.DockerClient, stack: str) -> Changes:
     """
     changes = Changes()
     for config in _configs(manager, stack):
-        config.remove()
-        changes.add("history", str(config.name), "removed")
+        if remove_once(config.remove):
+            changes.add("history", str(config.name), "removed")
     return changes
 
 
@@ -155,12 +156,13 @@ def _store(manager: docker.DockerClient, entry: Deployment) -> Changes:
         return changes
     labels = {HISTORY: stack, "n": str(number), "time": time, "how": entry.how}
     name = limited_name(f"runbook.{stack}", f".{number}")
-    manager.configs.create(name=name, data=data, labels=labels)
+    if not create_once(partial(manager.configs.create, name=name, data=data, labels=labels)):
+        return _store(manager, entry)  # after the one that another run has recorded meanwhile
     without = f" without its {' and '.join(entry.left_out)}: no room" if entry.left_out else ""
     changes.add("history", f"{stack} {number}", f"recorded{without}")
     for config in _configs(manager, stack):
         if int(config.attrs["Spec"]["Labels"]["n"]) <= number - KEPT:
-            config.remove()
+            remove_once(config.remove)
     return changes
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.stacks.compose.stack_file import StackFile
 from runbook_lib.stacks.deployment.files import LARGEST
-from runbook_lib.stacks.running.containers import HASH, OWNER, slow_hash
+from runbook_lib.stacks.running.containers import (
+    HASH,
+    OWNER,
+    create_once,
+    remove_once,
+    slow_hash,
+)
 from runbook_lib.stacks.running.specs import Spec
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -49,7 +56,9 @@ def ensure_secrets(
             salt = secrets.token_hex(16)
             labels[HASH] = f"{salt}:{slow_hash(value, salt)}"
         data = value or secrets.token_urlsafe(32).encode()
-        manager.secrets.create(name=secret, data=data, labels=labels)
+        if not create_once(partial(manager.secrets.create, name=secret, data=data, labels=labels)):
+            _new_values(manager, stack, values_dir)  # another run was quicker: has it our value?
+            continue
         changes.add("secret", secret, "created" if value else "created as a random token")
     return changes
 
@@ -108,8 +117,7 @@ def remove_unused(
         used = {one[f"{kind}Name"] for c in containers for one in c.get(f"{kind}s") or []}
         items: Any = manager.secrets if kind == "Secret" else manager.configs
         for item in items.list(filters={"label": [f"{OWNER}={name}", *labels]}):
-            if item.name not in used:
-                item.remove()
+            if item.name not in used and remove_once(item.remove):
                 changes.add(kind.lower(), str(item.name), "removed")
     return changes
 

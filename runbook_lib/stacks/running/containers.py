@@ -3,10 +3,12 @@ The services and containers of a stack, found by Docker's labels.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import docker
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from runbook_lib.core.errors import CommandError, NotFoundError
@@ -17,6 +19,30 @@ OWNER = "runbook.stack"
 HASH = "runbook.hash"
 """The label of a secret or config with a given value: a secret cannot be read, to compare it."""
 _TIMES = 3
+
+
+def create_once(create: Callable[[], object]) -> bool:
+    """
+    Create something of a unique name in the Swarm; False if another client has just done so.
+    """
+    try:
+        create()
+    except APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:
+            raise
+        return False
+    return True
+
+
+def remove_once(remove: Callable[[], object]) -> bool:
+    """
+    Remove something from the Swarm; False if another client has just done so.
+    """
+    try:
+        remove()
+    except NotFound:
+        return False
+    return True
 
 
 def in_stack(name: str) -> dict[str, Any]:

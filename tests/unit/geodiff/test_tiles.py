@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,28 @@ def test_all_parts_are_downloaded_once(served, data):
     assert ["downloaded 2 parts"] == [c.action for c in ensure_parts(LocalConnection(), data)]
     assert [] == ensure_parts(LocalConnection(), data)
     assert (served[0] / "set.zip").read_bytes() == (Path(data.parts) / "set.zip").read_bytes()
+
+
+def test_two_runs_at_once_download_each_part_once(served, data, monkeypatch):
+    """From two clones: they wrote into one .partial, and one was told that a part is altered."""
+    handler = http.server.SimpleHTTPRequestHandler
+    send = handler.copyfile
+    monkeypatch.setattr(handler, "copyfile", lambda *given: (time.sleep(0.5), send(*given)))
+    changes, errors = [], []
+
+    def run():
+        try:
+            changes.extend(ensure_parts(LocalConnection(), data))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [] == errors
+    assert ["downloaded 2 parts"] == [c.action for c in changes]
 
 
 def test_a_download_that_broke_off_is_completed(served, data):

@@ -5,11 +5,12 @@ The secrets that a stack needs: given, generated where the file allows it, or as
 import base64
 
 import pytest
+from docker.errors import NotFound
 
 from runbook_lib.core.errors import ConflictError, ParameterError
 from runbook_lib.stacks.compose import reading
 from runbook_lib.stacks.deployment import secrets
-from tests.fakes.docker import Engine, Model, Service
+from tests.fakes.docker import Engine, Model, Service, in_turn
 
 STACK = """
 x-runbook:
@@ -173,3 +174,33 @@ def test_only_what_a_deployment_made_is_removed():
     assert ["cookie", "board_conf"] == [change.name for change in changes]
     assert ["used", "tls_key", "else"] == [secret.name for secret in manager.secrets]
     assert [] == secrets.remove_secrets(None, "board")
+
+
+def test_a_secret_that_another_run_has_just_made_is_taken_as_it_is(stack, folder):
+    """Two operators deploy at once: the Swarm answers 409 to the slower one."""
+    manager = Engine(secrets=[existing("cookie"), existing("tls_key")])
+    before = manager.secrets.list()[1:]
+    manager.secrets.list = in_turn(before, manager.secrets.list())
+    assert [] == secrets.ensure_secrets(manager, stack, "board")
+    assert ["cookie", "tls_key"] == [secret.name for secret in manager.secrets]
+
+
+def test_another_value_in_the_secret_that_another_run_has_just_made_is_told(stack, folder):
+    (folder / "tls_key").write_bytes(b"ours")
+    theirs = secrets.slow_hash(b"theirs", "salt")
+    manager = Engine(
+        secrets=[existing("cookie"), existing("tls_key", **{"runbook.hash": f"salt:{theirs}"})]
+    )
+    before = manager.secrets.list()[:1]
+    manager.secrets.list = in_turn(before, manager.secrets.list())
+    with pytest.raises(ConflictError, match="tls_key"):
+        secrets.ensure_secrets(manager, stack, "board", values_dir=str(folder))
+
+
+def test_what_another_teardown_has_just_removed_is_no_error():
+    def gone():
+        raise NotFound("no such secret")
+
+    mine = existing("cookie", **{"runbook.stack": "board"})
+    mine.remove = gone
+    assert [] == secrets.remove_secrets(Engine(secrets=[mine]), "board")
