@@ -5,13 +5,17 @@ The command line: `runbook run | walkthrough | prepare | plan | history | sweep 
 import argparse
 import signal
 import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from runbook_lib.core.errors import ParameterError, RunbookError
 from runbook_lib.core.secret_shapes import without_secrets
 from runbook_lib.notebook.templates import as_table, find_notebooks, write_map
-from runbook_lib.runner.headless import Request, prepare, run_notebooks
+from runbook_lib.runner.headless import Request, Stop, prepare, run_notebooks
 from runbook_lib.runner.walkthrough import open_jupyterlab
 
 _INTERRUPTED = 128 + signal.SIGINT
@@ -57,12 +61,24 @@ def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> int:
         program = sys.argv[0] if sys.argv[0].endswith("runbook") else "python -m runbook_lib"
         request = Request(**values | {"command": program})
         if options.command == "run":
-            run_notebooks(request)
+            run_notebooks(request, partial(_hold, take_over=options.take_over))
         elif options.command == "prepare":
             print(prepare(request))
         else:
             open_jupyterlab(prepare(request), of_jupyterlab)
     return 0
+
+
+def _hold(
+    values: Mapping[str, Any], stop: Stop, *, take_over: bool
+) -> AbstractContextManager[object]:
+    # imported here: the SDK takes a second
+    from runbook_lib.cloud.aws import Place  # noqa: PLC0415
+    from runbook_lib.cloud.lock import held  # noqa: PLC0415
+
+    keys = ("region", "endpoint_url", "credentials_file")
+    place = Place(*(str(values.get(key, "")) for key in keys))
+    return held(place, str(values["cluster"]), stop, take_over=take_over)
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -133,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--to", dest="last", default="", metavar="NN", help="end with this notebook")
     run.add_argument(
         "--resume", action="store_true", help="the notebooks that the last run did not finish"
+    )
+    run.add_argument(
+        "--take-over",
+        action="store_true",
+        help="take the cluster's lock from another run, which then stops",
     )
     run.add_argument(
         "--timeout",

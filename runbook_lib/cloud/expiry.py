@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.cloud.instances import ALIVE
-from runbook_lib.cloud.tags import CLUSTER_TAG, EXPIRES_TAG, expires_in, expiry_of, tags_of
+from runbook_lib.cloud.tags import (
+    CLUSTER_TAG,
+    EXPIRES_TAG,
+    LOCK,
+    ROLE_TAG,
+    expires_in,
+    expiry_of,
+    tags_of,
+)
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.words import count_of
 
@@ -46,7 +54,10 @@ def find_resources(ec2: "EC2Client") -> list[Resource]:
     volumes = pages("describe_volumes", "Volumes[]")
     found += [_resource(VOLUME, "VolumeId", one) for one in volumes]
     groups = pages("describe_security_groups", "SecurityGroups[]")
-    found += [_resource(GROUP, "GroupId", one) for one in groups]
+    for one in groups:
+        found.append(
+            _resource(LOCK if tags_of(one).get(ROLE_TAG) == LOCK else GROUP, "GroupId", one)
+        )
     pairs = ec2.describe_key_pairs(Filters=tagged)["KeyPairs"]
     return found + [_resource(KEY_PAIR, "KeyPairId", one) for one in pairs]
 
@@ -60,6 +71,8 @@ def ensure_expiry(ec2: "EC2Client", cluster: str, keep_h: float) -> Changes:
     whole = timedelta(hours=keep_h)
 
     def is_due(one: Resource) -> bool:
+        if one.kind == LOCK:  # its holder moves its end
+            return False
         return one.expires is None or not now + whole / 2 <= one.expires <= now + whole + _SOON
 
     due = [one.name for one in find_resources(ec2) if one.cluster == cluster and is_due(one)]

@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runbook_lib.cloud.aws import remove_or_gone
 from runbook_lib.cloud.instances import ALIVE, describe, find_instances
 from runbook_lib.cloud.key_pairs import MADE, ORIGIN_TAG, find_key_pair, known_hosts_path, matches
+from runbook_lib.cloud.lock import remove_expired_lock
 from runbook_lib.cloud.security_group_rules import find_permissions, revoke
 from runbook_lib.cloud.security_groups import Group, delete_group, find_groups
 from runbook_lib.cloud.tags import ROLE_TAG, find_tagged, tags_of
@@ -47,13 +49,15 @@ def remove_groups(ec2: "EC2Client", cluster: str, timeout_s: float = 120) -> Cha
 
     Rules are revoked first: groups that refer to each other cannot be deleted.
     """
-    changes = Changes()
+    changes = remove_expired_lock(ec2, cluster)
     groups = find_groups(ec2, cluster)
     if not groups:
         return changes
     _move_members_out(ec2, groups, changes)
     group_ids = {group.name: group.group_id for group in groups}
-    revoke(ec2, group_ids, find_permissions(ec2, group_ids), changes)
+    for _ in range(5):  # AWS refuses a batch if another client has just revoked one of its rules
+        if revoke(ec2, group_ids, find_permissions(ec2, group_ids), changes):
+            break
     for group in groups:
         delete_group(ec2, cluster, group, changes, timeout_s)
     return changes
@@ -77,7 +81,9 @@ def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
             if file.exists():
                 file.unlink()
                 changes.add("file", str(file), "deleted")
-    ec2.delete_key_pair(KeyName=cluster)
+    remove_or_gone(
+        lambda: ec2.delete_key_pair(KeyName=cluster), lambda: find_key_pair(ec2, cluster)
+    )
     changes.add("key pair", cluster, "deleted")
     return changes
 

@@ -3,7 +3,8 @@ A headless run: notebooks in order, from a parameter file to a report.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from runbook_lib.core.errors import StepFailedError
 from runbook_lib.core.project import FOLDER_VARIABLE, new_folder
 from runbook_lib.core.words import printable
 from runbook_lib.notebook.templates import Notebook, find_notebooks, select_notebooks
-from runbook_lib.runner.kernels import interruptible, kernels
+from runbook_lib.runner.kernels import Stopper, interruptible, kernels
 from runbook_lib.runner.record import INTERRUPTED, PASSED, Page, Run, get_unfinished, lock
 from runbook_lib.runner.values import declared, load, own, read_arguments, resolve, take_notebooks
 
@@ -46,9 +47,20 @@ class Request:
     command: str = "runbook"
 
 
-def run_notebooks(request: Request) -> Run:
+Stop = Callable[[str], bool]
+Guard = Callable[[Mapping[str, Any], Stop], AbstractContextManager[object]]
+
+
+def run_notebooks(request: Request, guard: Guard | None = None) -> Run:
     """
     Run the notebooks; the first failure ends the run.
+
+    Parameters
+    ----------
+    guard
+        Holds the cluster for this run, given the values of all parameters that its notebooks
+        declare, and a function that stops the running notebook for a reason; False if none runs.
+        For a run without a cluster in AWS, and for 00 alone, which only looks, it is not called.
 
     Raises ParameterError before anything runs, with every wrong parameter; AccessError if the AWS
     credentials have ended; ConflictError if another run uses the same cluster; StepFailedError with
@@ -59,7 +71,12 @@ def run_notebooks(request: Request) -> Run:
     if "credentials_file" in declared(notebooks):
         _say_how_long_credentials_last(str(values.get("credentials_file", "")))
     cluster = str(values.get("cluster", "run"))
-    with lock(request.runs, cluster), interruptible() as running, kernels() as pool:
+    with (
+        lock(request.runs, cluster),
+        interruptible() as running,
+        _guarded(guard, notebooks, values, running),
+        kernels() as pool,
+    ):
         record = Run(
             folder=new_folder(request.runs),
             parameters_file=str(request.parameters_file),
@@ -85,6 +102,26 @@ def _say_how_long_credentials_last(credentials_file: str) -> None:
     life = lifetime(credentials_file)
     if life is not None and life.has_end:  # without any, the first notebook says so
         print(life, flush=True)
+
+
+def _guarded(
+    guard: Guard | None,
+    notebooks: list[Notebook],
+    values: Mapping[str, Any],
+    running: list[Stopper],
+) -> AbstractContextManager[object]:
+    known = {name: p.default for name, p in declared(notebooks).items()} | {**values}
+    if guard is None or not {"cluster", "region"} <= known.keys():
+        return nullcontext()
+    if [notebook.number for notebook in notebooks] == ["00"]:
+        return nullcontext()
+
+    def stop(reason: str) -> bool:
+        for stopper in running[-1:]:
+            stopper.stop(reason)
+        return bool(running)
+
+    return guard(known, stop)
 
 
 def prepare(request: Request) -> Path:
