@@ -37,12 +37,14 @@ def ensure_chromium() -> str:
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
+def open_browser(*arguments: str) -> Iterator[Browser]:
     """
     Chromium without a window; every test opens a context of its own.
     """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=ensure_chromium(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=ensure_chromium(), args=[*ARGUMENTS, *arguments]
+        )
         yield browser
         browser.close()
 

@@ -6,8 +6,6 @@ import math
 import secrets
 import socket
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from docker.models.containers import Container
 from geodiff.segmentation import segment
 
 from lab.sample import imagery
+from runbook_lib.geodiff import web
 from tests.engine import build_image, ready_engine
 from tests.places import IMAGES
 
@@ -39,6 +38,7 @@ class Site:
     token: str
     tiles: Path
     tile_server: Container
+    pin: str = ""
 
     def picture(self, layer: str, date: str, z: int, place: tuple[float, float], half: int):
         """
@@ -61,9 +61,9 @@ class Site:
         """
         Until both answer, and the tile server has counted its tiles.
         """
-        get(f"{self.url}/health")
+        get(f"{self.url}/health", pin=self.pin)
         deadline = time.monotonic() + 30
-        while b'"complete":true' not in get(f"{self.tiles_url}/dates", self.token):
+        while b'"complete":true' not in get(f"{self.tiles_url}/dates", self.token, self.pin):
             assert time.monotonic() < deadline, "the tile server is still counting"
             time.sleep(0.2)
 
@@ -82,19 +82,16 @@ def pixel_of(place: tuple[float, float], z: int) -> tuple[int, int]:
     return round((longitude / 360 + 0.5) * size), round((1 - northing) / 2 * size)
 
 
-def get(url: str, token: str = "", timeout_s: float = 30) -> bytes:
+def get(url: str, token: str = "", pin: str = "", timeout_s: float = 30) -> bytes:
     """
     The body, as soon as somebody answers.
     """
     deadline = time.monotonic() + timeout_s
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    while True:
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as response:
-                return response.read()
-        except (OSError, urllib.error.URLError) as error:
-            assert time.monotonic() < deadline, f"{url}: {error}"
-            time.sleep(0.2)
+    while (answer := web.fetch(url, headers, pin=pin)).status != 200:
+        assert time.monotonic() < deadline, f"{url}: {answer.kind}"
+        time.sleep(0.2)
+    return answer.body
 
 
 def draw_tiles(root: Path) -> None:
@@ -119,9 +116,11 @@ def _free_port() -> int:
 
 
 @contextmanager
-def open_site(folder: Path) -> Iterator[Site]:
+def open_site(folder: Path, pem: bytes = b"", pin: str = "") -> Iterator[Site]:
     """
     Build the images, run the containers as the stack does, and remove them in the end.
+
+    `pem` is a certificate with its key, and `pin` the hash of it: then both ports speak TLS.
     """
     engine = ready_engine()
     label = f"map-test-{uuid.uuid4().hex[:8]}"
@@ -131,7 +130,11 @@ def open_site(folder: Path) -> Iterator[Site]:
     tiles = folder / "tiles"
     draw_tiles(tiles)
     page_port, tiles_port = _free_port(), _free_port()
-    url, tiles_url = f"http://127.0.0.1:{page_port}", f"http://127.0.0.1:{tiles_port}"
+    scheme = "https" if pem else "http"
+    url, tiles_url = (f"{scheme}://127.0.0.1:{port}" for port in (page_port, tiles_port))
+    (folder / "web_tls").write_bytes(pem)
+    (folder / "web_tls").chmod(0o444)
+    certificate = {str(folder / "web_tls"): {"bind": "/run/secrets/web_tls", "mode": "ro"}}
 
     network = engine.networks.create(label, labels={"geodiff-test": label})
 
@@ -141,20 +144,20 @@ def open_site(folder: Path) -> Iterator[Site]:
             detach=True,
             labels={"geodiff-test": label},
             network=network.name,
-            networking_config={
-                network.name: engine.api.create_endpoint_config(version=None, aliases=[name])
-            },
+            name=f"{label}-{name}",  # by which the others find it
             read_only=True,
             cap_drop=["ALL"],
             tmpfs={"/tmp": ""},
             **options,
         )
 
-    def open_gate(service: str, port: int) -> None:
+    def open_gate(service: str, behind: int, port: int) -> None:
+        where = {"PORT": "8000", "SERVICE": f"{label}-{service}:{behind}"}
         run(
             "gate",
             f"{service}-gate",
-            environment={"PORT": "8000", "SERVICE": service},
+            environment=where | {"TLS": "yes" if pem else "no"},
+            volumes=certificate,
             ports={"8000/tcp": ("127.0.0.1", port)},
         )
 
@@ -173,9 +176,9 @@ def open_site(folder: Path) -> Iterator[Site]:
             },
         )
         run("map", "map", environment={"TILES_URL": tiles_url})
-        open_gate("tile-server:5000", tiles_port)
-        open_gate("map:8080", page_port)
-        site = Site(url, tiles_url, token, tiles, tile_server)
+        open_gate("tile-server", 5000, tiles_port)
+        open_gate("map", 8080, page_port)
+        site = Site(url, tiles_url, token, tiles, tile_server, pin)
         site.wait()
         yield site
     finally:

@@ -155,6 +155,21 @@ def test_the_map_of_the_lab_shows_every_surface_and_outlives_its_tile_server(
     page.close()
 
 
+def test_the_map_takes_a_certificate_of_the_cluster_and_gives_it_up(runbook, repaired):
+    """07 itself asks over TLS, by the certificate's hash; whoever does not know it gets nothing."""
+    secure = runbook.run("--only", "07", web_tls="made")["07"]
+    address = secure["notes"][0]["text"]
+    assert ("passed", "https") == (secure["verdict"], address.partition(":")[0])
+    assert {"no answer"} == {
+        fetch(url).kind[:9] for url in (address, address.replace("https", "http"))
+    }
+    assert [] == runbook.run("--only", "07", web_tls="made")["07"]["changes"]
+    plain = runbook.run("--only", "07")["07"]["notes"][0]["text"]
+    assert ("http", "200 text/html") == (plain.partition(":")[0], fetch(plain).kind)
+    files = [file for file in runbook.runs.rglob("*") if file.is_file()]
+    assert [] == [file for file in files if b"PRIVATE KEY" in file.read_bytes()]
+
+
 def test_bad_parameters_are_all_named_before_anything_runs(runbook):
     before = len(list(runbook.runs.glob("2*")))
     runbook.run(code=1, worker_count=99, batsh=1, docker_source="snap")
