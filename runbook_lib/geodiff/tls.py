@@ -25,7 +25,7 @@ from runbook_lib.stacks.running.containers import OWNER
 OFF, MADE = "off", "made"
 OVERLAY = "stacks/geo-diff/web-tls.yml"
 SECRET = "web_tls"  # noqa: S105 - its name
-_SHA256, _HOSTS, _ENDS, _HOW = (f"runbook.tls.{n}" for n in ("sha256", "hosts", "ends", "how"))
+_SHA256, _NAMES, _ENDS, _HOW = (f"runbook.tls.{n}" for n in ("sha256", "names", "ends", "how"))
 _UNREADABLE = (UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _LASTS, _RENEW = timedelta(days=365), timedelta(days=30)
 
@@ -94,7 +94,8 @@ def ensure_certificate(
     name = f"{SECRET}_{sha256[:12]}"
     if name in {secret.name for secret in manager.secrets.list()}:
         return changes
-    labels = {OWNER: stack_name, _SHA256: sha256, _HOSTS: " ".join(hosts), _HOW: how}
+    names = " ".join(sorted(_names(leaf)))
+    labels = {OWNER: stack_name, _SHA256: sha256, _NAMES: names, _HOW: how}
     labels[_ENDS] = leaf.not_valid_after_utc.isoformat()
     manager.secrets.create(name=name, data=pem, labels=labels)
     changes.add("secret", name, f"certificate {how}, for {', '.join(hosts)}")
@@ -139,12 +140,17 @@ def read_certificate(pem: bytes, hosts: Iterable[str]) -> x509.Certificate:
         problems.append("the key is not the first certificate's")
     if not begins <= datetime.now(UTC) < ends:
         problems.append(f"it is valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC")
-    if missing := [h for h in hosts if not {h, f"*.{h.partition('.')[2]}"} & names]:
+    if missing := _unnamed(hosts, names):
         seen = ", ".join(sorted(names)) or "nobody"
         problems.append(f"it names {seen}, not {', '.join(missing)}")
     if problems:
         raise _unusable(problems)
     return leaf
+
+
+def _unnamed(hosts: Iterable[str], names: set[str]) -> list[str]:
+    # `*.example.org` names every host of that domain
+    return [h for h in hosts if not {h.lower(), f"*.{h.lower().partition('.')[2]}"} & names]
 
 
 def _unusable(problems: list[str]) -> ParameterError:
@@ -168,14 +174,17 @@ def _find(
     manager: docker.DockerClient, how: str, hosts: list[str], stack_name: str
 ) -> list[Certificate]:
     """
-    Find the certificates of the stack for these hosts that do not end soon, the last to end last.
+    Find the certificates of the stack for these hosts that need not be renewed, the last to end
+    last.
     """
-    wanted = [f"{OWNER}={stack_name}", f"{_HOW}={how}", f"{_HOSTS}={' '.join(hosts)}"]
+    wanted = [f"{OWNER}={stack_name}", f"{_HOW}={how}"]
+    until = datetime.now(UTC) + (_RENEW if how == MADE else timedelta())
     found = []
     for secret in manager.secrets.list(filters={"label": wanted}):
         labels = secret.attrs["Spec"]["Labels"]
         ends = datetime.fromisoformat(labels[_ENDS])
-        if ends > datetime.now(UTC) + _RENEW:
+        names = set(labels[_NAMES].split())
+        if ends > until and not _unnamed(hosts, names):
             found.append((ends, Certificate(str(secret.name), labels[_SHA256])))
     return [certificate for _, certificate in sorted(found, key=lambda each: each[0])]
 

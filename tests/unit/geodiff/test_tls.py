@@ -82,8 +82,20 @@ def test_a_persons_own_certificate_is_read_from_the_folder_of_values(tmp_path, m
     assert SHA256 == tls.get_certificate(engine, "given", hosts, "web").sha256
     # later it need not be given again
     assert [] == tls.ensure_certificate(engine, "given", hosts, "web")
+    # and serves another host that it names
+    assert SHA256 == tls.get_certificate(engine, "given", ["B.tiles.example.org"], "web").sha256
     monkeypatch.setenv("RUNBOOK_SECRET_WEB_TLS", PEM.decode())
     assert 1 == len(tls.ensure_certificate(Engine(), "given", hosts, "web"))
+
+
+def test_a_persons_own_certificate_is_used_to_its_last_day(monkeypatch):
+    """Authorities issue some for a few days; only the person can renew it."""
+    monkeypatch.setenv("RUNBOOK_SECRET_WEB_TLS", PEM.decode())
+    engine = Engine()
+    tls.ensure_certificate(engine, "given", ["192.0.2.9"], "web")
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    engine.secrets.list()[0].attrs["Spec"]["Labels"]["runbook.tls.ends"] = tomorrow
+    assert SHA256 == tls.get_certificate(engine, "given", ["192.0.2.9"], "web").sha256
 
 
 def test_without_a_value_a_persons_own_certificate_is_asked_for():
