@@ -153,6 +153,7 @@ def result(**headers):
         {"kind": "rejection"},
         {"kind": "rejection", "raw-mtime-ns": "soon"},
         {"kind": "rejection", "raw-mtime-ns": 2**70},
+        {"kind": "rejection", "raw-mtime-ns": math.inf},
     ],
 )
 def test_a_message_that_is_no_result_writes_nothing(headers, tmp_path):

@@ -56,7 +56,7 @@ def store(root: Path, delivery: Delivery) -> bool:
         tile, layer, mtime_ns = _read(delivery)
         same = operator.eq if layer == REJECTED else png.same_picture
         written = write_atomic(tile.path(root, layer), delivery.body, mtime_ns, same)
-    except (ValueError, KeyError, TypeError, *NO_PLACE) as exc:
+    except (ValueError, KeyError, TypeError, OverflowError, *NO_PLACE) as exc:
         raise BadResultError(f"{exc.__class__.__name__}: {exc}") from exc
     if layer != REJECTED:
         tile.path(root, REJECTED).unlink(missing_ok=True)  # the RAW tile has been repaired
