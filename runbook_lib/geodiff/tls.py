@@ -51,7 +51,7 @@ class Certificate:
         """
         The variables of the overlay.
         """
-        return {"TLS_SECRET": self.secret, "TLS_SHA256": self.sha256} if self.secret else {}
+        return {"TLS_CERTIFICATE": self.secret, "TLS_SHA256": self.sha256} if self.secret else {}
 
 
 def ensure_certificate(

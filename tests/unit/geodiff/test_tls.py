@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.geodiff import tls
+from runbook_lib.stacks.compose import reading
 from tests.fakes.docker import Engine
 
 HOSTS = ["192.0.2.9", "192.0.2.4"]
@@ -135,3 +136,17 @@ def test_a_damaged_certificate_is_refused_in_words(place, length, piece):
         tls.read_certificate(pem, ["192.0.2.9"])
     except ParameterError as error:
         assert KEY[30:60].decode() not in str(error)
+
+
+def test_the_stack_with_its_overlay_gives_both_gates_the_certificate():
+    where = {"UI_ORIGIN": "https://192.0.2.9:8080", "TILES_URL": "https://192.0.2.4:5000"}
+    certificate = tls.Certificate("web_tls_0123", "ab" * 32)
+    values = [f"{name}={value}" for name, value in (where | certificate.variables).items()]
+    stack = reading.read("stacks/geo-diff/web.yml", certificate.overlays, variables=values)
+    assert {"web_tls": "web_tls_0123", "tile_api_token": "tile_api_token"} == stack.external(
+        "secrets"
+    )
+    for gate in ("tile-gate", "map-gate"):
+        environment = stack.services[gate]["environment"]
+        assert ("yes", "ab" * 32) == (environment["TLS"], environment["TLS_SHA256"])
+        assert {"PORT", "SERVICE"} <= environment.keys()
