@@ -30,7 +30,7 @@ from runbook_lib.availability.drills.times import Clock, TaskHistory, find_repla
 from runbook_lib.availability.drills.workload import AUDIT_FOLDER, ThroughputMonitor, Workload
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.web import fetch, read_token
+from runbook_lib.geodiff.web import read_token, wait_for_dates
 from runbook_lib.hosts.ssh import run
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks.deploy import wait_for_stack
@@ -200,11 +200,10 @@ def _manager_clock(here: DrillCluster) -> Clock:
 
 def _web_monitor(here: DrillCluster, now: Clock) -> WebMonitor:
     token = read_token(here.manager, f"{here.stacks.web}_tile-server")
-    answer = fetch(f"{here.addresses.tiles}/dates", token.header, pin=here.pin)
-    dates = [day["date"] for day in answer.content.get("dates", [])]
-    if not dates:
+    dates = wait_for_dates(here.addresses, token)  # a server that has just started still counts
+    if dates.empty:
         raise NotFoundError(
-            f"expected the tile server to have tiles, it answered {answer.kind}",
+            "expected the tile server to have tiles, it has none",
             next_step="run 06_work_stack, then 07_web_stack",
         )
-    return WebMonitor(here.addresses, f"RAW/{dates[0]}/0/0/0", token, now)
+    return WebMonitor(here.addresses, f"RAW/{dates['date'].iloc[0]}/0/0/0", token, now)
