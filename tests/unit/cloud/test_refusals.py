@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from runbook_lib.cloud import aws, preflight
+from runbook_lib.cloud import aws, capacity, preflight
 from runbook_lib.cloud.refusals import find_statements, missing_right
 from runbook_lib.core.errors import AccessError
 from tests.fakes.lab_endpoint import lab_endpoint
@@ -143,7 +143,7 @@ def test_other_services_and_their_protocols_say_it_too(keys):
     server = answering(400, body, "application/x-amz-json-1.1")
     place = aws.Place("us-east-1", f"http://127.0.0.1:{server.server_port}", keys)
     with pytest.raises(AccessError, match=r"servicequotas:GetServiceQuota \(statement Look"):
-        preflight.quota_vcpus(place.client("service-quotas"))
+        capacity.quota_vcpus(place.client("service-quotas"))
     server.shutdown()
 
 

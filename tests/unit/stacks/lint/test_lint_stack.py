@@ -18,7 +18,8 @@ from runbook_lib.stacks.lint.problems import Problems, Report
 from tests.places import DATA
 
 OVERLAYS = sorted(PROJECT.glob("stacks/geo-diff/rabbitmq-cluster*.yml"))
-OWN = sorted(set(PROJECT.glob("stacks/*/*.yml")) - set(OVERLAYS))
+WEB_TLS = PROJECT / "stacks/geo-diff/web-tls.yml"
+OWN = sorted({*PROJECT.glob("stacks/*/*.yml")} - {*OVERLAYS, WEB_TLS})
 
 
 def facts(**other):
@@ -58,6 +59,14 @@ def test_the_cluster_of_brokers_has_no_problem(overlays):
     stack = reading.read("stacks/geo-diff/work.yml", list(dict.fromkeys(overlays)), complete=False)
 
     assert "no problems" == repr(lint_stack(stack, "geo-diff-work", facts()))
+
+
+def test_the_web_stack_over_tls_needs_only_its_certificate():
+    stack = reading.read("stacks/geo-diff/web.yml", [WEB_TLS], complete=False)
+
+    [problem] = lint_stack(stack, "geo-diff-web", facts())
+    assert "expected the external secret web_tls; there is none" in str(problem)
+    assert "no problems" == repr(lint_stack(stack, "geo-diff-web", facts(), made={"web_tls"}))
 
 
 def placed(*constraints, **deploy):
