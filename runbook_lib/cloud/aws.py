@@ -13,8 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from runbook_lib.cloud import refusals
-from runbook_lib.cloud.consistency import CONSISTENCY
+from runbook_lib.cloud import consistency, refusals
 from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.credentials import aws_session, lifetime
 from runbook_lib.core.errors import AccessError
@@ -64,7 +63,7 @@ class Place:
             config=_CONFIG,
         )
         made.meta.events.register("before-call.*", _count)
-        CONSISTENCY.register(made)
+        consistency.watch(made)
         refusals.translate_refusals(made, self.credentials_file, self._decode)
         return made
 

@@ -12,6 +12,7 @@ Source: https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.htm
 import re
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ class _Known:
 
 class Consistency:
     """
-    What the clients of a process have made or seen in the last minute.
+    What the clients of one region have made or seen in the last minute.
     """
 
     def __init__(self, limit_s: float = LIMIT_S) -> None:
@@ -68,9 +69,6 @@ class Consistency:
         self._known: dict[str, _Known] = {}
 
     def register(self, client: Any) -> None:  # noqa: ANN401 - a boto3 client
-        """
-        Have a client repeat requests that do not find what must be there.
-        """
         client.meta.events.register("before-parameter-build.*", _keep_params)
         client.meta.events.register("needs-retry.*", self._delay)
 
@@ -201,5 +199,13 @@ def _tokens(part: Any, key: str = "") -> Iterator[str]:  # noqa: ANN401 - a part
             yield f"{key.removesuffix('s')} {part}"
 
 
-CONSISTENCY = Consistency()
-"""Of all clients of this process: what one has made, another may not find."""
+KNOWN: defaultdict[str, Consistency] = defaultdict(Consistency)
+"""Of all clients of a region: what one has made, another may not find. IAM and S3 have none."""
+
+
+def watch(client: Any) -> None:  # noqa: ANN401 - a boto3 client
+    """
+    Have a client repeat requests that do not find what is known to be in its region.
+    """
+    is_regional = client.meta.service_model.service_name == "ec2"
+    KNOWN[client.meta.region_name if is_regional else ""].register(client)

@@ -10,12 +10,15 @@ from typing import Any
 import boto3
 from moto import mock_aws
 
+from runbook_lib.cloud.consistency import KNOWN
+
 
 @contextmanager
 def account() -> Iterator[Callable[[str], Any]]:
     """
     A function that gives a client of a service.
     """
+    KNOWN.clear()  # what the account before had made
     with mock_aws():
         yield _session().client
 

@@ -10,7 +10,7 @@ from runbook_lib.cloud.aws import Place
 from runbook_lib.cloud.key_pairs import ensure_key_pair
 from runbook_lib.cloud.security_groups import ensure_groups, get_default_vpc
 from runbook_lib.cloud.sweep import find_clusters, remove_past
-from runbook_lib.cloud.tags import EXPIRES_TAG, expires_in, tag_list, tag_specifications
+from runbook_lib.cloud.tags import BY_CLUSTER, EXPIRES_TAG, expires_in, tag_list, tag_specifications
 from runbook_lib.core.errors import ConflictError
 from tests.fakes.aws import account
 from tests.places import ROOT
@@ -72,6 +72,16 @@ def test_every_region_is_looked_into_and_what_is_past_is_told(place, tmp_path):
     assert ["eu-west-1", "sa-east-1"] == [one.region for one in found.past]
     assert "past since" in str(found)
     assert "1 instance, 1 volume, 4 security groups, 1 key pair" in str(found)
+
+
+def test_a_cluster_of_one_region_is_not_waited_for_in_another(place, tmp_path):
+    """Its name is that of another cluster there, and a list that lacks it is whole."""
+    make(place, tmp_path, "geo-diff", "eu-west-1", 1)
+    elsewhere, asked = place.client("ec2", "us-east-1"), []
+    elsewhere.meta.events.register("before-send.ec2.*", lambda **_: asked.append(1))
+    mine = [{"Name": BY_CLUSTER, "Values": ["geo-diff"]}]
+    assert [] == elsewhere.describe_security_groups(Filters=mine)["SecurityGroups"]
+    assert [1] == asked
 
 
 def test_what_is_past_is_removed_and_nothing_beside_it(place, tmp_path):

@@ -114,8 +114,9 @@ def test_what_is_never_found_again_is_named_after_a_limit(lab, key_file, monkeyp
     groups.ensure_groups(ec2, CLUSTER, groups.get_default_vpc(ec2))
     held = {g.name: g.group_id for g in groups.find_groups(ec2, CLUSTER)}
     lab.administrator("ec2").delete_security_group(GroupId=held["backup"])
-    age = time.monotonic() - consistency.CONSISTENCY._known[held["backup"]].since
-    monkeypatch.setattr(consistency.CONSISTENCY, "limit_s", age + 2)
+    of_region = consistency.KNOWN["us-east-1"]
+    age = time.monotonic() - of_region._known[held["backup"]].since
+    monkeypatch.setattr(of_region, "limit_s", age + 2)
     with pytest.raises(NotFoundError, match=rf"find {held['backup']}(?s:.)*next: run this"):
         ec2.authorize_security_group_ingress(GroupId=held["backup"], IpPermissions=[])
     teardown.remove_groups(ec2, CLUSTER)
