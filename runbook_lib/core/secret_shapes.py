@@ -63,6 +63,7 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
             |   \d{{8,10}}:[\w-]{{35}}(?![\w-])
             |   [MNO][\w-]{{23,25}}\.[\w-]{{6}}\.[\w-]{{27}}
             |   AKC[a-zA-Z0-9]{{10,}}
+            |   AccountKey=[\w+/=]{{86,88}}  # Azure's begins with a slash at times, as a path does
             )
         """,
         "a header with a secret": rf"""

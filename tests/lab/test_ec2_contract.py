@@ -462,7 +462,7 @@ def test_metadata_is_not_at_the_hosts_own_address(pair, lab):
     host = lab.config.gateway
     status = "curl -s -m 3 -o /dev/null -w %{http_code} http://"
     assert web.run(f"{status}{host}:{lab.config.metadata_port}/latest/ || true") == "000"
-    # what is asked there is a key of the bucket `latest`: S3 answers, and refuses whoever has no name
+    # what is asked there is a key of the bucket `latest`: S3 refuses a stranger
     assert web.run(f"{status}{host}:{lab.config.port}/latest/meta-data/instance-id") == "403"
     assert web.run(f"{status}169.254.169.254/latest/meta-data/instance-id") == "401"
 

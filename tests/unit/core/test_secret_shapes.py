@@ -65,6 +65,7 @@ SECRETS = [
     ("a Swarm unlock key", "SWMKEY-1-" + VALUE),
     ("a web token", f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIi{VALUE}.{VALUE}"),
     ("a token of a service", f"ghp_{VALUE}{VALUE}"),
+    ("a token of a service", "AccountKey=" + "/=" + VALUE * 3 + "A" * (86 - 3 * len(VALUE))),
     ("a token of a service", f"github_pat_{VALUE}_{VALUE}"),
     ("a token of a service", f"dckr_pat_{VALUE}-{VALUE}"),
     ("a token of a service", f"glpat-{VALUE}{VALUE}"),
