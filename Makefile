@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PARAMS ?= params/lab.yml
 
-.PHONY: help setup run drills test test-plans crash-test test-hostile test-power-cut test-availability check lint walkthrough bench lab-up lab-status lab-down down lock sbom audit map
+.PHONY: help setup run drills test test-plans crash-test test-faults test-hostile test-power-cut test-availability check lint walkthrough bench lab-up lab-status lab-down down lock sbom audit map
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ drills: lab-up ## break each part of the cluster of make run, then again with 30
 	@$(BIN)/runbook run $(PARAMS) --only 32 24 37
 
 test: lint ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
-	@$(BIN)/pytest -n 2 --dist worksteal -m "not docker_cli" tests/unit tests/notebooks
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not docker_cli and not faults" tests/unit tests/notebooks
 	@$(BIN)/pytest tests/browser tests/lab -m "not availability and not plans and not power_cut and not crash"
 	@$(BIN)/pytest -n 2 --dist worksteal -m docker_cli tests/unit/stacks tests/unit/hosts
 
@@ -49,11 +49,14 @@ test-availability: setup ## managers, brokers and workers that fail on purpose, 
 crash-test: setup ## kill runs at each effect of 01 to 07, 30 to 37 and 90, and run again; hours
 	@$(BIN)/pytest tests/lab/test_crash.py -m crash
 
+test-faults: setup ## the API fails on purpose, by three seeds of each kind; 2 minutes
+	@$(BIN)/pytest -n 2 --dist worksteal -s tests/unit/cloud/test_under_faults.py -m faults
+
 test-hostile: setup ## thousands of inputs that are made to break their reader
 	@HYPOTHESIS_PROFILE=hostile $(BIN)/pytest -n 2 --dist worksteal tests/unit tests/lab/test_gate.py -m hostile
 
 check: lint ## the gate: lint, types, unit tests, notebook rules
-	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not docker_cli" tests/unit tests/notebooks
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not docker_cli and not faults" tests/unit tests/notebooks
 
 lint: setup ## the first part of the gate: style and types
 	@$(BIN)/ruff check --quiet .

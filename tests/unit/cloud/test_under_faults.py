@@ -100,7 +100,7 @@ def test_a_cluster_is_built_once_and_removed_whatever_the_api_does(lab, kind, ke
     assert survive(lab, kind, 1, key_file) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("kind", FAULTS)
 def test_other_seeds_fail_at_other_calls_and_end_as_well(lab, kind, tmp_path):
     strikes = [survive(lab, kind, seed, str(tmp_path / f"{seed}.pem")) for seed in range(1, 4)]
