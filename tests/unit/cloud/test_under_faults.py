@@ -116,7 +116,7 @@ def test_what_is_never_found_again_is_named_after_a_limit(lab, key_file, monkeyp
     lab.administrator("ec2").delete_security_group(GroupId=held["backup"])
     of_region = consistency.KNOWN["us-east-1"]
     age = time.monotonic() - of_region._known[held["backup"]].since
-    monkeypatch.setattr(of_region, "limit_s", age + 2)
+    monkeypatch.setattr(of_region, "limit_s", age + 8)
     with pytest.raises(NotFoundError, match=rf"find {held['backup']}(?s:.)*next: run this"):
         ec2.authorize_security_group_ingress(GroupId=held["backup"], IpPermissions=[])
     teardown.remove_groups(ec2, CLUSTER)
