@@ -72,6 +72,13 @@ class Consistency:
         client.meta.events.register("before-parameter-build.*", _keep_params)
         client.meta.events.register("needs-retry.*", self._delay)
 
+    def forget_all(self) -> None:
+        """
+        Know nothing, as for another account.
+        """
+        with self._lock:
+            self._known = {}
+
     def _delay(
         self,
         response: Any,  # noqa: ANN401 - (HTTP response, its content), or None

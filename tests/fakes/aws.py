@@ -18,7 +18,8 @@ def account() -> Iterator[Callable[[str], Any]]:
     """
     A function that gives a client of a service.
     """
-    KNOWN.clear()  # what the account before had made
+    for region in KNOWN.values():
+        region.forget_all()  # of the account before
     with mock_aws():
         yield _session().client
 

@@ -1,7 +1,7 @@
 """
 Runs that are killed at an effect, the runner and its kernel at once, and run again: same end state.
 
-A few effects here; all of them in `make crash-test`, which takes its own lab.
+A few effects first, four minutes; then all of them, which takes hours.
 """
 
 import os
@@ -11,7 +11,7 @@ import pytest
 from tests.crash.chain import Chain
 from tests.crash.state import find_resources, find_state
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.crash]
 
 GUIDE = ["01", "02", "03", "04", "05", "06", "07"]
 SOLUTIONS = ["30", "35", "32", "37", "31", "36"]
@@ -32,7 +32,8 @@ def test_a_swarm_and_stacks_that_were_killed_at_a_few_effects_end_as_the_others(
     """One that joins, one that deploys, one that adds a manager; the first effects of each."""
     if not runbook.is_deployed:
         runbook.run()
-    before = find_state(runbook)
+    # the certificate of an earlier test stays until 97
+    before = [item for item in find_state(runbook) if not item.startswith("secret web_tls_")]
     runbook.run("--only", "97", "96", "95")
     chain = Chain(runbook, tmp_path, most=2, only="^docker|^ssh")
     for number in GUIDE[-3:]:
@@ -44,7 +45,6 @@ def test_a_swarm_and_stacks_that_were_killed_at_a_few_effects_end_as_the_others(
     assert before == find_state(runbook)
 
 
-@pytest.mark.crash
 def test_all_effects_of_the_guide_the_solutions_and_the_teardown(runbook, tmp_path, capsys):
     """From nothing, without a kill first: that is the state that all others must end in."""
     chain = Chain(runbook, tmp_path, most=int(os.environ.get("CRASH_EACH", "1000")))
