@@ -31,22 +31,13 @@ def down(config: LabConfig, daemon: dockerd.Daemon, steps: Steps, *, keep_engine
     """
     with steps.step("server") as step:
         step.outcome = "stopped" if server_process.stop_server(config) else "was not running"
-    client = _engine_of(config, daemon)
-    if client is not None:
-        with steps.step("containers, network, volumes") as step:
-            step.outcome = f"{remove_parts(client, config)} removed"
+    with dockerd.lock(daemon):
+        _leave_engine(config, daemon, steps, keep_engine=keep_engine)
     rootfs.clear_abandoned(config.cache_dir / "images")
     data_set.clear_abandoned(config.cache_dir / "tiles")
     shutil.rmtree(config.state_dir, ignore_errors=True)
     with suppress(OSError):
         config.state_dir.parent.rmdir()
-    if config.docker_host == daemon.host and not keep_engine:
-        with steps.step("private engine") as step:
-            users = engine_users(client)
-            stopped = not users and dockerd.stop_daemon(daemon)
-            step.outcome = (
-                f"stays, for {users}" if users else "stopped" if stopped else "was not running"
-            )
 
 
 def remove_parts(client: docker.DockerClient, config: LabConfig) -> int:
@@ -83,6 +74,22 @@ def cache_sizes(config: LabConfig) -> dict[Path, int]:
     """
     folders = [config.cache_dir / name for name in CACHES]
     return {folder: _size_mib(folder) for folder in folders if folder.exists()}
+
+
+def _leave_engine(
+    config: LabConfig, daemon: dockerd.Daemon, steps: Steps, *, keep_engine: bool
+) -> None:
+    client = _engine_of(config, daemon)
+    if client is not None:
+        with steps.step("containers, network, volumes") as step:
+            step.outcome = f"{remove_parts(client, config)} removed"
+    if config.docker_host == daemon.host and not keep_engine:
+        with steps.step("private engine") as step:
+            users = engine_users(client)
+            stopped = not users and dockerd.stop_daemon(daemon)
+            step.outcome = (
+                f"stays, for {users}" if users else "stopped" if stopped else "was not running"
+            )
 
 
 def _engine_of(config: LabConfig, daemon: dockerd.Daemon) -> docker.DockerClient | None:

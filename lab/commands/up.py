@@ -29,18 +29,19 @@ def up(config: LabConfig, daemon: dockerd.Daemon, steps: Steps) -> LabConfig:
     with ThreadPoolExecutor(8) as pool:
         _start_early(config, daemon, pool, steps)
         tiles = pool.submit(_sample, config, steps)
-        with steps.step("engine") as step:
-            engine = _engine(config, daemon)
-            step.outcome = f"Docker {engine.version} at {engine.host}"
-        config = replace(config, docker_host=engine.host)
-        builder = build.Builder(engine.client(), config.cache_dir / "images")
+        with dockerd.lock(daemon):
+            with steps.step("engine") as step:
+                engine = _engine(config, daemon)
+                step.outcome = f"Docker {engine.version} at {engine.host}"
+            config = replace(config, docker_host=engine.host)
+            builder = build.Builder(engine.client(), config.cache_dir / "images")
+            with steps.step("network") as step:
+                new = network.ensure_network(builder.client, config)
+                step.outcome = f"{config.subnet} {'made' if new else 'is there'}"
         registry = pool.submit(_mirror_image, builder, engine, steps)
         with steps.step("machine image") as step:
             made = build.ensure_instance(builder, config.instance_image)
             step.outcome = "made" if made else "nothing to do"
-        with steps.step("network") as step:
-            new = network.ensure_network(builder.client, config)
-            step.outcome = f"{config.subnet} {'made' if new else 'is there'}"
         server = pool.submit(_server, config, steps)
         registry.result()
         with steps.step("registry mirror") as step:

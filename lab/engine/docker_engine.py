@@ -14,7 +14,6 @@ from typing import Any
 
 import docker
 from docker.errors import DockerException
-from filelock import FileLock
 
 from lab.core.errors import LabError
 from lab.engine import dockerd, packages
@@ -97,7 +96,7 @@ def ensure_engine(daemon: dockerd.Daemon, environ: Mapping[str, str] = os.enviro
     """
     Find an engine, or else install and start one under our own paths.
     """
-    with FileLock(daemon.data_root.parent / "engine.lock"):
+    with dockerd.lock(daemon):
         search = find_engine(daemon, environ)
         if search.engine is None:
             if problem := private_engine_problem(search):

@@ -16,6 +16,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from filelock import FileLock
+
 from lab.core.errors import LabError
 from lab.core.mounts import unmount
 from lab.core.processes import children_of, find_processes, shares_network, stop_process
@@ -102,6 +104,16 @@ def is_ready(path: Path) -> bool:
             return b" 200 " in client.recv(4096).split(b"\r\n")[0]
     except OSError:
         return False
+
+
+def lock(daemon: Daemon) -> FileLock:
+    """
+    The lock of whoever starts, stops or claims the daemon; its holder may take it again.
+
+    The network of a lab is its claim: `down` stops a daemon that nobody claims, so `up` holds the
+    lock until its network is there.
+    """
+    return FileLock(daemon.data_root.parent / "engine.lock", is_singleton=True)
 
 
 def start_daemon(daemon: Daemon, *, timeout_s: float = 120) -> None:

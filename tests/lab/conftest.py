@@ -1,9 +1,10 @@
 """
-The lab of the tests.
+The labs of the tests: each process of pytest has its own, from its first test to its last.
 """
 
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,48 +13,71 @@ from tests.lab.harness import PROJECT, Lab, Runbook
 # the services' package, as in tests/unit/stacks
 sys.path.insert(0, str(PROJECT / "stacks/geo-diff/images/geo-diff"))
 
-PLACE = ("test", 5577, "172.29")
-SECOND_PLACE = ("test-2", 5578, "172.27")
-"""Of the second process, where two run different modules, each on a lab of its own."""
-ORDER = [
-    "test_runbook",
-    "test_registry",
-    "test_plans",
-    "test_notice_board",
-    "test_crash",
-    "test_load",
-    "test_broker_cluster",
-    "test_drills",
-    "test_manager_backup",
-    "test_tiles_on_s3",
-]
-"""The modules that use one cluster, in the order in which they build on each other."""
+PLACES = {"gw0": ("test", 5577, "172.29"), "gw1": ("test-2", 5578, "172.27")}
+"""The lab of each process: its name, its port and the first half of its network."""
+LANES = {
+    "walkthrough": [
+        "test_runbook",
+        "test_registry",
+        "test_plans",
+        "test_notice_board",
+        "test_undo",
+    ],
+    "measurements": ["test_crash", "test_load", "test_broker_cluster"],
+    "drills": ["test_drills"],
+    "failovers": ["test_manager_backup", "test_tiles_on_s3"],
+}
+"""The modules that use one cluster, in the order in which they build on each other. With
+`--dist loadgroup`, one process runs the whole lane."""
+ELSEWHERE = "measurements"
+"""The lane of what needs no cluster: it comes first there."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    What needs no cluster comes first, and what gives it back comes last.
+    Put each test into its lane.
     """
+    places = {
+        module: (lane, number)
+        for lane, modules in LANES.items()
+        for number, module in enumerate(modules)
+    }
 
-    def place(item: pytest.Item) -> int:
-        name = item.path.stem
-        last = len(ORDER) + 1
-        return last if name == "test_undo" else (ORDER.index(name) + 1 if name in ORDER else 0)
+    def place(item: pytest.Item) -> tuple[str, int]:
+        return places.get(item.path.stem, (ELSEWHERE, -1))
 
-    items.sort(key=place)  # stable: within a module, the order of the file
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(place(item)[0]))
+    items.sort(key=lambda item: place(item)[1])  # stable: within a module, the order of the file
 
 
 @pytest.fixture(scope="session")
-def runbook(tmp_path_factory: pytest.TempPathFactory) -> Runbook:
+def place() -> tuple[str, int, str]:
     """
-    The runbook on a fresh lab.
+    The lab of this process.
     """
-    place = SECOND_PLACE if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" else PLACE
+    return PLACES[os.environ.get("PYTEST_XDIST_WORKER", "gw0")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_lab(place: tuple[str, int, str]) -> Iterator[None]:
+    """
+    A fresh lab, whose network keeps the engine for every test until the session's end.
+    """
     lab = Lab(*place)
     lab.down()
     lab.up()
-    yield Runbook(tmp_path_factory.mktemp("runbook"), *place)
+    yield
     lab.down()
+
+
+@pytest.fixture(scope="session")
+def runbook(tmp_path_factory: pytest.TempPathFactory, place: tuple[str, int, str]) -> Runbook:
+    """
+    The runbook on the lab of this process.
+    """
+    return Runbook(tmp_path_factory.mktemp("runbook"), *place)
 
 
 @pytest.fixture(scope="module")

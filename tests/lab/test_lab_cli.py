@@ -15,7 +15,7 @@ import pytest
 
 from lab.commands.server_process import server_pids
 from lab.core.config import LabConfig
-from lab.engine.docker_engine import find_engine
+from lab.engine import dockerd
 from lab.engine.dockerd import Daemon
 
 NAME = "cli-test"
@@ -38,10 +38,9 @@ def port():
 
 @pytest.fixture(scope="module", autouse=True)
 def down_afterwards():
-    """An engine that ran before runs on; one that was started for this goes."""
-    before = find_engine(Daemon()).engine
+    """The engine stays: the lab of the session uses it."""
     yield
-    lab("down", *(["--keep-engine"] if before else []))
+    lab("down")
 
 
 def test_up_resumes_whatever_a_killed_run_left(port):
@@ -104,3 +103,13 @@ def test_down_leaves_nothing_but_the_caches():
     assert client.networks.list(filters=mine) == []
     assert lab("status").returncode == 3
     assert lab("down", "--keep-engine").returncode == 0
+
+
+def test_a_down_waits_for_an_up_that_has_not_claimed_the_engine_yet():
+    """It would stop the engine under the other lab, whose network is not there yet."""
+    command = [sys.executable, "-m", "lab", "down", "--name", NAME, "--keep-engine"]
+    with dockerd.lock(Daemon()):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+    assert 0 == process.wait(60)
