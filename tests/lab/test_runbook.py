@@ -8,8 +8,10 @@ import subprocess
 
 import pytest
 
+from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.core.checks import SUMMARY_MIME
-from runbook_lib.geodiff.web import fetch
+from runbook_lib.geodiff.browser import fetch
+from runbook_lib.hosts import clusters
 from runbook_lib.notebook.templates import find_notebooks
 from tests.browser.chromium import LAPTOP, PHONE, keep_screenshot
 from tests.lab.harness import PROJECT, open_and_paste, until
@@ -166,6 +168,9 @@ def test_the_map_takes_a_certificate_of_the_cluster_and_gives_it_up(runbook, rep
     assert [] == runbook.run("--only", "07", web_tls="made")["07"]["changes"]
     plain = runbook.run("--only", "07")["07"]["notes"][0]["text"]
     assert ("http", "200 text/html") == (plain.partition(":")[0], fetch(plain).kind)
+    name, key_file = str(runbook.given["cluster"]), str(runbook.given["key_file"])
+    manager = clusters.get_cluster(name, key_file, runbook.place).only(MANAGER).engines[MANAGER]
+    assert [] == [s.name for s in manager.secrets.list() if s.name.startswith("web_tls")]
     files = [file for file in runbook.runs.rglob("*") if file.is_file()]
     assert [] == [file for file in files if b"PRIVATE KEY" in file.read_bytes()]
 

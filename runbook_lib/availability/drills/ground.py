@@ -22,7 +22,7 @@ from runbook_lib.cloud.roles import BACKUP, MANAGER, MANAGERS, WEB
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError
 from runbook_lib.core.wait import wait_until_none
-from runbook_lib.geodiff import web
+from runbook_lib.geodiff import tls, web
 from runbook_lib.geodiff.management_api import ManagementApi, open_management_api
 from runbook_lib.geodiff.tiles import DataSet
 from runbook_lib.hosts import ssh
@@ -130,7 +130,7 @@ def get_drill_cluster(
     # a just started instance needs longer than usual
     here.connections = ssh.connect_all(list(here.instances.values()), key_file, timeout_s=120)
     membership.get_manager(here.engines)
-    here.pin = web.find_pin(here.manager, stacks.web)
+    here.pin = tls.find_pin(here.manager, stacks.web)
     if stacks.web in find_stacks(here.manager):
         repairs.extend(ensure_rejoined(here.engines, here.instances, WEB))
     if BACKUP in here.instances:

@@ -36,11 +36,15 @@ def create_once(create: Callable[[], object]) -> bool:
 
 def remove_once(remove: Callable[[], object]) -> bool:
     """
-    Remove something from the Swarm; False if another client has just done so.
+    Remove something from the Swarm; False if another client has just done so, or uses it.
     """
     try:
         remove()
     except NotFound:
+        return False
+    except APIError as error:
+        if "is in use by" not in str(error.explanation):
+            raise
         return False
     return True
 

@@ -22,6 +22,20 @@ def find_specs(manager: docker.DockerClient, stack: str) -> dict[str, Spec]:
     return {str(s.name).removeprefix(f"{stack}_"): s.attrs["Spec"] for s in services}
 
 
+def find_specs_in_use(manager: docker.DockerClient) -> list[Spec]:
+    """
+    Find the specifications of all services, and those before an update that has not completed:
+    tasks may still run them, and Swarm may go back to them.
+    """
+    specs = []
+    for service in (one.attrs for one in manager.services.list()):
+        specs.append(service["Spec"])
+        before = service.get("PreviousSpec")
+        if before and (service.get("UpdateStatus") or {}).get("State") != "completed":
+            specs.append(before)
+    return specs
+
+
 def changed_services(
     before: Mapping[str, Spec], now: Mapping[str, Spec], *, mode: bool = False
 ) -> list[str]:
