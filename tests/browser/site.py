@@ -18,7 +18,7 @@ from docker.models.containers import Container
 from geodiff.segmentation import segment
 
 from lab.sample import imagery
-from runbook_lib.geodiff import web
+from runbook_lib.geodiff.browser import fetch
 from tests.engine import build_image, ready_engine
 from tests.places import IMAGES
 
@@ -88,7 +88,7 @@ def get(url: str, token: str = "", pin: str = "", timeout_s: float = 30) -> byte
     """
     deadline = time.monotonic() + timeout_s
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    while (answer := web.fetch(url, headers, pin=pin)).status != 200:
+    while (answer := fetch(url, headers, pin=pin)).status != 200:
         assert time.monotonic() < deadline, f"{url}: {answer.kind}"
         time.sleep(0.2)
     return answer.body

@@ -17,7 +17,7 @@ import botocore.session
 from playwright.sync_api import Page
 
 from runbook_lib.cloud import aws
-from runbook_lib.geodiff.web import fetch
+from runbook_lib.geodiff.browser import fetch
 from tests.places import ROOT
 
 PROJECT = ROOT

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.engine import packages
-from runbook_lib.geodiff import web
+from runbook_lib.geodiff.browser import fetch
 from tests.places import IMAGES
 from tests.unit.geodiff.test_tls import made
 from tests.unit.services.test_tile_server import ALLOWED, TILE, TOKEN, Server, free_port
@@ -291,9 +291,9 @@ def secure(server, tmp_path_factory):
 def test_with_a_certificate_the_token_travels_to_its_owner_only(secure):
     gate, sha256 = secure
     url = f"https://{GOOD}:{gate.port}{TILE}"
-    assert "200 image/png" == web.fetch(url, ALLOWED, pin=sha256).kind
-    assert "no answer" in web.fetch(url, ALLOWED, pin=made([GOOD])[1]).kind
-    assert "no answer" in web.fetch(url.replace("https", "http"), ALLOWED).kind
+    assert "200 image/png" == fetch(url, ALLOWED, pin=sha256).kind
+    assert "no answer" in fetch(url, ALLOWED, pin=made([GOOD])[1]).kind
+    assert "no answer" in fetch(url.replace("https", "http"), ALLOWED).kind
     assert b"" == gate.raw(b"GET /health HTTP/1.0\r\n\r\n")
 
 
@@ -303,7 +303,7 @@ def test_handshakes_that_do_not_end_take_nothing_from_others(secure):
     with held(gate, 80, 1, hello) as slow, trickling(slow, b"\0"):
         url = f"https://{GOOD}:{gate.port}{TILE}"
         for _ in range(10):
-            assert "200 image/png" == web.fetch(url, ALLOWED, pin=sha256, timeout_s=PATIENCE_S).kind
+            assert "200 image/png" == fetch(url, ALLOWED, pin=sha256, timeout_s=PATIENCE_S).kind
         assert all(is_cut_off(each) for each in slow)
 
 

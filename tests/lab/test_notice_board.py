@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.web import fetch
+from runbook_lib.geodiff.browser import fetch
 from runbook_lib.hosts import clusters
 from runbook_lib.stacks.running.containers import in_stack
 from runbook_lib.swarm import membership

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.geodiff.web import fetch
+from runbook_lib.geodiff.browser import fetch
 from tests.lab.harness import asked_all_the_time, open_and_paste
 
 pytestmark = pytest.mark.lab

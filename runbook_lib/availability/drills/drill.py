@@ -30,7 +30,8 @@ from runbook_lib.availability.drills.times import Clock, TaskHistory, find_repla
 from runbook_lib.availability.drills.workload import AUDIT_FOLDER, ThroughputMonitor, Workload
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for
-from runbook_lib.geodiff.web import read_token, wait_for_dates
+from runbook_lib.geodiff.browser import wait_for_dates
+from runbook_lib.geodiff.web import read_token
 from runbook_lib.hosts.ssh import run
 from runbook_lib.load.experiment import load_stack, load_tiles
 from runbook_lib.stacks.deploy import wait_for_stack

@@ -17,7 +17,8 @@ from requests import RequestException
 
 from runbook_lib.availability.drills.times import Clock, by_time
 from runbook_lib.cloud.instances import Instance
-from runbook_lib.geodiff.web import Addresses, Token, fetch
+from runbook_lib.geodiff.browser import fetch
+from runbook_lib.geodiff.web import Addresses, Token
 from runbook_lib.hosts.docker_ssh import docker_client
 from runbook_lib.swarm.nodes import address
 

@@ -3,17 +3,13 @@ Where the web stack is, and its token, which does not show itself.
 """
 
 import shlex
-import ssl
-import threading
-from http.server import HTTPServer, SimpleHTTPRequestHandler
 
 import pytest
 
 from runbook_lib.core.errors import CommandError, NotFoundError
 from runbook_lib.geodiff import web
-from tests.fakes.docker import Container, Engine, Service
+from tests.fakes.docker import Container, Engine
 from tests.fakes.ec2 import instance
-from tests.unit.geodiff.test_tls import made
 
 
 def engine(exit_code, output, silent=0):
@@ -65,38 +61,3 @@ def test_with_a_certificate_both_speak_tls_under_the_names_that_a_person_gave():
         (found := web.addresses(nodes, pin="ab", tiles_name="tiles.example.org")).page,
         found.tiles,
     )
-
-
-def test_the_certificate_of_a_web_stack_is_found_in_the_swarm():
-    def engine(*variables):
-        labels = {"com.docker.stack.namespace": "geo-diff-web"}
-        spec = {"Name": "geo-diff-web_tile-gate", "Labels": labels,
-                "TaskTemplate": {"ContainerSpec": {"Env": list(variables)}}}  # fmt: skip
-        return Engine(services=[Service(spec["Name"], spec)])
-
-    assert "" == web.find_pin(engine("PORT=5000"), "geo-diff-web")
-    assert "abc" == web.find_pin(engine("TLS=yes", "TLS_SHA256=abc"), "geo-diff-web")
-
-
-@pytest.fixture
-def secure(tmp_path):
-    """
-    A server on loopback whose certificate nobody signed, and its hash.
-    """
-    pem, sha256 = made(["127.0.0.1"])
-    (tmp_path / "pem").write_bytes(pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "pem")
-    server = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"https://127.0.0.1:{server.server_port}/", sha256
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_server_is_known_by_the_hash_of_its_certificate_and_by_nothing_else(secure):
-    url, sha256 = secure
-    assert "200 text/html" == web.fetch(url, pin=sha256).kind
-    assert "no answer" in web.fetch(url).kind
-    assert "no answer" in web.fetch(url, pin=made(["127.0.0.1"])[1]).kind

@@ -13,7 +13,7 @@ from geodiff.tile_settings import TileServerSettings
 from werkzeug.serving import make_server
 
 from runbook_lib.core.errors import CommandError, WaitTimeoutError
-from runbook_lib.geodiff import web
+from runbook_lib.geodiff import browser
 from runbook_lib.geodiff.web import Addresses, Token
 
 TOKEN = Token("a-token-of-the-tests")
@@ -69,7 +69,7 @@ def where(serve, tmp_path):
 
 
 def differing(where, token=TOKEN):
-    answers = web.measure_answers(where, token, WORLD)
+    answers = browser.measure_answers(where, token, WORLD)
     wrong = answers[answers["seen"] != answers["expected"]]
     return dict(zip(wrong["question"], wrong["seen"], strict=True))
 
@@ -103,7 +103,7 @@ def test_a_server_that_is_gone_is_an_answer_too(where):
 
 
 def test_the_dates_come_with_their_tiles_and_shares(where):
-    dates = web.wait_for_dates(where, TOKEN, timeout_s=10)
+    dates = browser.wait_for_dates(where, TOKEN, timeout_s=10)
     assert KINDS == sorted(dates["filter"], key=KINDS.index)
     assert {"2004-01-15"} == set(dates["date"])
     assert [1, 1, 1, 1] == list(dates["tiles"])
@@ -111,11 +111,11 @@ def test_the_dates_come_with_their_tiles_and_shares(where):
 
 def test_dates_that_do_not_come_say_what_came_instead(where):
     with pytest.raises(WaitTimeoutError, match="Last seen: 401 application/json"):
-        web.wait_for_dates(where, Token("another"), timeout_s=0)
+        browser.wait_for_dates(where, Token("another"), timeout_s=0)
 
 
 def test_tiles_come_as_they_lie_on_the_disk_and_one_that_is_missing_is_named(where, tmp_path):
-    read = web.fetch_tiles(where, TOKEN, WORLD)
+    read = browser.fetch_tiles(where, TOKEN, WORLD)
     assert {name: (tmp_path / f"{name}.png").read_bytes() for name in WORLD} == read
     with pytest.raises(CommandError, match="DESERT/2004-01-15/1/0/0: 404 application/json"):
-        web.fetch_tiles(where, TOKEN, [*WORLD, "DESERT/2004-01-15/1/0/0"])
+        browser.fetch_tiles(where, TOKEN, [*WORLD, "DESERT/2004-01-15/1/0/0"])
