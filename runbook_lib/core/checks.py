@@ -5,6 +5,8 @@ Checks that describe expected and actual values in words, a summary table of the
 from collections.abc import Sized
 from dataclasses import dataclass
 
+from IPython.core.getipython import get_ipython
+from IPython.display import display
 from markupsafe import Markup
 
 from runbook_lib.core.activity import ACTIVITY, Activity, Check, Note
@@ -25,35 +27,29 @@ class Verdict:
     check: Check
 
     def __repr__(self) -> str:
-        return f"✓ {self.check.name}: {self.check.actual}"
+        return f"✓ {self.check.name}: {self._seen()}"
 
     def _repr_html_(self) -> Markup:
-        return Markup("<p>✓ <b>{}</b>: {}</p>").format(self.check.name, self.check.actual)
+        return Markup("<p>✓ <b>{}</b>: {}</p>").format(self.check.name, self._seen())
+
+    def _seen(self) -> str:
+        seen, expected = self.check.actual, self.check.expected
+        return seen if seen.startswith(expected) else f"{seen}, {expected}"  # 0.11, at most 0.15
 
 
-class Verdicts(tuple[Verdict, ...]):
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "\n".join(map(repr, self))
-
-    def _repr_html_(self) -> Markup:
-        return Markup().join(verdict._repr_html_() for verdict in self)
-
-
-def check(name: str, *, expected: object, actual: object, next_step: str = "") -> Verdict:
+def check(name: str, *, expected: object, actual: object, next_step: str = "") -> None:
     """
-    Compare with `==`, record the result, and stop the notebook if the values differ.
+    Compare with `==`, record and show the result; stop the notebook if the values differ.
 
     Raises CheckFailedError with both values, and `next_step` if given.
     """
     words, seen = in_words(expected), in_words(actual)
     if expected != actual and words == seen:  # 6 and "6" differ, so show them differently
         words, seen = repr(expected), repr(actual)
-    return _verdict(name, words, seen, bool(expected == actual), next_step)
+    _record(name, words, seen, bool(expected == actual), next_step)
 
 
-def none(what: str, items: Sized | int, *, of: int | None = None, next_step: str = "") -> Verdict:
+def none(what: str, items: Sized | int, *, of: int | None = None, next_step: str = "") -> None:
     """
     Check that a list or count is empty, for example "nodes that are not ready".
 
@@ -64,31 +60,32 @@ def none(what: str, items: Sized | int, *, of: int | None = None, next_step: str
     if of is not None:
         names = f": {seen}" if count and isinstance(items, Sized) else ""
         seen = f"{in_words(count) if count else 'none'} of {in_words(of)}{names}"
-    return _verdict(what, "none", seen, bool(count == 0), next_step)
+    _record(what, "none", seen, bool(count == 0), next_step)
 
 
-def true(statement: str, value: bool, *, next_step: str = "") -> Verdict:
+def true(statement: str, value: bool, *, next_step: str = "") -> None:
     """
     Check that a statement is true, for example "the guide's tiles are untouched".
     """
-    return check(statement, expected=True, actual=value, next_step=next_step)
+    check(statement, expected=True, actual=value, next_step=next_step)
 
 
-def check_at_most(name: str, *, limit: float, actual: float, next_step: str = "") -> Verdict:
+def check_at_most(name: str, *, limit: float, actual: float, next_step: str = "") -> None:
     """
     Check a number against an upper limit.
     """
     most = f"at most {in_words(limit)}"
-    return _verdict(name, most, in_words(actual), bool(actual <= limit), next_step)
+    _record(name, most, in_words(actual), bool(actual <= limit), next_step)
 
 
-def _verdict(name: str, expected: str, actual: str, passed: bool, next_step: str) -> Verdict:
+def _record(name: str, expected: str, actual: str, passed: bool, next_step: str) -> None:
     expected, actual = (t if len(t) <= 300 else f"{t[:299]}…" for t in (expected, actual))
     record = Check(name, expected, actual, passed)
     ACTIVITY.checks.append(record)
     if not passed:
         raise CheckFailedError(f"{name}: expected {expected}, saw {actual}", next_step=next_step)
-    return Verdict(record)
+    if get_ipython() is not None:  # at once: of a cell, a notebook shows the last value alone
+        display(Verdict(record))
 
 
 def note(what: str, text: str) -> Note:

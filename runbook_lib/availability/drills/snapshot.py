@@ -66,15 +66,14 @@ def take_snapshot(here: DrillCluster) -> Snapshot:
     return Snapshot(parts, tiles.count_tiles(here.disk, here.data))
 
 
-def check_restored(here: DrillCluster, before: Snapshot) -> checks.Verdicts:
+def check_restored(here: DrillCluster, before: Snapshot) -> None:
     """
     Check that the cluster is healthy and unchanged; remove the drill's links to tiles.
 
     Raises CheckFailedError with the differences.
     """
-    lines = [checks.none("problems left in the cluster", wait_until_healthy(here))]
+    checks.none("problems left in the cluster", wait_until_healthy(here))
     load_tiles.remove_load_tiles(here.disk)
     after = take_snapshot(here)
-    lines += [checks.none("differences from before the drill", before.differences(after))]
-    is_same = after.tiles.equals(before.tiles)
-    return checks.Verdicts([*lines, checks.true("the guide's tiles are untouched", is_same)])
+    checks.none("differences from before the drill", before.differences(after))
+    checks.true("the guide's tiles are untouched", after.tiles.equals(before.tiles))

@@ -6,11 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
 from runbook_lib.core import checks
 from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.checks import SUMMARY_MIME, Verdicts, check, check_at_most, note, summary
+from runbook_lib.core.checks import SUMMARY_MIME, Verdict, check, check_at_most, note, summary
 from runbook_lib.core.errors import CheckFailedError
 
 
@@ -22,16 +24,37 @@ def empty_activity():
     ACTIVITY.notes.clear()
 
 
+def last() -> Verdict:
+    return Verdict(ACTIVITY.checks[-1])
+
+
 def test_an_equal_value_passes_and_shows_itself():
-    verdict = check("all ready", expected=6, actual=6)
-    assert "✓ all ready: 6" == repr(verdict)
-    assert "<b>all ready</b>: 6" in verdict._repr_html_()
+    check("all ready", expected=6, actual=6)
+    assert "✓ all ready: 6" == repr(last())
+    assert "<b>all ready</b>: 6" in last()._repr_html_()
 
 
-def test_several_that_passed_are_shown_a_line_each():
-    verdicts = Verdicts([check("nodes", expected=6, actual=6), check("lost", expected=0, actual=0)])
-    assert "✓ nodes: 6\n✓ lost: 0" == repr(verdicts)
-    assert 2 == verdicts._repr_html_().count("<p>✓")
+CELL = """
+from runbook_lib.core import checks
+
+checks.check("nodes", expected=6, actual=6)
+checks.none("tiles that were lost", [], of=504)
+"""
+
+
+@pytest.mark.parametrize("value", ["", "'a table'"])
+def test_every_check_of_a_cell_is_shown_once(value):
+    """A notebook shows the last value of a cell alone: it hid the checks before that."""
+    try:
+        shell = InteractiveShell.instance()
+        with capture_output() as shown:
+            shell.run_cell(CELL + value)
+    finally:
+        InteractiveShell.clear_instance()
+    seen = [output.data["text/plain"] for output in shown.outputs]
+    assert ["✓ nodes: 6", "✓ tiles that were lost: none of 504"] == seen
+    assert value in shown.stdout
+    assert "✓" not in shown.stdout
 
 
 def test_a_different_value_stops_with_both_and_the_next_step():
@@ -43,9 +66,8 @@ def test_a_different_value_stops_with_both_and_the_next_step():
 
 @pytest.mark.parametrize("nothing", [[], {}, set(), (), "", 0])
 def test_nothing_of_a_kind_passes_and_says_none(nothing):
-    assert "✓ nodes that are not ready: none" == repr(
-        checks.none("nodes that are not ready", nothing)
-    )
+    checks.none("nodes that are not ready", nothing)
+    assert "✓ nodes that are not ready: none" == repr(last())
 
 
 @pytest.mark.parametrize(
@@ -72,7 +94,8 @@ def test_no_answer_is_not_the_same_as_nothing():
 
 
 def test_a_check_for_nothing_can_say_among_how_many():
-    assert "✓ wrong probes: none of 1,504" == repr(checks.none("wrong probes", [], of=1504))
+    checks.none("wrong probes", [], of=1504)
+    assert "✓ wrong probes: none of 1,504" == repr(last())
     with pytest.raises(CheckFailedError, match="expected none, saw 2 of 504: a and b"):
         checks.none("wrong probes", ["a", "b"], of=504)
     with pytest.raises(CheckFailedError, match=r"saw 2 of 504$"):
@@ -80,8 +103,10 @@ def test_a_check_for_nothing_can_say_among_how_many():
 
 
 def test_a_statement_is_true_or_stops():
-    assert "✓ the tiles are untouched: yes" == repr(checks.true("the tiles are untouched", True))
-    assert checks.true("of numpy", np.bool_(True)).check.passed is True
+    checks.true("the tiles are untouched", True)
+    assert "✓ the tiles are untouched: yes" == repr(last())
+    checks.true("of numpy", np.bool_(True))
+    assert ACTIVITY.checks[-1].passed is True
     with pytest.raises(CheckFailedError, match="untouched: expected yes, saw no"):
         checks.true("the tiles are untouched", False)
     with pytest.raises(CheckFailedError, match="expected yes, saw a list"):
@@ -123,11 +148,13 @@ def test_different_values_have_different_words():
 
 
 def test_a_long_value_is_cut():
-    assert 300 == len(check("long", expected="x" * 999, actual="x" * 999).check.actual)
+    check("long", expected="x" * 999, actual="x" * 999)
+    assert 300 == len(ACTIVITY.checks[-1].actual)
 
 
 def test_values_cannot_bring_markup_into_the_page():
-    assert "<script" not in check("x", expected="<script>", actual="<script>")._repr_html_()
+    check("x", expected="<script>", actual="<script>")
+    assert "<script" not in last()._repr_html_()
 
 
 def test_the_summary_carries_the_activity_for_the_report():
@@ -170,4 +197,10 @@ def test_changes_show_as_a_table_and_reach_the_activity():
 
 def test_a_verdict_of_numpy_can_be_written_as_json():
     """A column's maximum is no float of Python's, and its comparison no bool."""
-    assert check_at_most("load", limit=1, actual=np.float64(0.5)).check.passed is True
+    check_at_most("load", limit=1, actual=np.float64(0.5))
+    assert ACTIVITY.checks[-1].passed is True
+
+
+def test_a_number_is_shown_with_its_limit():
+    check_at_most("USD an hour", limit=0.15, actual=0.1073)
+    assert "✓ USD an hour: 0.1073, at most 0.15" == repr(last())

@@ -19,6 +19,7 @@ from runbook_lib.availability.drills.scorecard import (
     verdict,
     write_result,
 )
+from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.errors import CheckFailedError
 from runbook_lib.core.project import FOLDER_VARIABLE
 
@@ -134,7 +135,9 @@ PREDICTED = Prediction("the node's engine", 5, 40, 60, web_failed=2)
 
 
 def test_what_was_predicted_passes_line_by_line():
-    assert 7 == len(verdict(PREDICTED, RESULT, 2600))
+    ACTIVITY.checks.clear()
+    verdict(PREDICTED, RESULT, 2600)
+    assert 7 == len(ACTIVITY.checks)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +167,8 @@ def test_a_leader_is_checked_only_where_one_fails():
     predicted = replace(PREDICTED, leader_s=15.0)
 
     assert "leader_s" not in prediction_table({"killed": PREDICTED})
-    assert 8 == len(verdict(predicted, replace(RESULT, leader_s=14.9), 2600))
+    ACTIVITY.checks.clear()
+    verdict(predicted, replace(RESULT, leader_s=14.9), 2600)
+    assert 8 == len(ACTIVITY.checks)
     with pytest.raises(CheckFailedError, match="until another manager led"):
         verdict(predicted, RESULT, 2600)
