@@ -17,6 +17,7 @@ from runbook_lib.cloud.instances import Instance
 from runbook_lib.cloud.roles import BACKUP, MANAGER, ROLES, TYPE_NODE
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, NotFoundError
+from runbook_lib.core.progress import Progress
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.stacks.building.digests import push, push_name
 from runbook_lib.stacks.images import has_image
@@ -167,16 +168,18 @@ def ensure_images(
     registry, too.
     """
     changes = Changes()
-    for reference in sorted({str(_container(service)["Image"]) for service in find_pinned(leader)}):
-        if has_image(target, reference):
-            continue
-        copied = reference
-        if "/" not in reference:
-            copied = f"{registry}/only-here:{reference.removeprefix('sha256:')[:12]}"
-            source.images.get(reference).tag(push_name(copied))
-            copied = push(source, copied)
-        target.api.pull(copied)
-        changes.add("image", reference.split("@")[0], "copied to the standby node")
+    wanted = sorted({str(_container(service)["Image"]) for service in find_pinned(leader)})
+    missing = [reference for reference in wanted if not has_image(target, reference)]
+    with Progress("Images copied to the standby node") as progress:
+        for done, reference in enumerate(missing):
+            progress.update(reference.split("@")[0], done, len(missing))
+            copied = reference
+            if "/" not in reference:
+                copied = f"{registry}/only-here:{reference.removeprefix('sha256:')[:12]}"
+                source.images.get(reference).tag(push_name(copied))
+                copied = push(source, copied)
+            target.api.pull(copied)
+            changes.add("image", reference.split("@")[0], "copied to the standby node")
     return changes
 
 
