@@ -59,7 +59,7 @@ def get_deployment(manager: docker.DockerClient, stack: str, number: int = 0) ->
         raise ConflictError(
             f"expected deployment {found.number} of {stack} to have the overlays that run now: "
             f"{in_words(running)}; it had {in_words(then)}",
-            next_step="remove or add the solution with its own notebook (30 to 37), then run this",
+            next_step="run the notebook of that overlay (32, 37, or 07 for web_tls), then this one",
         )
     return found
 
