@@ -6,6 +6,7 @@ sheets from the output of an untrusted notebook. The page sets the colours.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,8 @@ def _row(cell: Markup, texts: Iterable[str], styles: Iterable[str]) -> Markup:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S %Z}".rstrip()
     is_plain = isinstance(value, str | int) and not isinstance(value, bool)
     return "" if value is None else str(value) if is_plain else in_words(value)
 

@@ -53,6 +53,17 @@ def wait_for(
             time.sleep(poll_s)
 
 
+def wait_seconds(what: str, seconds: float) -> None:
+    """
+    Let a time pass, and show how much of it is left.
+    """
+    until = time.monotonic() + seconds
+    with Progress(what) as progress:
+        while (left_s := until - time.monotonic()) > 0:
+            progress.update(f"{left_s:.0f} s left", int(seconds - left_s), int(seconds))
+            time.sleep(min(0.5, left_s))
+
+
 def wait_until_none(
     what: str, find: Callable[[], list[str]], *, timeout_s: float, poll_s: float = 0.5
 ) -> list[str]:

@@ -10,6 +10,7 @@ from math import comb
 import pandas as pd
 
 from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.words import count_of
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ class Quorum:
         return self.reachable >= self.needed
 
     def __repr__(self) -> str:
-        counts = f"{self.managers} manager(s), {self.needed} needed, {self.tolerated} may fail"
-        return counts + (f", {self.unreachable} do not answer" if self.unreachable else "")
+        silent = f", {self.unreachable} without an answer" if self.unreachable else ""
+        managers = count_of(self.managers, "manager")
+        return f"{managers}{silent}; {self.needed} must agree, {self.tolerated} may fail"
 
 
 def check_quorum_after(now: Quorum, *, managers: int = 0, unreachable: int = 0) -> Quorum:

@@ -5,7 +5,6 @@ The work uses separate tiles (links to RAW), so that the guide's tiles are untou
 """
 
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -29,7 +28,7 @@ from runbook_lib.availability.drills.monitors import SwarmMonitor, WebMonitor, p
 from runbook_lib.availability.drills.times import Clock, TaskHistory, find_replacement, parse_time
 from runbook_lib.availability.drills.workload import AUDIT_FOLDER, ThroughputMonitor, Workload
 from runbook_lib.core.errors import NotFoundError
-from runbook_lib.core.wait import Pending, wait_for
+from runbook_lib.core.wait import Pending, wait_for, wait_seconds
 from runbook_lib.geodiff.browser import wait_for_dates
 from runbook_lib.geodiff.web import read_token
 from runbook_lib.hosts.ssh import run
@@ -150,7 +149,7 @@ def run_drill(
         try:
             fault.inject()
             journal(scorecard.BROKEN)
-            time.sleep(0.0 if fault.recovers else _OUTAGE_S)
+            _sit_out(fault)
             followed = follow() if fault.recovers else None
         finally:
             with load_stack.uninterrupted():
@@ -173,6 +172,11 @@ def run_drill(
     scorecard.write_result(outcome.result, tiles.fates)
     journal(scorecard.SETTLED)
     return outcome
+
+
+def _sit_out(fault: Fault) -> None:
+    if not fault.recovers:
+        wait_seconds(f"Outage ({fault.name})", _OUTAGE_S)
 
 
 def _find_silent_workers(here: DrillCluster, since: datetime) -> dict[str, datetime]:

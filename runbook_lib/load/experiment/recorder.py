@@ -20,7 +20,6 @@ import pandas as pd
 
 from runbook_lib.core.errors import CommandError
 from runbook_lib.core.parallel import for_each
-from runbook_lib.core.progress import Progress
 from runbook_lib.core.project import run_folder
 from runbook_lib.geodiff.management_api import ManagementApi
 from runbook_lib.hosts.clusters import Cluster
@@ -200,15 +199,3 @@ def stack_facts(manager: docker.DockerClient, stack: str) -> dict[str, Any]:
         for name, spec in specs.items()
     }
     return {"stack": stack, "cpu_limits": {name: n / 1e9 for name, n in limits.items() if n}}
-
-
-def observe(observation: Observation) -> None:
-    """
-    Let the time of an observation pass.
-    """
-    until = time.monotonic() + observation.record_s
-    with Progress("Recorded") as progress:
-        while (left_s := until - time.monotonic()) > 0:
-            whole_s = observation.record_s
-            progress.update(f"{left_s:.0f} s left", int(whole_s - left_s), int(whole_s))
-            time.sleep(min(0.5, left_s))

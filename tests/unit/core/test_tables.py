@@ -106,6 +106,12 @@ def test_nothing_brings_markup_into_the_page():
     assert "<script" not in frame_html(frame) + html_table([evil], [[evil], [None]])
 
 
+def test_a_time_is_shown_to_the_second_with_its_zone():
+    times = [pd.Timestamp("2026-01-02T03:04:05.678901Z"), pd.NaT]
+    frame = pd.DataFrame({"began": times})
+    assert [["began"], ["2026-01-02 03:04:05 UTC"], [""]] == cells(frame_html(frame))
+
+
 def test_a_table_without_rows_shows_its_columns():
     assert [["node", "tasks"]] == cells(frame_html(pd.DataFrame(columns=["node", "tasks"])))
     assert [["node", "tasks"]] == cells(html_table(["node", "tasks"], []))

@@ -2,15 +2,27 @@
 Waiting ends: with the answer, with the probe's error, or with what was last seen.
 """
 
+from types import SimpleNamespace
+
 import pytest
 
+from runbook_lib.core import wait
 from runbook_lib.core.errors import WaitTimeoutError
-from runbook_lib.core.wait import Pending, wait_for, wait_until_none
+from runbook_lib.core.wait import Pending, wait_for, wait_seconds, wait_until_none
 
 
 def test_the_answer_is_whatever_is_not_pending():
     answers = iter([Pending("0 of 2"), Pending("1 of 2", 1, 2), "both"])
     assert "both" == wait_for("two", lambda: next(answers), timeout_s=5, poll_s=0)
+
+
+def test_a_fixed_time_shows_what_is_left_of_it(monkeypatch):
+    now, seen = [100.0], []
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda s: now.append(now.pop() + s))
+    monkeypatch.setattr(wait, "time", clock)
+    monkeypatch.setattr(wait.Progress, "update", lambda _, *state: seen.append(state))
+    wait_seconds("an outage", 1.25)
+    assert ([101.25], [("1 s left", 0, 1), ("1 s left", 0, 1), ("0 s left", 1, 1)]) == (now, seen)
 
 
 def test_an_empty_answer_is_an_answer():

@@ -18,7 +18,7 @@ def test_a_majority_is_needed_and_the_rest_may_fail(managers, needed, tolerated)
 def test_one_that_does_not_answer_is_a_failure_already_borne():
     """Three of which one is silent bear no other failure."""
     assert (True, 0) == (Quorum(3, 1).holds, Quorum(3, 1).tolerated)
-    assert "3 manager(s), 2 needed, 0 may fail, 1 do not answer" == repr(Quorum(3, 1))
+    assert "3 managers, 1 without an answer; 2 must agree, 0 may fail" == repr(Quorum(3, 1))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ A recording of a stack that has no queues: what is told of it, and what is not c
 
 import json
 
+from runbook_lib.core.wait import wait_seconds
 from runbook_lib.load.experiment import recorder
 from runbook_lib.load.experiment.plan import Observation
 from tests.fakes.docker import Engine, Service
@@ -24,7 +25,7 @@ def test_the_cpu_limits_are_those_of_the_live_services():
 def test_a_recording_without_queues_has_no_row_for_them_and_waits_for_no_broker(tmp_path):
     watched = Observation(record_s=0.01, sample_period_s=1.0)
     with recorder.recording({}, None, watched, {"hostnames": {}}, tmp_path) as recorded:
-        recorder.observe(watched)
+        wait_seconds("Recorded", watched.record_s)
     told = json.loads((tmp_path / "experiment.json").read_text())
 
     assert [] == list(recorded.table["source"])
