@@ -20,6 +20,12 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)
 NUMBERS = {notebook.number for notebook in NOTEBOOKS}
 FACTS = {"Before", "Undo", "Takes", "Guide"}
+SECTIONS = {
+    *["AWS - Guía", "AWS - Console", "Grupos de Seguridad (Reglas de FW)"],
+    *["Getting Resources & Dependencies", "Solo en el manager/admin", "Configurando el Swarm"],
+    *["Deploy - Work Stack", "Deploy - Web Stack", "Disponibilidad", "Análisis de Carga"],
+}
+"""The guide's titles, of AWS.md and analysis/README.md, as the authors wrote them."""
 
 every_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.name)
 
@@ -182,6 +188,11 @@ def test_it_opens_with_title_promise_facts_and_drawing(notebook):
     assert re.search(r"^> After this page ", opening, flags=re.MULTILINE)
     assert FACTS == set(notebook.facts)
     assert re.search(r"```mermaid|<svg|!\[", opening)
+
+
+@every_notebook
+def test_it_names_the_section_of_the_guide_as_it_is_called(notebook):
+    assert notebook.facts["Guide"].strip('"') in SECTIONS
 
 
 @every_notebook

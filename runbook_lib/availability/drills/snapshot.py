@@ -57,8 +57,8 @@ def take_snapshot(here: DrillCluster) -> Snapshot:
         groups = ", ".join(instance.group_ids)
         parts["instance", instance.role] = f"{instance.state} in {groups}"
     for node in membership.node_table(here.manager, here.instances).itertuples():
-        state = f"{node.state}, {node.availability}, {node.labels}, manager {bool(node.manager)}"
-        parts["node", str(node.role)] = state
+        state = [node.state, node.availability, "a manager" if node.manager else "", node.labels]
+        parts["node", str(node.role)] = ", ".join(filter(None, map(str, state)))
     for stack in (here.stacks.work, here.stacks.web):
         for name, spec in find_specs(here.manager, stack).items():
             fixed = sorted((key, value) for key, value in spec.items() if key != "Mode")
