@@ -4,25 +4,30 @@ The SSH key pair: the private key is generated here, and only the public key goe
 Source: section "Getting Resources & Dependencies" of the guide.
 """
 
+import fcntl
 import os
 import stat
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_pem_private_key,
     load_ssh_private_key,
 )
 
 from runbook_lib.cloud.aws import make_or_adopt
 from runbook_lib.cloud.tags import CLUSTER_TAG, tag_list, tag_specifications, tags_of
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError
+from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError, ParameterError
+from runbook_lib.core.project import writable
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -57,32 +62,40 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     """
     Create the private key file if it is missing, and import its public key into EC2.
 
-    The file is written first, so a run killed in between loses nothing.
+    A key that is made here is `<key_file>.new` until EC2 has its public half: the next run goes on
+    with that of a killed one, and still knows that it was made here.
 
     Raises NotFoundError or ConflictError if EC2 has the pair, but the file is missing or of another
-    pair; AccessError if others can read the file.
+    pair; AccessError if others can read the file; ParameterError if it is no private key.
     """
-    changes = Changes()
-    path = Path(key_file).expanduser()
-    known = find_key_pair(ec2, cluster)
-    if known and not path.exists():
-        raise NotFoundError(
-            f"EC2 has the key pair {cluster!r}, but its private key is not at {path}",
-            next_step="put the file back, set key_file, or start over with 90_teardown",
-        )
-    if made := not path.exists() and _write_key(path):
-        changes.add("key file", str(path), "made")
-    key_path(key_file)
-    if known is None:
-        known = _import(ec2, cluster, path, MADE if made else "brought", changes)
-    if not matches(known, path):
-        if made:  # another run has imported its own at the same moment: ours opens nothing
-            path.unlink()
-        raise ConflictError(
-            f"the key pair {cluster!r} of EC2 is not the one in {path}",
-            evidence=f"EC2 has {known.get('PublicKey', 'no public key')[:60]}…",
-            next_step="set key_file to its private key, or choose another cluster name",
-        )
+    changes, path, new = Changes(), Path(key_file).expanduser(), new_key_path(key_file)
+    with _only_run(path.parent):
+        if new.is_symlink() or (new.exists() and not _public_key(new)):
+            new.unlink()  # half a key was never imported, and a link is not ours
+        known = find_key_pair(ec2, cluster)
+        is_new = not path.exists()
+        if known and is_new and not new.exists():
+            raise NotFoundError(
+                f"EC2 has the key pair {cluster!r}, but its private key is not at {path}",
+                next_step="put the file back, set key_file, or start over with 90_teardown",
+            )
+        if is_new and not new.exists():
+            _write_key(new)
+        file = key_path(str(new if is_new else path))
+        if known is None:
+            known = _import(ec2, cluster, file, MADE if is_new else "brought", changes)
+        if not matches(known, file):
+            if is_new:  # another run has imported its own: this one opens nothing
+                new.unlink()
+            raise ConflictError(
+                f"the key pair {cluster!r} of EC2 is not the one in {path}",
+                evidence=f"EC2 has {known.get('PublicKey', 'no public key')[:60]}…",
+                next_step="set key_file to its private key, or choose another cluster name",
+            )
+        if is_new:
+            new.rename(path)
+            changes.add("key file", str(path), "made")
+        new.unlink(missing_ok=True)  # made by a killed run, before the owner brought another
     return changes
 
 
@@ -90,15 +103,20 @@ def _import(
     ec2: "EC2Client", cluster: str, path: Path, origin: str, changes: Changes
 ) -> "KeyPairInfoTypeDef":
     key, tags = _public_key(path), tag_list(cluster, "key-pair", **{ORIGIN_TAG: origin})
+    if not key:
+        raise ParameterError(
+            f"expected a private key without a passphrase at {path}; it is none",
+            next_step="set key_file to another file, or to a new path: 01_instances makes the key",
+        )
 
     def make() -> "KeyPairInfoTypeDef":
         ec2.import_key_pair(
             KeyName=cluster,
-            PublicKeyMaterial=key,
+            PublicKeyMaterial=key.encode(),
             TagSpecifications=tag_specifications(tags, "key-pair"),
         )
         changes.add("key pair", cluster, "imported")
-        return {"PublicKey": key.decode()}
+        return {"PublicKey": key}
 
     return make_or_adopt(make, lambda: find_key_pair(ec2, cluster))
 
@@ -111,16 +129,29 @@ def known_hosts_path(key_file: str) -> Path:
     return path.with_name(f"{path.name}.known_hosts")
 
 
-def _public_key(path: Path) -> bytes:
-    key = load_ssh_private_key(path.read_bytes(), password=None)
-    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+def new_key_path(key_file: str) -> Path:
+    """
+    Return the file of a private key whose public half EC2 may not have yet.
+    """
+    return Path(f"{Path(key_file).expanduser()}.new")
 
 
 def matches(pair: "KeyPairInfoTypeDef", path: Path) -> bool:
     """
     Check whether the private key in a file belongs to an EC2 key pair.
     """
-    return pair.get("PublicKey", "").split()[:2] == _public_key(path).decode().split()[:2]
+    key = _public_key(path)
+    return bool(key) and pair.get("PublicKey", "").split()[:2] == key.split()[:2]
+
+
+def _public_key(path: Path) -> str:
+    # "" for a file without a private key, and for one with a passphrase
+    data = path.read_bytes()
+    for load in (load_ssh_private_key, load_pem_private_key):  # the latter reads EC2's own
+        with suppress(ValueError, TypeError, UnsupportedAlgorithm):
+            key = load(data, password=None).public_key()
+            return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return ""
 
 
 def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None":
@@ -144,16 +175,25 @@ def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None"
     return pairs[0]
 
 
-def _write_key(path: Path) -> bool:
-    # False if another run has just written one: it may have imported it already
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+def _write_key(path: Path) -> None:
     key = Ed25519PrivateKey.generate()
     data = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.") as partial:
-        partial.write(data)
-        partial.flush()
-        try:
-            os.link(partial.name, path)  # unlike a rename, it replaces nothing
-        except FileExistsError:
-            return False
-    return True
+    with writable(path.parent):
+        path.touch(0o600, exist_ok=False)
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # before EC2 has its public half
+
+
+@contextmanager
+def _only_run(folder: Path) -> Iterator[None]:
+    # two runs of one machine would make two keys; a killed run leaves no such lock
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
