@@ -5,11 +5,12 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-laun
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from runbook_lib.core.errors import AccessError, CapacityError, ParameterError
+from runbook_lib.core.errors import CapacityError, ParameterError, RunbookError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -51,6 +52,20 @@ def quota_vcpus(quotas: "ServiceQuotasClient") -> int:
     return int(answer["Quota"]["Value"])
 
 
+def check_zone(ec2: "EC2Client", instance_type: str, zone: str) -> None:
+    """
+    Check that a zone has this instance type; "" is any zone.
+
+    Raises ParameterError with the zones that have it.
+    """
+    if zone and zone not in (zones := _offered(ec2, instance_type)):
+        raise ParameterError(
+            f"expected a zone of {ec2.meta.region_name} that offers {instance_type}, saw {zone!r}",
+            evidence=f"offered in: {', '.join(zones) or 'no zone'}",
+            next_step='set zone to one of these, or to "": EC2 then chooses',
+        )
+
+
 def is_shortage(error: ClientError) -> bool:
     """
     Check whether an error of EC2 means that an account's quota or a zone's capacity is reached.
@@ -83,7 +98,9 @@ def shortage(
             what += f", and each {instance_type} takes {cores} vCPUs"
     else:
         what = f"{zone or region} has no room for it"
-        others = [z for z in _offered(ec2, instance_type) if z != zone]
+        others: list[str] = []
+        with suppress(ClientError, RunbookError):  # the shortage is what must be told
+            others = [z for z in _offered(ec2, instance_type) if z != zone]
         ways = [f"-p zone={others[0]}, then {', '.join(others[1:])}"] if others else []
         ways += [f"-p instance_type={_LIKE[instance_type]}"] * (is_first and instance_type in _LIKE)
     return CapacityError(
@@ -102,17 +119,8 @@ def _ask_for_more(region: str) -> str:
 
 
 def _offered(ec2: "EC2Client", instance_type: str) -> list[str]:
-    """
-    Return the zones of the region that have this type; none if that cannot be asked.
-    """
-    try:
-        found = ec2.describe_instance_type_offerings(
-            LocationType="availability-zone",
-            Filters=[{"Name": "instance-type", "Values": [instance_type]}],
-        )["InstanceTypeOfferings"]
-    except (
-        ClientError,
-        AccessError,
-    ):  # a policy may not allow it; the shortage is what must be told
-        return []
+    found = ec2.describe_instance_type_offerings(
+        LocationType="availability-zone",
+        Filters=[{"Name": "instance-type", "Values": [instance_type]}],
+    )["InstanceTypeOfferings"]
     return sorted(one["Location"] for one in found)

@@ -11,9 +11,17 @@ from collections import Counter
 import pytest
 
 from lab.faults.armed import Fault
-from runbook_lib.cloud import consistency, firewall, instances, key_pairs, launch, teardown
+from runbook_lib.cloud import (
+    capacity,
+    consistency,
+    firewall,
+    instances,
+    key_pairs,
+    launch,
+    teardown,
+)
 from runbook_lib.cloud import security_groups as groups
-from runbook_lib.core.errors import CapacityError, NotFoundError, RunbookError
+from runbook_lib.core.errors import CapacityError, NotFoundError, ParameterError, RunbookError
 from runbook_lib.hosts import ssh
 
 CLUSTER = "geo-diff"  # the only one that the operator's policy allows
@@ -144,6 +152,16 @@ def test_a_zone_without_capacity_is_an_error_that_offers_others(lab, key_file):
     build(lab, key_file, zone="us-east-1b")
     assert COMPLETE == truth(lab)
     assert [] == remove(lab, key_file)
+
+
+@pytest.mark.parametrize("zone", ["us-east-1z", "eu-west-1a"])
+def test_a_zone_that_does_not_exist_is_told_with_those_that_do(lab, zone):
+    """Before anything is made: 01 and 30 ask first."""
+    ec2 = lab.client("ec2")
+    capacity.check_zone(ec2, "t2.micro", "us-east-1b")
+    capacity.check_zone(ec2, "t2.micro", "")
+    with pytest.raises(ParameterError, match=rf"'{zone}'(?s:.)*us-east-1a, us-east-1b(?s:.)*next"):
+        capacity.check_zone(ec2, "t2.micro", zone)
 
 
 def test_ended_credentials_are_told_in_words_and_the_next_run_ends_well(lab, key_file):
