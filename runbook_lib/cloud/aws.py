@@ -7,17 +7,20 @@ import re
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from runbook_lib.cloud import consistency, refusals
 from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.credentials import aws_session, lifetime
-from runbook_lib.core.errors import AccessError
+from runbook_lib.core.errors import AccessError, RunbookError
 from runbook_lib.core.wait import Pending, wait_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_sts import STSClient
 
 T = TypeVar("T")
 
@@ -76,21 +79,11 @@ def _count(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's operat
     ACTIVITY.calls[f"{model.service_model.signing_name}:{model.name}"] += 1
 
 
-def whoami(sts: Any) -> str:  # noqa: ANN401 - a boto3 client
+def whoami(sts: "STSClient") -> str:
     """
     Return the ARN that the credentials belong to.
-
-    Raises AccessError if AWS refuses them, or the endpoint does not respond.
     """
-    try:
-        return str(sts.get_caller_identity()["Arn"])
-    except (ClientError, BotoCoreError) as error:
-        raise AccessError(
-            f"expected AWS to know these credentials at {sts.meta.endpoint_url}; it did not",
-            evidence=str(error),
-            next_step="check the credentials, the region and endpoint_url; for the lab:  "
-            "python -m lab status",
-        ) from error
+    return sts.get_caller_identity()["Arn"]
 
 
 def or_none(ask: Callable[[], T]) -> T | None:
@@ -138,7 +131,7 @@ def remove_or_gone(remove: Callable[[], object], find: Callable[[], object]) -> 
     """
     try:
         remove()
-    except (ClientError, AccessError):
+    except (ClientError, RunbookError):
         if find():
             raise
 

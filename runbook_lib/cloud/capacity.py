@@ -23,6 +23,8 @@ _QUOTAS = ("VcpuLimitExceeded", "InstanceLimitExceeded", "VolumeLimitExceeded")
 _ZONES = ("InsufficientInstanceCapacity", "InsufficientHostCapacity", "Unsupported")
 _LIKE = {"t2.micro": "t3.micro", "t3.micro": "t2.micro", "t2.small": "t3.small"}
 """Types of another generation with the same memory."""
+SHORTAGES = (*_QUOTAS, *_ZONES)
+"""The codes of EC2's errors for a quota or a zone's capacity that is reached."""
 
 
 def vcpus(ec2: "EC2Client", instance_type: str) -> int:
@@ -70,7 +72,7 @@ def is_shortage(error: ClientError) -> bool:
     """
     Check whether an error of EC2 means that an account's quota or a zone's capacity is reached.
     """
-    return error.response["Error"]["Code"] in (*_QUOTAS, *_ZONES)
+    return error.response["Error"]["Code"] in SHORTAGES
 
 
 def shortage(

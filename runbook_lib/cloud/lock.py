@@ -42,7 +42,7 @@ from runbook_lib.cloud.tags import (
     tags_of,
 )
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import AccessError, ConflictError, RunbookError
+from runbook_lib.core.errors import ConflictError, RunbookError
 from runbook_lib.core.wait import Pending, wait_for
 
 if TYPE_CHECKING:
@@ -123,18 +123,10 @@ def held(
     take_over
         Take the lock even if another holds it; that one's run then stops.
 
-    Raises ConflictError if another holds it, AccessError if AWS does not let us take it.
+    Raises ConflictError if another holds it.
     """
-    try:
-        ec2 = place.client("ec2")
-        lock = _take(ec2, cluster, take_over=take_over)
-    except (ClientError, BotoCoreError) as error:
-        raise AccessError(
-            f"expected to take the lock of cluster {cluster!r} in {place.region}; AWS refused",
-            evidence=str(error),
-            next_step="check credentials, region and endpoint_url; for the lab:  "
-            "python -m lab status",
-        ) from error
+    ec2 = place.client("ec2")
+    lock = _take(ec2, cluster, take_over=take_over)
     ended = threading.Event()
     renewer = threading.Thread(target=_renew, args=(ec2, cluster, lock, stop, ended), daemon=True)
     renewer.start()

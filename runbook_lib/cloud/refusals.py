@@ -1,5 +1,6 @@
 """
-What AWS refuses, in words: the right that is missing, and the statement in params/ that grants it.
+What AWS refuses, in words: the right that is missing, and the statement in params/ that grants it;
+and what it does not answer, however often it is asked.
 
 Every client of `aws.Place` has these handlers, so no caller has to translate such an error.
 """
@@ -12,15 +13,20 @@ from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
+    ConnectionError,  # noqa: A004 - botocore's, which is not Python's
     CredentialRetrievalError,
+    HTTPClientError,
     SSOError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
+from runbook_lib.cloud.capacity import SHORTAGES
 from runbook_lib.core.credentials import ended
-from runbook_lib.core.errors import AccessError
+from runbook_lib.core.errors import AccessError, UnavailableError
 from runbook_lib.core.project import PROJECT
 from runbook_lib.core.rights import rights_of
+from runbook_lib.core.words import count_of
 
 _REFUSED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 _ENDED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
@@ -29,6 +35,7 @@ _UNKNOWN = (
     *("InvalidSignatureException", "SignatureDoesNotMatch", "UnrecognizedClientException"),
 )
 _LOST = (CredentialRetrievalError, SSOError, TokenRetrievalError)
+_NO_ANSWER = (ConnectionError, HTTPClientError, ResponseParserError)
 _SENTENCE = re.compile(
     r"(?:User: (\S+) is )?not authorized to perform: ([\w-]+:\w+)(?: on resource: (\S+))?"
 )
@@ -39,7 +46,8 @@ Decode = Callable[[str], str]
 
 def translate_refusals(client: Any, credentials_file: str, decode: Decode) -> None:  # noqa: ANN401 - a boto3 client
     """
-    Let a client raise AccessError where AWS refuses a right, or the credentials.
+    Let a client raise AccessError where AWS refuses a right, or the credentials; UnavailableError
+    where the last of its attempts has failed, too.
 
     Parameters
     ----------
@@ -47,25 +55,61 @@ def translate_refusals(client: Any, credentials_file: str, decode: Decode) -> No
         Asks AWS what an encoded message says: the JSON of STS's DecodeAuthorizationMessage.
     """
 
-    def answered(parsed: Mapping[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's operation model
-        if error := parsed.get("Error"):
-            call = f"{model.service_model.signing_name}:{model.name}"
-            _refuse(error, [*rights_of(call), call][0], credentials_file, decode)
+    def answered(
+        parsed: Mapping[str, Any],
+        model: Any,  # noqa: ANN401 - botocore's operation model
+        http_response: Any,  # noqa: ANN401 - botocore's response
+        context: Mapping[str, Any],
+        **_: object,
+    ) -> None:
+        if (status := http_response.status_code) < 300:
+            return
+        error = parsed.get("Error", {})
+        code, message = str(error.get("Code", "")), str(error.get("Message", ""))
+        call = f"{model.service_model.signing_name}:{model.name}"
+        _refuse(code, message, [*rights_of(call), call][0], credentials_file, decode)
+        if _is_failure(status, code):
+            raise _unavailable(client, model.name, context, f"{status} {code}: {message}")
 
-    def failed(exception: Exception, **_: object) -> None:
+    def failed(
+        exception: Exception, event_name: str, context: Mapping[str, Any], **_: object
+    ) -> None:
         still_expired = isinstance(exception, RuntimeError) and "expired" in str(exception)
         if still_expired or isinstance(exception, _LOST):
             raise ended(credentials_file, str(exception)) from exception
+        if isinstance(exception, _NO_ANSWER):
+            action = event_name.rpartition(".")[2]
+            raise _unavailable(client, action, context, str(exception)) from exception
 
     client.meta.events.register("after-call.*", answered)
     client.meta.events.register("after-call-error.*", failed)
 
 
-def _refuse(error: Mapping[str, Any], action: str, credentials_file: str, decode: Decode) -> None:
+def _is_failure(status: int, code: str) -> bool:
+    # an answer without a code is not AWS's
+    is_busy = code.startswith("Throttling") or code in ("TooManyRequestsException", "")
+    return is_busy or (status >= 500 and code not in SHORTAGES)
+
+
+def _unavailable(
+    client: Any,  # noqa: ANN401 - a boto3 client
+    action: str,
+    context: Mapping[str, Any],
+    evidence: str,
+) -> UnavailableError:
+    times = count_of(context.get("retries", {}).get("attempt", 1), "time")
+    return UnavailableError(
+        f"expected {client.meta.endpoint_url} to answer {action}; asked {times}, it did not",
+        evidence=evidence[:500],
+        next_step="run this again later: what is done is not done twice; if it stays so, check "
+        "region, endpoint_url and your network; for the lab:  python -m lab status",
+    )
+
+
+def _refuse(code: str, message: str, action: str, credentials_file: str, decode: Decode) -> None:
     """
     Raise AccessError if an error of AWS is about rights or credentials.
     """
-    code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     if code in _ENDED:
         raise ended(credentials_file, f"{code}: {message}")
     if code in _UNKNOWN:

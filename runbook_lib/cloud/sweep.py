@@ -19,7 +19,7 @@ from runbook_lib.cloud.key_pairs import find_key_pair
 from runbook_lib.cloud.tags import CLUSTER_TAG, expiry_of, tags_of
 from runbook_lib.cloud.teardown import remove_groups, remove_instances
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import AccessError, ConflictError
+from runbook_lib.core.errors import ConflictError, RunbookError
 from runbook_lib.core.findings import first_line
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.words import count_of, printable
@@ -85,7 +85,7 @@ def find_clusters(place: Place) -> Inventory:
     def look(region: str) -> list[Resource]:
         try:
             return find_resources(place.client("ec2", region))
-        except (AccessError, ClientError) as error:
+        except (RunbookError, ClientError) as error:
             unknown[region] = first_line(error)
             return []
 
@@ -148,7 +148,7 @@ def _buckets(s3: "S3Client", usual: str) -> list[tuple[str, Resource]]:
         name = one["Name"]
         try:
             tags = tags_of({"Tags": _tag_set(s3, name)})
-        except (AccessError, ClientError):
+        except (RunbookError, ClientError):
             continue
         if cluster := tags.get(CLUSTER_TAG):
             region = one.get("BucketRegion") or usual

@@ -4,6 +4,7 @@ The exception tree; each leaf also inherits from the builtin that it resembles.
     RunbookError
     ├── ParameterError     (ValueError)        a parameter is missing, unknown or out of range
     ├── AccessError        (PermissionError)   no credentials, or a right is missing
+    ├── UnavailableError   (ConnectionError)   AWS fails or does not answer, asked repeatedly
     ├── NotFoundError      (LookupError)       something that an earlier notebook creates is missing
     ├── CapacityError      (RuntimeError)      a quota is reached, or a zone has no room
     ├── ConflictError      (RuntimeError)      something that we did not create, or that differs
@@ -41,6 +42,9 @@ class ParameterError(RunbookError, ValueError): ...
 
 
 class AccessError(RunbookError, PermissionError): ...
+
+
+class UnavailableError(RunbookError, ConnectionError): ...
 
 
 class NotFoundError(RunbookError, LookupError): ...

@@ -10,7 +10,7 @@ import pytest
 
 from runbook_lib.cloud import aws, capacity, preflight
 from runbook_lib.cloud.refusals import find_statements, missing_right
-from runbook_lib.core.errors import AccessError
+from runbook_lib.core.errors import AccessError, UnavailableError
 from tests.fakes.lab_endpoint import lab_endpoint
 
 USER = "arn:aws:iam::123456789012:user/operator"
@@ -136,6 +136,18 @@ def test_a_client_says_what_is_wrong_with_rights_or_keys(keys, code, said):
     server.shutdown()
     assert said in str(caught.value)
     assert "  next: " in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"<html>a page</html>", b"no XML"])
+def test_an_answer_that_is_not_of_aws_is_told_in_words(keys, body):
+    """`endpoint_url` is something else."""
+    server = answering(404, body)
+    place = aws.Place("us-east-1", f"http://127.0.0.1:{server.server_port}", keys)
+    with pytest.raises(
+        UnavailableError, match=r"answer GetCallerIdentity; asked 1 time, (?s:.)*next"
+    ):
+        aws.whoami(place.client("sts"))
+    server.shutdown()
 
 
 def test_other_services_and_their_protocols_say_it_too(keys):

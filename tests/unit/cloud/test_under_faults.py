@@ -9,9 +9,11 @@ import time
 from collections import Counter
 
 import pytest
+from botocore.config import Config
 
 from lab.faults.armed import Fault
 from runbook_lib.cloud import (
+    aws,
     capacity,
     consistency,
     firewall,
@@ -21,7 +23,13 @@ from runbook_lib.cloud import (
     teardown,
 )
 from runbook_lib.cloud import security_groups as groups
-from runbook_lib.core.errors import CapacityError, NotFoundError, ParameterError, RunbookError
+from runbook_lib.core.errors import (
+    CapacityError,
+    NotFoundError,
+    ParameterError,
+    RunbookError,
+    UnavailableError,
+)
 from runbook_lib.hosts import ssh
 
 CLUSTER = "geo-diff"  # the only one that the operator's policy allows
@@ -162,6 +170,38 @@ def test_a_zone_that_does_not_exist_is_told_with_those_that_do(lab, zone):
     capacity.check_zone(ec2, "t2.micro", "")
     with pytest.raises(ParameterError, match=rf"'{zone}'(?s:.)*us-east-1a, us-east-1b(?s:.)*next"):
         capacity.check_zone(ec2, "t2.micro", zone)
+
+
+@pytest.fixture
+def impatient(lab, monkeypatch):
+    """A client that asks twice, not six times."""
+    twice = Config(retries={"mode": "standard", "total_max_attempts": 2})
+    monkeypatch.setattr(aws, "_CONFIG", aws._CONFIG.merge(twice))
+    return lab.place.client
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("error", "50[03] (InternalError|Unavailable): An internal"),
+        ("throttle", "503 RequestLimitExceeded: Request limit"),
+        ("lost", "Connection was closed before"),
+    ],
+)
+def test_a_call_that_fails_each_time_is_told_in_words(lab, impatient, kind, told):
+    """What was asked, how often, and what to do: not botocore's error."""
+    lab.faults.arm(Fault(kind, count=1000, only=("DescribeVpcs",)))
+    asked = rf"expected {lab.place.endpoint_url} to answer DescribeVpcs; asked 2 times, it did not"
+    with pytest.raises(
+        UnavailableError, match=rf"{asked}\n  {told}(?s:.)*\n  next: run this again"
+    ):
+        groups.get_default_vpc(impatient("ec2"))
+
+
+def test_an_endpoint_that_is_not_there_is_told_in_words(lab, impatient):
+    place = aws.Place("us-east-1", "http://127.0.0.1:9", lab.place.credentials_file)
+    with pytest.raises(UnavailableError, match=r"to answer GetCallerIdentity(?s:.)*next: "):
+        aws.whoami(place.client("sts"))
 
 
 def test_ended_credentials_are_told_in_words_and_the_next_run_ends_well(lab, key_file):
