@@ -5,8 +5,11 @@ A drill from outside: the cluster's state before and after, and an interrupt in 
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from runbook_lib.availability.drills.ground import DrillCluster, get_drill_cluster
 from runbook_lib.availability.drills.scorecard import DRILLS_FOLDER, JOURNAL
@@ -62,7 +65,11 @@ def interrupt(runbook: Runbook, number: str, phase: str, broke: str = "", **give
     records = folder / DRILLS_FOLDER
     seen(lambda: _reached(records, phase, broke) or running.poll() is not None, 420)
     os.kill(running.pid, signal.SIGINT)
-    output, _ = running.communicate(timeout=360)
+    try:
+        output, _ = running.communicate(timeout=360)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        pytest.fail(f"not restored within 360 s:\n{running.communicate()[0][-6000:]}")
 
     assert running.returncode == 130, output
     assert [] == before.differences(snapshot(runbook))

@@ -22,6 +22,7 @@ from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.stacks.building.digests import push, push_name
 from runbook_lib.stacks.images import has_image
 from runbook_lib.stacks.running.containers import STACK, in_stack
+from runbook_lib.stacks.running.convergence import convergence
 from runbook_lib.swarm.managers import retry_api_errors
 from runbook_lib.swarm.membership import find_nodes_at
 from runbook_lib.swarm.nodes import address, change_spec, labels
@@ -91,7 +92,7 @@ def wait_for_pinned(
 
     def probe() -> list[str] | Pending:
         services = find_pinned(leader)
-        if away := [str(service.name) for service in filter(is_away, services)]:
+        if away := [str(convergence(leader, service)) for service in filter(is_away, services)]:
             done = len(services) - len(away)
             return Pending(f"waiting for {', '.join(away)}", done, len(services))
         return [str(service.name) for service in services]

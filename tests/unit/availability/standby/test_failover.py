@@ -21,7 +21,7 @@ from runbook_lib.availability.standby.pair import (
     remove_stack_volumes,
     wait_for_pinned,
 )
-from runbook_lib.core.errors import ConflictError, NotFoundError
+from runbook_lib.core.errors import ConflictError, NotFoundError, WaitTimeoutError
 from tests.fakes.docker import Container, Engine, Model, Node, Service, Volume, task
 from tests.fakes.ec2 import instance
 
@@ -109,6 +109,15 @@ def test_the_old_master_goes_before_the_new_one_comes_and_once_only(leader):
     assert 2 == len(first)
     assert [] == second
     assert ["work_dealer"] == wait_for_pinned(leader, BACKUP, timeout_s=1)
+
+
+def test_a_service_that_does_not_arrive_is_named_with_the_reason_of_its_task(leader):
+    template = leader.services.get("work_dealer").attrs["Spec"]["TaskTemplate"]
+    waiting = task("pending", error="no suitable node (port in use on 1 node)", Spec=template)
+    leader.api.tasks = lambda filters: [waiting]
+
+    with pytest.raises(WaitTimeoutError, match=r"work_dealer 0/1 \(pending: no node"):
+        wait_for_pinned(leader, BACKUP, timeout_s=0.1)
 
 
 def test_the_master_is_not_made_to_stand_by(leader):
