@@ -1,95 +1,181 @@
 """
-The lab's AWS endpoint in a process of its own, whose instances are records without machines.
+The lab's server in a process of its own, whose instances are records without machines.
 
-A process, because the lab replaces parts of moto for good.
+Its API, metadata, rights and faults are the lab's own: only Docker is missing. A process of its
+own, because the lab replaces parts of moto for good.
 """
 
+import functools
 import json
 import os
+import socket
 import sys
-import urllib.request
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from http.client import HTTPConnection
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
+from unittest import mock
 
 import boto3
-import botocore.session
-from botocore.config import Config
 
+from lab.aws import imds, server
+from lab.commands.server_process import is_healthy
 from lab.core.config import LabConfig
+from lab.faults.armed import Faults
+from lab.machines.containers import Condition, Machines
+from runbook_lib.cloud.aws import Place
 from tests.places import ROOT
 
 POLICIES = ("iam-policy.json", "iam-policy-tiles-on-s3.json")
 TAGS = ("runbook:cluster=geo-diff", "runbook:vpc=@default-vpc")
+HOST_KEYS = b"""
+-----BEGIN SSH HOST KEY KEYS-----
+ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0fT1bGk0J0E1vS6r9yC0Q6nXTRVHq2TjSy0nMeqKz7 root@instance
+-----END SSH HOST KEY KEYS-----
+"""
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class LabEndpoint:
     """
-    A running endpoint, with clients of its users.
+    A running endpoint, with clients of its users and its instances.
     """
 
-    url: str
-    credentials_file: str
+    def __init__(self, config: LabConfig) -> None:
+        self._config = config
+        self._users = ConfigParser()
+        self._users.read(config.credentials_file)
+        self._session = boto3.Session(region_name=config.region)  # reads EC2's description once
+        self.faults = Faults(config.state_dir)
+        self.place = Place(config.region, config.endpoint_url, str(config.credentials_file))
+        self.client = functools.cache(self.place.client)
+        # the SDK's own clients: a refusal comes in AWS's words
+        self.operator = functools.cache(functools.partial(self._user, "default"))
+        # no fault strikes these, which see what is true
+        self.administrator = functools.cache(functools.partial(self._user, "administrator"))
 
-    def client(self, service: str, profile: str = "default", region: str = "us-east-1") -> Any:
-        session = boto3.Session(botocore_session=self._session(profile), region_name=region)
-        return session.client(
-            service, endpoint_url=self.url, config=Config(retries={"max_attempts": 0})
-        )
+    def _user(self, profile: str, service: str) -> Any:
+        return self._made(service, **self._users[profile])
 
-    def role_client(self, service: str, instance_id: str) -> Any:
-        """
-        A client with the keys that the metadata service gives to an instance.
-        """
-        with urllib.request.urlopen(f"{self.url}/role-keys/{instance_id}") as answer:
-            keys = json.load(answer)
-        return self.keys_client(service, keys | {"SessionToken": keys["Token"]})
+    def _made(self, service: str, **keys: str) -> Any:
+        return self._session.client(service, endpoint_url=self._config.endpoint_url, **keys)
 
-    def keys_client(self, service: str, keys: Any) -> Any:
+    def with_keys(self, service: str, keys: Mapping[str, str]) -> Any:
         """
-        A client with the keys of a session.
+        A client with the keys of a session, as STS gives them.
         """
-        return boto3.client(
+        return self._made(
             service,
-            region_name="us-east-1",
-            endpoint_url=self.url,
             aws_access_key_id=keys["AccessKeyId"],
             aws_secret_access_key=keys["SecretAccessKey"],
             aws_session_token=keys["SessionToken"],
         )
 
-    def _session(self, profile: str) -> Any:
-        session = botocore.session.Session(profile=profile)
-        session.set_config_variable("credentials_file", self.credentials_file)
-        return session
+    def of_role(self, service: str, address: str) -> Any:
+        """
+        A client with the keys that the metadata service gives to the instance of an address.
+        """
+
+        def ask(path: str, method: str = "GET", **headers: str) -> str:
+            # the address is one of this machine's, as all of 127.0.0.0/8
+            at = self._config.gateway, self._config.metadata_port
+            metadata = HTTPConnection(*at, timeout=60, source_address=(address, 0))
+            metadata.request(method, f"/latest/{path}", headers=headers)
+            with metadata.getresponse() as answer:
+                return answer.read().decode()
+
+        token = {imds.TOKEN_HEADER: ask("api/token", "PUT", **{imds.TTL_HEADER: "60"})}
+        folder = "meta-data/iam/security-credentials/"
+        keys = json.loads(ask(folder + ask(folder, **token), **token))
+        return self.with_keys(service, keys | {"SessionToken": keys["Token"]})
 
 
 @contextmanager
-def lab_endpoint(folder: Path, **given: Any) -> Iterator[Endpoint]:
+def lab_endpoint(home: Path, **given: Any) -> Iterator[LabEndpoint]:
     """
-    Serve a lab from a folder; its operator has the runbook's policies and tags unless told others.
+    Serve a lab from a home; its operator has the runbook's policies and tags unless told others.
     """
     params = ROOT / "params"
+    log = home / "endpoint.log"
     usual = {
         "operator_policies": tuple(str(params / name) for name in POLICIES),
         "operator_tags": TAGS,
         "account_policies": (f"runbook-tiles={params / 'iam-role-of-the-tiles.json'}",),
     }
-    state = folder / ".cache" / "geo-diff-runbook" / "labs" / LabConfig.name
-    state.mkdir(parents=True, exist_ok=True)
-    config = replace(LabConfig(), **usual | given)
-    (state / "lab.json").write_text(json.dumps(asdict(config)))
-    command = [sys.executable, "-m", "tests.fakes.paper_lab", config.name]
-    environment = {**os.environ, "HOME": str(folder), "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
-    with Popen(command, cwd=ROOT, env=environment, stdin=PIPE, stdout=PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            ready = server.stdout.readline()
-            assert ready, "the endpoint did not start"
-            yield Endpoint(**json.loads(ready))
-        finally:
-            server.kill()
+    environment = {"HOME": str(home), "MOTO_EC2_LOAD_DEFAULT_AMIS": "false", "PATH": os.defpath}
+    command = [sys.executable, "-m", "tests.fakes.lab_endpoint", LabConfig.name]
+    at_home = mock.patch.dict(os.environ, {"HOME": str(home)})
+    with socket.socket() as kept:
+        # bound and silent, it keeps the port for the server, and from everybody else
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        port = kept.getsockname()[1]
+        # private, addresses of this machine, and not those of another endpoint
+        subnet = f"127.{1 + port % 254}.0.0/16"
+        with at_home:
+            config = LabConfig(port=port, subnet=subnet, **usual | given)
+            config.save()
+        with (
+            log.open("wb") as output,
+            Popen(command, cwd=ROOT, env=environment, stdin=PIPE, stderr=output) as process,
+        ):
+            try:
+                deadline = time.monotonic() + 120
+                while not is_healthy(config):
+                    assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+                    time.sleep(0.1)
+                with at_home:
+                    endpoint = LabEndpoint(config)
+                yield endpoint
+            finally:
+                process.kill()
+
+
+class NoMachines(Machines):
+    """
+    Every order is carried out at once, by nobody.
+    """
+
+    def __init__(self, config: LabConfig) -> None:
+        self._running: dict[str, bool] = {}
+
+    def create(self, hardware: Any, files: bytes) -> None:
+        self._running[hardware.instance_id] = False
+
+    def start(self, instance_id: str) -> None:
+        self._running[instance_id] = True
+
+    def stop(self, instance_id: str) -> None:
+        self._running[instance_id] = False
+
+    def remove(self, instance_id: str) -> None:
+        self._running.pop(instance_id, None)
+
+    def condition(self, instance_id: str) -> Condition:
+        running = self._running.get(instance_id)
+        return Condition(exists=running is not None, running=bool(running))
+
+    def console(self, instance_id: str) -> bytes:
+        return HOST_KEYS
+
+    def find_ids(self) -> list[str]:
+        return []
+
+    def exits(self) -> Iterator[str]:
+        threading.Event().wait()
+        yield ""
+
+    def _nothing(self, *_: Any) -> None: ...
+
+    put = restart = wait_ready = apply = check = _nothing
+
+
+if __name__ == "__main__":
+    # it ends with the process of the tests, however that ends
+    threading.Thread(target=lambda: os._exit(len(sys.stdin.read())), daemon=True).start()
+    server.Machines = NoMachines
+    server.serve(LabConfig.load(sys.argv[1]))

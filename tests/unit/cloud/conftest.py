@@ -5,7 +5,7 @@ The account of the tests of `cloud`.
 import pytest
 
 from tests.fakes.aws import account
-from tests.fakes.endpoint import lab_endpoint
+from tests.fakes.lab_endpoint import lab_endpoint
 
 
 @pytest.fixture
@@ -23,12 +23,8 @@ def ec2(cloud):
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory):
     """The lab's endpoint without machines, one for the session: it takes seconds to start."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("lab")
-        patch.setenv("HOME", str(home))
-        with lab_endpoint(home) as lab:
-            patch.undo()
-            yield lab
+    with lab_endpoint(tmp_path_factory.mktemp("lab")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

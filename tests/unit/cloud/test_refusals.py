@@ -184,9 +184,8 @@ def test_the_preflight_names_the_statement_for_every_right_that_is_missing(tmp_p
     looks = {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}
     policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [looks]}))
     with lab_endpoint(tmp_path, operator_policies=(str(policy),)) as endpoint:
-        ec2 = aws.Place("us-east-1", endpoint.url, endpoint.credentials_file).client("ec2")
         table = preflight.allowed_actions(
-            ec2, "geo-diff", "t2.micro", "ami-0aaaaaaaaaaaa2404", "/dev/sda1"
+            endpoint.client("ec2"), "geo-diff", "t2.micro", "ami-0aaaaaaaaaaaa2404", "/dev/sda1"
         )
     answers = dict(zip(table["action"], table["answer"], strict=True))
 

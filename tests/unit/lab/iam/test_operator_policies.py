@@ -128,7 +128,7 @@ def endpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def there(endpoint, tmp_path_factory):
     """What 01, 02 and 31 make, by the operator; and what others have, by an administrator."""
-    ec2, boss = endpoint.client("ec2"), endpoint.client("ec2", "administrator")
+    ec2, boss = endpoint.operator("ec2"), endpoint.administrator("ec2")
     key_file = str(tmp_path_factory.mktemp("keys") / "key.pem")
     ensure_key_pair(ec2, CLUSTER, key_file)
     ensure_instances(
@@ -144,9 +144,9 @@ def there(endpoint, tmp_path_factory):
     ensure_groups(ec2, CLUSTER, vpc)
     ensure_rules(ec2, CLUSTER, guide_rules("198.51.100.7/32"))
     ensure_membership(ec2, CLUSTER, find_instances(ec2, CLUSTER))
-    bucket = tiles_bucket.bucket_of(endpoint.client("sts"), CLUSTER, "us-east-1")
-    tiles_bucket.ensure_bucket(endpoint.client("s3"), bucket)
-    _, role = instance_role.ensure_role(endpoint.client("iam"), bucket)
+    bucket = tiles_bucket.bucket_of(endpoint.operator("sts"), CLUSTER, "us-east-1")
+    tiles_bucket.ensure_bucket(endpoint.operator("s3"), bucket)
+    _, role = instance_role.ensure_role(endpoint.operator("iam"), bucket)
     manager = find_instances(ec2, CLUSTER)[0]
     instance_role.ensure_assigned(ec2, role, manager)
 
@@ -158,7 +158,7 @@ def there(endpoint, tmp_path_factory):
         ImageId=UBUNTU, InstanceType="t2.micro", MinCount=1, MaxCount=1, TagSpecifications=tags
     )["Instances"][0]["InstanceId"]
     boss.create_key_pair(KeyName="theirs")
-    theirs = endpoint.client("iam", "administrator")
+    theirs = endpoint.administrator("iam")
     theirs.create_role(RoleName="theirs", AssumeRolePolicyDocument=TRUST)
     theirs.create_instance_profile(InstanceProfileName="theirs")
     theirs.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName="theirs")
@@ -170,8 +170,8 @@ def there(endpoint, tmp_path_factory):
     )["GroupId"]
     return SimpleNamespace(
         ec2=ec2,
-        iam=endpoint.client("iam"),
-        s3=endpoint.client("s3"),
+        iam=endpoint.operator("iam"),
+        s3=endpoint.operator("s3"),
         bucket=bucket,
         vpc=foreign_vpc,
         subnet=subnet,
@@ -180,6 +180,7 @@ def there(endpoint, tmp_path_factory):
         other_group=other_group,
         image=image,
         mine=manager.instance_id,
+        address=manager.private_ip,
     )
 
 
@@ -195,7 +196,7 @@ def test_the_runbook_goes_through_with_the_rights_that_it_has(there):
 
 def test_an_instance_that_has_grown_is_not_started(endpoint, there):
     """Whoever made it large: a stopped one may be given another type."""
-    boss = endpoint.client("ec2", "administrator")
+    boss = endpoint.administrator("ec2")
     stop(there.ec2, CLUSTER, "worker-1")
     (worker,) = [i.instance_id for i in find_instances(boss, CLUSTER) if i.role == "worker-1"]
     boss.modify_instance_attribute(InstanceId=worker, InstanceType={"Value": "t2.2xlarge"})
@@ -414,18 +415,17 @@ def test_the_launch_itself_is_allowed(there):
 def test_the_role_gives_its_bucket_to_an_instance_and_nothing_to_anybody_else(endpoint, there):
     """Whoever assumes it, because somebody made it trust another account, has no right."""
     name = there.bucket.name
-    instance = endpoint.role_client("s3", there.mine)
+    instance = endpoint.of_role("s3", there.address)
     instance.put_object(Bucket=name, Key="RAW/a.png", Body=b"a tile")
     assert b"a tile" == instance.get_object(Bucket=name, Key="RAW/a.png")["Body"].read()
 
-    boss = endpoint.client("iam", "administrator")
+    boss = endpoint.administrator("iam")
     arn = boss.get_role(RoleName=name)["Role"]["Arn"]
     trusted = TRUST.replace("arn:aws:iam::999999999999:root", "*")
     boss.update_assume_role_policy(RoleName=name, PolicyDocument=trusted)
-    keys = endpoint.client("sts", "administrator").assume_role(
-        RoleArn=arn, RoleSessionName=there.mine
-    )
-    foreign = endpoint.keys_client("s3", keys["Credentials"])
+    sts = endpoint.administrator("sts")
+    keys = sts.assume_role(RoleArn=arn, RoleSessionName=there.mine)["Credentials"]
+    foreign = endpoint.with_keys("s3", keys)
     with pytest.raises(ClientError, match="AccessDenied"):
         foreign.get_object(Bucket=name, Key="RAW/a.png")
     instance.delete_object(Bucket=name, Key="RAW/a.png")
