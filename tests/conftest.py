@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 
 # moto reads this when it is imported; without it, every fresh account loads 1,285 images
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+# what lasts longer than a test, as a session of boto3, knows no profile of a person either
+os.environ.pop("AWS_PROFILE", None)
 
 # a busy machine is no error in what is tested
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

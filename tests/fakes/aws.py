@@ -2,7 +2,6 @@
 An AWS account in memory (moto's), new each time.
 """
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,14 @@ import boto3
 from moto import mock_aws
 
 from runbook_lib.cloud.consistency import KNOWN
+from runbook_lib.core.credentials import aws_session
+
+SESSION = boto3.Session(
+    "testing", "testing", region_name="us-east-1", botocore_session=aws_session("")
+)
+"""
+One for all tests: with the library's, it reads the description of EC2's API once.
+"""
 
 
 @contextmanager
@@ -21,12 +28,4 @@ def account() -> Iterator[Callable[[str], Any]]:
     for region in KNOWN.values():
         region.forget_all()  # of the account before
     with mock_aws():
-        yield _session().client
-
-
-@functools.cache
-def _session() -> boto3.Session:
-    """
-    One for all accounts: it reads the description of EC2's API once, which takes half a second.
-    """
-    return boto3.Session("testing", "testing", region_name="us-east-1")
+        yield SESSION.client

@@ -8,7 +8,6 @@ own, because the lab replaces parts of moto for good.
 import functools
 import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -21,14 +20,13 @@ from subprocess import PIPE, Popen
 from typing import Any
 from unittest import mock
 
-import boto3
-
-from lab.aws import imds, server
 from lab.commands.server_process import is_healthy
 from lab.core.config import LabConfig
 from lab.faults.armed import Faults
 from lab.machines.containers import Condition, Machines
 from runbook_lib.cloud.aws import Place
+from tests.fakes.aws import SESSION
+from tests.fakes.ports import keep_port
 from tests.places import ROOT
 
 POLICIES = ("iam-policy.json", "iam-policy-tiles-on-s3.json")
@@ -49,7 +47,6 @@ class LabEndpoint:
         self._config = config
         self._users = ConfigParser()
         self._users.read(config.credentials_file)
-        self._session = boto3.Session(region_name=config.region)  # reads EC2's description once
         self.faults = Faults(config.state_dir)
         self.place = Place(config.region, config.endpoint_url, str(config.credentials_file))
         self.client = functools.cache(self.place.client)
@@ -62,7 +59,7 @@ class LabEndpoint:
         return self._made(service, **self._users[profile])
 
     def _made(self, service: str, **keys: str) -> Any:
-        return self._session.client(service, endpoint_url=self._config.endpoint_url, **keys)
+        return SESSION.client(service, endpoint_url=self._config.endpoint_url, **keys)
 
     def with_keys(self, service: str, keys: Mapping[str, str]) -> Any:
         """
@@ -88,7 +85,8 @@ class LabEndpoint:
             with metadata.getresponse() as answer:
                 return answer.read().decode()
 
-        token = {imds.TOKEN_HEADER: ask("api/token", "PUT", **{imds.TTL_HEADER: "60"})}
+        lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+        token = {"X-aws-ec2-metadata-token": ask("api/token", "PUT", **lifetime)}
         folder = "meta-data/iam/security-credentials/"
         keys = json.loads(ask(folder + ask(folder, **token), **token))
         return self.with_keys(service, keys | {"SessionToken": keys["Token"]})
@@ -109,11 +107,8 @@ def lab_endpoint(home: Path, **given: Any) -> Iterator[LabEndpoint]:
     environment = {"HOME": str(home), "MOTO_EC2_LOAD_DEFAULT_AMIS": "false", "PATH": os.defpath}
     command = [sys.executable, "-m", "tests.fakes.lab_endpoint", LabConfig.name]
     at_home = mock.patch.dict(os.environ, {"HOME": str(home)})
-    with socket.socket() as kept:
-        # bound and silent, it keeps the port for the server, and from everybody else
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.bind(("127.0.0.1", 0))
-        port = kept.getsockname()[1]
+    kept, port = keep_port()
+    with kept:
         # private, addresses of this machine, and not those of another endpoint
         subnet = f"127.{1 + port % 254}.0.0/16"
         with at_home:
@@ -175,6 +170,8 @@ class NoMachines(Machines):
 
 
 if __name__ == "__main__":
+    from lab.aws import server  # the tests' own process needs none of it
+
     # it ends with the process of the tests, however that ends
     threading.Thread(target=lambda: os._exit(len(sys.stdin.read())), daemon=True).start()
     server.Machines = NoMachines

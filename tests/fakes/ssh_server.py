@@ -13,10 +13,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import fabric
 import paramiko
+
+from tests.fakes.ports import keep_port
+
+if TYPE_CHECKING:
+    import fabric
 
 DIAL = "docker system dial-stdio"
 
@@ -29,11 +35,9 @@ class SshHost:
     def __init__(self, folder: Path, engine: str = "") -> None:
         self.key = folder / "key.pem"
         if not self.key.exists():
-            paramiko.RSAKey.generate(2048).write_private_key_file(str(self.key))
+            paramiko.ECDSAKey.generate().write_private_key_file(str(self.key))
         self.engine = engine
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self._kept, self.port = keep_port()
         self.start()
 
     def start(self) -> None:
@@ -42,11 +46,11 @@ class SshHost:
             [sys.executable, "-m", "tests.fakes.ssh_server", *arguments],
             start_new_session=True,  # what it runs dies with it
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return
-            assert time.monotonic() < deadline
+            assert self.process.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -66,20 +70,36 @@ class SshHost:
             self._signal(signal.SIGKILL)
         self.process.wait(10)
 
-    def connection(self, role: str) -> fabric.Connection:
+    def connection(self, role: str) -> "fabric.Connection":
+        import fabric  # noqa: PLC0415 - half of the start of a server, which has no use for it
+
         config = fabric.Config(
             overrides={"load_ssh_configs": False, "run": {"in_stream": False}, "role": role}
         )
         keys = {"key_filename": str(self.key), "allow_agent": False, "look_for_keys": False}
         return fabric.Connection(
             "127.0.0.1", "ubuntu", self.port, config=config, connect_timeout=5,
-            connect_kwargs=keys | {"banner_timeout": 8, "auth_timeout": 8},
+            connect_kwargs=keys | {"banner_timeout": 60, "auth_timeout": 60},
         )  # fmt: skip
 
 
+class _Transport(paramiko.Transport):
+    """
+    Begin what a client asks for when it has been told so: the end may not come before.
+    """
+
+    begin: Callable[[], None] | None = None
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)
+        if self.begin and threading.current_thread() is self:
+            begin, self.begin = self.begin, None
+            begin()
+
+
 class _Server(paramiko.ServerInterface):
-    def __init__(self, engine: str) -> None:
-        self._engine = engine
+    def __init__(self, engine: str, transport: _Transport) -> None:
+        self._engine, self._transport = engine, transport
 
     def get_allowed_auths(self, username: str) -> str:
         return "publickey"
@@ -93,11 +113,12 @@ class _Server(paramiko.ServerInterface):
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         text = command.decode().removeprefix("sudo ").removeprefix("-n ")
         work = self._dial if text == DIAL else self._execute
-        threading.Thread(target=work, args=(channel, text), daemon=True).start()
+        self._transport.begin = threading.Thread(
+            target=work, args=(channel, text), daemon=True
+        ).start
         return True
 
     def _execute(self, channel: paramiko.Channel, command: str) -> None:
-        time.sleep(0.3)  # the answer to the request goes first
         done = subprocess.run(
             ["bash", "-c", command], capture_output=True, stdin=subprocess.DEVNULL, check=False
         )
@@ -122,14 +143,14 @@ class _Server(paramiko.ServerInterface):
 
 
 def main(port: str, key: str, engine: str) -> None:
-    host_key = paramiko.RSAKey.from_private_key_file(key)
+    host_key = paramiko.ECDSAKey.from_private_key_file(key)
     with socket.create_server(("127.0.0.1", int(port))) as listening:
         while True:
             client, _ = listening.accept()
-            transport = paramiko.Transport(client)
+            transport = _Transport(client)
             transport.add_server_key(host_key)
             with contextlib.suppress(paramiko.SSHException, EOFError):
-                transport.start_server(threading.Event(), _Server(engine))
+                transport.start_server(threading.Event(), _Server(engine, transport))
 
 
 if __name__ == "__main__":

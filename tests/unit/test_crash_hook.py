@@ -33,7 +33,7 @@ host = SshHost.__new__(SshHost)
 host.key, host.port = {key!r}, {port}
 connection = host.connection("worker-1")
 ssh.run(connection, "command -v dockerd || true")
-ssh.run(connection, "echo begun >>{file}; sleep 1; echo ended >>{file}")
+ssh.run(connection, "echo begun >>{file}; until [ -s {log} ]; do sleep 0.05; done")
 print("done")
 """
 DOCKER = """
@@ -96,11 +96,12 @@ def test_a_pattern_leaves_the_others_alone(go, moto):
 
 
 def test_a_command_on_a_host_is_killed_in_the_middle_and_at_its_end(go, tmp_path):
-    """What only looks kills nobody; the host itself goes on."""
+    """What only looks kills nobody; the host itself goes on, here until the first kill."""
     host = SshHost(tmp_path)
     try:
         file = tmp_path / "said"
-        effects, said = go(SSH.format(key=str(host.key), port=host.port, file=file))
+        log = tmp_path / "effects.jsonl"
+        effects, said = go(SSH.format(key=str(host.key), port=host.port, file=file, log=log))
     finally:
         host.kill()
 

@@ -26,9 +26,15 @@ def brisk(monkeypatch):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    """Where something hangs: seconds here, a minute there."""
-    monkeypatch.setattr(liveness, "_SILENT_S", 3)
+def hang(monkeypatch):
+    """A function that lets a host hang, which is noticed in less than the minute of a real one."""
+
+    def stop(host, silent_s=0.5):
+        monkeypatch.setattr(liveness, "_SILENT_S", silent_s)
+        time.sleep(0.4)  # what was asked before has its answer
+        host.stop()
+
+    return stop
 
 
 @pytest.fixture
@@ -45,61 +51,89 @@ def opened(host, role):
     return connection
 
 
-@pytest.fixture
-def later():
-    """A function that acts after a moment; nothing is left to happen after the test."""
-    timers = []
+def doomed(host, role):
+    """A connection to a host that will hang: it is not waited for when it is opened again."""
+    connection = opened(host, role)
+    connection.connect_kwargs["banner_timeout"] = 1
+    return connection
 
-    def start(act, seconds=0.5):
-        timers.append(threading.Timer(seconds, act))
-        timers[-1].start()
+
+@pytest.fixture
+def once(tmp_path):
+    """A function that acts once so many commands have begun: each makes a file of this name."""
+    threads = []
+
+    def start(act, commands=1):
+        def wait():
+            deadline = time.monotonic() + 60
+            while len(list(tmp_path.glob("begun-*"))) < commands and time.monotonic() < deadline:
+                time.sleep(0.05)
+            act()
+
+        threads.append(threading.Thread(target=wait))
+        threads[-1].start()
 
     yield start
-    for timer in timers:
-        timer.join()
+    for thread in threads:  # nothing is left to happen after the test
+        thread.join()
 
 
-def test_a_host_that_hangs_during_a_command_is_named_within_its_limit(host, later, impatient):
-    connection = opened(host, "worker-2")
+@pytest.fixture
+def long_command(tmp_path):
+    return f": something long\ntouch {tmp_path}/begun-$$\nsleep 60"
+
+
+def test_a_host_that_hangs_during_a_command_is_named_within_its_limit(
+    host, once, hang, long_command
+):
+    connection = doomed(host, "worker-2")
     began = time.monotonic()
-    later(host.stop)
+    once(lambda: hang(host))
     with pytest.raises(CommandError) as caught:
-        ssh.run(connection, "sleep 60")
+        ssh.run(connection, long_command)
 
     assert time.monotonic() - began < 40
     assert str(caught.value).splitlines() == [
         "expected worker-2 (127.0.0.1) to answer until this was done; it no longer does",
-        "  sleep 60",
-        "  worker-2 (127.0.0.1) hangs: it has not answered SSH for 3 s",
+        "  : something long",
+        "  worker-2 (127.0.0.1) hangs: it has not answered SSH for 0.5 s",
         "  next: reboot worker-2 (127.0.0.1), then run this notebook again: it continues where it "
         "stopped",
     ]
 
 
+@pytest.mark.slow  # more silence than this, a busy machine has by itself
 def test_a_command_that_takes_long_on_a_host_that_answers_is_no_hang(host, monkeypatch):
     monkeypatch.setattr(liveness, "_SILENT_S", 8)
     assert "done\n" == ssh.run(host.connection("worker-2"), "sleep 10; echo done")
 
 
-def test_the_others_finish_while_one_hangs(host, tmp_path, later, impatient):
+def test_the_others_finish_while_one_hangs(host, tmp_path, once, hang):
     second = SshHost(tmp_path)
+    script = (
+        f"touch {tmp_path}/begun-$$; until [ -e {tmp_path}/go ]; do sleep 0.05; done; "
+        f"touch {tmp_path}/ended-$$"
+    )
     try:
-        hosts = {"worker-1": opened(host, "worker-1"), "worker-2": opened(second, "worker-2")}
-        later(second.stop)
+        hosts = {"worker-1": opened(host, "worker-1"), "worker-2": doomed(second, "worker-2")}
+        once(lambda: (hang(second, 3), (tmp_path / "go").touch()), commands=2)
         with pytest.raises(CommandError) as caught:
-            run_all("Waits", hosts, f"sleep 1; touch {tmp_path}/$$")
+            run_all("Waits", hosts, script)
     finally:
         second.kill()
 
     assert str(caught.value).startswith("Waits: 1 of 2 succeeded; failed: worker-2\n")
-    assert 1 == len(list(tmp_path.glob("[0-9]*")))
+    assert 1 == len(list(tmp_path.glob("ended-*")))
 
 
-def test_a_connection_is_opened_again_once_the_host_answers(host, impatient):
+def test_a_connection_is_opened_again_once_the_host_answers(host, hang):
     connection = opened(host, "worker-2")
-    host.stop()
+    hang(host)
+    deadline = time.monotonic() + 60
     while connection.is_connected:
+        assert time.monotonic() < deadline
         time.sleep(0.1)
+    liveness._SILENT_S = 30
     host.go_on()
 
     assert "back\n" == ssh.run(connection, "echo back")
@@ -113,15 +147,15 @@ def test_a_connection_is_opened_again_once_the_host_answers(host, impatient):
     ],
 )
 def test_a_host_that_was_rebooted_is_told_from_a_command_that_failed(
-    host, later, monkeypatch, up_s, what
+    host, once, monkeypatch, up_s, what, long_command
 ):
     """The server is killed and started; how long its first process runs is what it says."""
     monkeypatch.setattr(liveness, "_UP", f"echo {up_s}")
-    monkeypatch.setattr(liveness, "_BACK_S", 20)
+    monkeypatch.setattr(liveness, "_BACK_S", 60)
     connection = opened(host, "worker-2")
-    later(lambda: (host.kill(), host.start()), 1)
+    once(lambda: (host.kill(), host.start()))
     with pytest.raises(CommandError) as caught:
-        ssh.run(connection, "sleep 60")
+        ssh.run(connection, long_command)
 
     assert str(caught.value).startswith(f"{what} a command ran; the command did not fail by itself")
     assert f"is up for {up_s:.0f} s" in str(caught.value)
@@ -172,11 +206,11 @@ def engine(tmp_path):
 NAMED = r"expected Docker on worker-2 \(127.0.0.1\) to answer; it did not"
 
 
-def test_a_host_that_hangs_during_a_build_is_named(engine, impatient):
+def test_a_host_that_hangs_during_a_build_is_named(engine, hang):
     client = docker_client(engine.connection("worker-2"))
     output = client.api.build(fileobj=io.BytesIO(), custom_context=True, decode=True)
     assert {"stream": "Step 1/9"} == next(output)
-    engine.stop()
+    hang(engine)
 
     with pytest.raises(CommandError, match=NAMED):
         list(output)
@@ -190,11 +224,12 @@ def test_an_engine_that_hangs_on_a_host_that_answers_is_named(engine):
         list(output)
 
 
-def test_a_host_that_hangs_before_a_request_is_named_and_asked_again_later(engine, impatient):
+def test_a_host_that_hangs_before_a_request_is_named_and_asked_again_later(engine, hang):
     client = docker_client(engine.connection("worker-2"))
-    engine.stop()
+    hang(engine)
     with pytest.raises(CommandError, match=NAMED):
         client.info()
+    liveness._SILENT_S = 30
     engine.go_on()
 
     assert {} == client.info()["Swarm"]

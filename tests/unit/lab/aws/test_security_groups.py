@@ -2,37 +2,38 @@
 Rules of security groups: what AWS refuses is refused, before the hypervisor writes it in a script.
 """
 
+from itertools import count
 from types import SimpleNamespace
 
-import boto3
 import moto.ec2.models
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 from moto.ec2.models import ec2_backends
 
 from lab.aws.ec2 import LabBackend
+from tests.fakes.aws import account
 
+NUMBERS = count()
 HOSTILE = "tcp accept; } chain ingress {"
 
 
-@pytest.fixture
-def ec2(monkeypatch):
+@pytest.fixture(scope="module")
+def ec2():
     """EC2 as the lab's own backend answers, without a machine behind it."""
-    monkeypatch.setattr(ec2_backends, "backend", LabBackend)
-    monkeypatch.setattr(moto.ec2.models, "LabBackend", LabBackend, raising=False)
     config = SimpleNamespace(subnet="172.31.0.0/16")
-    monkeypatch.setattr(LabBackend, "hypervisor", SimpleNamespace(config=config), raising=False)
-    with mock_aws():
-        yield boto3.client(
-            "ec2", "us-east-1", aws_access_key_id="testing", aws_secret_access_key="testing"
-        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ec2_backends, "backend", LabBackend)
+        patch.setattr(moto.ec2.models, "LabBackend", LabBackend, raising=False)
+        patch.setattr(LabBackend, "hypervisor", SimpleNamespace(config=config), raising=False)
+        with account() as client:
+            yield client("ec2")
 
 
 @pytest.fixture
 def group(ec2):
-    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-    return ec2.create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"]
+    """One for each test."""
+    name = f"group-{next(NUMBERS)}"
+    return ec2.create_security_group(GroupName=name, Description="d")["GroupId"]
 
 
 def permissions(protocol):

@@ -5,7 +5,6 @@ An endpoint that fails on purpose, in front of an account in memory, over a real
 import contextlib
 import threading
 
-import boto3
 import pytest
 from botocore.config import Config
 from moto import mock_aws
@@ -16,6 +15,7 @@ from lab.aws.responses import error_response
 from lab.aws.server import QuietHandler
 from lab.faults.api import FailingEndpoint
 from lab.faults.armed import Faults
+from tests.fakes.aws import SESSION
 
 
 @pytest.fixture
@@ -32,16 +32,15 @@ def cloud(faults):
     )
     with mock_aws(config={"core": {"mock_credentials": False, "passthrough": {"urls": [".*"]}}}):
         server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
 
         def client(service, key="operator"):
-            return boto3.client(
+            return SESSION.client(
                 service,
-                region_name="us-east-1",
                 endpoint_url=f"http://127.0.0.1:{server.server_port}",
                 aws_access_key_id=key,
                 aws_secret_access_key="x",
-                config=Config(retries={"total_max_attempts": 1}, read_timeout=5),
+                config=Config(retries={"total_max_attempts": 1}, read_timeout=60),
             )
 
         with contextlib.ExitStack() as stack:

@@ -71,7 +71,9 @@ import fcntl
 try: fcntl.lockf(open("{tmp_path}/b", "a"), fcntl.LOCK_EX | fcntl.LOCK_NB); print("free")
 except BlockingIOError: print("held")'"""
     begin = LOCK.format(end=end, **places)
-    script = "\n".join([begin, begin, ask, end, "sleep 0.5", ask, end])
+    gone = f"while kill -0 $(cat {tmp_path}/kept) 2>/dev/null; do sleep 0.02; done"
+    keep = f"cp {tmp_path}/pid {tmp_path}/kept"
+    script = "\n".join([begin, begin, ask, keep, end, gone, ask, end])
 
     assert ["held", "free"] == run(script).split()
 
