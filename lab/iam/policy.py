@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from lab.core.errors import LabError
@@ -34,10 +35,15 @@ def glob(pattern: str, text: str, *, ignore_case: bool = False) -> bool:
     """
     Match IAM's wildcards: `*` is any run of characters, `?` any one; `${*}` is a plain `*`.
     """
+    return bool(_compiled(pattern, ignore_case).fullmatch(text))
+
+
+@lru_cache(4096)  # a policy's patterns are the same at each request
+def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
     parts = re.findall(r"\$\{[*?$]\}|.", pattern, re.DOTALL)
     wild = {"*": ".*", "?": "."}
     expression = "".join(wild.get(part) or re.escape(plain(part)) for part in parts)
-    return bool(re.fullmatch(expression, text, re.DOTALL | (re.IGNORECASE if ignore_case else 0)))
+    return re.compile(expression, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
 
 
 def plain(text: str) -> str:

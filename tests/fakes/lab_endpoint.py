@@ -93,17 +93,12 @@ class LabEndpoint:
 
 
 @contextmanager
-def lab_endpoint(home: Path, **given: Any) -> Iterator[LabEndpoint]:
+def lab_endpoint(home: Path) -> Iterator[LabEndpoint]:
     """
-    Serve a lab from a home; its operator has the runbook's policies and tags unless told others.
+    Serve a lab from a home; its operator has the policies and tags of the runbook's.
     """
     params = ROOT / "params"
     log = home / "endpoint.log"
-    usual = {
-        "operator_policies": tuple(str(params / name) for name in POLICIES),
-        "operator_tags": TAGS,
-        "account_policies": (f"runbook-tiles={params / 'iam-role-of-the-tiles.json'}",),
-    }
     environment = {"HOME": str(home), "MOTO_EC2_LOAD_DEFAULT_AMIS": "false", "PATH": os.defpath}
     command = [sys.executable, "-m", "tests.fakes.lab_endpoint", LabConfig.name]
     at_home = mock.patch.dict(os.environ, {"HOME": str(home)})
@@ -112,7 +107,13 @@ def lab_endpoint(home: Path, **given: Any) -> Iterator[LabEndpoint]:
         # private, addresses of this machine, and not those of another endpoint
         subnet = f"127.{1 + port % 254}.0.0/16"
         with at_home:
-            config = LabConfig(port=port, subnet=subnet, **usual | given)
+            config = LabConfig(
+                port=port,
+                subnet=subnet,
+                operator_policies=tuple(str(params / name) for name in POLICIES),
+                operator_tags=TAGS,
+                account_policies=(f"runbook-tiles={params / 'iam-role-of-the-tiles.json'}",),
+            )
             config.save()
         with (
             log.open("wb") as output,

@@ -4,6 +4,7 @@ What AWS refuses, as the clients of a place say it: never an error of the SDK.
 
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from runbook_lib.cloud import aws, capacity, preflight
 from runbook_lib.cloud.refusals import find_statements, missing_right
 from runbook_lib.core.errors import AccessError, UnavailableError
-from tests.fakes.lab_endpoint import lab_endpoint
 
 USER = "arn:aws:iam::123456789012:user/operator"
 VOLUME = "arn:aws:ec2:us-east-1:123456789012:volume/*"
@@ -178,15 +178,22 @@ def test_keys_that_can_no_longer_be_renewed_are_told_in_words(monkeypatch, tmp_p
         ec2.describe_vpcs()
 
 
-def test_the_preflight_names_the_statement_for_every_right_that_is_missing(tmp_path):
+def test_the_preflight_names_the_statement_for_every_right_that_is_missing(lab, tmp_path):
     """On the lab, for a user who may only look."""
-    policy = tmp_path / "policy.json"
     looks = {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}
-    policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [looks]}))
-    with lab_endpoint(tmp_path, operator_policies=(str(policy),)) as endpoint:
-        table = preflight.allowed_actions(
-            endpoint.client("ec2"), "geo-diff", "t2.micro", "ami-0aaaaaaaaaaaa2404", "/dev/sda1"
-        )
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [looks]})
+    iam, file = lab.administrator("iam"), tmp_path / "credentials"
+    iam.create_user(UserName="looks")
+    iam.put_user_policy(UserName="looks", PolicyName="looks", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="looks")["AccessKey"]
+    file.write_text(
+        f"[default]\naws_access_key_id = {key['AccessKeyId']}\n"
+        f"aws_secret_access_key = {key['SecretAccessKey']}\n"
+    )
+    ec2 = replace(lab.place, credentials_file=str(file)).client("ec2")
+    table = preflight.allowed_actions(
+        ec2, "geo-diff", "t2.micro", "ami-0aaaaaaaaaaaa2404", "/dev/sda1"
+    )
     answers = dict(zip(table["action"], table["answer"], strict=True))
 
     assert "allowed" == answers["ec2:DescribeInstances"]
