@@ -2,6 +2,8 @@
 What is past its expiry is found wherever it is, and nothing else is removed.
 """
 
+import functools
+
 import pytest
 
 from runbook_lib.__main__ import main
@@ -28,6 +30,7 @@ def place(tmp_path, monkeypatch):
         few = {"Regions": [one for one in enabled if one["RegionName"] in REGIONS]}
         making = Place.client
 
+        @functools.cache
         def made(self, service, region=""):
             """AWS lists three regions here: moto has forty, which take half a minute."""
             made = making(self, service, region)
