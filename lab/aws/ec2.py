@@ -5,7 +5,8 @@ moto's EC2 backend, with the behaviour of AWS that it lacks.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import moto.ec2.models
@@ -28,6 +29,21 @@ if TYPE_CHECKING:
 NO_TOKEN = (None, "ABCDE")  # moto's stand-in for a request without ClientToken
 RESOLVE = "resolve:ssm:"
 PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6", "all", "-1")
+
+
+def _of_known_protocols(authorize: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(authorize)
+    def checked(
+        self: LabBackend,
+        group_name_or_id: str,
+        ip_protocol: str,
+        *args: Any,  # noqa: ANN401 (as moto declares it)
+        **kwargs: Any,  # noqa: ANN401 (as moto declares it)
+    ) -> Any:  # noqa: ANN401 (as moto declares it)
+        _check_protocol(ip_protocol)
+        return authorize(self, group_name_or_id, ip_protocol, *args, **kwargs)
+
+    return checked
 
 
 class LabBackend(moto.ec2.models.EC2Backend):
@@ -126,29 +142,12 @@ class LabBackend(moto.ec2.models.EC2Backend):
 
     # ---- security groups
 
-    def authorize_security_group_ingress(
-        self,
-        group_name_or_id: str,
-        ip_protocol: str,
-        *args: Any,  # noqa: ANN401 (as moto declares it)
-        **kwargs: Any,  # noqa: ANN401 (as moto declares it)
-    ) -> Any:  # noqa: ANN401 (as moto declares it)
-        _check_protocol(ip_protocol)
-        return super().authorize_security_group_ingress(
-            group_name_or_id, ip_protocol, *args, **kwargs
-        )
-
-    def authorize_security_group_egress(
-        self,
-        group_name_or_id: str,
-        ip_protocol: str,
-        *args: Any,  # noqa: ANN401 (as moto declares it)
-        **kwargs: Any,  # noqa: ANN401 (as moto declares it)
-    ) -> Any:  # noqa: ANN401 (as moto declares it)
-        _check_protocol(ip_protocol)
-        return super().authorize_security_group_egress(
-            group_name_or_id, ip_protocol, *args, **kwargs
-        )
+    authorize_security_group_ingress = _of_known_protocols(
+        moto.ec2.models.EC2Backend.authorize_security_group_ingress
+    )
+    authorize_security_group_egress = _of_known_protocols(
+        moto.ec2.models.EC2Backend.authorize_security_group_egress
+    )
 
     def modify_security_group_rules(self, group_id: str, rules: dict[str, dict[str, Any]]) -> None:
         for rule in rules.values():

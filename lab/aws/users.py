@@ -20,8 +20,6 @@ EVERYTHING = json.dumps(
         "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
     }
 )
-
-
 DEFAULT_VPC = "@default-vpc"
 
 
@@ -52,6 +50,8 @@ def _set_tags(config: LabConfig) -> None:
     vpc_id = ec2_backends[DEFAULT_ACCOUNT_ID][config.region].default_vpc.id
     values = {key: vpc_id if value == DEFAULT_VPC else value for key, value in pairs.items()}
     backend = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    earlier = [tag["Key"] for tag in backend.list_user_tags("operator")]
+    backend.untag_user("operator", earlier)
     backend.tag_user("operator", [{"Key": k, "Value": v} for k, v in values.items()])
 
 

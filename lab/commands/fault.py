@@ -8,6 +8,8 @@ import argparse
 import sys
 import time
 
+from docker.errors import DockerException
+
 from lab.commands.status import table
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
@@ -52,11 +54,9 @@ def run(options: argparse.Namespace) -> int:
     if options.kind == "list":
         sys.stdout.write(_listed(faults))
     elif options.kind == "clear":
-        for fault in faults.disarm():
-            _say(f"{fault.number}  {fault}: ended")
-            _on_hosts(config, fault, begin=False)
+        _clear(config, faults)
     else:
-        _refuse_wrong(options)
+        _refuse_wrong(config, options)
         fault = faults.arm(
             Fault(
                 options.kind,
@@ -68,19 +68,41 @@ def run(options: argparse.Namespace) -> int:
             )
         )
         _say(f"{fault.number}  {fault}")
+        kind = HOST_KINDS.get(fault.kind)
         try:
             for did in _on_hosts(config, fault, begin=True):
                 faults.record(fault, did)
-            if fault.kind in HOST_KINDS and fault.seconds:
+            if kind and kind.end:
                 time.sleep(fault.seconds)
         finally:
-            if fault.kind in HOST_KINDS and fault.seconds:  # also after Ctrl-C
+            if kind and fault.seconds:  # also after Ctrl-C
                 _on_hosts(config, fault, begin=False)
                 faults.disarm(fault.number)
     return 0
 
 
-def _refuse_wrong(options: argparse.Namespace) -> None:
+def _clear(config: LabConfig, faults: Faults) -> None:
+    """
+    End every fault. One that does not end stays armed, and the others end all the same.
+    """
+    failures = []
+    for fault in faults.armed():
+        try:
+            _on_hosts(config, fault, begin=False)
+        except (LabError, DockerException) as exc:
+            failures.append(f"{fault.number}  {fault}: {exc}")
+        else:
+            faults.disarm(fault.number)
+            _say(f"{fault.number}  {fault}: ended")
+    if failures:
+        raise LabError(
+            f"expected every fault to end, but {len(failures)} did not",
+            evidence="; ".join(failures),
+            next_step="python -m lab status; then  python -m lab fault clear  again",
+        )
+
+
+def _refuse_wrong(config: LabConfig, options: argparse.Namespace) -> None:
     problems = []
     if not 1 <= options.count <= 10_000:
         problems.append(f"--count {options.count} is not between 1 and 10000")
@@ -88,7 +110,10 @@ def _refuse_wrong(options: argparse.Namespace) -> None:
         problems.append(f"--share {options.share} is not above 0 and up to 1")
     if not 0 <= options.seconds <= 3600:
         problems.append(f"--seconds {options.seconds} is not between 0 and 3600")
-    if options.kind in HOST_KINDS and not options.only:
+    if options.kind in HOST_KINDS and options.only:
+        machines = Machines(config)
+        problems += [f"{i} does not run" for i in options.only if not machines.condition(i).running]
+    elif options.kind in HOST_KINDS:
         problems.append("--only must name the instances of a fault of hosts")
     if problems:
         raise LabError(
@@ -103,13 +128,23 @@ def _on_hosts(config: LabConfig, fault: Fault, *, begin: bool) -> list[str]:
     Begin or end a fault of hosts; nothing for one of the API, which the server carries out.
     """
     kind = HOST_KINDS.get(fault.kind)
-    if kind is None:
+    act = None if kind is None else kind.begin if begin else kind.end
+    if act is None:
         return []
-    machines = Machines(config)
-    act = kind.begin if begin else kind.end
-    done = []
+    machines, done = Machines(config), []
     for instance_id in fault.only:
-        done.append(f"{instance_id}: {act(machines, instance_id, fault)}")
+        condition = machines.condition(instance_id)
+        if not condition.exists:
+            did = "is gone"
+        elif condition.running:
+            did = act(machines, instance_id, fault)
+        else:
+            raise LabError(
+                f"expected {instance_id} to run, for {fault.kind} to end there",
+                evidence="it is stopped, and keeps what was done to its files",
+                next_step="start it, then  python -m lab fault clear",
+            )
+        done.append(f"{instance_id}: {did}")
         _say(f"   {done[-1]}")
     return done
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 from wsgiref.types import StartResponse
 
@@ -75,7 +76,10 @@ class FailingEndpoint:
         if hidden := self._young.hidden(call):
             fault, kind, name = hidden
             return self._refuse(fault, call, answers.not_found(kind, name))
-        strikes = {one.kind: (one, n) for one in armed if (n := self._occasion(one, call))}
+        strikes: dict[str, tuple[Fault, int]] = {}
+        for one in armed:  # of two of a kind, the second is not spent where the first strikes
+            if one.kind not in strikes and (occasion := self._occasion(one, call)):
+                strikes[one.kind] = one, occasion
         if "slow" in strikes:
             slow, occasion = strikes["slow"]
             self._record(slow, call, f"answered after {slow.seconds or 10:g} s", occasion)
@@ -149,5 +153,6 @@ def _break(environ: Environ) -> None:
     """
     End the connection before a byte of the answer is sent; the server takes it for the client's.
     """
-    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # the client may have gone first
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     raise ConnectionAbortedError

@@ -85,18 +85,21 @@ docker ps --quiet --filter label=com.docker.swarm.service.name=registry_registry
 """
 
 
+Act = Callable[[Machines, str, Fault], str]
+
+
 @dataclass(frozen=True)
 class HostKind:
     """
     A kind of fault of a host.
 
     `begin` and `end` get the machines, the id of an instance and the fault, and return what they
-    did; both can be repeated.
+    did; both can be repeated. `end` is None for what is over by itself.
     """
 
     what: str
-    begin: Callable[[Machines, str, Fault], str]
-    end: Callable[[Machines, str, Fault], str]
+    begin: Act
+    end: Act | None = None
 
 
 def _hang(machines: Machines, instance_id: str, fault: Fault) -> str:
@@ -107,10 +110,6 @@ def _hang(machines: Machines, instance_id: str, fault: Fault) -> str:
 def _wake(machines: Machines, instance_id: str, fault: Fault) -> str:
     machines.unpause(instance_id)
     return "runs again"
-
-
-def _nothing(machines: Machines, instance_id: str, fault: Fault) -> str:
-    return "nothing to end"
 
 
 def _kill_dpkg(machines: Machines, instance_id: str, fault: Fault) -> str:
@@ -124,7 +123,7 @@ def _clock(machines: Machines, instance_id: str, fault: Fault) -> str:
     return "programs that start now are 400 days behind; not those of Go"
 
 
-def _script(text: str, did: str) -> Callable[[Machines, str, Fault], str]:
+def _script(text: str, did: str) -> Act:
     def act(machines: Machines, instance_id: str, fault: Fault) -> str:
         machines.execute(instance_id, text)
         return did
@@ -132,7 +131,7 @@ def _script(text: str, did: str) -> Callable[[Machines, str, Fault], str]:
     return act
 
 
-def _outside(text: str, did: str) -> Callable[[Machines, str, Fault], str]:
+def _outside(text: str, did: str) -> Act:
     return _script(f"{_OUTER} sh -e <<'SCRIPT'\n{text}\nSCRIPT\n", did)
 
 
@@ -146,7 +145,7 @@ HOST_KINDS = {
         _outside(DROP, "its packets are dropped, those of open connections, too"),
         _outside(DROP_END, "its packets pass again"),
     ),
-    "reboot": HostKind("a host loses its power, and boots", _script(REBOOT, "boots"), _nothing),
+    "reboot": HostKind("a host loses its power, and boots", _script(REBOOT, "boots")),
     "disk-full": HostKind(
         f"a full disk: no byte can be written below {FULL_FOLDERS}",
         _script(FULL.format(**_PLACES), f"{FULL_FOLDERS} are full"),
@@ -158,7 +157,7 @@ HOST_KINDS = {
         _script(_UNLOCK, "the locks are free"),
     ),
     "dpkg-killed": HostKind(
-        "the next dpkg that configures packages within SECONDS [60] is killed", _kill_dpkg, _nothing
+        "the next dpkg that configures packages within SECONDS [60] is killed", _kill_dpkg
     ),
     "clock": HostKind("a clock that is off by 400 days", _clock, _script(CLOCK_END, "right again")),
     "registry": HostKind(

@@ -71,10 +71,10 @@ class Young:
         """
         A list without the young things, and which these are.
         """
-        if call.service != "ec2" or call.action not in LISTS:
-            return answer, []
         with self._lock:
             known = [(kind, name) for kind, name in self._left if kind in LISTED]
+        if not known or call.service != "ec2" or call.action not in LISTS:
+            return answer, []
         root = ET.fromstring(answer)  # noqa: S314 (moto's own)
         gone = []
         for kind, name in known:

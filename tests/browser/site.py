@@ -62,7 +62,7 @@ class Site:
         Until both answer, and the tile server has counted its tiles.
         """
         get(f"{self.url}/health", pin=self.pin)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while b'"complete":true' not in get(f"{self.tiles_url}/dates", self.token, self.pin):
             assert time.monotonic() < deadline, "the tile server is still counting"
             time.sleep(0.2)
@@ -82,7 +82,7 @@ def pixel_of(place: tuple[float, float], z: int) -> tuple[int, int]:
     return round((longitude / 360 + 0.5) * size), round((1 - northing) / 2 * size)
 
 
-def get(url: str, token: str = "", pin: str = "", timeout_s: float = 30) -> bytes:
+def get(url: str, token: str = "", pin: str = "", timeout_s: float = 120) -> bytes:
     """
     The body, as soon as somebody answers.
     """

@@ -16,8 +16,9 @@ from typing import Any
 import botocore.session
 from playwright.sync_api import Page
 
-from runbook_lib.cloud import aws
+from runbook_lib.cloud import aws, roles
 from runbook_lib.geodiff.browser import fetch
+from runbook_lib.hosts import clusters
 from tests.places import ROOT
 
 PROJECT = ROOT
@@ -108,6 +109,15 @@ class Runbook:
         return subprocess.Popen(
             command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+
+    def cluster(self) -> clusters.Cluster:
+        """
+        What 00 to 07 make, which run first where it is not there; nothing that later pages add.
+        """
+        if not self.is_deployed:
+            self.run()
+        name, key_file = str(self.given["cluster"]), str(self.given["key_file"])
+        return clusters.get_cluster(name, key_file, self.place).without(*roles.LATER)
 
     @property
     def place(self) -> aws.Place:

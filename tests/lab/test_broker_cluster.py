@@ -22,20 +22,13 @@ from geodiff.topology import DEAD_LETTER_QUEUE, TASK_QUEUE
 
 from tests.broker_secrets import make_secrets
 from tests.engine import build_image, ready_engine
+from tests.lab.work_stack import wait_until
 from tests.places import IMAGES
 
 pytestmark = pytest.mark.lab
 
 NODES = ("rabbitmq-1", "rabbitmq-2", "rabbitmq-3")
 BODY = os.urandom(20_000)
-
-
-def wait_until(what, predicate, timeout_s=120.0):
-    deadline = time.monotonic() + timeout_s
-    while not (value := predicate()):
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s; last saw {value!r}"
-        time.sleep(0.3)
-    return value
 
 
 def says_hello(address):

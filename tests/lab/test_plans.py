@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 import yaml
 
-from runbook_lib.cloud import roles
-from runbook_lib.hosts import clusters
 from runbook_lib.hosts.clusters import Cluster
 from runbook_lib.stacks import images, removal
 from runbook_lib.stacks.building import builds
@@ -262,10 +260,7 @@ NOTICE_BOARD = [
 @pytest.fixture(scope="module")
 def here(runbook):
     """The cluster, with the work stack on it."""
-    if not runbook.is_deployed:
-        runbook.run()
-    name, key_file = str(runbook.given["cluster"]), str(runbook.given["key_file"])
-    return clusters.get_cluster(name, key_file, runbook.place).without(*roles.LATER)
+    return runbook.cluster()
 
 
 def test_changes_of_the_work_stack_happen_as_announced(runbook, here):

@@ -5,8 +5,6 @@ means is run.
 
 import pytest
 
-from runbook_lib.cloud import roles
-from runbook_lib.hosts import clusters
 from runbook_lib.stacks import images
 from runbook_lib.stacks.building import builds, digests
 from runbook_lib.stacks.compose import reading
@@ -22,7 +20,7 @@ ASKED = [("POST", "blobs/uploads/"), ("PUT", "manifests/1"), ("GET", "tags/list"
 def knock(asked):
     address, (method, path) = asked
     try:
-        line = http.client.HTTPConnection(address, timeout=4)
+        line = http.client.HTTPConnection(address, timeout=15)
         line.request(method, f"/v2/geo-diff/{path}", "{}" if method == "PUT" else None)
         return f"{method} {address} {line.getresponse().status}"
     except OSError:
@@ -35,10 +33,7 @@ with ThreadPoolExecutor(16) as pool:
 @pytest.fixture(scope="module")
 def here(runbook):
     """The cluster, with the work stack on it."""
-    if not runbook.is_deployed:
-        runbook.run()
-    name, key_file = str(runbook.given["cluster"]), str(runbook.given["key_file"])
-    return clusters.get_cluster(name, key_file, runbook.place).without(*roles.LATER)
+    return runbook.cluster()
 
 
 def addresses_of_the_registry(here, engine):

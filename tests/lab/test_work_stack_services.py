@@ -125,7 +125,7 @@ def test_a_tile_that_ends_its_process_is_rejected_and_the_tiles_behind_it_are_do
     app = "/opt/geodiff/app"
     worker = stack.service("worker", "worker", PYTHONPATH=f"/tiles/fault:{app}")
 
-    wait_until("all results", lambda: len(stack.results()) >= 3 * (TILES - 2), 60)
+    wait_until("all results", lambda: len(stack.results()) >= 3 * (TILES - 2))
     rejection = stack.tiles / "REJECTED" / f"{fatal}.json"
     wait_until("the rejection", rejection.exists)
     reason = "3 times, the process that segments it ended with -9"
@@ -255,6 +255,6 @@ def test_the_reaper_kills_the_container_of_a_workers_task_and_no_other(gate):
     with pytest.raises(control.ControlError, match=r"404 .*no such task of s_worker"):
         control.call(reaper, "POST", "/kill/t2")
     assert {"killed": "t1"} == control.call(reaper, "POST", "/kill/t1")
-    assert 137 == worker.wait(timeout=10)["StatusCode"]
+    assert 137 == worker.wait(timeout=60)["StatusCode"]
     other.reload()
     assert "running" == other.status

@@ -19,7 +19,7 @@ DATE = "2004-01-15"
 LOCKED_UP = {"read_only": True, "tmpfs": {"/tmp": ""}, "cap_drop": ["ALL"]}
 
 
-def wait_until(what, predicate, timeout_s=30.0):
+def wait_until(what, predicate, timeout_s=120.0):
     deadline = time.monotonic() + timeout_s
     while not (value := predicate()):
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s; last saw {value!r}"

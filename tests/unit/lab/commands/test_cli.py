@@ -3,13 +3,16 @@ The command line: wrong usage, and what an existing lab keeps.
 """
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from lab.commands import preflight, server_process, status, up
+from lab.commands import fault, preflight, server_process, status, up
 from lab.commands.cli import configured, main, parser
 from lab.core.config import LabConfig
 from lab.core.errors import LabError
+from lab.faults.armed import Fault, Faults
+from lab.machines.containers import Condition
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +96,30 @@ def test_a_fault_is_armed_listed_and_cleared(home, capsys):
         "1  lost of RunInstances: at most 3, 100% by seed 7: ended",
         "no fault is armed",
     ] == capsys.readouterr().out.splitlines()
+
+
+def test_what_cannot_end_on_a_host_stays_armed_and_the_others_end(home, monkeypatch, capsys):
+    """A stopped instance keeps what was done to its files; one that is gone keeps nothing."""
+    conditions = {
+        "i-stopped": Condition(exists=True),
+        "i-gone": Condition(exists=False),
+        "i-runs": Condition(exists=True, running=True),
+    }
+    ended = []
+    machines = SimpleNamespace(condition=conditions.__getitem__, unpause=ended.append)
+    monkeypatch.setattr(fault, "Machines", lambda config: machines)
+    LabConfig(name="a").save()
+    faults = Faults(LabConfig.load("a").state_dir)
+    for instance_id in conditions:
+        faults.arm(Fault("hang", only=(instance_id,)))
+    faults.arm(Fault("slow"))
+
+    assert main(["fault", "hang", "--name", "a", "--only", "i-runs", "i-gone", "i-stopped"]) == 1
+    assert "i-gone does not run; i-stopped does not run" in capsys.readouterr().err
+    assert main(["fault", "clear", "--name", "a"]) == 1
+    assert ["i-stopped"] == [one.only[0] for one in faults.armed()]
+    assert ["i-runs"] == ended
+    assert "expected i-stopped to run" in capsys.readouterr().err
 
 
 def test_an_unbounded_fault_is_refused_with_every_reason(home, capsys):

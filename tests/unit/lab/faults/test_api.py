@@ -2,11 +2,13 @@
 Every kind of failure of the API, as a client sees it.
 """
 
+import socket
 import time
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from lab.faults import api
 from lab.faults.armed import Fault
 
 
@@ -58,6 +60,14 @@ def test_a_lost_answer_breaks_the_connection_after_the_call_was_carried_out(clou
     again = code_of(lambda: ec2.create_security_group(GroupName="lost", Description="lost"))
     assert "InvalidGroup.Duplicate" == again
     assert ["ec2:CreateSecurityGroup 1: answer 200 lost"] == faults.strikes()[1]
+
+
+def test_a_client_that_has_hung_up_already_is_no_error_of_the_server():
+    server, client = socket.socketpair()
+    for end in (client, server):
+        end.close()
+    with pytest.raises(ConnectionAbortedError):
+        api._break({"werkzeug.socket": server})
 
 
 def test_a_slow_answer_comes_after_its_seconds(cloud, faults):
@@ -117,6 +127,14 @@ def test_capacity_may_lack_in_one_zone_only(cloud, faults):
 
     assert "InsufficientInstanceCapacity" == launch("us-east-1a")
     assert "InsufficientInstanceCapacity" != launch("us-east-1b")
+
+
+def test_of_two_faults_of_a_kind_each_strikes_as_often_as_it_may(cloud, faults):
+    for _ in range(2):
+        faults.arm(Fault("throttle", count=1))
+    ec2 = cloud("ec2")
+    codes = [code_of(ec2.describe_vpcs) for _ in range(3)]
+    assert ["RequestLimitExceeded", "RequestLimitExceeded", ""] == codes
 
 
 def test_the_labs_administrator_is_spared(cloud, faults):
