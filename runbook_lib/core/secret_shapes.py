@@ -16,13 +16,18 @@ _VALUE = r"""(?![$<{*\[%]|\.{0,2}/|~/|&lt;|sha256:)"""
 _NAME = r"""
     (?:passw(?:or)?d|passwd|passphrase|passcode|pwd|secret|token|api[_-]?key|cookie|credential
     |(?:access|account|auth|client|db|database|encryption|master|private|secret|service|session
-       |shared|signing)[_-]?key)
+       |shared|signing)[_-]?key
+    |(?<=[_-])pass(?![a-z])|(?<![a-z])pass(?=[=\\"'&]))
     (?:[_-]?(?:value|b64|base64|hash|\d+))?
 """
 _WORD = r"""
     (?!(?:none|null|nil|true|false|yes|no|str|int|bool|bytes|string|missing|required|empty)\b)
 """
-_BARE = r"""[^\s"'`,;&<>(){}\[\]\\]"""
+_BARE = r"""[^\s"'`,;&<>(){}\[\]\\\x1b]"""
+_BLOCK = r"(?:(?:[|>]|&gt;)[+-]?(?:\s|\\{1,4}n){1,40})?"  # YAML's, with its indent
+_COLOUR = r"(?:\x1b\[[\d;]*m)?"
+# a random word, where nothing but its place says that it is a value
+_RANDOM = r"(?=\S*\d)(?=\S*[a-z])(?=\S*[A-Z])[\w+/=-]{10,}(?![\w.:/])"
 _PREFIXES = r"""
     AGE-SECRET-KEY-1|AIza|dckr_[op]at_|dop_v1_|gh[oprsu]_|github_pat_|GR1348941
     |gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-|hf_|hv[bs]\.|ops_eyJ|pypi-AgE
@@ -44,13 +49,16 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
             (?<![A-Z0-9])(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])
         """,
         "a signed address": r"""
-            (?i:[?&;](?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|AWSAccessKeyId
-            |(?:shared_?access_?)?signature|sig)=) (?P<secret>[^\s&"'<>\[]+)
-            |(?P<hook>(?i:hooks\.slack\.com/services/)[\w/]+)
+            (?i:(?:[?&;]|%3F|%26)(?:X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)
+            |AWSAccessKeyId|(?:shared_?access_?)?signature|sig)(?:=|%3D))
+            (?P<secret>(?:(?!%26)[^\s&"'<>\[])+)
+            |(?P<hook>(?i:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks)/[\w/-]+)
         """,
         "a password in an address": rf"""
             \b[a-zA-Z][\w+.-]{{1,20}}:/{{2}}[^\s/?\#@:"'<>]{{0,200}}:
             {_VALUE}(?P<secret>[^\s/"'<>]{{1,500}})@
+            |(?i:%3A%2F%2F[^\s%]{{0,200}}%3A)
+            {_VALUE}(?P<encoded>(?:(?!%40|%2F)[^\s"'<>]){{1,500}})%40
         """,
         "a web token": r"\beyJ[\w-]{8,}\.[\w=-]{4,}(?:\.[\w=+/-]*)*",
         "a token of a service": rf"""
@@ -80,13 +88,29 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
             (?i:{_Q}(?:auth|identitytoken|registrytoken){_Q})\s{{0,4}}:\s{{0,4}}{_Q}
             (?P<secret>[\w+/=.-]{{4,}})
         """,
+        # --secret is not one: Docker's takes a name
+        "a password in a command": rf"""
+            (?i:(?<![\w-])--?[a-z-]{{0,30}}(?:passw(?:or)?d|passphrase|pass|pwd|token|api-key))
+            [ ]{{1,4}}{_Q}?(?!SWMTKN){_VALUE}(?P<argument>(?={_BARE}*\d){_BARE}{{6,}}+)
+            |(?<![\w-])-setcookie[ ]{{1,4}}{_Q}?{_VALUE}(?P<cookie>{_BARE}{{6,}})
+            |\bsshpass[ ]{{1,4}}-p[ ]?{_Q}?{_VALUE}(?P<ssh>{_BARE}{{4,}})
+            |(?<![\w-])(?:-u|--user|--proxy-user)[ =]?{_Q}?[\w.@+-]{{1,100}}:
+            {_VALUE}(?P<login>(?={_BARE}*\d)(?={_BARE}*[A-Za-z]){_BARE}{{6,}}+)
+            |(?i:\blogin\s{{1,4}}[^\s<>]{{1,100}}\s{{1,4}}password\s{{1,4}}){_VALUE}
+            (?P<netrc>{_BARE}{{4,}})
+        """,
         "a password or token": rf"""
-            (?i:{_NAME}){_Q}?(?:
-                \s{{0,4}}(?:=>|:=|[:=])\s{{0,4}}\w?{_Q}{_VALUE}(?i:{_WORD})
+            (?i:{_NAME}){_Q}?{_COLOUR}(?:
+                \s{{0,4}}(?:=>|:=|[:=])\s{{0,4}}{_COLOUR}\w?{_Q}{_VALUE}(?i:{_WORD})
                 (?P<quoted>[^\r\n"'<\\&]{{4,}})(?={_Q})
-            |   =(?![\w.]{{0,40}}(?i:{_NAME})){_VALUE}(?i:{_WORD})(?P<plain>{_BARE}{{4,}}+)(?![(\[])
-            |   \s{{0,4}}[:=]\s{{1,4}}{_VALUE}
+            |   (?:=|(?i:%3D)){_COLOUR}(?![\w.]{{0,40}}(?i:{_NAME})){_VALUE}(?i:{_WORD})
+                (?P<plain>(?:(?!%26){_BARE}){{4,}}+)(?![(\[])
+            |   \s{{0,4}}[:=]\s{{1,4}}{_BLOCK}{_COLOUR}{_VALUE}
                 (?P<spoken>(?={_BARE}*\d){_BARE}{{6,}}+)(?![(\[])
+            |   (?<=\w)(?:>|&gt;){_VALUE}(?P<element>(?=[^\s<>&]*\d)[^\s<>&]{{6,}})(?=</|&lt;/)
+            |   (?<=["';])\s{{0,4}},\s{{0,4}}{_Q}(?i:value){_Q}\s{{0,4}}:\s{{0,4}}{_Q}{_VALUE}
+                (?i:{_WORD})(?P<paired>[^\r\n"'<\\&]{{4,}})(?={_Q})
+            |   (?:[ ]{{2,60}}|\t|(?<=["';]),\s{{0,4}}{_Q})(?P<random>{_RANDOM})
             |   (?<!secret)(?<!Secret)\s{{0,9}}</t[dh]>\s{{0,9}}<td[^>]{{0,80}}>{_VALUE}
                 (?P<cell>(?=[^\s<]*\d)[^\s<>]{{6,}})\s{{0,9}}</t
             )

@@ -23,7 +23,11 @@ from runbook_lib.notebook import rules
 
 TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list)}
 
-SECRET_NAME = re.compile(r"PASSW|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"PASSW|PASSPHRASE|PASSCODE|(?<!BY)(?<!COM)PASS(?![A-Z])|_PWD|SECRET|TOKEN|KEY|CREDENTIAL"
+    r"|COOKIE(?![A-Z_])",
+    re.IGNORECASE,
+)
 """What the name of a variable with a secret contains; no parameter may set one."""
 _LOOKED_AT = 20_000  # characters of a value; a longer one is refused anyway
 

@@ -38,15 +38,36 @@ SECRETS = [
     ("a password or token", f"http://192.0.2.7:8080/#token={VALUE}"),
     ("a password or token", f"/login?access_token={VALUE}&next=1"),
     ("a password or token", f"<td>password</td><td style='text-align:left'>{VALUE}</td>"),
+    # the same in other forms: shorter names, tables as text, pairs, XML, escapes of a URL
+    ("a password or token", f"RABBITMQ_DEFAULT_PASS={VALUE}"),
+    ("a password or token", f"  DB_PASS: {VALUE}"),
+    ("a password or token", f'{{"smtp_pass": "{VALUE}", "pass": "{VALUE}"}}'),
+    ("a password or token", f"0  db_password  {VALUE}\n1  db_user      me"),
+    ("a password or token", f"[('password', '{VALUE}')]"),
+    ("a password or token", f'{{"name": "DB_PASSWORD", "value": "{VALUE}"}}'),
+    ("a password or token", f"<SecretAccessKey>{VALUE}/{VALUE}+</SecretAccessKey>"),
+    ("a password or token", f"password: >-\n  {VALUE}"),
+    ("a password or token", f"next=%2Flogin%3Ftoken%3D{VALUE}%26x%3D1"),
+    # arguments
+    ("a password in a command", f"docker login --password {VALUE} -u me registry"),
+    ("a password in a command", f"client --api-token '{VALUE}' list"),
+    ("a password in a command", f"curl -u admin:{VALUE} https://x/"),
+    ("a password in a command", f"curl --user admin:{VALUE} https://x/"),
+    ("a password in a command", f"sshpass -p {VALUE} ssh host"),
+    ("a password in a command", f"machine host login me password {VALUE}"),
+    ("a password in a command", f"erl -setcookie {VALUE.upper()}"),
     # addresses
     ("a password in an address", f"amqp://geodiff:{VALUE}@rabbitmq:5672/"),
     ("a password in an address", f"https://user:p@ss{VALUE}@example.org/tiles"),
     ("a password in an address", f"redis://:{VALUE}@cache"),
+    ("a password in an address", f"next=https%3A%2F%2Fuser%3A{VALUE}%40example.org%2F"),
     ("a signed address", f"https://b.s3.amazonaws.com/k?X-Amz-Expires=9&X-Amz-Signature={HEX}"),
     ("a signed address", f"https://b/k?X-Amz-Credential={VALUE}%2F2026&amp;x=1"),
     ("a signed address", f"https://b/k?X-Amz-Security-Token={VALUE}%2B"),
     ("a signed address", f"https://a.blob.core.windows.net/x?sv=2022&sig={VALUE}%3D"),
     ("a signed address", f"https://storage.googleapis.com/b/k?X-Goog-Signature={HEX}"),
+    ("a signed address", f"next=https%3A%2F%2Fb%2Fk%3FX-Amz-Signature%3D{HEX}%26x%3D1"),
+    ("a signed address", f"https://discord.com/api/webhooks/123456789012/{VALUE}-{VALUE}"),
     # headers and cookies
     ("a header with a secret", f"Authorization: Bearer {VALUE}"),
     ("a header with a secret", f'curl -H "Authorization: Basic {VALUE}==" http://x'),
@@ -95,6 +116,11 @@ NO_SECRETS = [
     "Bearer authentication and basic authentication are refused; a token of 43 characters",
     "a cookie in a volume, the cookie: each node has the same",
     "1,234 tiles, secrets: none of 3, tokens: 12, keys: 6 of 6",
+    "docker run --user 1000:1000 -u ubuntu:docker --secret source=db_password_12,target=x",
+    "docker login --password-stdin; --token <token> --password $PASSWORD; a pass: 143 of 143 tiles",
+    "bypass=12345678 compass: north1234; rabbitmq_password   2 weeks ago; token   in 12 files",
+    '<b>token</b> <span class="token">word1234</span> <th>password</th> <NextToken/>',
+    "db_password           2026-03-01T12:00:00Z; secrets: db_password, worker_password_2",
     "HMAC SK AC i-0123456789abcdef0 vol-0123456789abcdef0 " + HEX,
 ]
 
@@ -104,8 +130,15 @@ def test_a_secret_is_masked_and_named(kind, text):
     clean, kinds = without_secrets(text)
     assert kind in kinds
     assert f"[{kind} was here]" in clean
-    assert VALUE not in clean
+    assert VALUE.upper() not in clean.upper()
     assert HEX not in clean
+
+
+@pytest.mark.parametrize(
+    "text", [f"password: \x1b[31m{VALUE}\x1b[0m", f"\x1b[1mTOKEN\x1b[0m={VALUE}"]
+)
+def test_a_coloured_secret_is_masked(text):
+    assert VALUE not in without_secrets(text)[0]
 
 
 @pytest.mark.parametrize(("kind", "text"), SECRETS, ids=lambda value: value[:40])

@@ -99,7 +99,11 @@ def test_what_is_wrong_in_the_file_and_on_the_command_line_is_told_at_once(tmp_p
 
 
 @pytest.mark.parametrize(
-    "name", ["DB_PASSWORD", "API_TOKEN", "AWS_SECRET", "my_key", "Credentials"]
+    "name",
+    [
+        *("DB_PASSWORD", "API_TOKEN", "AWS_SECRET", "my_key", "Credentials"),
+        *("RABBITMQ_DEFAULT_PASS", "db_pass", "PASS", "MYSQL_PWD", "RABBITMQ_ERLANG_COOKIE"),
+    ],
 )
 def test_a_variable_with_the_name_of_a_secret_is_refused_and_its_value_is_not_shown(tmp_path, name):
     line = f'stack_variables: ["{name}=hunter2", "2=x"]\ntiles_url: http://x\n'
@@ -109,6 +113,13 @@ def test_a_variable_with_the_name_of_a_secret_is_refused_and_its_value_is_not_sh
         assert f"stack_variables sets {name}" in told
         assert "stack_env_file" in told
         assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("name", ["PASSIVE_MODE", "COMPASS", "BYPASS", "PWD", "COOKIE_DOMAIN"])
+def test_a_variable_that_only_looks_like_the_name_of_a_secret_is_taken(tmp_path, name):
+    path = tmp_path / "params.yml"
+    path.write_text(f'tiles_url: http://x\nstack_variables: ["{name}=on"]\n')
+    assert [f"{name}=on"] == resolve(load(path), DECLARED, DECLARED)["stack_variables"]
 
 
 def test_without_surfaces_nothing_is_asked_about_tiles(tmp_path):
