@@ -5,6 +5,7 @@ nh3 (Ammonia) parses as a browser does and keeps only what is listed; a filter o
 """
 
 import base64
+import re
 from typing import Any
 
 import nh3
@@ -30,6 +31,9 @@ _STYLES = {  # nothing that places an element over others
     *["font-style", "font-weight", "margin", "max-width", "padding", "text-align", "width"],
 }
 
+_FUNCTION = re.compile(r"([\w-]*)\(")
+_COLOURS = re.compile(r"rgba?|hsla?|(?:repeating-)?(?:linear|radial|conic)-gradient")
+
 
 def clean(html: str) -> str:
     """
@@ -40,17 +44,20 @@ def clean(html: str) -> str:
         html,
         tags=_TAGS,
         attributes=_ATTRIBUTES,
-        attribute_filter=_only_images_are_data,
+        attribute_filter=_without_addresses,
         filter_style_properties=_STYLES,
         url_schemes={"data", "http", "https"},
         link_rel=None,
     )
 
 
-def _only_images_are_data(_tag: str, name: str, value: str) -> str | None:
+def _without_addresses(_tag: str, name: str, value: str) -> str | None:
     address = value.strip().lower()
     if name == "src":
         return value if address.startswith("data:image/") else None
+    if name == "style":  # url() and its like fetch, and may be written with escapes
+        plain = "\\" not in value and all(map(_COLOURS.fullmatch, _FUNCTION.findall(address)))
+        return value if plain else None
     return None if name == "href" and address.startswith("data:") else value
 
 
