@@ -169,8 +169,9 @@ def _needed_permissions(request: IAMRequestBase, resource: str) -> list[Permissi
     if request._service == "ec2":
         backend = ec2_backends[request.account_id][request._region]
         form = completed(backend, action, _flat(request._data))
+        arn = form.get("IamInstanceProfile.Arn", "")
+        profile = form.get("IamInstanceProfile.Name", "") or arn.rpartition("/")[2]
         form |= associated_instance(backend, form.get("AssociationId", ""))
-        profile = form.get("IamInstanceProfile.Name", "")
         if profile:
             form.setdefault("IamInstanceProfile.Arn", profile_arn(profile))
         needed = ec2_permissions(

@@ -51,7 +51,7 @@ KEY_PAIR_ACTIONS = ("CreateKeyPair", "ImportKeyPair")
 NO_ATTRIBUTE = ("Action", "Attribute", "DryRun", "InstanceId", "Value", "Version")
 TAG = re.compile(r"TagSpecification\.(\d+)\.Tag\.(\d+)\.Key")
 PLAIN_TAG = re.compile(r"Tag\.(\d+)\.Key")
-ROOT_DISK = "BlockDeviceMapping.1.Ebs."
+DISK = re.compile(r"BlockDeviceMapping\.(\d+)\.")
 
 Context = dict[str, ContextValue]
 
@@ -105,7 +105,9 @@ def ec2_permissions(
         kind = NAMED[base] or PREFIXES.get(value.partition("-")[0], "*")
         need(kind, value, known(kind, value) | plain | _change(action, kind, form))
     for kind in CREATED_BY.get(action, ()):
-        need(kind, "*", request_tags(new_tags.get(kind, {})) | _shape(action, kind, form, known))
+        tagged = request_tags(new_tags.get(kind, {}))
+        for disk in _disks(action, form) if kind == "volume" else [""]:
+            need(kind, "*", tagged | _shape(action, kind, form, known, disk))
     if action in KEY_PAIR_ACTIONS:
         need("key-pair", form.get("KeyName", ""), request_tags(new_tags.get("key-pair", {})))
     if not needed:
@@ -154,8 +156,23 @@ def _change(action: str, kind: str, form: Mapping[str, str]) -> Context:
     return {}
 
 
+def _disks(action: str, form: Mapping[str, str]) -> list[str]:
+    """
+    Where a request describes each of its disks: one that nobody describes is a disk too.
+    """
+    if action != "RunInstances":
+        return [""]
+    found = dict.fromkeys(match[0] for match in map(DISK.match, form) if match)
+    none = [one for one in found if {f"{one}VirtualName", f"{one}NoDevice"} & form.keys()]
+    return [f"{one}Ebs." for one in found if one not in none] or ["BlockDeviceMapping.1.Ebs."]
+
+
 def _shape(
-    action: str, kind: str, form: Mapping[str, str], known: Callable[[str, str], Context]
+    action: str,
+    kind: str,
+    form: Mapping[str, str],
+    known: Callable[[str, str], Context],
+    disk: str,
 ) -> Context:
     if (action, kind) == ("RunInstances", "instance"):
         spot = form.get("InstanceMarketOptions.MarketType")
@@ -172,7 +189,6 @@ def _shape(
         subnet = known("subnet", form.get("SubnetId", ""))
         return {key: value for key, value in subnet.items() if key == "ec2:Vpc"}
     if kind == "volume":
-        disk = ROOT_DISK if action == "RunInstances" else ""
         size = "VolumeSize" if disk else "Size"
         return {
             "ec2:Encrypted": form.get(f"{disk}Encrypted", "false"),

@@ -33,8 +33,8 @@ def resource_context(backend: Any, kind: str, name: str) -> Context:  # noqa: AN
 
 def completed(backend: Any, action: str, form: Mapping[str, str]) -> dict[str, str]:  # noqa: ANN401 (moto's EC2Backend)
     """
-    A request with what EC2 adds to it: the default VPC, its subnet and its group, and the ids of
-    groups that are given by name. EC2 checks permissions on these, too.
+    A request with what EC2 adds to it: the default VPC, its subnet and its group, the ids of groups
+    that are given by name, and the image's own disk. EC2 checks permissions on these, too.
     """
     made = dict(form)
     if action == "RunInstances":
@@ -47,6 +47,10 @@ def completed(backend: Any, action: str, form: Mapping[str, str]) -> dict[str, s
                 made[key.replace("SecurityGroup", "SecurityGroupId")] = getattr(group, "id", name)
         if not any("SecurityGroupId" in key for key in made):
             made["SecurityGroupId.1"] = backend.get_default_security_group().id
+        root = getattr(backend.amis.get(form.get("ImageId", "")), "root_device_name", "")
+        mapped = {value for key, value in form.items() if key.endswith(".DeviceName")}
+        if root and root not in mapped:
+            made["BlockDeviceMapping.0.DeviceName"] = root
     if action == "CreateSecurityGroup":
         made.setdefault("VpcId", backend.default_vpc.id)
     return made

@@ -219,6 +219,14 @@ def disk(**changes):
     return [{"DeviceName": ROOT_DEVICE, "Ebs": ebs | changes}]
 
 
+def profile_of(there):
+    return f"arn:aws:iam::{there.bucket.account}:instance-profile/theirs"
+
+
+def second_disk(**changes):
+    return [disk(**changes)[0] | {"DeviceName": "/dev/sdf"}]
+
+
 def tagged(cluster, *kinds, **more):
     return tag_specifications(tag_list(cluster, "worker-1", **more), *kinds)
 
@@ -250,6 +258,10 @@ OPPOSITES = {
         lambda t: launch(t, BlockDeviceMappings=disk(VolumeSize=1001)),
         lambda t: launch(t, BlockDeviceMappings=disk(VolumeType="io2", Iops=64000)),
         lambda t: launch(t, TagSpecifications=tagged(CLUSTER, "instance")),
+        # another disk beside a good one, and a good one beside the image's own
+        lambda t: launch(t, BlockDeviceMappings=[*disk(), *second_disk(Encrypted=False)]),
+        lambda t: launch(t, BlockDeviceMappings=[*disk(), *second_disk(VolumeSize=16_000)]),
+        lambda t: launch(t, BlockDeviceMappings=second_disk()),
     ],
     "FromCanonicalsImages": [lambda t: launch(t, ImageId=t.image)],
     "WithOurKey": [lambda t: launch(t, KeyName="theirs")],
@@ -367,6 +379,7 @@ OPPOSITES = {
     ],
     "ForInstancesAlone": [
         lambda t: launch(t, IamInstanceProfile={"Name": "theirs"}),
+        lambda t: launch(t, IamInstanceProfile={"Arn": profile_of(t)}),
     ],
     "GiveOursThatRole": [
         lambda t: t.ec2.associate_iam_instance_profile(
@@ -374,6 +387,9 @@ OPPOSITES = {
         ),
         lambda t: t.ec2.associate_iam_instance_profile(
             InstanceId=t.mine, IamInstanceProfile={"Name": "theirs"}
+        ),
+        lambda t: t.ec2.associate_iam_instance_profile(
+            InstanceId=t.mine, IamInstanceProfile={"Arn": profile_of(t)}
         ),
     ],
     "FindTheNewestUbuntu": [],
