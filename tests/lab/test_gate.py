@@ -23,7 +23,8 @@ from lab.engine import packages
 from runbook_lib.geodiff.browser import fetch
 from tests.places import IMAGES
 from tests.unit.geodiff.test_tls import made
-from tests.unit.services.test_tile_server import ALLOWED, TILE, TOKEN, Server, free_port
+from tests.unit.services.listening import free_port
+from tests.unit.services.test_tile_server import ALLOWED, TILE, TOKEN, Server
 
 pytestmark = pytest.mark.lab
 

@@ -3,17 +3,13 @@ Scaler and reaper as they run, in front of a Docker socket that records what rea
 """
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.parse
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 
 import pytest
@@ -21,9 +17,8 @@ from geodiff import control
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.services.test_tile_server import free_port
+from tests.unit.services.listening import Listening, free_port
 
-SOURCES = Path(control.__file__).parents[1]
 SPEC = {
     "Name": "s_worker",
     "TaskTemplate": {"ContainerSpec": {"Image": "i", "Env": ["PASSWORD=hidden"]}},
@@ -93,43 +88,19 @@ def _is_ours(filters):
     return wanted == filters.get("label")
 
 
-class Running:
+class Running(Listening):
     """
-    `python -m geodiff scaler` or `reaper`, as the container starts it.
+    The scaler or a reaper, what it asked of its Docker socket, and what that says.
     """
 
     def __init__(self, service, folder):
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        self.log = folder / f"{service}.log"
         self.asked, self.state = [], {"update": "completed", "broken": False}
-        environ = ENVIRON | {"DOCKER_SOCKET": str(folder / "docker"), "PORT": str(self.port)}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "geodiff", service],
-                cwd=SOURCES, env=os.environ | environ, stdout=log, stderr=log,
-            )  # fmt: skip
-        deadline = time.monotonic() + 30
-        while "listening" not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        super().__init__(service, folder, ENVIRON | {"DOCKER_SOCKET": str(folder / "docker")})
+        self.address = f"127.0.0.1:{self.port}"
 
     @property
     def writes(self):
         return [call for call in self.asked if call[0] != "GET"]
-
-    def raw(self, data):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
-            received = b""
-            try:
-                connection.sendall(data)
-                connection.shutdown(socket.SHUT_WR)
-                while part := connection.recv(65536):
-                    received += part
-            except ConnectionError:  # it closed before it had read all
-                pass
-            return received
 
 
 @contextmanager
@@ -139,8 +110,7 @@ def running(service, folder):
         with docker_socket(folder / "docker", found.asked, found.state):
             yield found
     finally:
-        found.process.terminate()
-        assert 0 == found.process.wait(25)
+        assert 0 == found.stop()
 
 
 @pytest.fixture(scope="module")

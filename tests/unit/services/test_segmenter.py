@@ -28,7 +28,8 @@ BROKER = BrokerSettings("", 1, 1, "", "", "/", 20)
 NAMES = [f"2004-01-15/4/5/{x}" for x in range(4)]
 # OpenCV with a fault that one palette triggers: that chunk reaches the decoder
 PATCH = """
-import os, time
+import os, sys, time
+from multiprocessing.connection import Connection
 import cv2
 decode = cv2.imdecode
 def hostile(data, flags):
@@ -36,6 +37,11 @@ def hostile(data, flags):
     if b"PLTEkill" in found:
         os.kill(os.getpid(), 9)
     if b"PLTEhang" in found:
+        time.sleep(60)
+    if b"PLTEodd" in found:
+        Connection(os.dup(int(sys.argv[1]))).send_bytes(b"s")
+    if b"PLTElong" in found:
+        Connection(os.dup(int(sys.argv[1]))).send_bytes(b"s" * (5 << 20))
         time.sleep(60)
     if b"PLTEgrow" in found:
         return bytearray(1 << 40)
@@ -78,12 +84,15 @@ def test_a_bad_tile_is_refused_and_the_process_lives_on(processes):
     [
         (b"kill", "3 times, the process that segments it ended with -9"),
         (b"hang", "3 times, the process that segments it had no result within 1 s"),
+        (b"odd", "3 times, the process that segments it gave an answer that is none"),
+        (b"long", "3 times, the process that segments it ended with -9"),
         (b"grow", "MemoryError"),
     ],
 )
 def test_whatever_a_tile_does_to_its_process_is_its_reason(harm, reason, processes, monkeypatch):
     """And the next tile is done."""
     monkeypatch.setattr(segmenter, "LIMIT_S", 1.0 if harm == b"hang" else 60.0)
+    monkeypatch.setattr(segmenter, "END_S", 0.2)
     with pytest.raises(BadTileError, match=reason):
         processes.segment(tile(harm))
     monkeypatch.setattr(segmenter, "LIMIT_S", 60.0)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from geodiff import settings
-from geodiff.settings import SettingsError
+from geodiff.environment import SettingsError
 
 
 @pytest.fixture

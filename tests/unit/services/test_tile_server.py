@@ -4,62 +4,36 @@ The tile server as it runs: behind gunicorn, on a real socket, against clients o
 
 import http.client
 import json
-import os
 import random
-import signal
-import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
-from geodiff import tile_server
-from geodiff.settings import SettingsError
+from geodiff.environment import SettingsError
 from geodiff.tile_server import options
 from geodiff.tile_settings import TileServerSettings, tile_server_settings
 
-SOURCES = Path(tile_server.__file__).parents[1]
+from tests.unit.services.listening import SOURCES, Listening
+
 TOKEN = "s3cret-token"
 TILE = "/DESERT/2004-01-15/1/0/1"
 ALLOWED = {"Authorization": f"Bearer {TOKEN}"}
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Server:
+class Server(Listening):
     """
-    `python -m geodiff tile-server`, as the container starts it.
+    The tile server on a folder of tiles.
     """
 
     def __init__(self, root, folder):
         token = folder / "token"
         token.write_text(TOKEN + "\n")
-        self.port = free_port()
-        self.log = folder / "log"
         environ = {
             "TILES_DIR": str(root),
             "TILE_API_TOKEN_FILE": str(token),
-            "PORT": str(self.port),
             "UI_ORIGIN": "http://10.0.0.7:8080",
         }
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "geodiff", "tile-server"],
-                cwd=SOURCES,
-                env=os.environ | environ,
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + 30
-        while "listening" not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        super().__init__("tile-server", folder, environ)
 
     def connect(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -72,25 +46,6 @@ class Server:
             return answer.status, answer.read()
         finally:
             connection.close()
-
-    def raw(self, data):
-        """
-        Send bytes, say that this is all, and return everything that comes back.
-        """
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
-            received = b""
-            try:
-                connection.sendall(data)
-                connection.shutdown(socket.SHUT_WR)
-                while part := connection.recv(65536):
-                    received += part
-            except ConnectionError:  # it answered and closed before it had read all
-                pass
-            return received
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(25)
 
 
 @pytest.fixture(scope="module")

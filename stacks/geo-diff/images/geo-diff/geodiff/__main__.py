@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from geodiff import health
-from geodiff.settings import SettingsError
+from geodiff.environment import SettingsError
 
 SERVICES = {
     "dealer": "geodiff.dealer",

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from geodiff import serving, topology
 from geodiff.broker import Delivery, Link
-from geodiff.settings import BrokerSettings, Reader
+from geodiff.environment import Reader
+from geodiff.settings import BrokerSettings, broker_settings
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,8 @@ class Carrier:
 
 def prepare(environ: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable[None]]:
     read = Reader(environ)
-    target = read.broker("updater")  # in whose container it runs
+    target = broker_settings(read, "updater")  # in whose container it runs
     source = replace(target, host=read.text("CARRY_FROM", pattern=r"[A-Za-z0-9.-]+"))
     if source.host == target.host:
         read.problems.append(f"CARRY_FROM={source.host!r} must not be AMQP_HOST")
-    read.done()
-    return Carrier(source, target).start
+    return read.done(Carrier(source, target)).start

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from pathlib import Path
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 # OpenCV and NumPy map 275 MiB, of which they use 45
 LIMIT_BYTES = 512 * 1024 * 1024
 # a tile takes 10 ms; a t2.micro without CPU credits needs 15 s to start the process
-LIMIT_S, START_S = 20.0, 60.0
+LIMIT_S, START_S, END_S = 20.0, 60.0, 5.0
 MAX_ANSWER = 4 * 1024 * 1024
 READY, RESULTS, REFUSED = b"y", b"s", b"n"
 _HEAD = struct.Struct(">dI")
@@ -62,7 +63,7 @@ def packed(surfaces: Sequence[Surface]) -> bytes:
 
 def unpacked(answer: bytes) -> list[Surface]:
     """
-    Read the answer to a tile; BadTileError if it was refused.
+    Read the answer to a tile; BadTileError if it was refused, struct.error if it is none.
     """
     if answer[:1] != RESULTS:
         raise BadTileError(answer[1:].decode(errors="replace"))
@@ -90,24 +91,26 @@ class Segmenter:
         reason = ""
         for _ in range(self._attempts):
             try:
-                return unpacked(self._ask(data))
+                return self._ask(data)
             except ProcessEndedError as exc:
                 log.warning("a process that segments a tile %s", exc)
                 reason = str(exc)
         raise BadTileError(f"{self._attempts} times, the process that segments it {reason}")
 
-    def _ask(self, data: bytes) -> bytes:
+    def _ask(self, data: bytes) -> list[Surface]:
         if self._process is None or self._process.poll() is not None:
             self.start()
         try:
             self._link.send_bytes(data)
             if self._link.poll(LIMIT_S):
-                return self._link.recv_bytes(MAX_ANSWER)
+                return unpacked(self._link.recv_bytes(MAX_ANSWER))
+            reason = f"had no result within {LIMIT_S:g} s"
+        except struct.error:  # it may have more answers ready, for the tiles behind this one
+            reason = "gave an answer that is none"
         except (EOFError, OSError) as exc:
-            raise ProcessEndedError(self._end()) from exc
-        self._process.kill()
+            raise ProcessEndedError(self._end(END_S)) from exc
         self._end()
-        raise ProcessEndedError(f"had no result within {LIMIT_S:g} s")
+        raise ProcessEndedError(reason)
 
     def start(self) -> None:
         """
@@ -130,13 +133,18 @@ class Segmenter:
             self.close()
             raise RuntimeError(f"the process that segments tiles is not ready after {START_S:g} s")
 
-    def _end(self) -> str:
+    def _end(self, within_s: float = 0) -> str:
+        """
+        Kill the process, unless it ends by itself; return how it ended.
+        """
         self._link.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(within_s)
+        self._process.kill()
         status = self._process.wait()
         self._process = None
         return f"ended with {status}"
 
     def close(self) -> None:
         if self._process is not None:
-            self._process.kill()
             self._end()

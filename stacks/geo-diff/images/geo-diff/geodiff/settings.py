@@ -1,22 +1,14 @@
 """
-The settings of a service: environment variables and Docker secrets, all checked at once.
+The settings of each service, from its environment; all that is wrong is named at once.
 """
 
-import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-Number = TypeVar("Number", int, float)
-SERVICE = r"[A-Za-z0-9_.-]+"
+from geodiff.environment import Reader
 
-
-class SettingsError(ValueError):
-    """
-    One or more variables are missing or wrong; the message names all of them.
-    """
+NAME = r"[A-Za-z0-9_.-]+"
 
 
 @dataclass(frozen=True)
@@ -93,98 +85,16 @@ class ScalerSettings(ReaperSettings):
     max_scale: int
 
 
-class Reader:
-    """
-    Read variables one by one, collect what is wrong, and report all of it at the end.
-    """
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.problems: list[str] = []
-
-    def text(self, name: str, default: str = "", pattern: str = r".+") -> str:
-        value = self._environ.get(name, "").strip() or default
-        if not re.fullmatch(pattern, value):
-            rule = "must be set" if not value else f"must match {pattern}"
-            self.problems.append(f"{name}={value!r} {rule}")
-        return value
-
-    def _number(
-        self,
-        name: str,
-        default: Number,
-        low: float,
-        high: float,
-        convert: Callable[[str], Number],
-    ) -> Number:
-        raw = self._environ.get(name, "").strip()
-        try:
-            value = convert(raw) if raw else default
-        except ValueError:
-            self.problems.append(f"{name}={raw!r} must be a number ({convert.__name__})")
-            return default
-        if not low <= value <= high:
-            self.problems.append(f"{name}={raw!r} must be between {low:g} and {high:g}")
-            return default
-        return value
-
-    def whole(self, name: str, default: int, low: int, high: int) -> int:
-        return self._number(name, default, low, high, int)
-
-    def real(self, name: str, default: float, low: float, high: float) -> float:
-        return self._number(name, default, low, high, float)
-
-    def directory(self, name: str, default: str, *, writable: bool) -> Path:
-        path = Path(self.text(name, default))
-        needed = os.R_OK | os.X_OK | (os.W_OK if writable else 0)
-        if not path.is_dir() or not os.access(path, needed):
-            kind = "writable" if writable else "readable"
-            self.problems.append(f"{name}={path} must be a directory {kind} by uid {os.getuid()}")
-        return path
-
-    def audit(self) -> Path | None:
-        """
-        The folder for the audit of a drill; None if there is none.
-        """
-        if self.text("AUDIT", "no", r"no|/.+") == "no":
-            return None
-        return self.directory("AUDIT", "no", writable=True)
-
-    def secret(self, name: str, default_file: str) -> str:
-        """
-        Read the secret in the file that the variable names; its value is never shown.
-        """
-        path = Path(self.text(name, default_file))
-        try:
-            value = path.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as exc:
-            self.problems.append(f"{name}={path} cannot be read: {exc.__class__.__name__}")
-            return ""
-        if not value:
-            self.problems.append(f"{name}={path} is empty")
-        return value
-
-    def broker(self, user: str) -> BrokerSettings:
-        return BrokerSettings(
-            host=self.text("AMQP_HOST", "rabbitmq", r"[A-Za-z0-9.-]+"),
-            port=self.whole("AMQP_PORT", 5672, 1, 65535),
-            management_port=self.whole("RABBITMQ_MANAGEMENT_PORT", 15672, 1, 65535),
-            user=self.text("AMQP_USER", user),
-            password=self.secret("RABBITMQ_PASSWORD_FILE", "/run/secrets/rabbitmq_password"),
-            virtual_host=self.text("AMQP_VHOST", "/"),
-            heartbeat_s=self.whole("HEARTBEAT", 20, 2, 600),
-        )
-
-    def done(self) -> None:
-        """
-        Raise SettingsError if anything was wrong.
-        """
-        if self.problems:
-            raise SettingsError(
-                f"{len(self.problems)} settings are not usable:\n  "
-                + "\n  ".join(self.problems)
-                + "\n  next: set them in the `environment` of the service in the stack file"
-            )
+def broker_settings(read: Reader, user: str) -> BrokerSettings:
+    return BrokerSettings(
+        host=read.text("AMQP_HOST", "rabbitmq", r"[A-Za-z0-9.-]+"),
+        port=read.whole("AMQP_PORT", 5672, 1, 65535),
+        management_port=read.whole("RABBITMQ_MANAGEMENT_PORT", 15672, 1, 65535),
+        user=read.text("AMQP_USER", user),
+        password=read.secret("RABBITMQ_PASSWORD_FILE", "/run/secrets/rabbitmq_password"),
+        virtual_host=read.text("AMQP_VHOST", "/"),
+        heartbeat_s=read.whole("HEARTBEAT", 20, 2, 600),
+    )
 
 
 def _batches(read: Reader) -> tuple[int, int]:
@@ -205,44 +115,44 @@ def _scale(read: Reader) -> tuple[int, int]:
 def dealer_settings(environ: Mapping[str, str]) -> DealerSettings:
     read = Reader(environ)
     batch, min_batch = _batches(read)
-    settings = DealerSettings(
-        broker=read.broker("dealer"),
-        tiles_dir=read.directory("TILES_DIR", "/tiles", writable=False),
-        batch=batch,
-        min_batch=min_batch,
-        wait_s=read.real("WAIT", 2, 0, 3600),
-        lease_s=read.real("LEASE", 60, 1, 86_400),
-        max_queued=read.whole("MAX_QUEUED", 20_000, 1, 10_000_000),
-        audit_dir=read.audit(),
+    return read.done(
+        DealerSettings(
+            broker=broker_settings(read, "dealer"),
+            tiles_dir=read.directory("TILES_DIR", "/tiles", writable=False),
+            batch=batch,
+            min_batch=min_batch,
+            wait_s=read.real("WAIT", 2, 0, 3600),
+            lease_s=read.real("LEASE", 60, 1, 86_400),
+            max_queued=read.whole("MAX_QUEUED", 20_000, 1, 10_000_000),
+            audit_dir=read.audit(),
+        )
     )
-    read.done()
-    return settings
 
 
 def worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
     read = Reader(environ)
-    settings = WorkerSettings(
-        broker=read.broker("worker"),
-        task_id=read.text("TASK_ID", pattern=r"[A-Za-z0-9_.-]+"),
-        node=read.text("NODE", "unknown"),
-        prefetch=read.whole("PREFETCH", 4, 1, 100),
-        max_attempts=read.whole("MAX_ATTEMPTS", 3, 1, 5),
-        keep_alive_s=read.real("KEEP_ALIVE", 5, 0.1, 60),
+    return read.done(
+        WorkerSettings(
+            broker=broker_settings(read, "worker"),
+            task_id=read.text("TASK_ID", pattern=NAME),
+            node=read.text("NODE", "unknown"),
+            prefetch=read.whole("PREFETCH", 4, 1, 100),
+            max_attempts=read.whole("MAX_ATTEMPTS", 3, 1, 5),
+            keep_alive_s=read.real("KEEP_ALIVE", 5, 0.1, 60),
+        )
     )
-    read.done()
-    return settings
 
 
 def updater_settings(environ: Mapping[str, str]) -> UpdaterSettings:
     read = Reader(environ)
-    settings = UpdaterSettings(
-        broker=read.broker("updater"),
-        tiles_dir=read.directory("TILES_DIR", "/tiles", writable=True),
-        prefetch=read.whole("PREFETCH", 32, 1, 1000),
-        audit_dir=read.audit(),
+    return read.done(
+        UpdaterSettings(
+            broker=broker_settings(read, "updater"),
+            tiles_dir=read.directory("TILES_DIR", "/tiles", writable=True),
+            prefetch=read.whole("PREFETCH", 32, 1, 1000),
+            audit_dir=read.audit(),
+        )
     )
-    read.done()
-    return settings
 
 
 def admin_settings(environ: Mapping[str, str]) -> AdminSettings:
@@ -250,8 +160,8 @@ def admin_settings(environ: Mapping[str, str]) -> AdminSettings:
     batch, min_batch = _batches(read)
     min_scale, max_scale = _scale(read)
     settings = AdminSettings(
-        broker=read.broker("admin-worker"),
-        scaler=read.text("SCALER", "scaler:8000", r"[A-Za-z0-9_.-]+:[0-9]+"),
+        broker=broker_settings(read, "admin-worker"),
+        scaler=read.text("SCALER", "scaler:8000", f"{NAME}:[0-9]+"),
         reaper_port=read.whole("REAPER_PORT", 8000, 1, 65535),
         refresh_s=read.real("REFRESH_RATE", 5, 0.1, 3600),
         max_timeout_s=read.real("MAX_TIMEOUT", 120, 1, 86_400),
@@ -268,33 +178,30 @@ def admin_settings(environ: Mapping[str, str]) -> AdminSettings:
     )
     if not settings.grey <= settings.green <= settings.yellow:
         read.problems.append("GREY_LIGHT <= GREEN_LIGHT <= YELLOW_LIGHT must hold")
-    read.done()
-    return settings
+    return read.done(settings)
 
 
 def _docker_socket(read: Reader) -> ReaperSettings:
     return ReaperSettings(
         docker_socket=read.text("DOCKER_SOCKET", "/var/run/docker.sock", r"/.{1,100}"),
-        worker_service=read.text("WORKER_SERVICE", pattern=SERVICE),
+        worker_service=read.text("WORKER_SERVICE", pattern=NAME),
         port=read.whole("PORT", 8000, 1, 65535),
     )
 
 
 def reaper_settings(environ: Mapping[str, str]) -> ReaperSettings:
     read = Reader(environ)
-    settings = _docker_socket(read)
-    read.done()
-    return settings
+    return read.done(_docker_socket(read))
 
 
 def scaler_settings(environ: Mapping[str, str]) -> ScalerSettings:
     read = Reader(environ)
     common, (min_scale, max_scale) = _docker_socket(read), _scale(read)
-    settings = ScalerSettings(
-        **vars(common),
-        reaper_service=read.text("REAPER_SERVICE", pattern=SERVICE),
-        min_scale=min_scale,
-        max_scale=max_scale,
+    return read.done(
+        ScalerSettings(
+            **vars(common),
+            reaper_service=read.text("REAPER_SERVICE", pattern=NAME),
+            min_scale=min_scale,
+            max_scale=max_scale,
+        )
     )
-    read.done()
-    return settings

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geodiff.settings import Reader
+from geodiff.environment import Reader
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class TileServerSettings:
 
 def tile_server_settings(environ: Mapping[str, str]) -> TileServerSettings:
     read = Reader(environ)
-    settings = TileServerSettings(
-        tiles_dir=read.directory("TILES_DIR", "/tiles", writable=False),
-        token=read.secret("TILE_API_TOKEN_FILE", "/run/secrets/tile_api_token"),
-        # an origin as browsers write it: neither a slash at the end nor `*`
-        ui_origin=read.text("UI_ORIGIN", pattern=r"https?://[A-Za-z0-9.\[\]:-]+"),
-        port=read.whole("PORT", 5000, 1, 65535),
-        threads=read.whole("THREADS", 8, 1, 200),
+    return read.done(
+        TileServerSettings(
+            tiles_dir=read.directory("TILES_DIR", "/tiles", writable=False),
+            token=read.secret("TILE_API_TOKEN_FILE", "/run/secrets/tile_api_token"),
+            # an origin as browsers write it: neither a slash at the end nor `*`
+            ui_origin=read.text("UI_ORIGIN", pattern=r"https?://[A-Za-z0-9.\[\]:-]+"),
+            port=read.whole("PORT", 5000, 1, 65535),
+            threads=read.whole("THREADS", 8, 1, 200),
+        )
     )
-    read.done()
-    return settings
