@@ -22,8 +22,9 @@ from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.progress import Progress
 from runbook_lib.hosts.agents.backup import STATE_FOLDER
+from runbook_lib.hosts.host_keys import get_pinned_keys
 from runbook_lib.hosts.installed import ensure_files, find_installed, remove_installed, start_unit
-from runbook_lib.hosts.ssh import get_pinned_keys, run
+from runbook_lib.hosts.ssh import run
 
 
 def ensure_backup(

@@ -29,7 +29,7 @@ from runbook_lib.core.errors import (
     RunbookError,
     UnavailableError,
 )
-from runbook_lib.hosts import ssh
+from runbook_lib.hosts import host_keys
 
 CLUSTER = "geo-diff"  # the only one that the operator's policy allows
 WANTED = instances.wanted_instances(1, 30, 8)
@@ -58,7 +58,7 @@ def build(lab, key_file, zone=""):
         zone=zone,
     )
     running = launch.wait_for_instances(ec2, CLUSTER, WANTED)
-    changes += ssh.ensure_host_keys(ec2, running, key_file)
+    changes += host_keys.ensure_host_keys(ec2, running, key_file)
     changes += groups.ensure_groups(ec2, CLUSTER, groups.get_default_vpc(ec2))
     changes += groups.ensure_rules(ec2, CLUSTER, RULES)
     changes += groups.ensure_membership(ec2, CLUSTER, running)
