@@ -17,6 +17,9 @@ from runbook_lib.core.errors import CommandError
 from runbook_lib.core.wait import Pending, wait_for
 from runbook_lib.geodiff.web import Addresses, Token
 
+_LARGEST = 8 * 2**20
+"""Bytes of an answer; a tile has at most two MiB."""
+
 
 @dataclass(frozen=True)
 class WebAnswer:
@@ -61,12 +64,17 @@ def fetch(
             session.mount("https://", _Pinned(pin))
         session.headers["Accept-Encoding"] = "identity"  # bytes and ETag as stored
         try:
-            response = session.request(method, url, headers=headers, timeout=timeout_s)
+            response = session.request(method, url, headers=headers, timeout=timeout_s, stream=True)
+            body = bytearray()
+            for piece in response.iter_content(64 * 1024):
+                body += piece
+                if len(body) > _LARGEST:
+                    return WebAnswer(f"no answer: it has more than {_LARGEST} bytes")
         except requests.RequestException as error:
             return WebAnswer(f"no answer: {_first_cause(error)}")
     content_type = response.headers.get("Content-Type", "").partition(";")[0]
     kind = f"{response.status_code} {content_type}".strip()
-    return WebAnswer(kind, response.status_code, response.headers, response.content)
+    return WebAnswer(kind, response.status_code, response.headers, bytes(body))
 
 
 class _Pinned(HTTPAdapter):

@@ -23,6 +23,8 @@ from runbook_lib.core.words import printable
 from runbook_lib.hosts.ssh import run
 
 VOLUME = "tiles-data"
+_LARGEST_KIB = 2048
+"""Of a tile; what a service of the stack wrote may have any size."""
 
 FIND = r"find . -type f -name '[!.]*' -regex '\./[A-Za-z0-9][A-Za-z0-9./_-]*\.png'"
 """
@@ -176,21 +178,24 @@ def read_tiles(manager: fabric.Connection, data: DataSet, paths: list[str]) -> d
     """
     Read some tiles in one round trip; a path is for example `RAW/2004-01-15/3/2/5.png`.
 
-    Raises IntegrityError if one is a link, or anything else than a file.
+    Raises IntegrityError if one is a link, or anything else than a file, or larger than a tile.
     """
     if not paths:
         return {}
     names = " ".join(shlex.quote(path) for path in paths)
-    packed = run(manager, f"cd {shlex.quote(data.directory)} && tar -cf - {names} | base64 -w0")
+    files = f"find {names} -maxdepth 0 -type f -size -{_LARGEST_KIB + 1}k -print0"
+    pack = f"cd {shlex.quote(data.directory)} && {files} | tar --null -T - -cf - | base64 -w0"
+    packed = run(manager, pack)
     with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed))) as tar:
-        files = {m.name: m for m in tar.getmembers() if m.isreg() or m.islnk()}
-        if odd := [path for path in paths if path not in files]:
+        found = {m.name: m for m in tar.getmembers() if m.isreg() or m.islnk()}
+        if odd := [path for path in paths if path not in found]:
             raise IntegrityError(
-                f"expected files in {data.directory}; {len(odd)} of {len(paths)} are none",
+                f"expected files of at most {_LARGEST_KIB} KiB in {data.directory}; {len(odd)} of "
+                f"{len(paths)} are none",
                 evidence=printable(", ".join(odd[:5])),
                 next_step="find out what made them, and remove them; 94 and 04 bring new ones",
             )
-        return {name: f.read() for name, m in files.items() if (f := tar.extractfile(m))}
+        return {name: f.read() for name, m in found.items() if (f := tar.extractfile(m))}
 
 
 def data_uri(png: bytes) -> str:

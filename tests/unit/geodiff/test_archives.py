@@ -7,6 +7,7 @@ The programs of the manager run here for real: as nobody, if these tests run as 
 import contextlib
 import hashlib
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -251,12 +252,26 @@ unpack._run(['sleep', '{seconds}'], Path('{open_folder}'), 1)"
 
 
 def running(argument):
-    """Whether a sleep with this argument runs."""
+    """Whether a program with this argument runs."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if ["sleep", argument] == path.read_text().split("\0")[:2]:
+            if argument in path.read_text().split("\0"):
                 return True
     return False
+
+
+def test_a_download_ends_with_the_program_that_is_killed(open_folder):
+    """Else it would go on writing into the file that the next run completes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        code = f"from runbook_lib.hosts.agents import fetch; fetch.fetch('{url}')"
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        program = subprocess.Popen([sys.executable, "-c", code], cwd=open_folder, env=environ)
+        its = f"{url}/{fetch.SUMS}"
+        wait_for("It reads", lambda: running(its) or Pending(""), timeout_s=60, poll_s=0.1)
+        program.kill()
+        program.wait()
+        wait_for("It ended", lambda: not running(its) or Pending(""), timeout_s=30, poll_s=0.1)
 
 
 @pytest.mark.parametrize("names", [[], ["set.zip", "set.2.zip"], ["set.z01"]])

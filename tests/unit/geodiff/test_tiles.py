@@ -182,6 +182,8 @@ def test_a_link_is_no_tile_and_is_not_followed(data):
     (folder / "out.png").symlink_to("/etc/hostname")
     (folder / "two words.png").write_bytes(b"png")
     assert ["2004-01-15/0.png"] == find_tiles(LocalConnection(), data, "RAW")
-    for name in ("link", "out"):
+    with (folder / "large.png").open("wb") as file:
+        file.truncate(2**31)  # without a block on the disk
+    for name in ("link", "out", "large"):
         with pytest.raises(IntegrityError, match=f"RAW/2004-01-15/{name}"):
             read_tiles(LocalConnection(), data, [f"RAW/2004-01-15/{name}.png"])

@@ -89,7 +89,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(root, monkeypatch):
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from geodiff import dealer, settings, tiles
+from geodiff import tiles
 def killed(_): os.kill(os.getpid(), signal.SIGKILL)
 tiles.os.fsync = killed
 tiles.write_atomic(Path(sys.argv[1]), b"half")
