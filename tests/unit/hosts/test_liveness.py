@@ -187,6 +187,7 @@ class Building(BaseHTTPRequestHandler):
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         self.wfile.write(head + b"%x\r\n%s\r\n" % (len(said), said))
         time.sleep(10)
+        self.close_connection = True  # the rest of the request is not read
 
     def log_message(self, *_):
         pass
