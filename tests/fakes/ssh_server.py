@@ -91,10 +91,12 @@ class _Transport(paramiko.Transport):
     begin: Callable[[], None] | None = None
 
     def _send_user_message(self, data: paramiko.Message) -> None:
-        super()._send_user_message(data)
-        if self.begin and threading.current_thread() is self:
-            begin, self.begin = self.begin, None
-            begin()
+        try:
+            super()._send_user_message(data)
+        finally:  # also where the client is gone by now
+            if self.begin and threading.current_thread() is self:
+                begin, self.begin = self.begin, None
+                begin()
 
 
 class _Server(paramiko.ServerInterface):

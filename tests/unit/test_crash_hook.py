@@ -115,7 +115,9 @@ def test_a_write_to_docker_kills_after_it_was_made(go, tmp_path):
     with serving(EngineApi(tmp_path / "docker.sock")) as api:
         host = SshHost(tmp_path, api.path)
         try:
-            effects, said = go(DOCKER.format(key=str(host.key), port=host.port))
+            program = DOCKER.format(key=str(host.key), port=host.port)
+            # on a busy machine, it would be met during the request, too
+            effects, said = go(program, CRASH_ONLY=r"\(after\)")
         finally:
             host.kill()
 
