@@ -13,7 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from runbook_lib.cloud import consistency, refusals
+from runbook_lib.cloud import consistency, refusals, staleness
 from runbook_lib.core.activity import ACTIVITY
 from runbook_lib.core.credentials import aws_session, lifetime
 from runbook_lib.core.errors import AccessError, RunbookError
@@ -67,6 +67,7 @@ class Place:
         )
         made.meta.events.register("before-call.*", _count)
         consistency.watch(made)
+        staleness.watch_changes(made)
         refusals.translate_refusals(made, self.credentials_file, self._decode)
         return made
 

@@ -45,7 +45,9 @@ _LISTS = {
 }
 _REMOVES = ("Delete", "Terminate", "Revoke", "Disassociate", "Remove")
 
-_PARAMS, _MISSING, _UNSURE = "runbook:params", "runbook:missing", "runbook:unsure"
+PARAMS = "runbook:params"
+"""The key of a request's parameters in its context, once `watch` is called."""
+_MISSING, _UNSURE = "runbook:missing", "runbook:unsure"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Consistency:
     ) -> float | None:
         # the seconds until the request is repeated; None leaves it to botocore's own rules
         context, action = request_dict["context"], operation.name
-        params = context.get(_PARAMS, {})
+        params = context.get(PARAMS, {})
         if response is None or response[0].status_code >= 500:
             context[_UNSURE] = True  # it may have been carried out
             self._forget(action, params)
@@ -102,7 +104,7 @@ class Consistency:
             missing = self._unfound(action, params, error, _UNSURE in context)
         if missing:
             context[_MISSING] = missing
-            return float(min(5, 0.25 * 2 ** min(attempts, 5)))
+            return delay_s(attempts)
         earlier = context.get(_MISSING)
         if earlier is None or not _says_missing(error):
             return None
@@ -174,13 +176,20 @@ class Consistency:
         return ""
 
 
+def delay_s(attempts: int) -> float:
+    """
+    Return how long to wait after so many attempts that AWS answered too early.
+    """
+    return float(min(5, 0.25 * 2 ** min(attempts, 5)))
+
+
 def _says_missing(error: dict[str, Any]) -> bool:
     code = str(error.get("Code"))
     return code.endswith(".NotFound") or code in ("NoSuchEntity", "NoSuchBucket", "404")
 
 
 def _keep_params(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-    context[_PARAMS] = params
+    context[PARAMS] = params
 
 
 def _tokens(part: Any, key: str = "") -> Iterator[str]:  # noqa: ANN401 - a part of a request or an answer
