@@ -14,6 +14,7 @@ from typing import Any
 
 from runbook_lib.core.errors import ParameterError, RunbookError
 from runbook_lib.core.secret_shapes import without_secrets
+from runbook_lib.core.words import printable
 from runbook_lib.notebook.templates import as_table, find_notebooks, write_map
 from runbook_lib.runner.headless import Request, Stop, prepare, run_notebooks
 from runbook_lib.runner.walkthrough import open_jupyterlab
@@ -74,7 +75,7 @@ def _hold(
 ) -> AbstractContextManager[object]:
     # imported here: the SDK takes a second
     from runbook_lib.cloud.aws import Place  # noqa: PLC0415
-    from runbook_lib.cloud.lock import held  # noqa: PLC0415
+    from runbook_lib.cloud.holding import held  # noqa: PLC0415
 
     keys = ("region", "endpoint_url", "credentials_file")
     place = Place(*(str(values.get(key, "")) for key in keys))
@@ -110,7 +111,11 @@ def _sweep(options: argparse.Namespace) -> int:
     ours = [one for one in found.past if options.everybody or one.cluster == values["cluster"]]
     if options.remove and ours:
         for one in ours:
-            print(f"\n{one.region}  {one.cluster}:\n{sweep.remove_past(place, one)}")
+            try:
+                told = repr(sweep.remove_past(place, one))
+            except RunbookError as error:  # the others can be removed
+                told = str(error)
+            print(f"\n{one.region}  {printable(one.cluster)}:\n{told}")
         found = sweep.find_clusters(place)
         print(f"\nleft:\n{found}")
     return 2 if found.past else 0

@@ -85,11 +85,12 @@ def ensure_expiry(ec2: "EC2Client", cluster: str, keep_h: float) -> Changes:
 
 def end_of(resources: Iterable[Resource]) -> datetime | None:
     """
-    Return when a cluster ends: with the last of its instances, or of the rest where it has none;
-    None if one of these does not say.
+    Return when a cluster ends: with the last of its instances, or of the rest where it has none,
+    whether or not somebody holds its lock; None if one of these does not say.
     """
     found = list(resources)
-    telling = [one for one in found if one.kind == INSTANCE] or found
+    unlocked = [one for one in found if one.kind != LOCK] or found
+    telling = [one for one in unlocked if one.kind == INSTANCE] or unlocked
     times = [one.expires for one in telling]
     return None if None in times or not times else max(filter(None, times))
 

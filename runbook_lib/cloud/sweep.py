@@ -6,8 +6,9 @@ with our tag. A region that refuses to answer is named, since what it holds is n
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -15,8 +16,9 @@ from botocore.exceptions import ClientError
 from runbook_lib.cloud import instance_role, tiles_bucket
 from runbook_lib.cloud.aws import Place, or_none
 from runbook_lib.cloud.expiry import Resource, end_of, find_resources
+from runbook_lib.cloud.holding import held
 from runbook_lib.cloud.key_pairs import find_key_pair
-from runbook_lib.cloud.tags import CLUSTER_TAG, expiry_of, tags_of
+from runbook_lib.cloud.tags import CLUSTER_TAG, LOCK, expiry_of, tags_of
 from runbook_lib.cloud.teardown import remove_groups, remove_instances
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import ConflictError, RunbookError
@@ -25,6 +27,7 @@ from runbook_lib.core.parallel import for_each
 from runbook_lib.core.words import count_of, printable
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
 
 BUCKET = "bucket"
@@ -107,22 +110,53 @@ def remove_past(place: Place, found: Found) -> Changes:
     A private key on this machine stays, and so does a bucket with objects: 90 removes it on a
     person's decision.
 
-    Raises ConflictError if the cluster is not past its expiry by now: it was renewed meanwhile.
+    Raises ConflictError if the cluster is not past its expiry by now: it was renewed meanwhile; or
+    if a run holds its lock, or takes it over.
     """
-    ec2 = place.client("ec2", found.region)
-    now = [one for one in find_resources(ec2) if one.cluster == found.cluster]
+    here = replace(place, region=found.region)
+    if all(one.kind == BUCKET for one in found.resources):
+        return _remove_bucket(place, found)
+    lost: list[str] = []
+
+    def stop(reason: str) -> bool:
+        lost.append(reason)
+        return True
+
+    ec2, changes = here.client("ec2"), Changes()
+    with held(here, found.cluster, stop):
+        _refuse_renewed(ec2, found)
+        for remove in (
+            partial(remove_instances, ec2, found.cluster),
+            partial(remove_groups, ec2, found.cluster),
+            partial(_remove_key_pair, ec2, found.cluster),
+            partial(_remove_bucket, place, found),
+        ):
+            if lost:
+                raise ConflictError(
+                    f"expected to remove cluster {found.cluster!r} in {found.region}; {lost[0]}",
+                    evidence=repr(changes),
+                    next_step="look again with  runbook sweep",
+                )
+            changes.extend(remove())
+    return changes
+
+
+def _refuse_renewed(ec2: "EC2Client", found: Found) -> None:
+    # but for the lock, which is our own by now
+    now = [one for one in find_resources(ec2) if one.cluster == found.cluster and one.kind != LOCK]
     if now and not _found(found.cluster, found.region, now).is_past:
         raise ConflictError(
             f"expected cluster {found.cluster!r} in {found.region} to be past its expiry; it was "
             "renewed",
             next_step="nothing was removed; look again with  runbook sweep",
         )
-    changes = remove_instances(ec2, found.cluster)
-    changes.extend(remove_groups(ec2, found.cluster))
-    if find_key_pair(ec2, found.cluster):
-        ec2.delete_key_pair(KeyName=found.cluster)
-        changes.add("key pair", found.cluster, "deleted")
-    changes.extend(_remove_bucket(place, found))
+
+
+def _remove_key_pair(ec2: "EC2Client", cluster: str) -> Changes:
+    changes = Changes()
+    if find_key_pair(ec2, cluster):
+        ec2.delete_key_pair(KeyName=cluster)
+        changes.add("key pair", cluster, "deleted")
     return changes
 
 

@@ -21,6 +21,7 @@ KEEP_H = 72
 """The hours until then, before 01 sets those of its parameter keep_h."""
 BY_CLUSTER = f"tag:{CLUSTER_TAG}"
 """The name of a filter; only `find_tagged` asks by it."""
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def tags_of(resource: Mapping[str, Any]) -> dict[str, str]:
@@ -42,15 +43,22 @@ def expires_in(hours: float) -> str:
     """
     Return the value of the expiry tag, some hours from now.
     """
-    return f"{datetime.now(UTC) + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
+    return time_text(datetime.now(UTC) + timedelta(hours=hours))
+
+
+def time_text(time: datetime) -> str:
+    """
+    Return a time in UTC as our tags have it.
+    """
+    return time.strftime(_TIME)
 
 
 def expiry_of(tags: Mapping[str, str]) -> datetime | None:
     """
-    Read the expiry tag; None if there is none, or it is no time as `expires_in` writes it.
+    Read the expiry tag; None if there is none, or it is no time as `time_text` writes it.
     """
     try:
-        read = datetime.strptime(tags.get(EXPIRES_TAG, ""), "%Y-%m-%dT%H:%M:%SZ")
+        read = datetime.strptime(tags.get(EXPIRES_TAG, ""), _TIME)
     except ValueError:
         return None
     return read.replace(tzinfo=UTC)

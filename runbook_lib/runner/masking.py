@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import botocore.session
 from botocore.exceptions import BotoCoreError
 from papermill.iorw import load_notebook_node, write_ipynb
 
+from runbook_lib.core.credentials import aws_session
 from runbook_lib.core.project import PROJECT
 from runbook_lib.core.secret_shapes import SHAPES, without_secrets
 from runbook_lib.notebook.templates import heading_above
@@ -98,13 +98,10 @@ def credentials_in_use(credentials_file: str) -> dict[str, str]:
     """
     Return the AWS secrets that the notebooks of this run use, by kind.
     """
-    session = botocore.session.Session()
-    if credentials_file:
-        session.set_config_variable("credentials_file", str(Path(credentials_file).expanduser()))
     try:
-        found = session.get_credentials()
+        found = aws_session(credentials_file).get_credentials()
         frozen = found.get_frozen_credentials() if found else None
-    except BotoCoreError:  # also a single sign-on that has expired
+    except (BotoCoreError, RuntimeError):  # a sign-on has expired; or they are new, and over
         frozen = None
     if frozen is None:
         return {}  # 00_start_here reports the problem

@@ -7,11 +7,12 @@ Against the lab's endpoint with the operator's policy: it allows what the lock n
 import re
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 
-from runbook_lib.cloud import expiry, lock, security_groups, teardown
-from runbook_lib.core.errors import ConflictError
+from runbook_lib.cloud import expiry, holding, lock, security_groups, teardown
+from runbook_lib.core.errors import ConflictError, UnavailableError
 
 CLUSTER = "geo-diff"
 
@@ -19,7 +20,7 @@ CLUSTER = "geo-diff"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, lab):
     """Renewed every half second; and no lock is left for the next test."""
-    monkeypatch.setattr(lock, "RENEW_S", 0.5)
+    monkeypatch.setattr(holding, "RENEW_S", 0.5)
     yield
     admin = lab.administrator("ec2")
     if left := lock.find_lock(admin, CLUSTER):
@@ -27,13 +28,13 @@ def quick(monkeypatch, lab):
 
 
 def hold(lab, stop=lambda _: True, **options):
-    return lock.held(lab.place, CLUSTER, stop, **options)
+    return holding.held(lab.place, CLUSTER, stop, **options)
 
 
 def of_another_machine(monkeypatch):
     """What this process is to a lock that it takes."""
-    monkeypatch.setattr(lock, "_machine", lambda: "elsewhere")
-    monkeypatch.setattr(lock, "_me", lambda: "alice@laptop pid 7")
+    monkeypatch.setattr(lock, "machine_id", lambda: "elsewhere")
+    monkeypatch.setattr(lock, "holder_name", lambda: "alice@laptop pid 7")
 
 
 def test_a_second_operator_is_refused_in_words(lab, monkeypatch):
@@ -97,7 +98,7 @@ def test_an_expired_one_is_taken(lab, monkeypatch):
     monkeypatch.setattr(lock, "LIFETIME_S", -5.0)
     with monkeypatch.context() as there:
         of_another_machine(there)
-        left = lock._take(lab.client("ec2"), CLUSTER, take_over=False)
+        left = lock.take_lock(lab.client("ec2"), CLUSTER)
     monkeypatch.setattr(lock, "LIFETIME_S", 300.0)
     with hold(lab) as mine:
         assert mine.group_id != left.group_id
@@ -106,14 +107,14 @@ def test_an_expired_one_is_taken(lab, monkeypatch):
 def test_an_expired_one_goes_with_the_groups(lab, monkeypatch):
     """Nothing of a cluster stays after its teardown, or after a sweep."""
     monkeypatch.setattr(lock, "LIFETIME_S", -5.0)
-    lock._take(lab.client("ec2"), CLUSTER, take_over=False)
+    lock.take_lock(lab.client("ec2"), CLUSTER)
     assert ["lock"] == [c.what for c in teardown.remove_groups(lab.client("ec2"), CLUSTER)]
 
 
 def test_that_of_a_killed_run_of_this_machine_is_taken_at_once(lab, monkeypatch):
     with monkeypatch.context() as before:
         before.setattr(lock.os, "getpid", lambda: 2**22 + 1)
-        lock._take(lab.client("ec2"), CLUSTER, take_over=False)
+        lock.take_lock(lab.client("ec2"), CLUSTER)
     with hold(lab):
         pass
 
@@ -130,9 +131,29 @@ def test_who_is_taken_over_is_told_and_stopped(lab, monkeypatch):
     with hold(lab, stop):
         with monkeypatch.context() as there:
             of_another_machine(there)
-            theirs = lock._take(lab.client("ec2"), CLUSTER, take_over=True)
+            theirs = lock.take_lock(lab.client("ec2"), CLUSTER, take_over=True)
         deadline = time.monotonic() + 20
         while len(reasons) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
     assert ["the lock of geo-diff is lost: alice@laptop pid 7 has taken it over"] * 2 == reasons
     assert theirs.group_id == lock.find_lock(ec2, CLUSTER).group_id
+
+
+def test_a_clock_that_is_ahead_of_awss_loses_no_lock_by_one_failure(lab, monkeypatch):
+    """AWS fails once; by this machine's clock, what AWS calls the end has passed long ago."""
+    reasons, asked = [], []
+
+    def behind(ec2, cluster):
+        asked.append(cluster)
+        if len(asked) == 2:
+            raise UnavailableError("AWS failed")
+        now, seen = lock.read_lock(ec2, cluster)
+        return now - timedelta(hours=1), seen
+
+    with hold(lab, reasons.append):
+        monkeypatch.setattr(holding, "read_lock", behind)
+        deadline = time.monotonic() + 20
+        while len(asked) < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+    assert len(asked) >= 3
+    assert [] == reasons

@@ -3,11 +3,12 @@ What is past its expiry is found wherever it is, and nothing else is removed.
 """
 
 import functools
+import time
 
 import pytest
 
 from runbook_lib.__main__ import main
-from runbook_lib.cloud import instance_role, tiles_bucket
+from runbook_lib.cloud import holding, instance_role, lock, sweep, tiles_bucket
 from runbook_lib.cloud.aws import Place
 from runbook_lib.cloud.key_pairs import ensure_key_pair
 from runbook_lib.cloud.security_groups import ensure_groups, get_default_vpc
@@ -59,8 +60,13 @@ def make(place, tmp_path, cluster, region, hours):
     ensure_groups(ec2, cluster, get_default_vpc(ec2))
 
 
-def names(sweep):
-    return [(one.region, one.cluster) for one in sweep.clusters]
+def names(inventory):
+    return [(one.region, one.cluster) for one in inventory.clusters]
+
+
+def sweep_command(place):
+    command = ["sweep", str(ROOT / "params/aws.yml"), "--notebooks", str(ROOT / "notebooks")]
+    return [*command, "-p", f"credentials_file={place.credentials_file}"]
 
 
 def test_every_region_is_looked_into_and_what_is_past_is_told(place, tmp_path):
@@ -110,6 +116,63 @@ def test_a_cluster_that_was_renewed_meanwhile_stays(place, tmp_path):
     with pytest.raises(ConflictError, match="it was renewed"):
         remove_past(place, past)
     assert 7 == len(find_clusters(place).clusters[0].resources)
+
+
+def of_another_machine(monkeypatch):
+    monkeypatch.setattr(lock, "machine_id", lambda: "elsewhere")
+    monkeypatch.setattr(lock, "holder_name", lambda: "alice@laptop pid 7")
+
+
+def test_a_cluster_that_a_run_works_on_stays_and_the_others_go(
+    place, tmp_path, monkeypatch, capsys
+):
+    """Its holder is named; once the lock has ended, it is swept with the rest."""
+    make(place, tmp_path, "geo-diff", "eu-west-1", -1)
+    make(place, tmp_path, "another", "us-east-1", -1)
+    ec2 = place.client("ec2", "eu-west-1")
+    with monkeypatch.context() as there:
+        of_another_machine(there)
+        theirs = lock.take_lock(ec2, "geo-diff")
+    assert 2 == main([*sweep_command(place), "--remove", "--everybody"])
+    assert "alice@laptop pid 7 does" in capsys.readouterr().out
+    assert [("eu-west-1", "geo-diff")] == names(find_clusters(place))
+    assert 8 == len(find_clusters(place).clusters[0].resources)
+
+    tags = [{"Key": EXPIRES_TAG, "Value": expires_in(-1)}]
+    ec2.create_tags(Resources=[theirs.group_id], Tags=tags)
+    assert 0 == main([*sweep_command(place), "--remove", "--everybody"])
+    assert [] == names(find_clusters(place))
+
+
+def test_a_run_that_takes_the_cluster_over_stops_the_sweep(place, tmp_path, monkeypatch):
+    make(place, tmp_path, "geo-diff", "eu-west-1", -1)
+    monkeypatch.setattr(holding, "RENEW_S", 0.1)
+    removing = sweep.remove_instances
+
+    def taken_over(ec2, cluster):
+        changes = removing(ec2, cluster)
+        with monkeypatch.context() as there:
+            of_another_machine(there)
+            lock.take_lock(ec2, cluster, take_over=True)
+        time.sleep(2)
+        return changes
+
+    monkeypatch.setattr(sweep, "remove_instances", taken_over)
+    (past,) = find_clusters(place).past
+    with pytest.raises(ConflictError, match=r"alice@laptop pid 7 has taken(?s:.)*terminated i-"):
+        remove_past(place, past)
+    kinds = {one.kind for one in find_clusters(place).clusters[0].resources}
+    assert {"security group", "key pair", "lock"} == kinds
+
+
+def test_the_lock_of_a_killed_run_alone_is_swept(place):
+    ec2 = place.client("ec2", "eu-west-1")
+    left = lock.take_lock(ec2, "geo-diff")
+    tags = [{"Key": EXPIRES_TAG, "Value": expires_in(-1)}]
+    ec2.create_tags(Resources=[left.group_id], Tags=tags)
+    (past,) = find_clusters(place).past
+    remove_past(place, past)
+    assert [] == names(find_clusters(place))
 
 
 @pytest.mark.parametrize("value", ["", "never", "2000-01-01", "2000-01-01T00:00:00+00:00"])
@@ -176,8 +239,7 @@ def test_the_command_lists_first_and_removes_only_what_it_is_told(place, tmp_pat
     """Dry by default; then the file's cluster; then everybody's."""
     make(place, tmp_path, "geo-diff", "eu-west-1", -1)
     make(place, tmp_path, "another", "us-east-1", -1)
-    command = ["sweep", str(ROOT / "params/aws.yml"), "--notebooks", str(ROOT / "notebooks")]
-    command += ["-p", f"credentials_file={place.credentials_file}"]
+    command = sweep_command(place)
 
     assert 2 == main(command)
     assert 2 == len(find_clusters(place).past)

@@ -82,6 +82,13 @@ def test_no_credentials_are_no_secrets(tmp_path):
     assert {} == credentials_in_use(str(tmp_path / "nothing"))
 
 
+def test_credentials_that_have_ended_open_nothing_and_stop_no_run(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00+00:00")
+    assert {} == credentials_in_use("")
+
+
 def test_the_values_given_to_a_run_are_known_and_masked_in_any_form(tmp_path, monkeypatch):
     (tmp_path / "db").write_text("pass word/1\n")
     (tmp_path / "pin").write_text("1234")
