@@ -1,33 +1,17 @@
 """
-The SSH key pair: the private key is generated here, and only the public key goes to EC2.
+The SSH key pair of a cluster in EC2, which has the public key alone.
 
 Source: section "Getting Resources & Dependencies" of the guide.
 """
 
-import fcntl
-import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_ssh_private_key,
-)
-
 from runbook_lib.cloud.aws import make_or_adopt
+from runbook_lib.cloud.key_files import key_path, make_key, new_key_path, only_run, public_key
 from runbook_lib.cloud.tags import CLUSTER_TAG, tag_list, tag_specifications, tags_of
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError, ParameterError
-from runbook_lib.core.project import writable
+from runbook_lib.core.errors import ConflictError, NotFoundError, ParameterError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -36,56 +20,34 @@ if TYPE_CHECKING:
 ORIGIN_TAG, MADE = "runbook:key-file", "made"
 
 
-def key_path(key_file: str) -> Path:
-    """
-    Return the path of the private key, after checking that only its owner can read it.
-
-    Raises NotFoundError if it is missing, or AccessError if others can read it.
-    """
-    path = Path(key_file).expanduser()
-    if not path.is_file():
-        raise NotFoundError(
-            f"expected the private key at {path}; there is no such file",
-            next_step="run 01_instances, or set key_file to where the key is",
-        )
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise AccessError(
-            f"expected {path} to be readable by its owner only, saw mode {mode:04o}",
-            evidence="ssh refuses such a key as well",
-            next_step=f"chmod 600 {path}",
-        )
-    return path
-
-
 def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     """
     Create the private key file if it is missing, and import its public key into EC2.
 
-    A key that is made here is `<key_file>.new` until EC2 has its public half: the next run goes on
-    with that of a killed one, and still knows that it was made here.
+    A key that is made here is `<key_file>.<cluster>.new` until EC2 has its public half: the next
+    run goes on with that of a killed one, and still knows that it was made here.
 
     Raises NotFoundError or ConflictError if EC2 has the pair, but the file is missing or of another
     pair; AccessError if others can read the file; ParameterError if it is no private key.
     """
-    changes, path, new = Changes(), Path(key_file).expanduser(), new_key_path(key_file)
-    with _only_run(path.parent):
-        if new.is_symlink() or (new.exists() and not _public_key(new)):
+    changes, path, new = Changes(), Path(key_file).expanduser(), new_key_path(key_file, cluster)
+    with only_run(path.parent):
+        if new.is_symlink() or (new.exists() and not public_key(new)):
             new.unlink()  # half a key was never imported, and a link is not ours
         known = find_key_pair(ec2, cluster)
         is_new = not path.exists()
-        if known and is_new and not new.exists():
+        if known and is_new and not (new.exists() and matches(known, new)):
             raise NotFoundError(
                 f"EC2 has the key pair {cluster!r}, but its private key is not at {path}",
                 next_step="put the file back, set key_file, or start over with 90_teardown",
             )
-        if is_new and not new.exists():
-            _write_key(new)
+        if made := is_new and not new.exists():
+            make_key(new)
         file = key_path(str(new if is_new else path))
         if known is None:
             known = _import(ec2, cluster, file, MADE if is_new else "brought", changes)
         if not matches(known, file):
-            if is_new:  # another run has imported its own: this one opens nothing
+            if made:  # another run has imported its own: this one opens nothing
                 new.unlink()
             raise ConflictError(
                 f"the key pair {cluster!r} of EC2 is not the one in {path}",
@@ -102,7 +64,7 @@ def ensure_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
 def _import(
     ec2: "EC2Client", cluster: str, path: Path, origin: str, changes: Changes
 ) -> "KeyPairInfoTypeDef":
-    key, tags = _public_key(path), tag_list(cluster, "key-pair", **{ORIGIN_TAG: origin})
+    key, tags = public_key(path), tag_list(cluster, "key-pair", **{ORIGIN_TAG: origin})
     if not key:
         raise ParameterError(
             f"expected a private key without a passphrase at {path}; it is none",
@@ -121,37 +83,12 @@ def _import(
     return make_or_adopt(make, lambda: find_key_pair(ec2, cluster))
 
 
-def known_hosts_path(key_file: str) -> Path:
-    """
-    Return the file of the cluster's pinned host keys, next to its private key.
-    """
-    path = Path(key_file).expanduser()
-    return path.with_name(f"{path.name}.known_hosts")
-
-
-def new_key_path(key_file: str) -> Path:
-    """
-    Return the file of a private key whose public half EC2 may not have yet.
-    """
-    return Path(f"{Path(key_file).expanduser()}.new")
-
-
 def matches(pair: "KeyPairInfoTypeDef", path: Path) -> bool:
     """
     Check whether the private key in a file belongs to an EC2 key pair.
     """
-    key = _public_key(path)
+    key = public_key(path)
     return bool(key) and pair.get("PublicKey", "").split()[:2] == key.split()[:2]
-
-
-def _public_key(path: Path) -> str:
-    # "" for a file without a private key, and for one with a passphrase
-    data = path.read_bytes()
-    for load in (load_ssh_private_key, load_pem_private_key):  # the latter reads EC2's own
-        with suppress(ValueError, TypeError, UnsupportedAlgorithm):
-            key = load(data, password=None).public_key()
-            return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    return ""
 
 
 def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None":
@@ -173,27 +110,3 @@ def find_key_pair(ec2: "EC2Client", cluster: str) -> "KeyPairInfoTypeDef | None"
             next_step="choose another cluster name",
         )
     return pairs[0]
-
-
-def _write_key(path: Path) -> None:
-    key = Ed25519PrivateKey.generate()
-    data = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    with writable(path.parent):
-        path.touch(0o600, exist_ok=False)
-        with path.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # before EC2 has its public half
-
-
-@contextmanager
-def _only_run(folder: Path) -> Iterator[None]:
-    # two runs of one machine would make two keys; a killed run leaves no such lock
-    with writable(folder):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

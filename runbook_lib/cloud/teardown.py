@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING
 
 from runbook_lib.cloud.aws import remove_or_gone
 from runbook_lib.cloud.instances import ALIVE, describe, find_instances
-from runbook_lib.cloud.key_pairs import (
-    MADE,
-    ORIGIN_TAG,
-    find_key_pair,
-    known_hosts_path,
-    matches,
-    new_key_path,
-)
+from runbook_lib.cloud.key_files import known_hosts_path, new_key_path
+from runbook_lib.cloud.key_pairs import MADE, ORIGIN_TAG, find_key_pair, matches
 from runbook_lib.cloud.lock import remove_expired_lock
 from runbook_lib.cloud.security_group_rules import find_permissions, revoke
 from runbook_lib.cloud.security_groups import Group, delete_group, find_groups
@@ -81,7 +75,7 @@ def remove_key_pair(ec2: "EC2Client", cluster: str, key_file: str) -> Changes:
     known = find_key_pair(ec2, cluster)
     if known is None:
         return changes
-    files = (Path(key_file).expanduser(), new_key_path(key_file))
+    files = (Path(key_file).expanduser(), new_key_path(key_file, cluster))
     if held := [file for file in files if file.exists() and matches(known, file)]:
         ours = held if tags_of(known).get(ORIGIN_TAG) == MADE else []
         for file in (*ours, known_hosts_path(key_file)):

@@ -38,12 +38,13 @@ def for_each(
     results: dict[str, V] = {}
     errors: dict[str, BaseException] = {}
     ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-    turns = threading.Semaphore(at_once or len(items))
+    turns, over = threading.Semaphore(at_once or len(items)), threading.Event()
 
     def one(name: str, item: K) -> None:
         try:
             with turns:
-                results[name] = work(item)
+                if not over.is_set():
+                    results[name] = work(item)
         except BaseException as error:
             errors[name] = error
         finally:
@@ -67,6 +68,7 @@ def for_each(
         except queue.Empty:
             pass
         finally:  # after an interrupt, what restores must not meet what still works
+            over.set()  # nor what has not begun
             for thread in threads:
                 thread.join(max(0, deadline - time.monotonic()))
     late = {name: TimeoutError(f"not finished within {limit_s:g} s") for name in waiting}

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from runbook_lib.cloud.instances import Instance
-from runbook_lib.cloud.key_pairs import known_hosts_path
+from runbook_lib.cloud.key_files import known_hosts_path
 from runbook_lib.core.changes import Changes
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.wait import Pending, wait_for

@@ -11,7 +11,7 @@ import paramiko
 from invoke.exceptions import UnexpectedExit
 
 from runbook_lib.cloud.instances import Instance
-from runbook_lib.cloud.key_pairs import key_path, known_hosts_path
+from runbook_lib.cloud.key_files import key_path, known_hosts_path
 from runbook_lib.core.errors import AccessError, CommandError, ConflictError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.wait import Pending, wait_for

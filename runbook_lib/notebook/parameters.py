@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from runbook_lib.core import tables
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.notebook.declarations import Setting, declarations, find_problems, refuse
+from runbook_lib.notebook.declarations import declarations
+from runbook_lib.notebook.problems import Setting, find_problems, refuse
 
 
 @dataclass(frozen=True)

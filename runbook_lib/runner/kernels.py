@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty
 from tempfile import TemporaryDirectory
@@ -73,7 +73,8 @@ class Kernel:
     def _signal(self, number: signal.Signals) -> None:
         provisioner: Any = self.manager.provisioner
         if provisioner is not None and provisioner.has_process:
-            os.killpg(provisioner.pgid, number)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.killpg(provisioner.pgid, number)
 
     def activity(self) -> dict[str, Any]:
         """

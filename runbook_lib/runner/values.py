@@ -17,14 +17,8 @@ from typing import Any
 import yaml
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.notebook.declarations import (
-    TYPES,
-    Parameter,
-    Setting,
-    declarations,
-    find_problems,
-    refuse,
-)
+from runbook_lib.notebook.declarations import TYPES, Parameter, declarations
+from runbook_lib.notebook.problems import Setting, find_problems, refuse
 from runbook_lib.notebook.templates import Notebook
 
 NOTEBOOKS = "notebooks"

@@ -11,7 +11,8 @@ from pathlib import Path
 import papermill
 import pytest
 
-from runbook_lib.notebook.declarations import Setting, declarations
+from runbook_lib.notebook.declarations import declarations
+from runbook_lib.notebook.problems import Setting
 from runbook_lib.notebook.templates import Notebook, as_table, find_notebooks, select_notebooks
 from runbook_lib.runner.masking import Masker
 from runbook_lib.runner.values import declared, load, resolve, take_notebooks

@@ -15,7 +15,7 @@ import docker
 from docker.models.services import Service
 
 from runbook_lib.availability.tiles_on_s3 import mount
-from runbook_lib.cloud import instance_role
+from runbook_lib.cloud import instance_role, role_assignment
 from runbook_lib.cloud.roles import MANAGER
 from runbook_lib.cloud.tiles_bucket import Bucket, bucket_of
 from runbook_lib.core.activity import ACTIVITY
@@ -63,7 +63,7 @@ class BucketAccess:
         Find the instances with the role: manager, worker-1, ...
         """
         instances = list(self.cluster.instances.values())
-        return instance_role.find_holders(self.cluster.ec2, self.bucket, instances)
+        return role_assignment.find_holders(self.cluster.ec2, self.bucket, instances)
 
 
 def open_bucket(cluster: Cluster, endpoint: str = "") -> BucketAccess:
@@ -80,7 +80,7 @@ def ensure_bucket_access(access: BucketAccess, role: str) -> Changes:
     """
     cluster, connection = access.cluster, access.cluster.connections[role]
     changes, iam_role = instance_role.ensure_role(access.iam, access.bucket)
-    changes.extend(instance_role.ensure_assigned(cluster.ec2, iam_role, cluster.instances[role]))
+    changes.extend(role_assignment.ensure_assigned(cluster.ec2, iam_role, cluster.instances[role]))
     changes.extend(mount.ensure_rclone(connection, role))
     changes.extend(mount.ensure_settings(connection, access.remote, role))
     mount.wait_for_access(connection, access.remote, role)
@@ -120,7 +120,7 @@ def remove_bucket_access(access: BucketAccess, role: str) -> Changes:
     if role in cluster.roles:
         changes.extend(mount.remove_settings(cluster.connections[role], role))
     instance = cluster.instances[role]
-    changes.extend(instance_role.remove_assignment(cluster.ec2, access.bucket, instance))
+    changes.extend(role_assignment.remove_assignment(cluster.ec2, access.bucket, instance))
     return changes
 
 
@@ -130,7 +130,7 @@ def remove_bucket_role(access: BucketAccess) -> Changes:
     """
     changes, bucket = Changes(), access.bucket
     for instance in access.cluster.instances.values():
-        changes.extend(instance_role.remove_assignment(access.cluster.ec2, bucket, instance))
+        changes.extend(role_assignment.remove_assignment(access.cluster.ec2, bucket, instance))
     changes.extend(instance_role.remove_role(access.iam, bucket))
     return changes
 

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from botocore.exceptions import ClientError
 
-from runbook_lib.cloud import aws, instance_role, tiles_bucket
+from runbook_lib.cloud import aws, instance_role, role_assignment, tiles_bucket
 from runbook_lib.core import wait
 from runbook_lib.core.errors import ConflictError, NotFoundError
 from tests.fakes.ec2 import instance
@@ -98,27 +98,27 @@ def test_a_policy_that_no_administrator_has_made_is_named_with_the_command_that_
 def test_an_instance_is_given_the_role_once_and_gives_it_back(cloud, bucket, worker):
     ec2 = cloud("ec2")
     _, role = instance_role.ensure_role(cloud("iam"), bucket)
-    given = instance_role.ensure_assigned(ec2, role, worker)
+    given = role_assignment.ensure_assigned(ec2, role, worker)
 
     assert [f"has the role {role.name}"] == [c.action for c in given]
-    assert [] == instance_role.ensure_assigned(ec2, role, worker)
-    assert ["worker-1"] == instance_role.find_holders(ec2, bucket, [worker])
-    assert 1 == len(instance_role.remove_assignment(ec2, bucket, worker))
-    assert [] == instance_role.remove_assignment(ec2, bucket, worker)
-    assert [] == instance_role.find_holders(ec2, bucket, [worker])
+    assert [] == role_assignment.ensure_assigned(ec2, role, worker)
+    assert ["worker-1"] == role_assignment.find_holders(ec2, bucket, [worker])
+    assert 1 == len(role_assignment.remove_assignment(ec2, bucket, worker))
+    assert [] == role_assignment.remove_assignment(ec2, bucket, worker)
+    assert [] == role_assignment.find_holders(ec2, bucket, [worker])
 
 
 def test_a_profile_that_was_made_again_is_given_again(cloud, bucket, worker):
     """It has the old one's name, and the instance would have no keys."""
     ec2, iam = cloud("ec2"), cloud("iam")
     _, old = instance_role.ensure_role(iam, bucket)
-    instance_role.ensure_assigned(ec2, old, worker)
+    role_assignment.ensure_assigned(ec2, old, worker)
     instance_role.remove_role(iam, bucket)
     _, new = instance_role.ensure_role(iam, bucket)
 
     assert (old.name, True) == (new.name, old.profile_id != new.profile_id)
-    assert 2 == len(instance_role.ensure_assigned(ec2, new, worker))
-    assert [] == instance_role.ensure_assigned(ec2, new, worker)
+    assert 2 == len(role_assignment.ensure_assigned(ec2, new, worker))
+    assert [] == role_assignment.ensure_assigned(ec2, new, worker)
 
 
 @pytest.mark.parametrize("code", ["InvalidParameterValue", "IncorrectState"])
@@ -127,7 +127,7 @@ def test_what_ec2_does_not_know_yet_is_waited_for(cloud, bucket, worker, monkeyp
     ec2 = cloud("ec2")
     _, role = instance_role.ensure_role(cloud("iam"), bucket)
     unknown = late(monkeypatch, ec2, "associate_iam_instance_profile", code)
-    instance_role.ensure_assigned(ec2, role, worker)
+    role_assignment.ensure_assigned(ec2, role, worker)
 
     assert 2 == unknown.call_count
 
@@ -136,7 +136,7 @@ def test_a_role_is_taken_when_it_is_gone_and_not_when_it_goes(cloud, bucket, wor
     """Until then the instance still has the keys, and can be given no other role."""
     ec2 = cloud("ec2")
     _, role = instance_role.ensure_role(cloud("iam"), bucket)
-    instance_role.ensure_assigned(ec2, role, worker)
+    role_assignment.ensure_assigned(ec2, role, worker)
     look = ec2.describe_iam_instance_profile_associations
     held = look()["IamInstanceProfileAssociations"]
     answers = []
@@ -157,7 +157,7 @@ def test_a_role_is_taken_when_it_is_gone_and_not_when_it_goes(cloud, bucket, wor
 
     monkeypatch.setattr(ec2, "describe_iam_instance_profile_associations", looked)
     monkeypatch.setattr(ec2, "disassociate_iam_instance_profile", take)
-    instance_role.remove_assignment(ec2, bucket, worker)
+    role_assignment.remove_assignment(ec2, bucket, worker)
 
     assert [1, 0] == answers
 
@@ -170,8 +170,8 @@ def test_a_role_of_others_is_not_taken_away(cloud, bucket, worker):
     )
     _, role = instance_role.ensure_role(iam, bucket)
     with pytest.raises(ConflictError, match="it has theirs"):
-        instance_role.ensure_assigned(ec2, role, worker)
-    assert [] == instance_role.remove_assignment(ec2, bucket, worker)
+        role_assignment.ensure_assigned(ec2, role, worker)
+    assert [] == role_assignment.remove_assignment(ec2, bucket, worker)
 
 
 def test_another_error_is_not_waited_for():

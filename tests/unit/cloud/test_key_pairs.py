@@ -2,18 +2,14 @@
 The key pair: made once, kept safe, and never mistaken for another's.
 """
 
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from runbook_lib.cloud.key_pairs import (
-    MADE,
-    ORIGIN_TAG,
-    ensure_key_pair,
-    key_path,
-    known_hosts_path,
-    new_key_path,
-)
+from runbook_lib.cloud.key_files import key_path, known_hosts_path, new_key_path
+from runbook_lib.cloud.key_pairs import MADE, ORIGIN_TAG, ensure_key_pair
 from runbook_lib.cloud.tags import tags_of
 from runbook_lib.cloud.teardown import remove_key_pair
 from runbook_lib.core.errors import AccessError, ConflictError, NotFoundError, ParameterError
@@ -42,6 +38,13 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+def path_of(key_file):
+    """Where the key is to be, in a folder that exists."""
+    path = Path(key_file)
+    path.parent.mkdir(exist_ok=True)
+    return path
+
+
 def kill_in(ec2, event, key_file):
     """A first run that ends at an event of its ImportKeyPair: before it is sent, or answered."""
 
@@ -64,7 +67,7 @@ def origin(ec2):
 def test_a_run_goes_on_with_the_key_of_one_that_was_killed(ec2, key_file, event, then):
     """Before EC2 had it, or after: it was made here, and 90 removes it."""
     kill_in(ec2, event, key_file)
-    (left,) = new_key_path(key_file).parent.iterdir()
+    (left,) = new_key_path(key_file, "geo-diff").parent.iterdir()
     key = left.read_bytes()
 
     assert 0o600 == left.stat().st_mode & 0o777
@@ -83,12 +86,30 @@ def test_what_a_killed_run_has_left_goes_with_the_pair(ec2, key_file, event):
     changes = remove_key_pair(ec2, "geo-diff", key_file)
 
     assert (2 if event == "after-call" else 0) == len(changes)
-    assert (event == "before-call") == new_key_path(key_file).exists()
+    assert (event == "before-call") == new_key_path(key_file, "geo-diff").exists()
+
+
+def test_a_new_key_serves_no_cluster_of_another_name(ec2, key_file, tmp_path):
+    """It may be the only key of its own."""
+    kill_in(ec2, "after-call", key_file)
+    ensure_key_pair(ec2, "other", key_file)
+    remove_key_pair(ec2, "other", key_file)
+
+    assert ["made"] == [c.action for c in ensure_key_pair(ec2, "geo-diff", key_file)]
+
+
+def test_a_new_key_that_is_not_of_the_pair_stays(ec2, key_file, tmp_path):
+    """Another operator was quicker, after a run of ours was killed."""
+    kill_in(ec2, "before-call", key_file)
+    ensure_key_pair(ec2, "geo-diff", str(tmp_path / "theirs.pem"))
+    with pytest.raises(NotFoundError, match="its private key is not at"):
+        ensure_key_pair(ec2, "geo-diff", key_file)
+    assert new_key_path(key_file, "geo-diff").exists()
 
 
 def test_half_a_key_and_a_link_are_replaced(ec2, key_file, tmp_path):
     """A run was killed while it wrote; or somebody put a link there: it is not followed."""
-    new, other = new_key_path(key_file), tmp_path / "other"
+    new, other = new_key_path(key_file, "geo-diff"), tmp_path / "other"
     new.parent.mkdir()
     new.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl")
     ensure_key_pair(ec2, "geo-diff", key_file)
@@ -104,7 +125,7 @@ def test_half_a_key_and_a_link_are_replaced(ec2, key_file, tmp_path):
 
 def test_a_key_that_was_brought_after_a_killed_run_takes_the_place_of_the_new_one(ec2, key_file):
     kill_in(ec2, "before-call", key_file)
-    path = new_key_path(key_file).with_suffix("")
+    path = path_of(key_file)
     path.write_bytes(rsa_pem())
     path.chmod(0o600)
     ensure_key_pair(ec2, "geo-diff", key_file)
@@ -121,8 +142,7 @@ def rsa_pem():
 
 @pytest.mark.parametrize("text", ["", "no key", "-----BEGIN RSA PRIVATE KEY-----\nx\n"])
 def test_a_file_that_is_no_key_is_refused_in_words(ec2, key_file, text):
-    path = new_key_path(key_file).with_suffix("")
-    path.parent.mkdir()
+    path = path_of(key_file)
     path.write_text(text)
     path.chmod(0o600)
     with pytest.raises(ParameterError, match=r"without a passphrase at .*(?s:.)*next: "):

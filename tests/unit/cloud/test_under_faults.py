@@ -6,6 +6,7 @@ The endpoint is the lab's, with the operator's policy; only its machines are not
 
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from botocore.config import Config
@@ -270,5 +271,5 @@ def test_two_operators_with_two_keys_one_is_told_whose_key_it_is(lab, tmp_path):
     assert len(errors) <= 1
     for error in errors:
         assert "next: " in str(error)
-    assert 1 == sum(key_pairs.Path(k).exists() for k in keys)
+    assert 1 == sum(Path(k).exists() for k in keys)
     ec2.delete_key_pair(KeyName=CLUSTER)

@@ -66,3 +66,17 @@ def test_one_that_never_ends_is_named_after_its_limit_and_the_others_count():
         "wait: 1 of 2 succeeded; failed: b",
         "  b: not finished within 0.5 s",
     ]
+
+
+def test_what_has_not_begun_at_the_limit_never_begins():
+    """Its failure is told by then, and the next run may be at work."""
+    begun = []
+
+    def work(name):
+        begun.append(name)
+        time.sleep(0.4)
+
+    with pytest.raises(CommandError, match="failed: a, b"):
+        for_each("wait", {"a": "a", "b": "b"}, work, at_once=1, limit_s=0.1)
+    time.sleep(0.6)
+    assert ["a"] == begun

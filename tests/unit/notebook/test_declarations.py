@@ -5,7 +5,8 @@ The parameters cell: what it may say, and what of it papermill would misread.
 import pytest
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.notebook.declarations import Setting, declarations, find_problems
+from runbook_lib.notebook.declarations import declarations
+from runbook_lib.notebook.problems import Setting, find_problems
 
 GOOD = """
 # where

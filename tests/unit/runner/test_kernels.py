@@ -4,8 +4,10 @@ Stopping: with an interrupt, then with a kill; after a timeout, or on a signal.
 
 import os
 import signal
+import subprocess
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,3 +70,14 @@ def test_a_signal_stops_the_notebook_running(kernel, number):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert before == signal.getsignal(number)
+
+
+def test_a_kernel_that_has_just_ended_is_stopped_without_an_error():
+    """The signal comes before the runner knows of it."""
+    with subprocess.Popen(["true"], start_new_session=True) as ended:
+        ended.wait()
+    gone = object.__new__(kernels.Kernel)
+    provisioner = SimpleNamespace(has_process=True, pgid=ended.pid)
+    gone.manager = SimpleNamespace(provisioner=provisioner)
+    gone.interrupt()
+    gone.kill()

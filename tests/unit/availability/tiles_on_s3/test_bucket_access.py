@@ -88,7 +88,7 @@ def test_a_visit_that_was_killed_is_ended(monkeypatch):
             holders.remove(instance.role)
         return changed(instance.role, "no longer has the role") if holding else Changes()
 
-    monkeypatch.setattr(bucket_access.instance_role, "remove_assignment", take)
+    monkeypatch.setattr(bucket_access.role_assignment, "remove_assignment", take)
     monkeypatch.setattr(mount, "remove_settings", lambda _, role: changed(role, "removed"))
     ended = bucket_access.end_temporary_access(ACCESS)
 

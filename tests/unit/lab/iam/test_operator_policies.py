@@ -16,7 +16,7 @@ from policy_sentry.querying.actions import get_action_data
 from policy_sentry.querying.all import get_all_actions
 
 from lab.aws.amis import ROOT_DEVICE
-from runbook_lib.cloud import instance_role, tiles_bucket
+from runbook_lib.cloud import instance_role, role_assignment, tiles_bucket
 from runbook_lib.cloud.firewall import guide_rules
 from runbook_lib.cloud.instances import find_instances, wanted_instances
 from runbook_lib.cloud.key_pairs import ensure_key_pair
@@ -148,7 +148,7 @@ def there(endpoint, tmp_path_factory):
     tiles_bucket.ensure_bucket(endpoint.operator("s3"), bucket)
     _, role = instance_role.ensure_role(endpoint.operator("iam"), bucket)
     manager = find_instances(ec2, CLUSTER)[0]
-    instance_role.ensure_assigned(ec2, role, manager)
+    role_assignment.ensure_assigned(ec2, role, manager)
 
     foreign_vpc = boss.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet = boss.create_subnet(VpcId=foreign_vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
