@@ -1,3 +1,3 @@
 """
-EC2: instances, key pairs, security groups, prices, and the checks before anything is created.
+AWS: instances, keys, groups, roles, the bucket, prices, preflight; the lock, teardown and sweep.
 """

@@ -38,7 +38,7 @@ from runbook_lib.cloud.tags import (
     time_text,
 )
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.errors import CapacityError, ConflictError
 from runbook_lib.core.wait import Pending, wait_for
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def take_lock(ec2: "EC2Client", cluster: str, *, take_over: bool = False) -> Loc
     """
     Take the lock of a cluster; one that is expired, or left behind on this machine, is replaced.
 
-    Raises ConflictError if another holds it, unless `take_over`.
+    Raises ConflictError if another holds it, unless `take_over`; CapacityError if the account has
+    no room for its group.
     """
     token, full_name = secrets.token_hex(8), f"{cluster}-{LOCK}"
     now, other = read_lock(ec2, cluster)
@@ -121,7 +122,12 @@ def take_lock(ec2: "EC2Client", cluster: str, *, take_over: bool = False) -> Loc
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "InvalidGroup.Duplicate":
-            raise
+            raise CapacityError(
+                f"expected AWS to make the security group {full_name}, the lock; it refuses",
+                evidence=str(error),
+                next_step=f"make room for it in {ec2.meta.region_name}: delete a group that nobody "
+                "needs, or ask AWS for a larger quota; then run this again",
+            ) from error
 
     def probe() -> Lock | Pending:
         return find_lock(ec2, cluster) or Pending("EC2 does not list it")

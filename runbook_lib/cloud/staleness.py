@@ -46,8 +46,9 @@ class Staleness:
         changed = _changes(operation.name, request_dict["context"].get(PARAMS, {}))
         now = time.monotonic()
         with self._lock:
-            self._changed |= {name: (now, groups) for name, groups in changed.items()}
-            recent = {n: g for n, (since, g) in self._changed.items() if now - since < self.limit_s}
+            kept = {n: one for n, one in self._changed.items() if now - one[0] < self.limit_s}
+            self._changed = kept | {name: (now, groups) for name, groups in changed.items()}
+            recent = {name: groups for name, (_, groups) in self._changed.items()}
         shown = _shown(operation.name, response[1])
         is_old = any(shown[name] != recent[name] for name in shown.keys() & recent.keys())
         return delay_s(attempts) if is_old else None

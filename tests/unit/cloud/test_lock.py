@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from runbook_lib.cloud import expiry, holding, lock, security_groups, teardown
-from runbook_lib.core.errors import ConflictError, UnavailableError
+from runbook_lib.core.errors import CapacityError, ConflictError, UnavailableError
 
 CLUSTER = "geo-diff"
 
@@ -157,3 +157,20 @@ def test_a_clock_that_is_ahead_of_awss_loses_no_lock_by_one_failure(lab, monkeyp
             time.sleep(0.1)
     assert len(asked) >= 3
     assert [] == reasons
+
+
+class Full:
+    """What EC2 answers once a VPC has all the groups that it may have."""
+
+    status_code, headers = 400, {}
+    content = (
+        b"<Response><Errors><Error><Code>SecurityGroupLimitExceeded</Code><Message>The maximum "
+        b"number of security groups has been reached.</Message></Error></Errors></Response>"
+    )
+
+
+def test_no_room_for_the_group_is_told_in_words(lab):
+    ec2 = lab.place.client("ec2")
+    ec2.meta.events.register("before-send.ec2.CreateSecurityGroup", lambda **_: Full())
+    with pytest.raises(CapacityError, match=r"geo-diff-lock(?s:.)*LimitExceeded(?s:.)*next: make"):
+        lock.take_lock(ec2, CLUSTER)
