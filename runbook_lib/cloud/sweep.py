@@ -171,8 +171,8 @@ def _remove_bucket(place: Place, found: Found) -> Changes:
 
 
 def _found(cluster: str, region: str, resources: Iterable[Resource]) -> Found:
-    held = tuple(resources)
-    return Found(cluster, region, held, end_of(held))
+    its = tuple(resources)
+    return Found(cluster, region, its, end_of(its))
 
 
 def _buckets(s3: "S3Client", usual: str) -> list[tuple[str, Resource]]:
