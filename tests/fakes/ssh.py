@@ -5,6 +5,7 @@ Connections to this machine: the same commands, without SSH and without sudo.
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -80,9 +81,11 @@ class LocalSession:
         return os.fdopen(os.dup(self.process.stderr.fileno()), "r")
 
     def close(self) -> None:
+        began = time.monotonic()
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        self.process.wait(5)
+        self.process.wait(60)
+        self.ended_after_s = time.monotonic() - began
         self.process.stdout.close()
         if self.process.stderr:
             self.process.stderr.close()
