@@ -7,10 +7,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from lab.core.errors import LabError
 
@@ -26,7 +27,8 @@ PACKAGE_OF = {
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_MARK = "# written by the geo-diff rehearsal lab"
 POLICY_TEXT = f"#!/bin/sh\n{POLICY_MARK}: no package starts a service while it installs\nexit 101\n"
-ONE_AT_A_TIME = threading.Lock()  # several steps of `up` may each find something missing
+# several steps of `up`, and several labs, may each find something missing
+ONE_AT_A_TIME = Path("/run/lock/geo-diff-lab-packages.lock")
 LISTS = Path("/var/lib/apt/lists")
 
 
@@ -38,14 +40,8 @@ def ensure_programs(wanted: list[str]) -> list[str]:
     """
     Install the packages of missing programs and return their names; empty: nothing to do.
     """
-    if not missing_programs(wanted):
-        return []
-    with ONE_AT_A_TIME:
-        return _install([PACKAGE_OF[program] for program in missing_programs(wanted)])
-
-
-def _install(packages: list[str]) -> list[str]:
-    if not packages:  # another thread has just done it
+    packages = [PACKAGE_OF[program] for program in missing_programs(wanted)]
+    if not packages:
         return []
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise LabError(
@@ -53,6 +49,13 @@ def _install(packages: list[str]) -> list[str]:
             evidence="only root can install them, with apt-get",
             next_step=f"sudo apt-get install {' '.join(packages)}",
         )
+    with FileLock(ONE_AT_A_TIME):
+        return _install([PACKAGE_OF[program] for program in missing_programs(wanted)])
+
+
+def _install(packages: list[str]) -> list[str]:
+    if not packages:  # another has just done it
+        return []
     with _no_service_starts():
         if not list(LISTS.glob("*Packages*")):
             _apt_get("update")

@@ -2,6 +2,7 @@
 Finding an engine, and saying why there is none.
 """
 
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from lab.core.errors import LabError
 from lab.engine import docker_engine, dockerd, packages
+from tests.places import ROOT
 
 GOOD = {
     "OSType": "linux",
@@ -103,3 +105,38 @@ def test_a_policy_against_service_starts_is_put_back(monkeypatch, tmp_path):
     with packages._no_service_starts():
         pass
     assert not policy.exists()
+
+
+INSTALL = """
+import sys
+from pathlib import Path
+from lab.engine import packages
+folder = Path(sys.argv[1])
+packages.POLICY, packages.ONE_AT_A_TIME = folder / "policy-rc.d", folder / "lock"
+packages.LISTS = folder  # has a list
+packages.os.geteuid = lambda: 0
+packages.PACKAGE_OF = {"never-there": "a-package"}
+packages.ensure_programs(["never-there"])
+"""
+APT = """#!/bin/sh
+# no service may start while any of them installs
+[ -e {0}/policy-rc.d ] || echo "no policy" >> {0}/calls
+echo begins >> {0}/calls
+sleep 0.5
+[ -e {0}/policy-rc.d ] || echo "no policy" >> {0}/calls
+echo ends >> {0}/calls
+"""
+
+
+def test_two_labs_install_one_after_the_other(tmp_path):
+    """Two apt at once refuse each other; the first to end lets the services of the other start."""
+    (tmp_path / "a_Packages").touch()
+    (tmp_path / "apt-get").write_text(APT.format(tmp_path))
+    (tmp_path / "apt-get").chmod(0o755)
+    command = [sys.executable, "-c", INSTALL, str(tmp_path)]
+    environ = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    both = [subprocess.Popen(command, cwd=ROOT, env=environ) for _ in range(2)]
+
+    assert [0, 0] == [process.wait(60) for process in both]
+    assert ["begins", "ends"] * 2 == (tmp_path / "calls").read_text().split("\n")[:-1]
+    assert not (tmp_path / "policy-rc.d").exists()
