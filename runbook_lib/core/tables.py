@@ -11,9 +11,10 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
+from IPython.lib.pretty import RepresentationPrinter
 from markupsafe import Markup
 
-from runbook_lib.core.words import in_words
+from runbook_lib.core.words import in_words, printable
 
 if TYPE_CHECKING:  # a kernel without data frames does not import pandas
     import pandas as pd
@@ -27,12 +28,18 @@ _CELL = Markup('<td style="{}">{}</td>')
 
 def register() -> None:
     """
-    Make this kernel show DataFrames with `frame_html`.
+    Make this kernel show DataFrames with `frame_html`, and a text without quotes.
     """
     shell = get_ipython()
     if shell and shell.display_formatter:
         html = shell.display_formatter.formatters["text/html"]
         html.for_type_by_name("pandas", "DataFrame", frame_html)
+        shell.display_formatter.formatters["text/plain"].for_type(str, _show_text)
+
+
+def _show_text(text: str, printer: RepresentationPrinter, _cycle: bool) -> None:
+    # inside a list or a dictionary it keeps its quotes
+    printer.text(printable(text) if len(printer.stack) == 1 else repr(text))
 
 
 def frame_html(frame: "pd.DataFrame", *, header: bool = True) -> Markup:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 DONE, NOT_YET, DIFFERS = "done", "not yet", "differs"
-MARKS = {DONE: "🟢", NOT_YET: "⚪", DIFFERS: "🟠"}
+MARKS = {DONE: "✓", NOT_YET: "○", DIFFERS: "✗"}
 _INNER = ("03_install", "04_tiles", "05_swarm", "06_work_stack", "07_web_stack")
 
 
@@ -106,7 +106,7 @@ def inner_steps(
 
 def state_table(steps: list[StepState]) -> pd.DataFrame:
     """
-    Return one row per step; columns: state (with its light), notebook, detail.
+    Return one row per step; columns: state (with its mark), notebook, detail.
     """
     rows = [(f"{MARKS[s.state]} {s.state}", s.notebook, s.detail) for s in steps]
     return pd.DataFrame(rows, columns=["state", "notebook", "detail"])

@@ -28,6 +28,9 @@ class Addresses:
     tiles: str
     pin: str = ""
 
+    def __repr__(self) -> str:
+        return f"page {self.page}, tiles {self.tiles}, pin {self.pin or 'none'}"
+
     @property
     def variables(self) -> dict[str, str]:
         """

@@ -56,4 +56,8 @@ def check(notebook: str, namespace: Mapping[str, Any]) -> InEffect:
         where = p.where if value == p.default else f"{notebook}, injected parameters"
         problems += find_problems(p, Setting(value, where), values)
     refuse(problems)
-    return InEffect(tuple((n, str(value), declared[n].help) for n, value in values.items()))
+    return InEffect(tuple((n, _text(value), declared[n].help) for n, value in values.items()))
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

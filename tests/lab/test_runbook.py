@@ -66,7 +66,7 @@ def test_a_person_clicks_through_the_walkthrough(runbook, browser):
             shown = shown or "".join(str(output) for cell in cells for output in cell["outputs"])
         keep_screenshot(person.open(NAMES[0], PHONE, "doc"), "jupyterlab phone")
 
-    assert len(STEPS) - 1 == shown.count("🟢 done") // 2  # as text and as HTML
+    assert len(STEPS) - 1 == shown.count("✓ done") // 2  # as text and as HTML
     assert 0 == shown.count("not yet")
 
 

@@ -136,5 +136,15 @@ def test_a_kernel_shows_a_bare_data_frame_as_this_table(monkeypatch):
     assert frame_html(frame) == shown["text/html"]
 
 
+def test_a_kernel_shows_a_bare_text_without_quotes_and_escapes_what_a_terminal_obeys(monkeypatch):
+    shell = InteractiveShell()
+    monkeypatch.setattr(tables, "get_ipython", lambda: shell)
+    tables.register()
+    shown = [
+        shell.display_formatter.format(v)[0]["text/plain"] for v in ("it's on", "a\x1b", ["a"])
+    ]
+    assert ["it's on", "a\\x1b", "['a']"] == shown
+
+
 def test_outside_a_kernel_there_is_nothing_to_register():
     tables.register()

@@ -107,4 +107,4 @@ def test_the_first_step_that_is_not_done_is_where_to_go_on():
     steps = [StepState("05_swarm", DONE, ""), StepState("06_work_stack", DIFFERS, "1 of 7")]
     assert "06_work_stack" == next_step(steps)
     assert "" == next_step(steps[:1])
-    assert ["🟢 done", "🟠 differs"] == list(state_table(steps)["state"])
+    assert ["✓ done", "✗ differs"] == list(state_table(steps)["state"])

@@ -61,3 +61,8 @@ def test_with_a_certificate_both_speak_tls_under_the_names_that_a_person_gave():
         (found := web.addresses(nodes, pin="ab", tiles_name="tiles.example.org")).page,
         found.tiles,
     )
+
+
+def test_addresses_are_shown_as_text():
+    shown = repr(web.Addresses("http://192.0.2.9:8080", "http://192.0.2.4:5000"))
+    assert "page http://192.0.2.9:8080, tiles http://192.0.2.4:5000, pin none" == shown

@@ -291,6 +291,12 @@ def test_a_notebook_shows_the_values_in_effect():
     assert "worker_count = 8  # how many workers" in repr(table)
 
 
+def test_a_list_is_shown_as_text():
+    cell = 'surfaces: list = ["A", "B"]  # of a tile; /[A-Z]/\nmore: list = []  # others; /[A-Z]/\n'
+    table = check("01_x", {"In": ["", cell], "surfaces": ["A", "B"]})
+    assert ["A, B", ""] == [value for _, value, _ in table.rows]
+
+
 def test_a_person_gets_the_same_error_under_the_finger():
     edited = CELL.replace("= 4", "= 40").replace('url: str = ""', 'url: str = "x"')
     with pytest.raises(ParameterError) as caught:
