@@ -16,6 +16,7 @@ import fabric
 import pandas as pd
 import pytest
 from hypothesis import given, settings
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import HTML
 
 import runbook_lib
@@ -125,7 +126,7 @@ def test_a_line_of_progress_has_no_markup_of_others(monkeypatch):
         pages.append(shown.data)
         return Handle()
 
-    monkeypatch.setattr(progress, "get_ipython", object)
+    monkeypatch.setattr(progress, "get_ipython", InteractiveShell)
     monkeypatch.setattr(progress, "display", display)
     with progress.Progress(WORST) as line:
         line._shown = 0
