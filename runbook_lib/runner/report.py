@@ -17,6 +17,7 @@ from nbconvert import HTMLExporter
 from papermill.iorw import load_notebook_node
 from traitlets.config import Config
 
+from runbook_lib.core.activity import Note
 from runbook_lib.core.rights import rights_of
 from runbook_lib.runner.cleaning import clean, svg_as_image
 from runbook_lib.runner.record import Run
@@ -79,6 +80,7 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
             calls=sorted(calls.items()),
             needs={call: ", ".join(rights_of(call)) or "none" for call in calls},
             policy=policy(calls),
+            notes=[Note(**note)._repr_html_() for page in run.pages for note in page.notes],
             highlights=_highlights(run.folder, list(bodies)),
             style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
         ),

@@ -28,7 +28,10 @@ def page(tmp_path):
             3.2,
             changes=[change],
             calls={"ec2:RunInstances": 2},
-            notes=[{"what": "the map", "text": "http://192.0.2.7:8080"}],
+            notes=[
+                {"what": "the map", "text": "http://192.0.2.7:8080"},
+                {"what": "a token", "text": "ssh ubuntu@192.0.2.7"},
+            ],
         ),
         Page("02_y", "Groups", FAILED, 1.0, "Prove", "expected 6, saw 4", checks=[check]),
         Page("03_z", "Docker"),
@@ -57,6 +60,16 @@ def test_every_notebook_has_its_row_and_the_executed_ones_their_pages(page):
 def test_what_a_person_takes_away_stands_before_the_notebooks(page):
     place = page.index("What you have now")
     assert page.index("http://192.0.2.7:8080", place) < page.index("<h2>Notebooks</h2>")
+
+
+def test_an_address_to_use_is_a_link_and_a_command_is_text(page):
+    assert '<a href="http://192.0.2.7:8080">http://192.0.2.7:8080</a>' in page
+    assert "<code>ssh ubuntu@192.0.2.7</code>" in page
+
+
+def test_a_run_without_checks_has_no_table_of_them(tmp_path):
+    run = Run(tmp_path, "params/lab.yml", [], {}, [Page("01_x", "Instances", PASSED)])
+    assert "<h2>Checks" not in report.write(run, {}).read_text()
 
 
 def test_links_lead_to_notebooks_of_this_report_only(page):
