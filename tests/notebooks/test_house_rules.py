@@ -192,6 +192,13 @@ def test_it_opens_with_title_promise_facts_and_drawing(notebook):
 
 
 @every_notebook
+def test_a_drawing_is_readable_on_a_dark_page_too(notebook):
+    """The theme chooses the colour of a text, so our own fills let the page shine through."""
+    fills = re.findall(r"fill:#(\w+)", notebook.cells[0].source)
+    assert [] == [fill for fill in fills if not (len(fill) == 8 and int(fill[6:], 16) <= 0x40)]
+
+
+@every_notebook
 def test_it_names_the_section_of_the_guide_as_it_is_called(notebook):
     assert notebook.facts["Guide"].strip('"') in SECTIONS
 
