@@ -85,7 +85,7 @@ def test_a_bad_tile_is_refused_and_the_process_lives_on(processes):
         (b"kill", "3 times, the process that segments it ended with -9"),
         (b"hang", "3 times, the process that segments it had no result within 1 s"),
         (b"odd", "3 times, the process that segments it gave an answer that is none"),
-        (b"long", "3 times, the process that segments it ended with -9"),
+        (b"long", "3 times, the process that segments it gave an answer that is none"),
         (b"grow", "MemoryError"),
     ],
 )

@@ -105,10 +105,10 @@ class Segmenter:
             if self._link.poll(LIMIT_S):
                 return unpacked(self._link.recv_bytes(MAX_ANSWER))
             reason = f"had no result within {LIMIT_S:g} s"
-        except struct.error:  # it may have more answers ready, for the tiles behind this one
-            reason = "gave an answer that is none"
-        except (EOFError, OSError) as exc:
+        except (EOFError, ConnectionError) as exc:
             raise ProcessEndedError(self._end(END_S)) from exc
+        except (struct.error, OSError):  # OSError: too long. More may be ready, for the next tiles
+            reason = "gave an answer that is none"
         self._end()
         raise ProcessEndedError(reason)
 
