@@ -5,8 +5,11 @@ The labs of the tests: each process of pytest has its own, from its first test t
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.lab.harness import PROJECT, Lab, Runbook
 
@@ -27,29 +30,44 @@ LANES = {
     "drills": ["test_drills"],
     "failovers": ["test_manager_backup", "test_tiles_on_s3"],
 }
-"""The modules that use one cluster, in the order in which they build on each other. With
-`--dist loadgroup`, one process runs the whole lane."""
+"""The modules that use one cluster, in the order in which they build on each other."""
 ELSEWHERE = "measurements"
 """The lane of what needs no cluster: it comes first there."""
+PLACE_IN_LANE = {
+    module: (lane, number)
+    for lane, modules in LANES.items()
+    for number, module in enumerate(modules)
+}
 
 
-@pytest.hookimpl(tryfirst=True)
+def place_in_lane(module: str) -> tuple[str, int]:
+    """
+    Return the lane of a module, and its number there.
+    """
+    return PLACE_IN_LANE.get(module, (ELSEWHERE, -1))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Put each test into its lane.
+    Sort the modules of each lane; within a module, the order of the file stays.
     """
-    places = {
-        module: (lane, number)
-        for lane, modules in LANES.items()
-        for number, module in enumerate(modules)
-    }
+    items.sort(key=lambda item: place_in_lane(item.path.stem)[1])
 
-    def place(item: pytest.Item) -> tuple[str, int]:
-        return places.get(item.path.stem, (ELSEWHERE, -1))
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(place(item)[0]))
-    items.sort(key=lambda item: place(item)[1])  # stable: within a module, the order of the file
+class Lanes(LoadScopeScheduling):
+    """
+    A lane is what one process runs whole. xdist's own groups have no effect with pytest 9.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return place_in_lane(Path(nodeid.partition("::")[0]).stem)[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes | None:
+    """
+    Run lanes where the command line asks for whole scopes.
+    """
+    return Lanes(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")
