@@ -38,9 +38,10 @@ for name in {names!r}:
         import_module(name)
 ''', {{}})"""
 
+# as bytes: a kernel shows a text without quotes
 _ACTIVITY = (
     "__import__('json').dumps("
-    "__import__('runbook_lib.core.activity').core.activity.ACTIVITY.as_dict())"
+    "__import__('runbook_lib.core.activity').core.activity.ACTIVITY.as_dict()).encode()"
 )
 
 
