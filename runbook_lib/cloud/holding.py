@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 RENEW_S = 60.0
+_TAKING_OVER_S = 3.0  # who takes a lock over removes it first, and then makes its own
 _FAILURES = (ClientError, BotoCoreError, RunbookError)
 
 
@@ -65,6 +66,8 @@ def _renew(
         reason = ""
         try:
             now, seen = read_lock(ec2, cluster)
+            if seen is None and not ended.wait(_TAKING_OVER_S):
+                now, seen = read_lock(ec2, cluster)
             if seen is None or seen.group_id != lock.group_id:
                 reason = f"{seen.holder} has taken it over" if seen else "somebody has removed it"
             else:

@@ -3,7 +3,7 @@ What is past its expiry is found wherever it is, and nothing else is removed.
 """
 
 import functools
-import time
+import threading
 
 import pytest
 
@@ -154,7 +154,8 @@ def test_a_run_that_takes_the_cluster_over_stops_the_sweep(place, tmp_path, monk
         with monkeypatch.context() as there:
             of_another_machine(there)
             lock.take_lock(ec2, cluster, take_over=True)
-        time.sleep(2)
+        for renewer in (one for one in threading.enumerate() if "_renew" in one.name):
+            renewer.join(20)
         return changes
 
     monkeypatch.setattr(sweep, "remove_instances", taken_over)
