@@ -30,12 +30,13 @@ from runbook_lib.cloud.tags import (
     tags_of,
 )
 from runbook_lib.core.changes import Changes
-from runbook_lib.core.errors import ConflictError
+from runbook_lib.core.errors import ConflictError, NotFoundError
 from runbook_lib.core.parallel import for_each
 from runbook_lib.core.wait import Pending, wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import KeyPairInfoTypeDef
 
 
 def ensure_instances(
@@ -60,9 +61,9 @@ def ensure_instances(
     zone
         The availability zone of what is launched; "" lets EC2 choose one with free capacity.
 
-    Raises CapacityError, after all others were launched, if a quota or a zone has no room;
-    ConflictError if the cluster has an unwanted instance, one of another type, or two of a
-    role.
+    Raises NotFoundError if EC2 lacks the key pair; CapacityError, after all others were launched,
+    if a quota or a zone has no room; ConflictError if the cluster has an unwanted instance, one of
+    another type, or two of a role.
     """
     found = find_instances(ec2, cluster)
     _refuse_unwanted(cluster, found, wanted, instance_type)
@@ -82,7 +83,6 @@ def ensure_instances(
 
     def run(one: Wanted) -> str:
         seed = [cluster, one.role, instance_type, image_id, zone, str(one.disk_gib), *sorted(gone)]
-        pair = ec2.describe_key_pairs(KeyNames=[key_name])["KeyPairs"][0]
         seed.append(pair["KeyPairId"])
         token = hashlib.sha256("|".join(seed).encode()).hexdigest()
         # the key pair's, as a repeated request must equal the first
@@ -97,7 +97,9 @@ def ensure_instances(
             made = ec2.run_instances(**request, ClientToken=str(uuid.uuid4()))["Instances"][0]
         return str(made["InstanceId"])
 
-    for_each("Instances launched", {w.role: w for w in wanted if w.role not in by_role}, launch)
+    if missing := {w.role: w for w in wanted if w.role not in by_role}:
+        pair = _key_pair(ec2, key_name)
+        for_each("Instances launched", missing, launch)
     if short:
         raise shortage(ec2, instance_type, zone, short, is_first=len(short) == len(wanted))
     stopped = {i.role: i.role for i in found if i.state in ("stopping", "stopped")}
@@ -105,6 +107,16 @@ def ensure_instances(
     for change in started.values():
         changes.extend(change)
     return changes
+
+
+def _key_pair(ec2: "EC2Client", key_name: str) -> "KeyPairInfoTypeDef":
+    pairs = ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [key_name]}])["KeyPairs"]
+    if pairs:
+        return pairs[0]
+    raise NotFoundError(
+        f"expected the key pair {key_name!r} in EC2, for the instances to launch; it has none",
+        next_step="run 01_instances: it imports the key pair from key_file again",
+    )
 
 
 def start(ec2: "EC2Client", cluster: str, role: str, timeout_s: float = 180) -> Changes:

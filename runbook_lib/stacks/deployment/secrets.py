@@ -9,7 +9,7 @@ is changed or removed.
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,20 @@ def remove_secrets(manager: docker.DockerClient | None, name: str) -> Changes:
     """
     if manager is None:
         return Changes()
-    return remove_unused(manager, name, [s.attrs["Spec"] for s in manager.services.list()])
+    return remove_unused(manager, name, _specs(manager))
+
+
+def find_left(manager: docker.DockerClient | None, name: str) -> list[str]:
+    """
+    Find the secrets and configs that deployments of the stack have made and nothing uses.
+    """
+    if manager is None:
+        return []
+    return [str(item.name) for _, item in _unused(manager, name, _specs(manager))]
+
+
+def _specs(manager: docker.DockerClient) -> list[Spec]:
+    return [service.attrs["Spec"] for service in manager.services.list()]
 
 
 def remove_unused(
@@ -112,14 +125,22 @@ def remove_unused(
     names.
     """
     changes = Changes()
+    for kind, item in _unused(manager, name, specs, *labels):
+        if remove_once(item.remove):
+            changes.add(kind.lower(), str(item.name), "removed")
+    return changes
+
+
+def _unused(
+    manager: docker.DockerClient, name: str, specs: Iterable[Spec], *labels: str
+) -> Iterator[tuple[str, Any]]:
     containers = [spec["TaskTemplate"].get("ContainerSpec") or {} for spec in specs]
     for kind in ("Secret", "Config"):
         used = {one[f"{kind}Name"] for c in containers for one in c.get(f"{kind}s") or []}
         items: Any = manager.secrets if kind == "Secret" else manager.configs
         for item in items.list(filters={"label": [f"{OWNER}={name}", *labels]}):
-            if item.name not in used and remove_once(item.remove):
-                changes.add(kind.lower(), str(item.name), "removed")
-    return changes
+            if item.name not in used:
+                yield kind, item
 
 
 def _new_values(

@@ -42,6 +42,13 @@ def test_a_second_run_launches_nothing(ec2):
     assert [] == launch(ec2)
 
 
+def test_a_key_pair_that_somebody_has_deleted_is_named_before_a_launch(ec2):
+    ec2.delete_key_pair(KeyName="geo-diff")
+    with pytest.raises(NotFoundError, match=r"key pair 'geo-diff'(?s:.)*01_instances"):
+        launch(ec2)
+    assert [] == find_instances(ec2, "geo-diff")
+
+
 def test_only_what_is_missing_is_launched(ec2):
     launch(ec2)
     gone = get_instances(ec2, "geo-diff")["worker-2"]

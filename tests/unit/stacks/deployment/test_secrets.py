@@ -170,7 +170,9 @@ def test_only_what_a_deployment_made_is_removed():
         configs=[Model("board_conf", {"runbook.stack": "board"})],
         services=[Service("other_web", spec)],
     )
+    assert ["cookie", "board_conf"] == secrets.find_left(manager, "board")
     changes = secrets.remove_secrets(manager, "board")
+    assert [] == secrets.find_left(manager, "board")
     assert ["cookie", "board_conf"] == [change.name for change in changes]
     assert ["used", "tls_key", "else"] == [secret.name for secret in manager.secrets]
     assert [] == secrets.remove_secrets(None, "board")
