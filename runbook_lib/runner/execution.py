@@ -120,6 +120,7 @@ def execute(
         return Execution(PASSED, seconds, activity=_find_activity(notebook))
     if stopper.reason:
         error = "\n".join([stopper.reason, *error.splitlines()[1:]])
+        _shorten_interrupt(output, error)
     verdict = INTERRUPTED if stopper.reason == INTERRUPTED else FAILED
     return Execution(verdict, seconds, position.heading, error, kernel.activity())
 
@@ -131,6 +132,16 @@ def _save_error(output: Path, index: int, error: str) -> None:
     cell = next(c for c in notebook["cells"][index:] if c["cell_type"] == "code")
     shown = {"output_type": "error", "ename": name, "evalue": value, "traceback": [error]}
     cell["outputs"].append(shown)
+    output.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _shorten_interrupt(output: Path, error: str) -> None:
+    # Python's own trace leads through files of this machine, and says nothing of the reason
+    notebook = json.loads(output.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        for shown in cell.get("outputs", []):
+            if shown.get("ename") == "KeyboardInterrupt":
+                shown["traceback"] = [error]
     output.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
 
 

@@ -128,6 +128,10 @@ def test_an_interrupt_saves_what_there_is(go, folder):
     execution = go("hangs", stop=INTERRUPTED)
     assert (INTERRUPTED, "Wait") == (execution.verdict, execution.cell)
     assert ["KeyboardInterrupt"] == errors_saved(folder)
+    saved = (folder / "out.ipynb").read_text()
+    assert execution.error.splitlines()[0] in saved
+    assert "Traceback" not in saved
+    assert "site-packages" not in saved
 
 
 def test_nothing_runs_in_a_waiting_kernel_but_imports(kernel):
