@@ -15,6 +15,7 @@ _Q = r"""(?:\\{0,3}["']|&quot;|&\#x?\d\d;)"""
 _VALUE = r"""(?![$<{*\[%]|\.{0,2}/|~/|&lt;|sha256:)"""
 _NAME = r"""
     (?:passw(?:or)?d|passwd|passphrase|passcode|pwd|secret|token|api[_-]?key|cookie|credential
+    |contrase(?:ñ|n|\\{1,4}u00f1)a|(?<=[\s:/])_auth
     |(?:access|account|auth|client|db|database|encryption|master|private|secret|service|session
        |shared|signing)[_-]?key
     |(?<=[_-])pass(?![a-z])|(?<![a-z])pass(?=[=\\"'&]))
@@ -25,6 +26,8 @@ _WORD = r"""
 """
 _BARE = r"""[^\s"'`,;&<>(){}\[\]\\\x1b]"""
 _BLOCK = r"(?:(?:[|>]|&gt;)[+-]?(?:\s|\\{1,4}n){1,40})?"  # YAML's, with its indent
+_IS = r"(?:[:=\uff1a]|\\{1,4}uff1a|-(?:>|&gt;))"
+_TAB = r"(?:\t|\\{1,4}t)"
 _COLOUR = r"(?:\x1b\[[\d;]*m)?"
 # a random word, where nothing but its place says that it is a value
 _RANDOM = r"(?=\S*\d)(?=\S*[a-z])(?=\S*[A-Z])[\w+/=-]{10,}(?![\w.:/])"
@@ -59,6 +62,8 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
             {_VALUE}(?P<secret>[^\s/"'<>]{{1,500}})@
             |(?i:%3A%2F%2F[^\s%]{{0,200}}%3A)
             {_VALUE}(?P<encoded>(?:(?!%40|%2F)[^\s"'<>]){{1,500}})%40
+            |(?<![\w/@:.-])[\w.-]{{1,40}}:(?=[^\s@]*\d)(?=[^\s@]*[a-z])(?=[^\s@]*[A-Z])
+            (?P<bare>[^\s/:@"'<>\\]{{8,100}})@(?!sha256)\w
         """,
         "a web token": r"\beyJ[\w-]{8,}\.[\w=-]{4,}(?:\.[\w=+/-]*)*",
         "a token of a service": rf"""
@@ -83,6 +88,9 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
         "a cookie": rf"""
             (?i:\b(?:set-)?cookie){_Q}?\s{{0,4}}[:=,]\s{{0,4}}{_Q}?
             (?P<secret>[\w.-]{{1,100}}=[^\r\n"'<\\\[]+)
+            |(?i:{_Q}cookies{_Q})\s{{0,4}}:\s{{0,4}}\{{(?!\[)(?P<all>[^{{}}\[\]]{{4,}})\}}
+            |(?:TRUE|FALSE){_TAB}/[^\s\\]*{_TAB}(?:TRUE|FALSE){_TAB}\d+{_TAB}[^\s\\]+{_TAB}
+            (?P<jar>[^\s"'<\\\[]{{4,}})
         """,
         "a login to a registry": rf"""
             (?i:{_Q}(?:auth|identitytoken|registrytoken){_Q})\s{{0,4}}:\s{{0,4}}{_Q}
@@ -98,14 +106,19 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
             {_VALUE}(?P<login>(?={_BARE}*\d)(?={_BARE}*[A-Za-z]){_BARE}{{6,}}+)
             |(?i:\blogin\s{{1,4}}[^\s<>]{{1,100}}\s{{1,4}}password\s{{1,4}}){_VALUE}
             (?P<netrc>{_BARE}{{4,}})
+            |\b(?:mysql|mariadb)[\w-]{{0,20}}[ ][^\r\n|;<>]{{0,200}}?(?<=[ ])-p{_Q}?{_VALUE}
+            (?P<client>(?={_BARE}*\d){_BARE}{{6,}}+)
+            |(?i:\bidentified\s{{1,4}}(?:with\s{{1,4}}\S{{1,60}}\s{{1,4}})?by\s{{1,4}}){_Q}
+            (?P<sql>[^\r\n"'<\\&\[]{{4,}})(?={_Q})
+            |\bAUTH[ ]{{1,4}}(?:[\w.-]{{1,40}}[ ]{{1,4}})?(?P<redis>{_RANDOM})
         """,
         "a password or token": rf"""
             (?i:{_NAME}){_Q}?{_COLOUR}(?:
-                \s{{0,4}}(?:=>|:=|[:=])\s{{0,4}}{_COLOUR}\w?{_Q}{_VALUE}(?i:{_WORD})
+                \s{{0,4}}(?:=>|:=|{_IS})\s{{0,4}}{_COLOUR}\w?{_Q}{_VALUE}(?i:{_WORD})
                 (?P<quoted>[^\r\n"'<\\&]{{4,}})(?={_Q})
             |   (?:=|(?i:%3D)){_COLOUR}(?![\w.]{{0,40}}(?i:{_NAME})){_VALUE}(?i:{_WORD})
                 (?P<plain>(?:(?!%26){_BARE}){{4,}}+)(?![(\[])
-            |   \s{{0,4}}[:=]\s{{1,4}}{_BLOCK}{_COLOUR}{_VALUE}
+            |   \s{{0,4}}{_IS}\s{{1,4}}{_BLOCK}{_COLOUR}{_VALUE}
                 (?P<spoken>(?={_BARE}*\d){_BARE}{{6,}}+)(?![(\[])
             |   (?<=\w)(?:>|&gt;){_VALUE}(?P<element>(?=[^\s<>&]*\d)[^\s<>&]{{6,}})(?=</|&lt;/)
             |   (?<=["';])\s{{0,4}},\s{{0,4}}{_Q}(?i:value){_Q}\s{{0,4}}:\s{{0,4}}{_Q}{_VALUE}
