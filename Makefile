@@ -32,9 +32,8 @@ drills: lab-up ## break each part of the cluster of make run, then again with 30
 	@$(BIN)/runbook run $(PARAMS) --only 30 23 35
 	@$(BIN)/runbook run $(PARAMS) --only 32 24 37
 
-test: lint ## the gate, the map in a browser, then the whole runbook on the lab, each notebook twice
-	@$(BIN)/pytest -n 2 --dist worksteal -m "not docker_cli and not faults" tests/unit tests/notebooks
-	@$(BIN)/pytest -n 2 --dist loadscope tests/browser tests/lab -m "not availability and not plans and not power_cut and not crash"
+test: lint ## the gate, the map in a browser, and the whole runbook on the lab, each notebook twice
+	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/notebooks tests/browser tests/lab -m "not docker_cli and not faults and not availability and not plans and not power_cut and not crash"
 	@$(BIN)/pytest -n 2 --dist worksteal -m docker_cli tests/unit/stacks tests/unit/hosts
 
 test-plans: setup ## 35 changes of two stacks on the lab, each as its plan announced; 10 minutes

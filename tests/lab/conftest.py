@@ -34,7 +34,9 @@ LANES = {
 }
 """The modules that use one cluster, in the order in which they build on each other. To build it
 twice, side by side on two cores, takes longer than what a second cluster saves."""
-ELSEWHERE = "no cluster"
+NO_LAB, ELSEWHERE = "no lab", "no cluster"
+ORDER = [*LANES, NO_LAB, ELSEWHERE]
+"""How the lanes begin: the longest first, and what is no test of the lab before what needs one."""
 PLACE_IN_LANE = {
     module: (lane, number)
     for lane, modules in LANES.items()
@@ -42,18 +44,25 @@ PLACE_IN_LANE = {
 }
 
 
-def place_in_lane(module: str) -> tuple[str, int]:
+def place_in_lane(path: Path) -> tuple[str, int]:
     """
     Return the lane of a module, and its number there.
     """
-    return PLACE_IN_LANE.get(module, (ELSEWHERE, -1))
+    if path.parent.name not in ("lab", "browser"):
+        return NO_LAB, -1
+    return PLACE_IN_LANE.get(path.stem, (ELSEWHERE, -1))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Sort the modules of each lane; within a module, the order of the file stays.
+    Sort the lanes, and the modules of each; within a module, the order of the file stays.
     """
-    items.sort(key=lambda item: place_in_lane(item.path.stem)[1])
+
+    def key(item: pytest.Item) -> tuple[int, int]:
+        lane, number = place_in_lane(item.path)
+        return ORDER.index(lane), number
+
+    items.sort(key=key)
 
 
 class Lanes(LoadScopeScheduling):
@@ -62,7 +71,7 @@ class Lanes(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return place_in_lane(Path(nodeid.partition("::")[0]).stem)[0]
+        return place_in_lane(PROJECT / nodeid.partition("::")[0])[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes | None:

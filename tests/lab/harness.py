@@ -147,13 +147,19 @@ class Runbook:
         return [part for pair in pairs for part in ("-p", pair)]
 
 
-def until(condition: Callable[[], object], what: str, page: Page, timeout_s: float = 60) -> None:
+def until(
+    condition: Callable[[], object],
+    what: str,
+    page: Page,
+    timeout_s: float = 60,
+    saw: Callable[[], object] = lambda: "",
+) -> None:
     """
-    Let a page of the browser live until the condition holds.
+    Let a page of the browser live until the condition holds; else tell what it saw.
     """
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}; {saw()}"
         page.wait_for_timeout(100)
 
 

@@ -139,9 +139,16 @@ def test_the_map_of_the_lab_shows_every_surface_and_outlives_its_tile_server(
     seen: list[str] = []
     page = browser.new_page(viewport=size)
     page.on("response", lambda answer: seen.append(f"{answer.status} {answer.url}"))
+    page.on("requestfailed", lambda request: seen.append(f"{request.failure} {request.url}"))
+    page.on("console", lambda message: seen.append(message.text))
 
     def wait_for(part: str) -> None:
-        until(lambda: any(s.startswith("200") and part in s for s in seen), part, page)
+        until(
+            lambda: any(s.startswith("200") and part in s for s in seen),
+            part,
+            page,
+            saw=lambda: seen,
+        )
 
     page.goto(f"{address}/#token={token}")
     for surface in ("RAW", "FOREST-JUNGLE", "OCEAN-SEA", "DESERT"):
