@@ -80,7 +80,7 @@ def repaired(runbook):
         InstanceIds=[worker], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
     group = ec2.describe_security_groups(
-        Filters=[{"Name": "group-name", "Values": ["runbook-test-worker"]}]
+        Filters=[{"Name": "group-name", "Values": [f"{runbook.given['cluster']}-worker"]}]
     )["SecurityGroups"][0]["GroupId"]
     ec2.authorize_security_group_ingress(
         GroupId=group, IpProtocol="tcp", FromPort=3306, ToPort=3306, CidrIp="0.0.0.0/0"

@@ -82,7 +82,7 @@ def test_teardown_of_a_cluster_that_is_half_built_leaves_nothing_that_is_tagged(
     runbook.run("--to", "02", worker_count=1)
     runbook.run("--only", "90")
     ec2 = runbook.ec2()
-    ours = [{"Name": "tag:runbook:cluster", "Values": ["runbook-test"]}]
+    ours = [{"Name": "tag:runbook:cluster", "Values": [str(runbook.given["cluster"])]}]
     found = [
         i for r in ec2.describe_instances(Filters=ours)["Reservations"] for i in r["Instances"]
     ]
