@@ -110,9 +110,10 @@ def ensure_instances(
 
 
 def _key_pair(ec2: "EC2Client", key_name: str) -> "KeyPairInfoTypeDef":
-    pairs = ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [key_name]}])["KeyPairs"]
-    if pairs:
-        return pairs[0]
+    found = ec2.describe_key_pairs(Filters=[{"Name": "key-name", "Values": [key_name]}])["KeyPairs"]
+    for pair in found:
+        if pair["KeyName"] == key_name:  # the filter expands * and ?
+            return pair
     raise NotFoundError(
         f"expected the key pair {key_name!r} in EC2, for the instances to launch; it has none",
         next_step="run 01_instances: it imports the key pair from key_file again",

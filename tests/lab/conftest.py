@@ -36,7 +36,7 @@ LANES = {
 twice, side by side on two cores, takes longer than what a second cluster saves."""
 NO_LAB, ELSEWHERE = "no lab", "no cluster"
 ORDER = [*LANES, NO_LAB, ELSEWHERE]
-"""How the lanes begin: the longest first, and what is no test of the lab before what needs one."""
+"""The order of the lanes in one process; of several, xdist begins the lane of most tests first."""
 PLACE_IN_LANE = {
     module: (lane, number)
     for lane, modules in LANES.items()
