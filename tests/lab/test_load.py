@@ -19,7 +19,7 @@ pytestmark = pytest.mark.lab
 SHORT = {
     "replicas": "1,3",
     "repetitions": 1,
-    "step_s": 30,
+    "step_s": 45,
     "wait_s": 1,
     "worker_cpus": 0.1,  # as a t2.micro without credits: what the lab's one machine can stand
 }
