@@ -11,11 +11,15 @@ import pandas as pd
 from runbook_lib.core.charts import alt
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.findings import Finding
-from runbook_lib.load.analysis.utilisation import queue_growth, steady, utilisation
+from runbook_lib.load.analysis.at_work import steady
+from runbook_lib.load.analysis.utilisation import queue_growth, utilisation
 from runbook_lib.load.recordings.schema import Recording
 
 NEARLY_ALL = 0.85
 """Share of a limit: a throttled container shows slightly less than its whole limit."""
+
+OVER_A_LIMIT = 1.05
+"""The kernel holds a container to its limit: a mean above it is the mean under another limit."""
 
 QUEUES = {"RESULT_QUEUE": "updater", "TASK_QUEUE": "workers"}
 """The consumers of each queue, last stage first."""
@@ -75,7 +79,15 @@ def find_bottleneck(
         )
     table = utilisation(stats, cpu_limits, vcpus=vcpus, memory_bytes=memory_bytes)
     queues = queue_growth(steady(recording.queues, recording))
-    return Bottleneck(*_verdict(table, *_side(queues)), table, queues)
+    over = (table["kind"] == "limit cpu") & (table["utilisation"] > OVER_A_LIMIT)
+    other = table[over & ("cpu_limits" not in recording.experiment)]
+    resource, words = _verdict(table.drop(other.index), *_side(queues))
+    for row in other.to_dict("records"):
+        words += (
+            f" {row['of']} used {row['used']:.2f} CPUs, more than its limit of {row['limit']:g}: "
+            "it was recorded with another limit than the stack file's."
+        )
+    return Bottleneck(resource, words, table.drop(other.index), queues)
 
 
 def show_bottleneck(bottleneck: Bottleneck | None, *, limits_known: bool) -> Finding:
@@ -143,6 +155,6 @@ def _side(queues: pd.DataFrame) -> tuple[str, str]:
             f"TASK_QUEUE is empty in {row['empty']:.0%} of the samples: the workers wait for tasks."
         )
     return "workers", (
-        f"Tasks wait (median {row['ready']:.0f}, none in {row['empty']:.0%} of the samples): "
-        "faster workers would do more."
+        f"Tasks wait (median {row['ready']:.0f}, none in {row['empty']:.0%} of the samples), so "
+        "the dealer does not set the pace."
     )

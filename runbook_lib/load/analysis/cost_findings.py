@@ -10,7 +10,9 @@ import pandas as pd
 from runbook_lib.core.charts import alt
 from runbook_lib.core.findings import Finding
 from runbook_lib.core.words import count_of, sentence
+from runbook_lib.load.analysis.at_work import idle_spans, within
 from runbook_lib.load.analysis.cpu_credits import simulate_credits
+from runbook_lib.load.analysis.machines import occupied_nodes, worker_nodes
 from runbook_lib.load.analysis.run_costs import (
     OTHER_INSTANCES,
     Costs,
@@ -21,7 +23,6 @@ from runbook_lib.load.analysis.sizing import Sizing
 from runbook_lib.load.analysis.usl_charts import NO_RATE
 from runbook_lib.load.analysis.utilisation import node_vcpus
 from runbook_lib.load.recordings.schema import Recording
-from runbook_lib.load.recordings.separate_runs import find_runs
 
 
 def show_costs(sizing: Sizing, costs: Costs) -> Finding:
@@ -63,21 +64,26 @@ def _cost_table(costs: pd.DataFrame) -> pd.DataFrame:
 
 def show_idle(sizing: Sizing, usd_per_hour: float) -> Finding:
     """
-    Show the cost of idle workers, from the recording's periods without load.
+    Show the cost of idle workers, from the recording's times without load.
     """
-    stats = sizing.recording.stats
-    runs = find_runs(stats)
-    idle = pd.Series(False, index=stats.index)
-    for run in runs[runs["busy_from"].isna()].to_dict("records"):
-        idle |= stats["time"].between(run["began"], run["ended"])
-    vcpus = {n: u for n, u in node_vcpus(stats[idle]).items() if n.startswith("worker-")}
+    stats, spans = sizing.recording.stats, idle_spans(sizing.recording)
+    idle = stats[within(stats["time"], spans)]
+    measured = node_vcpus(idle)
+    nodes = occupied_nodes(stats, idle)
+    vcpus = {node: measured[node] for node in nodes if node in measured}
     if not vcpus:
-        return Finding("a stretch without load, in which workers idle")
-    cost = idle_cost(vcpus, sizing.machines.plan, usd_per_hour=usd_per_hour)
+        return Finding("a minute without load, in which workers idle")
+    absent = [node for node in nodes if node not in vcpus]
+    alike = vcpus | dict.fromkeys(absent, float(np.mean(list(vcpus.values()))))
+    cost = idle_cost(alike, sizing.machines.plan, usd_per_hour=usd_per_hour)
+    minutes = sum((ended - began).total_seconds() for began, ended in spans) / 60
     table = pd.DataFrame(
         {"node": vcpus.keys(), "CPU while idle (%)": [100 * u for u in vcpus.values()]}
     )
-    return Finding(sentence(repr(cost)), table.round(2))
+    words = f"{sentence(repr(cost))} This recording has {minutes:.0f} idle minutes."
+    if absent:
+        words += f" {', '.join(absent)} had no samples then: assumed to idle as the others did."
+    return Finding(words, table.round(2))
 
 
 def show_savings(recording: Recording, usd_per_hour: float) -> Finding:
@@ -92,7 +98,8 @@ def show_savings(recording: Recording, usd_per_hour: float) -> Finding:
     fixed = int(decided["wanted"].max())
     if decided["wanted"].nunique() == 1:
         return Finding(f"a decision of the autoscaler for a number other than {fixed}")
-    saved = autoscaling_savings(replicas, fixed, usd_per_hour=usd_per_hour)
+    nodes = len(worker_nodes(recording))
+    saved = autoscaling_savings(replicas, fixed, worker_nodes=nodes, usd_per_hour=usd_per_hour)
     table = pd.DataFrame(
         {
             "": ["autoscaled", f"{fixed} workers all the time"],
@@ -100,7 +107,7 @@ def show_savings(recording: Recording, usd_per_hour: float) -> Finding:
             "node-hours with a worker": [saved.node_hours, saved.fixed_node_hours],
         }
     )
-    return Finding(sentence(repr(saved)), table.round(2))
+    return Finding(sentence(repr(saved)), table.round(2) if nodes else table.iloc[:, :2].round(2))
 
 
 def show_credits(sizing: Sizing) -> Finding:

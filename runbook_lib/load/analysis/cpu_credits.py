@@ -21,21 +21,22 @@ from runbook_lib.core.errors import ParameterError
 @dataclass(frozen=True)
 class CreditPlan:
     """
-    The credits that an instance type earns and can save.
+    The credits that an instance type earns and can save, and its size.
     """
 
     vcpus: int
     credits_per_h: float
     most_saved: float
     launch_credits: float
+    memory_gib: float
 
 
 PLANS = {
-    "t2.nano": CreditPlan(1, 3, 72, 30),
-    "t2.micro": CreditPlan(1, 6, 144, 30),
-    "t2.small": CreditPlan(1, 12, 288, 30),
-    "t2.medium": CreditPlan(2, 24, 576, 60),
-    "t2.large": CreditPlan(2, 36, 864, 60),
+    "t2.nano": CreditPlan(1, 3, 72, 30, 0.5),
+    "t2.micro": CreditPlan(1, 6, 144, 30, 1),
+    "t2.small": CreditPlan(1, 12, 288, 30, 2),
+    "t2.medium": CreditPlan(2, 24, 576, 60, 4),
+    "t2.large": CreditPlan(2, 36, 864, 60, 8),
 }
 """Source: the credit table of "Key concepts for burstable performance instances" (AWS)."""
 

@@ -4,7 +4,9 @@ Tables and charts of a recording; titles state the finding, axes have units.
 
 import pandas as pd
 
-from runbook_lib.core.charts import alt
+from runbook_lib.core.charts import alt, highest
+from runbook_lib.core.findings import Finding
+from runbook_lib.core.words import count_of
 from runbook_lib.load.recordings.counters import COUNTERS, total_counters
 from runbook_lib.load.recordings.schema import Recording
 from runbook_lib.load.recordings.separate_runs import find_runs
@@ -18,6 +20,7 @@ LIGHTS = {
     "RED": (0.7, "#f2b8b5"),
 }
 """The guide's thresholds of the lights."""
+IN_SAMPLES = "in the samples"
 MEASURES = {
     "cpu_percent": ("CPU", "CPU in use (% of one CPU)", 1.0, "% of a CPU"),
     "memory_bytes": ("memory", "memory in use (MB)", 1e6, "MB"),
@@ -85,30 +88,38 @@ def total_differences(recording: Recording) -> pd.DataFrame:
     return table[apart]
 
 
-def show_measure(stats: pd.DataFrame, measure: str) -> alt.HConcatChart:
+def show_measure(stats: pd.DataFrame, measure: str) -> "alt.HConcatChart | Finding":
     """
     Show one measure over time, by service and by node side by side.
     """
-    pair = (plot_measure(stats, measure, by=by) for by in ("service", "node"))
-    chart = alt.hconcat(*(each.properties(width=330) for each in pair))
-    drawn: alt.HConcatChart = chart.resolve_scale(color="independent")
+    pair = [plot_measure(stats, measure, by=by) for by in ("service", "node")]
+    charts = [each.properties(width=330) for each in pair if isinstance(each, alt.Chart)]
+    if not charts:
+        return pair[0] if isinstance(pair[0], Finding) else Finding(measure)
+    drawn: alt.HConcatChart = alt.hconcat(*charts).resolve_scale(color="independent")
     return drawn
 
 
-def show_network(stats: pd.DataFrame, way: str) -> alt.VConcatChart:
+def show_network(stats: pd.DataFrame, way: str) -> "alt.VConcatChart | Finding":
     """
     Show the rate received (`in`) or sent (`out`), and below it the total.
     """
-    return alt.vconcat(*(show_measure(stats, f"net_{way}_bytes{end}") for end in ("_per_s", "")))
+    pair = [show_measure(stats, f"net_{way}_bytes{end}") for end in ("_per_s", "")]
+    charts = [each for each in pair if not isinstance(each, Finding)]
+    if not charts:
+        return pair[0] if isinstance(pair[0], Finding) else Finding(f"network {way}")
+    return alt.vconcat(*charts)
 
 
-def plot_measure(stats: pd.DataFrame, measure: str, *, by: str = "service") -> alt.Chart:
+def plot_measure(
+    stats: pd.DataFrame, measure: str, *, by: str = "service"
+) -> "alt.Chart | Finding":
     """
     Draw one measure over time, a line per service or node; the title names the highest.
     """
     name, axis, divisor, unit = MEASURES[measure]
     if stats.empty:
-        return _nothing(f"No {name} was recorded")
+        return Finding(name)
     series = even_series(stats, [by], width_s=_width_s(stats))
     series["value"] = series[measure] / divisor
     is_total = "total" in name
@@ -116,8 +127,8 @@ def plot_measure(stats: pd.DataFrame, measure: str, *, by: str = "service") -> a
         series["value"] = series["value"].where(series["containers"] > 0)
     else:
         series = _broken_at_gaps(series, by)
-    if series["value"].isna().all():
-        return _nothing(f"The recording is too short for a chart of {name}")
+    if series["value"].nunique() < 1:
+        return Finding(f"samples of {name} over half a minute or more")
     peaks = series.groupby(by)["value"].max()
     top = str(peaks.idxmax())
     mean = series.loc[series[by] == top, "value"].mean()
@@ -130,64 +141,79 @@ def plot_measure(stats: pd.DataFrame, measure: str, *, by: str = "service") -> a
     )
 
 
-def plot_load(autoscaler: pd.DataFrame) -> alt.LayerChart:
+def plot_load(autoscaler: pd.DataFrame) -> "alt.LayerChart | Finding":
     """
-    Draw the autoscaler's load over its four lights, and the share of time in each.
+    Draw the autoscaler's load over its four lights, and the share of decisions in each.
     """
-    known = autoscaler.dropna(subset="load")
+    known = autoscaler.dropna(subset="load").sort_values("time")
     if known.empty:
-        return alt.LayerChart(layer=(_nothing("No load was recorded"),))
+        return Finding("the load that an autoscaler measured")
     title = "The load was " + ", ".join(
         f"{light} {share:.0%}" if share >= 0.01 else f"{light} under 1%"
         for light, share in known["light"].value_counts(normalize=True).items()
     )
+    first, last = (f"{known['time'].iloc[at]:%H:%M}" for at in (0, -1))
+    title += f" ({count_of(len(known), 'decision')}, {first} to {last})"
     top = max(1.0, float(known["load"].max()) * 1.05)
     starts, colours = zip(*LIGHTS.values(), strict=True)
     bands = pd.DataFrame({"light": LIGHTS.keys(), "low": starts, "high": [*starts[1:], top]})
     colour = alt.Color("light:N", title="light").scale(domain=list(LIGHTS), range=colours)
     y = alt.Y("low:Q", title="load (1 = full)").scale(domain=[0, top], nice=False)
     band = alt.Chart(bands).mark_rect().encode(y=y, y2="high:Q", color=colour)
-    thin = known.iloc[:: max(1, len(known) // 2000)]
-    line = alt.Chart(thin).mark_line(color="#1b2a41", strokeWidth=1)
+    line = alt.Chart(highest(known, ["load"])).mark_line(color="#1b2a41", strokeWidth=1)
     layers = (band, line.encode(x=_clock(known), y="load:Q"))
     return alt.LayerChart(layer=layers, title=title, width=640, height=180)
 
 
-def plot_replicas(recording: Recording) -> alt.Chart:
+def replicas_over_time(recording: Recording) -> pd.DataFrame:
     """
-    Draw the workers requested by the autoscaler, counted by it, and present in the samples.
+    Return the workers requested by the autoscaler, counted by it, and present in the samples, on
+    one time axis; NaN where one of them was not recorded.
     """
-    lines = []
-    if len(recording.autoscaler):
-        known = recording.autoscaler[["time", "running", "wanted"]]
-        known = known.rename(columns={"running": "counted", "wanted": "requested"})
-        lines.append(known.melt("time", var_name="which", value_name="replicas"))
+    width_s = _width_s(recording.stats) if len(recording.stats) else 10.0
+    columns = []
+    decided = recording.autoscaler.set_index("time")[["wanted", "running"]].sort_index()
+    if len(decided):
+        names = {"wanted": "requested", "running": "counted"}
+        columns.append(decided.resample(f"{width_s}s").mean().rename(columns=names))
     stats = recording.stats[recording.stats["service"] == "worker"]
     if len(stats):
-        series = even_series(stats, width_s=_width_s(recording.stats))
+        series = even_series(stats, width_s=width_s)
         series = _broken_at_gaps(series.assign(value=series["containers"]), "service")
-        known = series[["time", "value"]].rename(columns={"value": "replicas"})
-        lines.append(known.assign(which="in the samples"))
-    if not lines:
-        return _nothing("No replicas were recorded")
-    table = pd.concat(lines, ignore_index=True)
-    means = table.groupby("which")["replicas"].mean()
-    title = "; ".join(f"{mean:.1f} replicas {which}" for which, mean in means.items())
+        columns.append(series.set_index("time")[["value"]].rename(columns={"value": IN_SAMPLES}))
+    return pd.concat(columns, axis=1, sort=True) if columns else pd.DataFrame()
+
+
+def plot_replicas(recording: Recording) -> "alt.Chart | Finding":
+    """
+    Draw `replicas_over_time`; the title compares their means over the time that all cover.
+    """
+    table = replicas_over_time(recording)
+    if table.notna().sum().sum() == 0:
+        return Finding("how many workers there were")
+    both = table.dropna()
+    title = "Requested and sampled at different times: their means cannot be compared"
+    if len(both):
+        first, last = (f"{at:%H:%M}" for at in (both.index[0], both.index[-1]))
+        means = ", ".join(f"{mean:.1f} {which}" for which, mean in both.mean().items())
+        title = f"Workers on average, {first} to {last}: {means}"
+    long = table.rename_axis("time").reset_index().melt("time", var_name="which")
+    long = long.rename(columns={"value": "replicas"})
     which = (alt.Color("which:N", title=None), alt.StrokeDash("which:N", title=None))
     y = alt.Y("replicas:Q", title="replicas of worker")
-    return _lines(table, f"On average {title}", _clock(table), y, *which, stepped=True)
+    return _lines(long, title, _clock(long), y, *which, stepped=True)
 
 
-def plot_queues(queues: pd.DataFrame) -> alt.VConcatChart:
+def plot_queues(queues: pd.DataFrame) -> "alt.VConcatChart | Finding":
     """
     Draw the waiting messages of each queue, and its rates in and out.
     """
     if queues.empty:
-        return alt.vconcat(_nothing("No queues were recorded"))
+        return Finding("the broker's queues")
     depth = queues.groupby("queue")["ready"].max()
     title = f"At most {depth.max():,.0f} messages waited, in {depth.idxmax()}"
     x, y, colour = _clock(queues), alt.Y("ready:Q", title="messages waiting"), alt.Color("queue:N")
-    waiting = _lines(queues, title, x, y, colour, height=140)
+    waiting = _lines(highest(queues, ["ready"], ["queue"]), title, x, y, colour, height=140)
     rates = _rates(queues)
     if rates.empty:
         return alt.vconcat(waiting)
@@ -208,11 +234,12 @@ def _lines(
 
 
 def _rates(queues: pd.DataFrame) -> pd.DataFrame:
-    # between samples at least five seconds apart
+    # between samples at least five seconds apart, and about 200 of them
+    width_s = max(5, round((queues["time"].max() - queues["time"].min()).total_seconds() / 200))
     names = ["published", "delivered", "acknowledged"]
     rates = []
     for queue, rows in queues.groupby("queue"):
-        even = rows.set_index("time")[names].resample("5s").last().dropna(how="all")
+        even = rows.set_index("time")[names].resample(f"{width_s}s").last().dropna(how="all")
         seconds = even.index.to_series().diff().dt.total_seconds()
         grown = even.diff().where(even.diff() >= 0).div(seconds, axis=0)
         flat = grown.reset_index().melt("time", var_name="which", value_name="per_s")
@@ -241,8 +268,3 @@ def _clock(frame: pd.DataFrame) -> alt.X:
     short = frame["time"].max() - frame["time"].min() < pd.Timedelta("15min")
     axis = alt.Axis(format="%H:%M:%S" if short else "%H:%M", tickCount=8)
     return alt.X("time:T", title="time (UTC)", axis=axis, scale=alt.Scale(type="utc"))
-
-
-def _nothing(title: str) -> alt.Chart:
-    chart: alt.Chart = alt.Chart(pd.DataFrame({"x": []}), title=title, height=20).mark_point()
-    return chart

@@ -2,18 +2,21 @@
 The machines of a recording, as far as it describes them, and their CPU use per tile.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from runbook_lib.core.errors import ParameterError
+from runbook_lib.load.analysis.at_work import within
 from runbook_lib.load.analysis.cpu_credits import CreditPlan, get_plan
-from runbook_lib.load.analysis.utilisation import cpu_limits_of, node_vcpus, steady
+from runbook_lib.load.analysis.utilisation import cpu_limits_of, node_vcpus
 from runbook_lib.load.recordings.schema import Recording
 from runbook_lib.stacks.compose.reading import read
 
 WORK_STACK = "stacks/geo-diff/work.yml"
+MOST_NODES = 1000
+"""A node's number may come from the name of a file: above this, it counts nothing."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,6 @@ def machines_of(recording: Recording, instance_type: str) -> Machines:
     known = recording.experiment
     chosen = str(known.get("instance_type", instance_type))
     sampled = {str(n) for n in recording.stats["node"].unique() if str(n).startswith("worker-")}
-    names = sampled | {n for n in known.get("hostnames", {}) if n.startswith("worker-")}
-    numbers = [int(n.rpartition("-")[2]) for n in names if n.rpartition("-")[2].isdigit()]
-    names |= {f"worker-{n}" for n in range(1, max(numbers, default=0) + 1)}
     limits = dict(known.get("cpu_limits", {}))  # of the live services, by 13_record_a_stack
     if "worker_cpus" in known:  # this project's stack, as 10_load_test switches it
         limits = cpu_limits_of(read(WORK_STACK))
@@ -69,10 +69,57 @@ def machines_of(recording: Recording, instance_type: str) -> Machines:
         instance_type=chosen,
         plan=get_plan(chosen),
         memory_bytes=float(known.get("memory_bytes", 2**30)),
-        workers=tuple(sorted(names)),
+        workers=worker_nodes(recording),
         sampled=tuple(sorted(sampled)),
         cpu_limits=limits,
     )
+
+
+def worker_nodes(recording: Recording) -> tuple[str, ...]:
+    """
+    Name the worker nodes: those with samples, those that the recorder knew, and the numbers
+    between.
+    """
+    names = {*recording.stats["node"].unique(), *recording.experiment.get("hostnames", {})}
+    names = {str(name) for name in names if str(name).startswith("worker-")}
+    numbers = [int(n.rpartition("-")[2]) for n in names if n.rpartition("-")[2].isdigit()]
+    gaps = range(1, min(max(numbers, default=0), MOST_NODES) + 1)
+    names |= {f"worker-{n}" for n in gaps}
+    return tuple(sorted(names))
+
+
+def occupied_nodes(stats: pd.DataFrame, then: pd.DataFrame) -> list[str]:
+    """
+    Name the nodes, without the manager, that had workers in the time of the samples `then`.
+
+    A node with other containers then was empty; one without any sample is assumed to have had
+    its workers.
+    """
+    workers = stats[(stats["service"] == "worker") & (stats["node"] != "manager")]
+    there = set(then.loc[then["service"] == "worker", "node"])
+    sampled = set(then["node"])
+    nodes = set(workers["node"])
+    return sorted(str(node) for node in nodes if node in there or node not in sampled)
+
+
+def signs_of_another_type(recording: Recording, instance_type: str) -> list[str]:
+    """
+    List what in a recording contradicts the instance type: its own record of it, or a size that
+    the type does not have.
+    """
+    known, plan = recording.experiment, get_plan(instance_type)
+    most = 2**30 * plan.memory_gib
+    signs = []
+    if known.get("instance_type", instance_type) != instance_type:
+        signs.append(f"it was recorded on {known['instance_type']}")
+    if known.get("vcpus", plan.vcpus) != plan.vcpus:
+        signs.append(f"its nodes had {known['vcpus']} vCPU, not {plan.vcpus}")
+    if float(known.get("memory_bytes", most)) > most:
+        signs.append(f"its nodes had {known['memory_bytes'] / 2**30:.3g} GiB, not {most / 2**30:g}")
+    used = recording.stats.groupby(["node", "time"])["memory_bytes"].sum().max()
+    if used > most:
+        signs.append(f"containers of a node used {used / 2**30:.3g} GiB of {most / 2**30:g}")
+    return signs
 
 
 def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
@@ -80,12 +127,17 @@ def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
     Divide the measured CPU, see `node_vcpus`, by the rate of the same time. Raises ParameterError
     without tiles, or without the manager's CPU.
     """
-    if not (np.isfinite(tiles_per_s) and tiles_per_s > 0) or "manager" not in vcpus_by_node:
+    if "manager" not in vcpus_by_node:
         raise ParameterError(
-            "expected the CPU of manager and workers at a rate of tiles above zero; got "
-            f"{tiles_per_s:g} tiles a second",
-            evidence=f"nodes: {', '.join(vcpus_by_node) or 'none'}",
-            next_step="take both from one recorded run",
+            "the manager was not sampled, so the CPU of a tile is unknown",
+            evidence=f"sampled: {', '.join(vcpus_by_node) or 'no node'}",
+            next_step="take a recording in which the manager is sampled too",
+        )
+    if not (np.isfinite(tiles_per_s) and tiles_per_s > 0):
+        raise ParameterError(
+            f"expected tiles to share the CPU among; got {tiles_per_s:g} tiles a second",
+            evidence=f"sampled: {', '.join(vcpus_by_node)}",
+            next_step="take CPU and rate from the same minutes of one recorded run",
         )
     workers = sum(u for node, u in vcpus_by_node.items() if node.startswith("worker"))
     return CpuUse(workers / tiles_per_s, vcpus_by_node["manager"] / tiles_per_s)
@@ -93,10 +145,10 @@ def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
 
 def use_per_tile(recording: Recording, machines: Machines, points: pd.DataFrame) -> CpuUse:
     """
-    Compute the CPU per tile, from steps with the same number of workers. Worker nodes without
-    samples are assumed to have used as much as the others.
+    Compute the CPU per tile over the time of `points`, steps with the same number of workers.
+    Worker nodes without samples are assumed to have used as much as the others.
 
-    Raises ParameterError if the manager or the worker nodes have no samples.
+    Raises ParameterError if the manager or the worker nodes have no samples in that time.
     """
     if not machines.sampled:
         raise ParameterError(
@@ -105,9 +157,6 @@ def use_per_tile(recording: Recording, machines: Machines, points: pd.DataFrame)
             next_step="name a recording with the files of the worker nodes",
         )
     rate = float((points["tiles_per_s"] * points["seconds"]).sum() / points["seconds"].sum())
-    steps = recording.steps
-    chosen = steps[steps["replicas"] == int(points["replicas"].iloc[0])]
-    if chosen["steady_from"].notna().any():
-        recording = replace(recording, steps=chosen)
-    use = cpu_use(node_vcpus(steady(recording.stats, recording)), rate)
+    spans = list(zip(points["began"], points["ended"], strict=True))
+    use = cpu_use(node_vcpus(recording.stats[within(recording.stats["time"], spans)]), rate)
     return CpuUse(use.workers * len(machines.workers) / len(machines.sampled), use.manager)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from runbook_lib.core.errors import ParameterError
+from runbook_lib.core.words import count_of
 from runbook_lib.load.analysis.cpu_credits import CreditPlan, burst
 from runbook_lib.load.analysis.machines import CpuUse
 from runbook_lib.load.analysis.sizing import Sizing
@@ -20,7 +21,6 @@ from runbook_lib.load.analysis.usl import NEAR_THE_PEAK, Interval
 
 OTHER_INSTANCES = 2
 """The manager and admin-web, which also cost money."""
-REPLICAS_PER_NODE = 2
 IDLE_VCPUS = 0.01
 """Of one worker."""
 
@@ -137,18 +137,19 @@ def costs_by_workers(
 @dataclass(frozen=True)
 class IdleCost:
     """
-    The cost of idle workers on all nodes together.
+    The cost of idle workers on all their nodes together.
     """
 
+    nodes: int
     usd_per_hour: float
     credits_per_hour: float
     share_of_earned: float
 
     def __repr__(self) -> str:
         return (
-            f"idle workers cost {self.usd_per_hour:.4f} USD an hour for their instances, the same "
-            f"as busy ones, and {self.credits_per_hour:.2f} CPU credits an hour, "
-            f"{self.share_of_earned:.0%} of what their nodes earn"
+            f"idle workers on {count_of(self.nodes, 'node')} cost {self.usd_per_hour:.4f} USD an "
+            f"hour for their instances, the same as busy ones, and {self.credits_per_hour:.2g} CPU "
+            f"credits an hour, {self.share_of_earned:.1%} of what their nodes earn"
         )
 
 
@@ -165,18 +166,20 @@ def idle_cost(
         )
     spent = 60 * sum(idle_vcpus.values())
     earned = plan.credits_per_h * len(idle_vcpus)
-    return IdleCost(len(idle_vcpus) * usd_per_hour, spent, spent / earned)
+    return IdleCost(len(idle_vcpus), len(idle_vcpus) * usd_per_hour, spent, spent / earned)
 
 
 @dataclass(frozen=True)
 class Savings:
     """
-    An autoscaled run compared with a fixed number of workers.
+    An autoscaled run compared with a fixed number of workers; `nodes` are the worker nodes, 0 if
+    unknown.
     """
 
     hours: float
     replica_hours: float
     fixed_replica_hours: float
+    nodes: int
     node_hours: float
     fixed_node_hours: float
     credits: float
@@ -184,20 +187,34 @@ class Savings:
 
     def __repr__(self) -> str:
         share = 1 - self.replica_hours / self.fixed_replica_hours
-        node_hours = self.fixed_node_hours - self.node_hours
         return (
-            f"autoscaling used {self.replica_hours:.1f} of {self.fixed_replica_hours:.1f} "
-            f"replica-hours in {self.hours:.1f} h ({share:.0%} saved): {self.credits:.1f} CPU "
-            "credits, and 0 USD while every node keeps running. Stopping a node that has no worker "
-            f"would save {node_hours:.1f} node-hours, {self.usd_if_stopped:.4f} USD"
+            f"autoscaling used {self.replica_hours:.3g} of {self.fixed_replica_hours:.3g} "
+            f"replica-hours in {self.hours:.2g} h ({share:.0%} saved): about {self.credits:.2g} "
+            f"CPU credits, and 0 USD while every node keeps running. {self._stopped()}"
+        )
+
+    def _stopped(self) -> str:
+        empty = self.fixed_node_hours - self.node_hours
+        if not self.nodes:
+            return "How many worker nodes there were is not recorded, nor what stopping them saves"
+        if empty <= 0:
+            return (
+                f"Swarm spreads the workers over all {self.nodes} nodes, so none was ever without "
+                "one: stopping empty nodes would save 0 node-hours"
+            )
+        return (
+            f"Stopping each node while it has no worker would save {empty:.2g} node-hours, "
+            f"{self.usd_if_stopped:.2g} USD"
         )
 
 
 def autoscaling_savings(
-    replicas: "pd.Series[float]", fixed: int, *, usd_per_hour: float = 0.0116
+    replicas: "pd.Series[float]", fixed: int, *, worker_nodes: int = 4, usd_per_hour: float = 0.0116
 ) -> Savings:
     """
     Compare replicas over two or more growing times, each until the next, with a fixed number.
+    Swarm spreads replicas over the nodes: a node is empty only if there are fewer than nodes. A
+    pause of ten times the usual spacing does not count: nobody knows what ran in it.
     """
     index = pd.DatetimeIndex(replicas.index)
     if len(index) < 2 or not index.is_monotonic_increasing or fixed < 1:
@@ -207,15 +224,17 @@ def autoscaling_savings(
             next_step="take recording.autoscaler.set_index('time')['running']",
         )
     spans_h = np.diff(index.to_numpy()) / np.timedelta64(1, "h")
+    spans_h = np.where(spans_h > 10 * np.median(spans_h), 0.0, spans_h)
     count = replicas.to_numpy(dtype=float)[:-1]
     hours = float(spans_h.sum())
-    nodes = float((np.ceil(count / REPLICAS_PER_NODE) * spans_h).sum())
-    fixed_nodes = float(np.ceil(fixed / REPLICAS_PER_NODE)) * hours
+    nodes = float((np.minimum(count, worker_nodes) * spans_h).sum())
+    fixed_nodes = min(fixed, worker_nodes) * hours
     used = float((count * spans_h).sum())
     return Savings(
         hours=hours,
         replica_hours=used,
         fixed_replica_hours=fixed * hours,
+        nodes=worker_nodes,
         node_hours=nodes,
         fixed_node_hours=fixed_nodes,
         credits=60 * IDLE_VCPUS * (fixed * hours - used),

@@ -12,7 +12,7 @@ from runbook_lib.core.findings import first_line
 from runbook_lib.load.analysis.bottleneck import Bottleneck, find_bottleneck
 from runbook_lib.load.analysis.cpu_credits import Burst, burst
 from runbook_lib.load.analysis.machines import CpuUse, Machines, machines_of, use_per_tile
-from runbook_lib.load.analysis.throughput import step_points
+from runbook_lib.load.analysis.throughput import left_out_steps, step_points
 from runbook_lib.load.analysis.usl import NEAR_THE_PEAK, Interval
 from runbook_lib.load.analysis.usl_fit import MISFIT, UslFit, fit_usl
 from runbook_lib.load.recordings.schema import Recording
@@ -96,6 +96,7 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
     if fit is not None:
         workers = _workers(fit, most_workers)
         limits += [fit.limit] if fit.law is None else []
+    limits += left_out_steps(points)
     try:
         bottleneck = find_bottleneck(
             _at_work(recording, points, workers),
@@ -168,7 +169,9 @@ def _at_work(recording: Recording, points: pd.DataFrame, workers: Interval | Non
 
 
 def _nearest(points: pd.DataFrame, workers: float) -> pd.DataFrame:
-    # of two equally near, the higher one, where the curve is flat
+    # of two equally near, the higher one, where the curve is flat; a step that did nothing has
+    # CPU and no tiles
+    points = points[points["tiles_per_s"] > 0]
     nearest = min(points["replicas"], key=lambda count: (abs(count - workers), -count))
     same: pd.DataFrame = points[points["replicas"] == nearest]
     return same

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runbook_lib.core.charts import alt
+from runbook_lib.core.charts import alt, highest
+from runbook_lib.core.words import count_of
 from runbook_lib.load.recordings.schema import Recording
 
 TASK_QUEUE = "TASK_QUEUE"
+POINTS = ["step", "repetition", "replicas", "seconds", "tiles_per_s", "waiting", "counted_by"]
+POINTS += ["began", "ended"]
 SHORTEST_S = 60.0
 """Least duration of a period in an autoscaled run; shorter ones are replica changes in progress."""
 
@@ -19,7 +22,8 @@ SHORTEST_S = 60.0
 def step_points(recording: Recording) -> pd.DataFrame:
     """
     Return one row per step: step, repetition, replicas, seconds, tiles_per_s, waiting (median of
-    the tasks in the queue; zero: the dealer set the pace, NaN: not recorded), counted_by.
+    the tasks in the queue; zero: the dealer set the pace, NaN: not recorded), counted_by, and the
+    time that was counted: began, ended.
 
     Tiles are counted by the workers, else as messages acknowledged in TASK_QUEUE. Steps that were
     never steady, or not counted, are left out. A run without steps is split where the replicas
@@ -41,9 +45,20 @@ def step_points(recording: Recording) -> pd.DataFrame:
         if counted_by is not None:
             waiting = tasks.loc[tasks["time"].between(began, ended), "ready"].median()
             rate = rates[counted_by]
-            rows.append((step, repetition, replicas, seconds, rate, waiting, counted_by))
-    columns = ["step", "repetition", "replicas", "seconds", "tiles_per_s", "waiting", "counted_by"]
-    return pd.DataFrame(rows, columns=columns)
+            step_of = (step, repetition, replicas, seconds)
+            rows.append((*step_of, rate, waiting, counted_by, began, ended))
+    return pd.DataFrame(rows, columns=POINTS)
+
+
+def left_out_steps(points: pd.DataFrame) -> list[str]:
+    """
+    Say which steps are no evidence for the law, and why.
+    """
+    reasons = []
+    for row in points[points["tiles_per_s"] <= 0].to_dict("records"):
+        workers = count_of(int(row["replicas"]), "worker")
+        reasons.append(f"step {row['step']} ({workers}) did 0 tiles/s and is left out")
+    return reasons
 
 
 def _windows(recording: Recording) -> list[tuple[Any, ...]]:
@@ -145,7 +160,7 @@ def plot_queue(recording: Recording, points: pd.DataFrame) -> "alt.LayerChart | 
     steps = recording.steps.assign(replicas=recording.steps["replicas"].astype(str))
     workers = alt.Color("replicas:N", title="workers", sort=None)
     bands = alt.Chart(steps).mark_rect(opacity=0.25)
-    line = alt.Chart(shown, title=title).mark_line(color="#333")
+    line = alt.Chart(highest(shown, ["ready"], ["queue"]), title=title).mark_line(color="#333")
     line = line.encode(
         x=alt.X("time:T", title="time (UTC)").scale(type="utc"),
         y=alt.Y("ready:Q", title="messages waiting"),

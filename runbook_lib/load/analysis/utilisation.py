@@ -7,29 +7,10 @@ import pandas as pd
 from scipy.stats import theilslopes
 
 from runbook_lib.load.analysis.usl import mean_interval
-from runbook_lib.load.recordings.schema import Recording
 from runbook_lib.stacks.compose.stack_file import StackFile
 
 BATCHES = 10
 """Successive samples are correlated; the means of ten periods hardly are."""
-
-
-def steady(frame: pd.DataFrame, recording: Recording) -> pd.DataFrame:
-    """
-    Return the rows of the steady state: of the steps, or without steps of the busy time.
-    """
-    steps, stats = recording.steps.dropna(subset="steady_from"), recording.stats
-    rows = pd.Series(stats.empty, index=frame.index)
-    if not steps.empty:
-        rows[:] = False
-        for began, ended in zip(steps["steady_from"], steps["ended"], strict=True):
-            rows |= frame["time"].between(began, ended)
-    elif not stats.empty:
-        # a busy minute has more than half of the CPU of the busiest tenth of minutes
-        busy = stats.groupby(stats["time"].dt.floor("1min"))["cpu_percent"].sum()
-        at_work = busy.index[busy >= 0.5 * busy.quantile(0.9)]
-        rows = frame["time"].dt.floor("1min").isin(at_work)
-    return frame.loc[rows]
 
 
 def cpu_limits_of(stack: StackFile) -> dict[str, float]:

@@ -2,6 +2,8 @@
 Charts of the published experiments: they say what the logs say, and can be drawn.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,10 +14,13 @@ from runbook_lib.load.analysis.machine_views import (
     plot_measure,
     plot_queues,
     plot_replicas,
+    show_measure,
+    show_network,
     side_by_side,
 )
 from runbook_lib.load.recordings.schema import Recording
 from runbook_lib.load.recordings.source import read_published_logs
+from tests.fakes.samples import decisions, samples
 from tests.places import LOGS as DATA
 
 pytestmark = pytest.mark.slow
@@ -51,15 +56,16 @@ def test_the_title_of_the_totals_is_the_total(third):
 def test_the_load_is_drawn_over_its_lights(third, tmp_path):
     """With the share of time in each."""
     chart = plot_load(third.autoscaler)
-    assert "The load was GREEN 62%, GREY 28%, YELLOW 10%, RED under 1%" == chart.title
+    title = "The load was GREEN 62%, GREY 28%, YELLOW 10%, RED under 1%"
+    assert f"{title} (2,146 decisions, 13:49 to 14:26)" == chart.title
     assert picture(chart, tmp_path) > 10_000
 
 
 def test_replicas_requested_and_sampled_are_told_apart(third, tmp_path):
     """The files hold fewer workers than the autoscaler asked for."""
     chart = plot_replicas(third)
-    assert "10.9 replicas requested" in chart.title
-    assert "in the samples" in chart.title
+    assert "Workers on average, 13:49 to 14:17: 11.8 requested" in chart.title
+    assert "9.4 in the samples" in chart.title
     assert picture(chart, tmp_path) > 10_000
 
 
@@ -81,13 +87,50 @@ def test_queues_have_depths_and_rates(tmp_path):
     assert picture(chart, tmp_path) > 10_000
 
 
-def test_what_was_not_recorded_is_said_so():
-    """An empty recording has charts with a title and nothing in them."""
+def test_means_are_compared_over_the_time_that_both_cover():
+    """Twelve while there were samples, then an hour of four: not seven against twelve."""
+    stats = [samples("worker-1", "worker", until_s=600, number=n) for n in range(12)]
+    decided = decisions([12.0] * 120 + [4.0] * 720)
+    found = Recording("x", stats=pd.concat(stats), autoscaler=decided)
+    title = plot_replicas(found).title
+    assert title.endswith("12.0 requested, 12.0 counted, 12.0 in the samples")
+
+    later = replace(found, autoscaler=decisions([4.0] * 60, since_s=7200))
+    assert "their means cannot be compared" in plot_replicas(later).title
+
+
+def test_five_queues_over_hours_are_drawn_with_their_peaks(tmp_path):
+    """Forty thousand readings; the peak is in one of them."""
+    times = pd.Timestamp("2026-01-15", tz="UTC") + pd.to_timedelta(range(8000), unit="s")
+    columns = {"published": 1.0, "delivered": 1.0, "acknowledged": 1.0}
+    queues = pd.concat(
+        [
+            pd.DataFrame({"time": times, "queue": f"Q{n}", "ready": 5.0, **columns})
+            for n in range(5)
+        ],
+        ignore_index=True,
+    )
+    queues.loc[12_345, "ready"] = 777.0
+    chart = plot_queues(queues)
+    rows = max(len(rows) for rows in chart.to_dict()["datasets"].values())
+    assert rows < 5000
+    assert 777 == max(
+        row["ready"]
+        for rows in chart.to_dict()["datasets"].values()
+        for row in rows
+        if "ready" in row
+    )
+    assert picture(chart, tmp_path) > 10_000
+
+
+def test_what_was_not_recorded_is_no_chart():
+    """An empty picture says nothing: a finding without one says what is missing."""
     nothing = Recording("nowhere")
-    assert "No CPU was recorded" == plot_measure(nothing.stats, "cpu_percent").title
-    assert "No load was recorded" == plot_load(nothing.autoscaler).layer[0].title
-    assert "No replicas were recorded" == plot_replicas(nothing).title
-    assert "No queues were recorded" == plot_queues(nothing.queues).vconcat[0].title
+    shown = [
+        show_measure(nothing.stats, "cpu_percent"), show_network(nothing.stats, "in"),
+        plot_load(nothing.autoscaler), plot_replicas(nothing), plot_queues(nothing.queues),
+    ]  # fmt: skip
+    assert [None] * 5 == [finding.picture for finding in shown]
 
 
 def test_experiments_stand_side_by_side(third):
@@ -102,5 +145,7 @@ def test_a_recording_of_seconds_is_too_short_for_a_chart_and_says_so(third):
     began = third.stats["time"].min()
     short = third.stats[third.stats["time"] < began + pd.Timedelta(seconds=8)]
 
-    chart = plot_measure(short, "cpu_percent")
-    assert "The recording is too short for a chart of CPU" == chart.title
+    assert "samples of CPU over half a minute or more" == plot_measure(short, "cpu_percent").words
+    assert (
+        plot_replicas(replace(third, stats=short, autoscaler=third.autoscaler[:0])).picture is None
+    )

@@ -76,15 +76,37 @@ def test_idle_workers_cost_their_instances_and_some_credits():
     )
 
 
-def test_autoscaling_saves_credits_and_money_only_where_nodes_stop():
-    """An hour at 12 and an hour at 7, beside 12 for two: six nodes and four, beside six."""
+def test_autoscaling_saves_credits_and_money_only_where_nodes_are_empty():
+    """An hour at 12 and an hour at 2, beside 12 for two: four nodes, and then two."""
     times = pd.date_range("2026-01-15T10:00Z", periods=3, freq="1h")
-    saved = autoscaling_savings(pd.Series([12.0, 7.0, 7.0], index=times), 12)
-    assert (19, 24) == (saved.replica_hours, saved.fixed_replica_hours)
-    assert (6 + 4, 12) == (saved.node_hours, saved.fixed_node_hours)
+    saved = autoscaling_savings(pd.Series([12.0, 2.0, 2.0], index=times), 12, worker_nodes=4)
+    assert (14, 24) == (saved.replica_hours, saved.fixed_replica_hours)
+    assert (4 + 2, 8) == (saved.node_hours, saved.fixed_node_hours)
     assert pytest.approx(2 * 0.0116) == saved.usd_if_stopped
-    assert pytest.approx(5 * 60 * 0.01) == saved.credits
+    assert pytest.approx(10 * 60 * 0.01) == saved.credits
     assert "0 USD while every node keeps running" in repr(saved)
+    assert "would save 2 node-hours" in repr(saved)
+
+
+def test_workers_that_swarm_spreads_leave_no_node_empty():
+    """Nine and then six on four nodes: there is nothing to stop."""
+    times = pd.date_range("2026-01-15T10:00Z", periods=3, freq="1h")
+    saved = autoscaling_savings(pd.Series([9.0, 6.0, 6.0], index=times), 9, worker_nodes=4)
+    assert (8, 8, 0) == (saved.node_hours, saved.fixed_node_hours, saved.usd_if_stopped)
+    assert "stopping empty nodes would save 0 node-hours" in repr(saved)
+
+
+def test_a_day_between_two_logs_is_no_hour_of_an_autoscaler():
+    times = pd.date_range("2026-01-15T10:00Z", periods=60, freq="1min")
+    both = times.append(times + pd.Timedelta("1D"))
+    saved = autoscaling_savings(pd.Series(4.0, index=both), 8)
+    assert pytest.approx(2 * 59 / 60) == saved.hours
+
+
+def test_without_a_worker_node_nothing_is_said_about_stopping_one():
+    times = pd.date_range("2026-01-15T10:00Z", periods=2, freq="1h")
+    saved = autoscaling_savings(pd.Series([2.0, 2.0], index=times), 4, worker_nodes=0)
+    assert "How many worker nodes there were is not recorded" in repr(saved)
 
 
 def test_what_cannot_be_is_refused(throughput):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from runbook_lib.core.errors import IntegrityError, NotFoundError, ParameterError
-from runbook_lib.load.analysis.bottleneck import show_bottleneck
+from runbook_lib.load.analysis.bottleneck import find_bottleneck, show_bottleneck
 from runbook_lib.load.analysis.cost_findings import (
     show_costs,
     show_credits,
@@ -19,6 +19,7 @@ from runbook_lib.load.analysis.cost_findings import (
     show_savings,
 )
 from runbook_lib.load.analysis.machine_views import run_table, side_by_side, total_differences
+from runbook_lib.load.analysis.machines import signs_of_another_type
 from runbook_lib.load.analysis.run_costs import find_costs
 from runbook_lib.load.analysis.sizing import find_sizing
 from runbook_lib.load.analysis.sizing_box import summarise
@@ -140,9 +141,48 @@ def test_without_the_manager_there_are_no_costs(sweep):
     poor = sizing_of(without_node(sweep, "manager"))
     assert poor.is_recommendation
     assert costs_of(poor).table.empty
-    assert poor.limits[-1].startswith("no costs: expected the CPU of manager and workers")
+    assert "no costs: the manager was not sampled, so the CPU of a tile is unknown" in poor.limits
     assert show_costs(poor, costs_of(poor)).picture is None
     assert show_credits(poor).picture is None
+
+
+def test_a_step_that_did_nothing_is_named_and_costs_nothing(sweep, sizing):
+    """Its CPU was used for no tile: counted, a tile would cost twice as much."""
+    step = sweep.steps.iloc[2]
+    still = sweep.workers["time"].between(step["began"], step["ended"])
+    poor = sizing_of(replace(sweep, workers=sweep.workers.assign(
+        tiles_done=sweep.workers["tiles_done"].mask(still, 0.0))))  # fmt: skip
+    assert f"step 2 ({step['replicas']} workers) did 0 tiles/s and is left out" in poor.limits
+    assert "Step 2 (8 workers) did 0 tiles/s" in repr(summarise(poor, costs_of(poor)))
+    assert sizing.use.manager == pytest.approx(poor.use.manager, rel=0.02)
+
+
+def test_cpu_and_tiles_of_a_tile_are_those_of_the_same_minutes(third):
+    """Twelve workers ran in two of the stretches; the CPU of those with eight is not theirs."""
+    found = sizing_of(third)
+    spans = found.points[found.points["replicas"] == 12]
+    stats = third.stats[third.stats["node"] == "manager"]
+    rows = [stats["time"].between(p.began, p.ended) for p in spans.itertuples()]
+    own = stats[np.logical_or.reduce(rows)]
+    cpu = own.groupby(own["time"].dt.floor("1s"))["cpu_percent"].sum().mean() / 100
+    rate = np.average(spans["tiles_per_s"], weights=spans["seconds"])
+    assert cpu / rate == pytest.approx(found.use.manager, rel=0.01)
+
+
+def test_a_container_above_its_limit_had_another_one(sweep):
+    """The stack file's 0.5 CPU is no limit of a broker that used 0.58."""
+    found = find_bottleneck(sweep, {"rabbitmq": 0.3, "worker": 0.75})
+    assert "CPU limit of rabbitmq" not in found.utilisation["resource"].tolist()
+    assert "it was recorded with another limit than the stack file's" in found.words
+
+
+def test_what_contradicts_an_instance_type_is_listed(sweep):
+    """The check in 11 compared the type with itself where the recording names none."""
+    assert [] == signs_of_another_type(sweep, "t2.micro")
+    assert "it was recorded on t2.micro" == signs_of_another_type(sweep, "t2.small")[0]
+    unnamed = replace(sweep, experiment={}, stats=sweep.stats.assign(memory_bytes=3e9))
+    (sign,) = signs_of_another_type(unnamed, "t2.micro")
+    assert "containers of a node used 2.79 GiB of 1" == sign
 
 
 def test_without_any_sample_the_law_still_holds(sweep):

@@ -1,0 +1,101 @@
+"""
+When the stack of a recording was at work, and when it was idle.
+"""
+
+import pandas as pd
+
+from runbook_lib.load.recordings.schema import COLUMNS, Recording
+from runbook_lib.load.recordings.separate_runs import IDLE_S, find_runs
+from runbook_lib.load.recordings.series import even_series
+
+Spans = list[tuple[pd.Timestamp, pd.Timestamp]]
+
+_AT_WORK = 0.5
+"""Of the CPU of the busiest tenth of the minutes with traffic: below it, a minute is not steady."""
+_COMPUTES_VCPUS = 0.1
+"""A node that uses more is at work, whatever its traffic."""
+_SETTLE = pd.Timedelta("10s")
+"""The sampling interval: the first readings after the load still average over it."""
+_MINUTE = pd.Timedelta("1min")
+
+
+def within(times: "pd.Series[pd.Timestamp]", spans: Spans) -> "pd.Series[bool]":
+    """
+    Return which times lie in one of the spans, both ends included.
+    """
+    rows = pd.Series(False, index=times.index)
+    for began, ended in spans:
+        rows |= times.between(began, ended)
+    return rows
+
+
+def steady(frame: pd.DataFrame, recording: Recording) -> pd.DataFrame:
+    """
+    Return the rows of the steady state: of the steps, or without steps of the minutes at work.
+    """
+    steps, stats = recording.steps.dropna(subset="steady_from"), recording.stats
+    if not steps.empty:
+        return frame[within(frame["time"], _spans(steps, "steady_from", "ended"))]
+    if stats.empty:
+        return frame
+    # traffic may not have been recorded
+    runs = find_runs(stats.reindex(columns=[*COLUMNS["stats"]])).dropna(subset="busy_from")
+    busy = stats
+    if len(runs):  # otherwise nothing crossed a network, and CPU alone has to tell
+        busy = stats[within(stats["time"], _spans(runs, "busy_from", "busy_until"))]
+    cpu = busy.groupby(busy["time"].dt.floor("1min"))["cpu_percent"].sum()
+    minutes = cpu.index[cpu >= _AT_WORK * cpu.quantile(0.9)]
+    steady: pd.DataFrame = frame[frame["time"].dt.floor("1min").isin(minutes)]
+    return steady
+
+
+def idle_spans(recording: Recording) -> Spans:
+    """
+    Return the times of a minute or more in which nothing was asked of the stack: no traffic, no
+    step of a sweep, no decision of the autoscaler under load, and no node that computes.
+    """
+    spans: Spans = []
+    for run in find_runs(recording.stats).to_dict("records"):
+        if pd.isna(run["busy_from"]):
+            spans.append((run["began"], run["ended"]))
+        else:
+            spans.append((run["began"], run["busy_from"] - _SETTLE))
+            spans.append((run["busy_until"] + _SETTLE, run["ended"]))
+    for began, ended in _asked(recording):
+        spans = [piece for span in spans for piece in _without(span, began, ended)]
+    for minute in _computing(recording.stats):
+        spans = [piece for span in spans for piece in _without(span, minute, minute + _MINUTE)]
+    return [(a, b) for a, b in spans if (b - a).total_seconds() >= IDLE_S]
+
+
+def node_minutes(stats: pd.DataFrame) -> pd.DataFrame:
+    """
+    Return the CPU of each node in each minute, as `even_series` has it: node, time, cpu_percent.
+    """
+    return even_series(stats, ["node"], width_s=60)
+
+
+def _asked(recording: Recording) -> Spans:
+    steps, decided = recording.steps, recording.autoscaler
+    loaded = decided[decided["published_per_s"].gt(0) | decided["light"].ne("GREY")]
+    loaded = loaded[loaded["load"].notna()]
+    minutes = loaded["time"].dt.floor("1min").unique()
+    return _spans(steps, "began", "ended") + [(minute, minute + _MINUTE) for minute in minutes]
+
+
+def _spans(table: pd.DataFrame, began: str, ended: str) -> Spans:
+    return list(zip(table[began], table[ended], strict=True))
+
+
+def _computing(stats: pd.DataFrame) -> list[pd.Timestamp]:
+    minutes = node_minutes(stats)
+    return sorted(minutes.loc[minutes["cpu_percent"] > 100 * _COMPUTES_VCPUS, "time"].unique())
+
+
+def _without(
+    span: tuple[pd.Timestamp, pd.Timestamp], began: pd.Timestamp, ended: pd.Timestamp
+) -> Spans:
+    if ended <= span[0] or began >= span[1]:
+        return [span]
+    pieces = [(span[0], min(began, span[1])), (max(ended, span[0]), span[1])]
+    return [(a, b) for a, b in pieces if a < b]
