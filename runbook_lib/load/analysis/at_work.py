@@ -68,7 +68,7 @@ def idle_spans(recording: Recording) -> Spans:
     return [(a, b) for a, b in spans if (b - a).total_seconds() >= IDLE_S]
 
 
-def node_minutes(stats: pd.DataFrame) -> pd.DataFrame:
+def _node_minutes(stats: pd.DataFrame) -> pd.DataFrame:
     """
     Return the CPU of each node in each minute, as `even_series` has it: node, time, cpu_percent.
     """
@@ -88,7 +88,7 @@ def _spans(table: pd.DataFrame, began: str, ended: str) -> Spans:
 
 
 def _computing(stats: pd.DataFrame) -> list[pd.Timestamp]:
-    minutes = node_minutes(stats)
+    minutes = _node_minutes(stats)
     return sorted(minutes.loc[minutes["cpu_percent"] > 100 * _COMPUTES_VCPUS, "time"].unique())
 
 

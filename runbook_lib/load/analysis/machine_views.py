@@ -165,7 +165,7 @@ def plot_load(autoscaler: pd.DataFrame) -> "alt.LayerChart | Finding":
     return alt.LayerChart(layer=layers, title=title, width=640, height=180)
 
 
-def replicas_over_time(recording: Recording) -> pd.DataFrame:
+def _replicas_over_time(recording: Recording) -> pd.DataFrame:
     """
     Return the workers requested by the autoscaler, counted by it, and present in the samples, on
     one time axis; NaN where one of them was not recorded.
@@ -186,9 +186,9 @@ def replicas_over_time(recording: Recording) -> pd.DataFrame:
 
 def plot_replicas(recording: Recording) -> "alt.Chart | Finding":
     """
-    Draw `replicas_over_time`; the title compares their means over the time that all cover.
+    Draw `_replicas_over_time`; the title compares their means over the time that all cover.
     """
-    table = replicas_over_time(recording)
+    table = _replicas_over_time(recording)
     if table.notna().sum().sum() == 0:
         return Finding("how many workers there were")
     both = table.dropna()
