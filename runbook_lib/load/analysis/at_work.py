@@ -2,13 +2,16 @@
 When the stack of a recording was at work, and when it was idle.
 """
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from runbook_lib.load.recordings.schema import COLUMNS, Recording
 from runbook_lib.load.recordings.separate_runs import IDLE_S, find_runs
 from runbook_lib.load.recordings.series import even_series
 
-Spans = list[tuple[pd.Timestamp, pd.Timestamp]]
+Span = tuple[pd.Timestamp, pd.Timestamp]
+Spans = Sequence[Span]
 
 _AT_WORK = 0.5
 """Of the CPU of the busiest tenth of the minutes with traffic: below it, a minute is not steady."""
@@ -54,7 +57,7 @@ def idle_spans(recording: Recording) -> Spans:
     Return the times of a minute or more in which nothing was asked of the stack: no traffic, no
     step of a sweep, no decision of the autoscaler under load, and no node that computes.
     """
-    spans: Spans = []
+    spans: list[Span] = []
     for run in find_runs(recording.stats).to_dict("records"):
         if pd.isna(run["busy_from"]):
             spans.append((run["began"], run["ended"]))
@@ -68,11 +71,17 @@ def idle_spans(recording: Recording) -> Spans:
     return [(a, b) for a, b in spans if (b - a).total_seconds() >= IDLE_S]
 
 
-def _node_minutes(stats: pd.DataFrame) -> pd.DataFrame:
+def node_minutes(stats: pd.DataFrame) -> pd.DataFrame:
     """
-    Return the CPU of each node in each minute, as `even_series` has it: node, time, cpu_percent.
+    Return the CPU of each node in each minute in which it was sampled: node, time, cpu_percent,
+    and net_out_bytes_per_s.
     """
-    return even_series(stats, ["node"], width_s=60)
+    sampled = stats[["node"]].assign(time=stats["time"].dt.floor("1min")).drop_duplicates()
+    known = stats.reindex(columns=[*COLUMNS["stats"]])  # traffic may not have been recorded
+    series = even_series(known, ["node"], width_s=60)
+    if series.empty:
+        return series
+    return sampled.merge(series, on=["node", "time"]).sort_values(["node", "time"])
 
 
 def _asked(recording: Recording) -> Spans:
@@ -83,18 +92,16 @@ def _asked(recording: Recording) -> Spans:
     return _spans(steps, "began", "ended") + [(minute, minute + _MINUTE) for minute in minutes]
 
 
-def _spans(table: pd.DataFrame, began: str, ended: str) -> Spans:
+def _spans(table: pd.DataFrame, began: str, ended: str) -> list[Span]:
     return list(zip(table[began], table[ended], strict=True))
 
 
 def _computing(stats: pd.DataFrame) -> list[pd.Timestamp]:
-    minutes = _node_minutes(stats)
+    minutes = node_minutes(stats)
     return sorted(minutes.loc[minutes["cpu_percent"] > 100 * _COMPUTES_VCPUS, "time"].unique())
 
 
-def _without(
-    span: tuple[pd.Timestamp, pd.Timestamp], began: pd.Timestamp, ended: pd.Timestamp
-) -> Spans:
+def _without(span: Span, began: pd.Timestamp, ended: pd.Timestamp) -> Spans:
     if ended <= span[0] or began >= span[1]:
         return [span]
     pieces = [(span[0], min(began, span[1])), (max(ended, span[0]), span[1])]

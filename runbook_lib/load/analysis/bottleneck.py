@@ -2,7 +2,7 @@
 The bottleneck of a run: resources near their limits in the steady state, and growing queues.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import pandas as pd
 from runbook_lib.core.charts import alt
 from runbook_lib.core.errors import NotFoundError
 from runbook_lib.core.findings import Finding
-from runbook_lib.load.analysis.at_work import steady
+from runbook_lib.load.analysis.at_work import steady, within
+from runbook_lib.load.analysis.overrun import unusable_spans
 from runbook_lib.load.analysis.utilisation import queue_growth, utilisation
 from runbook_lib.load.recordings.schema import Recording
 
@@ -69,6 +70,10 @@ def find_bottleneck(
     vcpus, memory_bytes
         Size of a node.
     """
+    unusable = unusable_spans(recording.stats, vcpus)
+    usable = recording.stats[~within(recording.stats["time"], unusable)]
+    if len(usable):  # before the busiest minutes are looked for, as these read the most CPU
+        recording = replace(recording, stats=usable)
     stats = steady(recording.stats, recording)
     if stats.empty:
         raise NotFoundError(
@@ -82,6 +87,12 @@ def find_bottleneck(
     over = (table["kind"] == "limit cpu") & (table["utilisation"] > OVER_A_LIMIT)
     other = table[over & ("cpu_limits" not in recording.experiment)]
     resource, words = _verdict(table.drop(other.index), *_side(queues))
+    if unusable:
+        words += (
+            " Minutes in which a node had less CPU than its machine are left out."
+            if len(usable)
+            else " In every minute a node had less CPU than its machine: this holds for that only."
+        )
     for row in other.to_dict("records"):
         words += (
             f" {row['of']} used {row['used']:.2f} CPUs, more than its limit of {row['limit']:g}: "

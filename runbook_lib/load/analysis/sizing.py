@@ -9,9 +9,11 @@ import pandas as pd
 
 from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.findings import first_line
+from runbook_lib.load.analysis.at_work import Spans
 from runbook_lib.load.analysis.bottleneck import Bottleneck, find_bottleneck
 from runbook_lib.load.analysis.cpu_credits import Burst, burst
 from runbook_lib.load.analysis.machines import CpuUse, Machines, machines_of, use_per_tile
+from runbook_lib.load.analysis.overrun import find_overruns, unusable_spans
 from runbook_lib.load.analysis.throughput import left_out_steps, step_points
 from runbook_lib.load.analysis.usl import NEAR_THE_PEAK, Interval
 from runbook_lib.load.analysis.usl_fit import MISFIT, UslFit, fit_usl
@@ -90,13 +92,15 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
         The highest number to consider; 0, or more than measured, means the highest measured number.
     """
     machines = machines_of(recording, instance_type)
-    points = _points(recording)
+    unusable = unusable_spans(recording.stats, machines.plan.vcpus)
+    points = _points(recording, unusable)
     fit, workers, bottleneck, use = _fit(points), None, None, None
     limits = ["it has no throughput"] if fit is None else []
     if fit is not None:
         workers = _workers(fit, most_workers)
         limits += [fit.limit] if fit.law is None else []
     limits += left_out_steps(points)
+    limits += [repr(o) for o in find_overruns(recording.stats, machines.plan)]
     try:
         bottleneck = find_bottleneck(
             _at_work(recording, points, workers),
@@ -117,9 +121,9 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
     return Sizing(recording, machines, points, fit, workers, bottleneck, use, tuple(limits))
 
 
-def _points(recording: Recording) -> pd.DataFrame:
+def _points(recording: Recording, unusable: Spans) -> pd.DataFrame:
     # where no task waited, or that is unknown, the dealer set the pace
-    points = step_points(recording)
+    points = step_points(recording, unusable)
     waited = points["waiting"].fillna(1.0).ge(1.0)
     unseen = points["waiting"].isna() & points["counted_by"].eq("publishing")
     return points.assign(limited_by=np.where(waited & ~unseen, "workers", "dealer"))
@@ -127,7 +131,7 @@ def _points(recording: Recording) -> pd.DataFrame:
 
 def _fit(points: pd.DataFrame) -> UslFit | None:
     # fit the steps in which the workers were the limit
-    points = points[points["tiles_per_s"] > 0]
+    points = _usable(points)
     if points.empty:
         return None
     own = points[points["limited_by"] == "workers"]
@@ -171,7 +175,12 @@ def _at_work(recording: Recording, points: pd.DataFrame, workers: Interval | Non
 def _nearest(points: pd.DataFrame, workers: float) -> pd.DataFrame:
     # of two equally near, the higher one, where the curve is flat; a step that did nothing has
     # CPU and no tiles
-    points = points[points["tiles_per_s"] > 0]
+    points = _usable(points)
     nearest = min(points["replicas"], key=lambda count: (abs(count - workers), -count))
     same: pd.DataFrame = points[points["replicas"] == nearest]
     return same
+
+
+def _usable(points: pd.DataFrame) -> pd.DataFrame:
+    usable: pd.DataFrame = points[(points["tiles_per_s"] > 0) & ~points["throttled"].astype(bool)]
+    return usable

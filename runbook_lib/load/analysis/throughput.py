@@ -10,20 +10,22 @@ import pandas as pd
 
 from runbook_lib.core.charts import alt, highest
 from runbook_lib.core.words import count_of
+from runbook_lib.load.analysis.at_work import Spans, within
 from runbook_lib.load.recordings.schema import Recording
 
 TASK_QUEUE = "TASK_QUEUE"
 POINTS = ["step", "repetition", "replicas", "seconds", "tiles_per_s", "waiting", "counted_by"]
-POINTS += ["began", "ended"]
+POINTS += ["began", "ended", "throttled"]
 SHORTEST_S = 60.0
 """Least duration of a period in an autoscaled run; shorter ones are replica changes in progress."""
 
 
-def step_points(recording: Recording) -> pd.DataFrame:
+def step_points(recording: Recording, unusable: Spans = ()) -> pd.DataFrame:
     """
     Return one row per step: step, repetition, replicas, seconds, tiles_per_s, waiting (median of
-    the tasks in the queue; zero: the dealer set the pace, NaN: not recorded), counted_by, and the
-    time that was counted: began, ended.
+    the tasks in the queue; zero: the dealer set the pace, NaN: not recorded), counted_by, the time
+    that was counted (began, ended), and throttled: whether a tenth of it is in `unusable`, see
+    `overrun.unusable_spans`. A run without steps is not counted in that time.
 
     Tiles are counted by the workers, else as messages acknowledged in TASK_QUEUE. Steps that were
     never steady, or not counted, are left out. A run without steps is split where the replicas
@@ -32,7 +34,7 @@ def step_points(recording: Recording) -> pd.DataFrame:
     """
     rows = []
     tasks = recording.queues[recording.queues["queue"] == TASK_QUEUE]
-    for step, repetition, replicas, began, ended, published in _windows(recording):
+    for step, repetition, replicas, began, ended, published in _windows(recording, unusable):
         seconds = (ended - began).total_seconds()
         if seconds <= 0:
             continue
@@ -46,7 +48,10 @@ def step_points(recording: Recording) -> pd.DataFrame:
             waiting = tasks.loc[tasks["time"].between(began, ended), "ready"].median()
             rate = rates[counted_by]
             step_of = (step, repetition, replicas, seconds)
-            rows.append((*step_of, rate, waiting, counted_by, began, ended))
+            lost = sum(
+                max(0.0, (min(ended, b) - max(began, a)).total_seconds()) for a, b in unusable
+            )
+            rows.append((*step_of, rate, waiting, counted_by, began, ended, lost > 0.1 * seconds))
     return pd.DataFrame(rows, columns=POINTS)
 
 
@@ -58,10 +63,14 @@ def left_out_steps(points: pd.DataFrame) -> list[str]:
     for row in points[points["tiles_per_s"] <= 0].to_dict("records"):
         workers = count_of(int(row["replicas"]), "worker")
         reasons.append(f"step {row['step']} ({workers}) did 0 tiles/s and is left out")
+    throttled = points[points["throttled"].astype(bool)]
+    if len(throttled):
+        steps = ", ".join(str(step) for step in throttled["step"])
+        reasons.append(f"step {steps} ran without the full CPU of its machines and is left out")
     return reasons
 
 
-def _windows(recording: Recording) -> list[tuple[Any, ...]]:
+def _windows(recording: Recording, unusable: Spans) -> list[tuple[Any, ...]]:
     """
     Return step, repetition, replicas, begin, end and published rate (NaN for a step) of each
     window.
@@ -72,11 +81,12 @@ def _windows(recording: Recording) -> list[tuple[Any, ...]]:
         return list(steps[columns].itertuples(index=False, name=None))
     rates = recording.autoscaler.dropna(subset=["published_per_s", "running"]).sort_values("time")
     idle = rates["light"] == "GREY"
-    changed = (rates["running"] != rates["running"].shift()) | (
-        idle != idle.shift(fill_value=False)
-    )
+    lost = within(rates["time"], unusable)
+    changed = rates["running"] != rates["running"].shift()
+    for state in (idle, lost):
+        changed |= state != state.shift(fill_value=False)
     windows: list[tuple[Any, ...]] = []
-    for _, own in rates.groupby(changed.cumsum()):
+    for _, own in rates[~lost].groupby(changed.cumsum()[~lost]):
         began, ended = own["time"].iloc[0], own["time"].iloc[-1]
         mean = float(own["published_per_s"].mean())
         at_work = mean > 0 and own["light"].iloc[0] != "GREY"
