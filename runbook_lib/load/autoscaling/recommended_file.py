@@ -18,7 +18,7 @@ from runbook_lib.core.errors import NotFoundError, ParameterError
 from runbook_lib.core.findings import Finding
 from runbook_lib.core.project import FOLDER_VARIABLE, NOTEBOOKS, PROJECT, RUNS, run_folder
 from runbook_lib.load.analysis.sizing import Sizing
-from runbook_lib.load.autoscaling.trials import SHARE_AT_WORK, Trials
+from runbook_lib.load.autoscaling.trials import SHARE_AT_WORK, SHOWN, Trials
 from runbook_lib.notebook.templates import find_notebooks
 from runbook_lib.runner import values
 
@@ -54,14 +54,17 @@ def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> Recomme
         why = sizing.limits[0] if sizing.limits else "there is no fit"
         return RecommendedFile(f"enough for a recommendation: {why}")
     low, high = sizing.workers.low, sizing.workers.high
-    sustained = sizing.burst.sustained_share if sizing.burst else 1.0
-    recommended = recommend(
-        workers=sizing.chosen,
-        sustained_workers=max(1.0, sizing.chosen * sustained),
-        tiles_per_s=sizing.rate.value,
-        wait_s=float(sizing.recording.experiment.get("wait_s", 2.0)),
-        refresh_rate_s=trials.refresh_rate_s,
-        reason=f"within 5 % of the best that was measured (95 %: {low:.0f} to {high:.0f})",
+    sustained = sizing.chosen * sizing.burst.sustained_share if sizing.burst else None
+    recommended = with_best_qty_task(
+        recommend(
+            workers=sizing.chosen,
+            sustained_workers=None if sustained is None else max(1.0, sustained),
+            tiles_per_s=sizing.rate.value,
+            wait_s=float(sizing.recording.experiment.get("wait_s", 2.0)),
+            refresh_rate_s=trials.refresh_rate_s,
+            reason=f"within 5 % of the best that was measured (95 %: {low:.0f} to {high:.0f})",
+        ),
+        trials,
     )
     source = PROJECT / sizing.recording.source
     before = PROJECT / (base or _base_of_the_run())
@@ -74,13 +77,75 @@ def write_recommended(sizing: Sizing, trials: Trials, base: str = "") -> Recomme
     )
     values.resolve(values.load(path), values.declared(find_notebooks(NOTEBOOKS)), {})
     was = values.load(before)
+    tried = trials.table.iloc[0].to_dict() if len(trials.table) else {}
     rows = [
-        (name, str(was[name].value) if name in was else "", f"{value:g}", reason)
+        (
+            name,
+            str(was[name].value) if name in was else "",
+            f"{value:g}",
+            f"{tried[name]:g}" if name in SHOWN and tried else "",
+            reason,
+        )
         for name, (value, reason) in recommended.items()
     ]
-    table = pd.DataFrame(rows, columns=["parameter", "before", "recommended", "why"])
+    columns = ["parameter", "before", "recommended", "best trial", "why"]
     command = f"runbook run {_relative(path)} --only 06"
-    return RecommendedFile(f"Written to {_relative(path)}.", table, path, command)
+    words = f"Written to {_relative(path)}. {agreement(recommended, trials, sustained)}".rstrip()
+    return RecommendedFile(words, pd.DataFrame(rows, columns=columns), path, command)
+
+
+def with_best_qty_task(
+    recommended: dict[str, tuple[float, str]], trials: Trials
+) -> dict[str, tuple[float, str]]:
+    """
+    Return the parameters with the QTY_TASK that costs least on paper within their bounds.
+
+    With YELLOW at full work the policy slows the dealer as soon as MAX_SCALE is reached.
+    """
+    if trials.table.empty or trials.price is None:
+        return recommended
+    bounds = {name: recommended[name][0] for name in SHOWN}
+    ours = recommended["qty_task"][0]
+    costs = {ours: trials.price(bounds)}
+    for quantity in trials.table["qty_task"].unique().tolist():
+        costs[quantity] = trials.price(bounds | {"qty_task": quantity})
+    best = min(costs, key=lambda quantity: costs[quantity])
+    if not costs[best] < costs[ours]:
+        return recommended
+    more = f"{costs[ours] - costs[best]:.2g} USD more" if math.isfinite(costs[ours]) else "too long"
+    reason = f"on paper it costs least within these bounds; {ours:g} takes {more}"
+    return recommended | {"qty_task": (int(best), reason)}
+
+
+def agreement(
+    recommended: Mapping[str, tuple[float, str]], trials: Trials, sustained_workers: float | None
+) -> str:
+    """
+    Say whether the file is the best trial, and if not, what it costs more on paper and why.
+    """
+    if trials.table.empty or trials.price is None:
+        return ""
+    best = trials.table.iloc[0]
+    ours = {name: recommended[name][0] for name in SHOWN}
+    apart = [name for name in SHOWN if best[name] != ours[name]]
+    if not apart:
+        return "It is the best of the trials."
+    known = "CPU credits, which are unknown here"
+    if sustained_workers is not None:
+        known = f"CPU credits, which sustain {sustained_workers:.2g} workers"
+    reasons = {
+        "min_scale": f"the trials know no {known}",
+        "max_scale": "the file takes the fewest workers within 5 % of the best throughput",
+        "qty_task": "it costs least of those tried within the file's bounds",
+        "refresh_rate_s": "it changes nothing here",
+    }
+    costs = trials.price(ours)
+    more = f"costs {costs:.2g} USD, the best trial {best['score_usd']:.2g}"
+    if not math.isfinite(costs):
+        more = "does not finish in 12 hours, unlike the best trial"
+    theirs = ", ".join(f"{name} {best[name]:g}" for name in apart)
+    why = "; ".join(f"{name}: {reasons[name]}" for name in apart)
+    return f"On paper it {more}: that has {theirs}. Why they differ: {why}."
 
 
 def _folder(source: Path) -> Path:
@@ -105,7 +170,7 @@ def _relative(path: Path) -> Path:
 def recommend(
     *,
     workers: float,
-    sustained_workers: float,
+    sustained_workers: float | None,
     tiles_per_s: float,
     wait_s: float,
     refresh_rate_s: int,
@@ -119,7 +184,8 @@ def recommend(
     workers
         The fewest workers within 5 % of the best throughput.
     sustained_workers
-        The number that the CPU credits sustain; fewer than `workers` if a burst would end.
+        The number that the CPU credits sustain; fewer than `workers` if a burst would end; None if
+        the CPU of a tile is unknown.
     tiles_per_s
         The throughput at `workers`.
     wait_s, refresh_rate_s
@@ -127,7 +193,7 @@ def recommend(
     reason
         A short statement of the evidence for the number of workers.
     """
-    numbers = {"workers": workers, "sustained_workers": sustained_workers}
+    numbers = {"workers": workers, "sustained_workers": sustained_workers or workers}
     numbers |= {"tiles_per_s": tiles_per_s, "wait_s": wait_s, "refresh_rate_s": refresh_rate_s}
     wrong = {n: v for n, v in numbers.items() if not (math.isfinite(v) and v > 0)}
     if wrong:
@@ -137,13 +203,16 @@ def recommend(
             next_step="record a sweep of three replica counts and more, repeated",
         )
     most = math.ceil(workers)
-    fewest = max(1, min(most, math.floor(sustained_workers)))
+    fewest, why = most, "as max_scale: what the CPU credits sustain is unknown"
+    if sustained_workers is not None:
+        fewest = max(1, min(most, math.floor(sustained_workers)))
+        why = "the workers that the CPU credits sustain for hours"
     each = tiles_per_s / workers
     batch = max(1, round(tiles_per_s * wait_s))
     # LOAD = published / (replicas x QTY_TASK): at full load it should be YELLOW
     trusted = max(1, round(each / SHARE_AT_WORK))
     return {
-        "min_scale": (fewest, "the workers that the CPU credits sustain for hours"),
+        "min_scale": (fewest, why),
         "max_scale": (most, reason),
         "batch": (batch, f"{tiles_per_s:.0f} tiles a second, for wait_s seconds"),
         "wait_s": (float(wait_s), "seconds between two batches"),

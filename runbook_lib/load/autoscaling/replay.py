@@ -26,6 +26,7 @@ ON_THE_EDGE = "LOAD is on a light's bound within the log's rounding"
 OTHER_LIGHT = "another light: its bounds or QTY_TASK differ from those assumed here"
 BEYOND_MAX = "a step beyond MAX_SCALE: the authors' takes none of it, the policy what fits"
 COUNTED_AGAIN = "it counted three more GREYs after removing a worker; the policy counts on"
+CHANGED_OUTSIDE = "it counted another number than it had asked for: something else changed it"
 UNEXPLAINED = "another number of replicas, for no reason in the log"
 
 
@@ -78,10 +79,12 @@ class Replay:
 @dataclass(frozen=True, repr=False)
 class Replayed(Finding):
     """
-    A finding; `unexplained` is the number of differences without a reason in the log.
+    A finding; `unexplained` is the number of differences without a reason in the log, of the
+    `compared` decisions.
     """
 
     unexplained: int = 0
+    compared: int = 0
 
 
 def show_replay(recording: Recording) -> Replayed:
@@ -109,7 +112,8 @@ def show_replay(recording: Recording) -> Replayed:
     )
     words = f"{found.share:.1%} of {len(compared)} recorded decisions are the policy's own"
     words += f"; assumed: {', '.join(found.assumed)}." if found.assumed else "."
-    return Replayed(words, table, int((compared["difference"] == UNEXPLAINED).sum()))
+    unexplained = int((compared["difference"] == UNEXPLAINED).sum())
+    return Replayed(words, table, unexplained, len(compared))
 
 
 def replay(recording: Recording, **known: float) -> Replay:
@@ -191,6 +195,8 @@ def _difference(row: Mapping[str, Any], before: int, decision: Any, rules: Any) 
         bounds = [rules.grey, rules.green, rules.yellow]
         near = any(abs(decision.load - bound) <= 0.01 for bound in bounds)
         return ON_THE_EDGE if near else OTHER_LIGHT
+    if wanted == int(row["running"]) != before and decision.replicas == before:
+        return CHANGED_OUTSIDE
     if wanted == before and decision.light == policy.Light.GREY:
         return COUNTED_AGAIN
     step = policy.STEPS[decision.light]

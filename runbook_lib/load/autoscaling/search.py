@@ -27,18 +27,20 @@ class Objective:
     """
     The prices of nodes, waiting tiles and turns; the best setting has the lowest sum.
 
-    The count of nodes assumes that those without a worker are stopped; see `run_costs`.
+    The count of nodes assumes that those without a worker are stopped. Swarm spreads the workers,
+    so there are none unless workers are fewer than nodes; see `run_costs`.
     """
 
     usd_per_node_hour: float = 0.0116
-    replicas_per_node: int = 2
+    worker_nodes: int = 4
     usd_per_waiting_tile_hour: float = 0.0001
     usd_per_turn: float = 0.001
 
     def __repr__(self) -> str:
         return (
-            f"{self.usd_per_node_hour:g} USD a node-hour ({self.replicas_per_node} replicas a "
-            f"node) + {self.usd_per_waiting_tile_hour:g} USD for each hour that a tile waits + "
+            f"{self.usd_per_node_hour:.3g} USD an hour of each of {self.worker_nodes} nodes with a "
+            f"worker + {self.usd_per_waiting_tile_hour:g} USD for each hour that a tile waits, "
+            "dealt or not, longer than with all workers from the start + "
             f"{self.usd_per_turn:g} USD for each turn from more to fewer workers, or back"
         )
 
@@ -46,16 +48,20 @@ class Objective:
 def figures(run: Simulation, objective: Objective) -> dict[str, float]:
     """
     Return hours, mean_waiting, seconds_in_queue, replica_hours, node_hours, turns_per_h, score_usd.
+
+    Waiting and seconds are those in the queue; the score also counts the tasks that are not dealt
+    yet, or the best setting would be the one that deals slowly.
     """
     table = run.timeline
     hours = len(table) / 3600
     waiting_h = float(table["waiting"].sum()) / 3600
-    nodes = np.ceil(table["running"] / objective.replicas_per_node)
+    undone_h = waiting_h + float(table["not_dealt"].sum()) / 3600
+    nodes = np.minimum(table["running"], objective.worker_nodes)
     turned = turns(table["wanted"].to_numpy())
     node_hours = float(nodes.sum()) / 3600
     score = (
         objective.usd_per_node_hour * node_hours
-        + objective.usd_per_waiting_tile_hour * waiting_h
+        + objective.usd_per_waiting_tile_hour * max(0.0, undone_h - run.least_tile_hours)
         + objective.usd_per_turn * turned
     )
     return {
@@ -87,8 +93,9 @@ def search_settings(
     objective: Objective,
 ) -> pd.DataFrame:
     """
-    Simulate every combination of the choices; return one row per setting, the best first, with its
-    parameters and figures.
+    Simulate every combination of the choices, and `base` itself; return one row per setting, the
+    best first, with its parameters and figures. Of settings that cost the same, the one that
+    changes least of `base` is first.
 
     No heuristic is used: the parameters are a few integers, the score has steps and plateaus, and
     the table shows how close the runners-up are. Raises ParameterError for more than 5,000
@@ -103,16 +110,23 @@ def search_settings(
             evidence=f"no parameter: {', '.join(sorted(unknown))}" if unknown else "",
             next_step=f"choose among {', '.join(asdict(base))}",
         )
+    settings = [
+        replace(base, **dict(zip(choices, values, strict=True)))  # type: ignore[arg-type]
+        for values in product(*choices.values())
+    ]
+    possible = dict.fromkeys(s for s in settings if not s.problems())
+    if possible and not base.problems() and base.max_scale < len(workers.tiles_per_s):
+        possible[base] = None
     rows = []
-    for values in product(*choices.values()):
-        setting = replace(base, **dict(zip(choices, values, strict=True)))  # type: ignore[arg-type]
-        if not setting.problems():
-            run = simulate_autoscaler(setting, load, workers)
-            rows.append(asdict(setting) | figures(run, objective))
+    for setting in possible:
+        run = simulate_autoscaler(setting, load, workers)
+        changed = sum(value != asdict(base)[name] for name, value in asdict(setting).items())
+        rows.append(asdict(setting) | figures(run, objective) | {"changed": changed})
     if not rows:
         raise ParameterError(
             "expected a possible combination; every one breaks a rule",
-            evidence="; ".join(setting.problems()),
+            evidence="; ".join(settings[-1].problems()),
             next_step="widen the choices",
         )
-    return pd.DataFrame(rows).sort_values("score_usd", kind="stable", ignore_index=True)
+    table = pd.DataFrame(rows).sort_values(["score_usd", "changed"], kind="stable")
+    return table.drop(columns="changed").reset_index(drop=True)

@@ -18,7 +18,7 @@ from runbook_lib.geodiff.service_modules import service_module
 from runbook_lib.load.recordings.schema import Recording
 
 LONGEST_S = 12 * 3600
-TIMELINE = ["second", "published", "waiting", "done", "running", "wanted", "batch"]
+TIMELINE = ["second", "published", "waiting", "done", "running", "wanted", "batch", "not_dealt"]
 DECISIONS = ["second", "published_per_s", "load", "light", "running", "wanted"]
 
 
@@ -81,12 +81,14 @@ class Workers:
 @dataclass(frozen=True)
 class Simulation:
     """
-    The result of a simulation; `timeline` has one row per second.
+    The result of a simulation; `timeline` has one row per second. `least_tile_hours` is what the
+    tasks of a dealer wait at least, dealt or not: all of them are there from the start.
     """
 
     timeline: pd.DataFrame
     decisions: pd.DataFrame
     finished: bool
+    least_tile_hours: float = 0.0
 
 
 def recorded_load(recording: Recording) -> OfferedLoad:
@@ -162,14 +164,14 @@ class _Run:
                 self.shown = self.published
             if second % self.setting.refresh_rate_s == 0:
                 decisions += self._decide(second)
-            seconds.append(
-                (second, arrived, self.waiting, done, self.running, self.wanted, self.batch)
-            )
+            state = (self.running, self.wanted, self.batch, self.left)
+            seconds.append((second, arrived, self.waiting, done, *state))
             second += 1
             ended = self.left <= 0 if not self.load.per_s else second >= len(self.load.per_s)
             finished = ended and self.waiting <= 0
         timeline = pd.DataFrame(seconds, columns=TIMELINE)
-        return Simulation(timeline, pd.DataFrame(decisions, columns=DECISIONS), finished)
+        least = self.load.tasks**2 / (2 * max(self.workers.tiles_per_s)) / 3600
+        return Simulation(timeline, pd.DataFrame(decisions, columns=DECISIONS), finished, least)
 
     def _arrive(self, second: int) -> float:
         if self.load.per_s:

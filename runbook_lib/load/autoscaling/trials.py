@@ -2,7 +2,7 @@
 Simulated settings of the autoscaler, with a recorded load or the dealer's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -33,10 +33,12 @@ FIGURES = ["hours", "seconds_in_queue", "node_hours", "turns_per_h", "score_usd"
 class Trials(Finding):
     """
     The simulated settings; `table`: all, the best first, see `search_settings`; empty if the
-    recording is insufficient.
+    recording is insufficient. `price` simulates the recorded setting with other values, and
+    returns its USD.
     """
 
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    price: Callable[[Mapping[str, float]], float] | None = None
     refresh_rate_s: int = AutoscalerSetting.refresh_rate_s
     """The best simulated value; the default without trials."""
 
@@ -48,8 +50,8 @@ class Trials(Finding):
         if self.table.empty:
             return Finding(self.words)
         best = self.table[[*SHOWN, *FIGURES]].head(5).round(3)
-        gap = best["score_usd"].iloc[-1] - best["score_usd"].iloc[0]
-        words = f"The fifth costs {gap:.3f} USD more than the first."
+        first, last = self.table["score_usd"].head(5).iloc[[0, -1]]
+        words = f"Number {len(best)} costs {last / first - 1:.1%} more than the first."
         return Finding(words, best.rename(columns=lambda name: name.replace("_", " ")))
 
 
@@ -71,8 +73,8 @@ def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) 
         load, basis = recorded_load(sizing.recording), "the load that was recorded"
     else:
         load = OfferedLoad(tasks=round(DEALT_S * rate))
-        basis = f"{load.tasks:,} tasks, as the dealer deals them"
         recorded = replace(recorded, batch=max(1, round(rate * recorded.wait_s)))
+        basis = f"{load.tasks:,} tasks, as the dealer deals them with BATCH {recorded.batch}"
     known_to = max(most, int(sizing.points["replicas"].max()))
     bounds = {n: min(getattr(recorded, n), known_to) for n in ("min_scale", "max_scale")}
     recorded = replace(recorded, **bounds)
@@ -82,15 +84,22 @@ def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) 
     by_law = sizing.is_recommendation
     rates = (throughput(n).value if by_law else rate / most * n for n in counts)
     workers = Workers((0.0, *rates))
+    # GREEN with all workers at full work, and YELLOW with one worker less
+    just_green = recorded.green * (1 - 1 / (2 * most))
     choices = {
         "min_scale": sorted({1, max(1, most // 2), most}),
         "max_scale": sorted({max(1, (3 * most) // 4), most}),
         "qty_task": sorted(
-            {max(1, round(rate / most / share)) for share in (0.3, SHARE_AT_WORK, 0.9)}
+            {max(1, round(rate / most / share)) for share in (0.3, just_green, SHARE_AT_WORK, 0.9)}
         ),
         "refresh_rate_s": (1, 5, 15),
     }
     table = search_settings(load, workers, choices, base=recorded, objective=objective)
+
+    def price(values: Mapping[str, float]) -> float:
+        other = replace(recorded, **values)  # type: ignore[arg-type]
+        return figures(simulate_autoscaler(other, load, workers), objective)["score_usd"]
+
     best = {name: int(table[name].iloc[0]) for name in SHOWN}
     tried = {
         "as recorded": recorded,
@@ -100,23 +109,26 @@ def try_settings(sizing: Sizing, lights: Sequence[float], objective: Objective) 
         "double QTY_TASK": replace(recorded, qty_task=2 * recorded.qty_task),
         "decides every 30 s": replace(recorded, refresh_rate_s=30),
     }
+    if recorded == replace(recorded, **best):
+        del tried["best found"]
     runs = {name: simulate_autoscaler(setting, load, workers) for name, setting in tried.items()}
     words = _words(table, figures(runs["as recorded"], objective)["score_usd"])
     each = "by the law" if by_law else f"each {rate / most:.2g} tiles a second"
     words += f" On paper: {basis}; workers {each}."
-    return Trials(words, plot_settings(runs, objective), table, best["refresh_rate_s"])
+    return Trials(words, plot_settings(runs, objective), table, price, best["refresh_rate_s"])
 
 
 def _words(table: pd.DataFrame, recorded: float) -> str:
     best = table.iloc[0]
     gain = "and as recorded it does not finish in 12 hours"
-    if np.isfinite(recorded):
-        share = best["score_usd"] / recorded - 1
-        gain = f"{abs(share):.0%} {'less' if share < 0 else 'more'} than as recorded"
+    if best["score_usd"] == recorded:
+        gain = "as recorded: none is better"
+    elif np.isfinite(recorded):
+        gain = f"{1 - best['score_usd'] / recorded:.0%} less than as recorded"
     near = int((table["score_usd"] <= 1.05 * best["score_usd"]).sum())
     others = f"{near - 1} more lie within 5 % of it" if near > 1 else "no other is within 5 %"
     chosen = ", ".join(f"{name} {best[name]:g}" for name in SHOWN)
-    return f"The best of {len(table)} is {chosen}: {best['score_usd']:.3f} USD, {gain}; {others}."
+    return f"The best of {len(table)} is {chosen}: {best['score_usd']:.3g} USD, {gain}; {others}."
 
 
 def plot_settings(runs: Mapping[str, Simulation], objective: Objective) -> alt.VConcatChart:
@@ -137,7 +149,7 @@ def plot_settings(runs: Mapping[str, Simulation], objective: Objective) -> alt.V
         result = figures(run, objective)
         scores[name] = result["score_usd"]
         subtitle = [
-            f"{result['score_usd']:.3f} USD · {result['seconds_in_queue']:.0f} s in queue",
+            f"{result['score_usd']:.3g} USD · {result['seconds_in_queue']:.0f} s in queue",
             f"{result['replica_hours']:.1f} replica-h · {result['turns_per_h']:.1f} turns/h",
         ]
         title = alt.Title(name, subtitle=subtitle, anchor="start", fontSize=11)
@@ -166,8 +178,8 @@ def _thin(timeline: pd.DataFrame) -> pd.DataFrame:
 def _title(scores: Mapping[str, float]) -> str:
     best, worst = min(scores, key=lambda n: scores[n]), max(scores, key=lambda n: scores[n])
     if scores[best] == scores[worst]:
-        return f"All {len(scores)} settings cost the same, {scores[best]:.3f} USD"
+        return f"All {len(scores)} settings cost the same, {scores[best]:.3g} USD"
     return (
-        f"“{best}” is the best of {len(scores)}: {scores[best]:.3f} USD; "
-        f"“{worst}” costs {scores[worst]:.3f}"
+        f"“{best}” is the best of {len(scores)}: {scores[best]:.3g} USD; "
+        f"“{worst}” costs {scores[worst]:.3g}"
     )

@@ -91,6 +91,14 @@ def test_load_counts_the_running_and_steps_start_from_the_desired():
     assert 1.0 == found.share
 
 
+def test_a_number_that_something_else_changed_is_no_decision():
+    """Nine, then six that already run, with no scaling in the log."""
+    seen = recording([80.0] * 4, start=9).autoscaler.assign(running=9.0, wanted=9.0, light="GREEN")
+    seen.loc[2:, ["running", "wanted"]] = 6.0
+    found = replay(Recording("x", autoscaler=seen), **RULES | {"qty_task": 30})
+    assert {replays.ALONE: 1, replays.CHANGED_OUTSIDE: 1} == why(found)
+
+
 def test_without_a_broker_the_last_light_goes_on():
     """Theirs goes on adding workers in the dark; none of it is counted for or against."""
     found = replay(recording([70.0, 70.0, np.nan, np.nan], start=6), **RULES)

@@ -109,6 +109,56 @@ def test_the_search_finds_the_best_of_what_was_offered():
     assert pytest.approx(sorted(scores)) == table["score_usd"].tolist()
 
 
+def test_the_best_setting_does_not_win_by_dealing_slowly():
+    """A smaller BATCH keeps the queue shorter, and the work takes longer."""
+    choices = {"batch": [50, 80], "min_scale": [8], "qty_task": [100]}
+    waiting = Objective(usd_per_node_hour=0, usd_per_turn=0)
+    table = search_settings(
+        OfferedLoad(tasks=20_000), TEN_EACH, choices, base=SETTING, objective=waiting
+    )
+    slow = table[(table["batch"] == 50) & (table["min_scale"] == 8)].iloc[0]
+    best = table.iloc[0]
+    assert slow["seconds_in_queue"] <= best["seconds_in_queue"]
+    assert (80, 8) == (best["batch"], best["min_scale"])
+    assert slow["hours"] > 1.5 * best["hours"]
+
+
+def test_all_workers_from_the_start_wait_for_nothing_more():
+    """What no setting can avoid has no price: else every difference would be small beside it."""
+    quick = replace(SETTING, min_scale=8, max_scale=8, qty_task=100, batch=80)
+    eight = Workers(TEN_EACH.tiles_per_s[:9])
+    run = simulate_autoscaler(quick, OfferedLoad(tasks=20_000), eight)
+    waiting = Objective(usd_per_node_hour=0, usd_per_turn=0, usd_per_waiting_tile_hour=1)
+    assert figures(run, waiting)["score_usd"] < 0.02 * run.least_tile_hours
+
+
+def test_nodes_are_paid_while_swarm_spreads_workers_over_them():
+    """Four nodes with 8 workers and with 4; two with 2."""
+    price = Objective(usd_per_waiting_tile_hour=0, usd_per_turn=0, worker_nodes=4)
+    load = OfferedLoad(per_s=(1.0,) * 3600)
+    hours = [
+        figures(
+            simulate_autoscaler(replace(SETTING, min_scale=n, max_scale=n), load, TEN_EACH), price
+        )
+        for n in (8, 4, 2)
+    ]
+    assert [4, 4, 2] == [round(found["node_hours"]) for found in hours]
+
+
+def test_of_settings_that_cost_the_same_the_recorded_one_is_first():
+    """With the bounds equal, nothing depends on how often it decides."""
+    fixed = replace(SETTING, min_scale=8, qty_task=100)
+    table = search_settings(
+        OfferedLoad(tasks=5000),
+        TEN_EACH,
+        {"refresh_rate_s": [1, 15], "qty_task": [90, 100]},
+        base=fixed,
+        objective=Objective(),
+    )
+    assert 1 == table["score_usd"].nunique()
+    assert (5, 100) == (table["refresh_rate_s"].iloc[0], table["qty_task"].iloc[0])
+
+
 def test_a_higher_price_of_waiting_wants_more_workers():
     """The objective decides, not a habit of the search."""
     choices = {"min_scale": [1, 4, 8]}
