@@ -14,7 +14,8 @@ from runbook_lib.core.tables import frame_html
 @dataclass(frozen=True)
 class Finding:
     """
-    A sentence and a picture; without a picture, the sentence gives the reason.
+    A sentence and a picture; without a picture, the sentence says what that needs, and a page
+    collects these sentences in one box.
     """
 
     words: str
@@ -25,8 +26,7 @@ class Finding:
 
     def _ipython_display_(self) -> None:
         if self.picture is None:
-            missing = Markup("<p><em>Not in this recording: {}.</em></p>")
-            display(HTML(missing.format(self.words)))
+            display(HTML(Markup("<p><em>Not in this recording.</em></p>")))
             return
         shown = self.picture
         display(HTML(frame_html(shown)) if isinstance(shown, pd.DataFrame) else shown)

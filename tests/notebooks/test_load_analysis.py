@@ -60,6 +60,8 @@ def test_a_known_law_gives_its_number_of_workers_and_a_file(analyse, tmp_path):
     assert "4 of 4 are predicted correctly" in text
     assert "decisions of its own: the sweep held the replicas" in text
     assert "Fresh t2.micro instances: full speed for" in text
+    assert "1 to 8 wanted in 8 steps, all seen" in text
+    assert "min_scale: the trials know no CPU credits" in text
     written = yaml.safe_load((folder / "recommended.yml").read_text())
     assert 6 == written["max_scale"]
     assert f"{folder}/recommended.yml --only 06" in text
@@ -73,4 +75,7 @@ def test_the_published_third_experiment_is_analysed_as_far_as_it_goes(analyse):
     assert re.search(r"worker sent \(GB\)</td><td[^>]*>18\.32<", text)
     assert re.search(r"updater received \(GB\)</td><td[^>]*>22\.9<", text)
     assert "21% came from others" in text
+    assert "the CPU and traffic of the others are missing" in text
+    assert "stopping empty nodes would save 0 node-hours" in text
+    assert "No node reads more CPU than its machine has" in text
     assert not (folder / "recommended.yml").exists()

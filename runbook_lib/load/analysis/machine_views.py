@@ -88,6 +88,22 @@ def total_differences(recording: Recording) -> pd.DataFrame:
     return table[apart]
 
 
+def all_views(recording: Recording) -> dict[str, object]:
+    """
+    Draw all that this page shows; a `Finding` without a picture stands for what was not recorded.
+    """
+    stats = recording.stats
+    return {
+        "CPU": show_measure(stats, "cpu_percent"),
+        "Memory": show_measure(stats, "memory_bytes"),
+        "Received": show_network(stats, "in"),
+        "Sent": show_network(stats, "out"),
+        "Queues": plot_queues(recording.queues),
+        "Load": plot_load(recording.autoscaler),
+        "Replicas": plot_replicas(recording),
+    }
+
+
 def show_measure(stats: pd.DataFrame, measure: str) -> "alt.HConcatChart | Finding":
     """
     Show one measure over time, by service and by node side by side.
@@ -165,7 +181,7 @@ def plot_load(autoscaler: pd.DataFrame) -> "alt.LayerChart | Finding":
     return alt.LayerChart(layer=layers, title=title, width=640, height=180)
 
 
-def _replicas_over_time(recording: Recording) -> pd.DataFrame:
+def replicas_over_time(recording: Recording) -> pd.DataFrame:
     """
     Return the workers requested by the autoscaler, counted by it, and present in the samples, on
     one time axis; NaN where one of them was not recorded.
@@ -186,11 +202,11 @@ def _replicas_over_time(recording: Recording) -> pd.DataFrame:
 
 def plot_replicas(recording: Recording) -> "alt.Chart | Finding":
     """
-    Draw `_replicas_over_time`; the title compares their means over the time that all cover.
+    Draw `replicas_over_time`; the title compares their means over the time that all cover.
     """
-    table = _replicas_over_time(recording)
+    table = replicas_over_time(recording)
     if table.notna().sum().sum() == 0:
-        return Finding("how many workers there were")
+        return Finding("the number of workers over half a minute or more")
     both = table.dropna()
     title = "Requested and sampled at different times: their means cannot be compared"
     if len(both):

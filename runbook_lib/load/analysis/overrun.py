@@ -95,11 +95,12 @@ def _stretches(minutes: pd.DataFrame, vcpus: float) -> list[tuple[str, pd.DataFr
 
 def show_overruns(stats: pd.DataFrame, plan: CreditPlan) -> Finding:
     """
-    Show the stretches, why the CPU was gone, and what the stack sent in them and otherwise.
+    Show the stretches, why the CPU was gone, and what the stack sent in them and otherwise; or the
+    busiest minute of each node.
     """
     overruns = find_overruns(stats, plan)
     if not overruns:
-        return Finding("a minute with more CPU than the machine has: no credits or steal to see")
+        return _busiest(node_minutes(stats), plan)
     table = pd.DataFrame(
         {
             "node": [o.node for o in overruns],
@@ -112,6 +113,26 @@ def show_overruns(stats: pd.DataFrame, plan: CreditPlan) -> Finding:
         }
     )
     return Finding(f"{_sent(stats, overruns)} These minutes are no evidence for the law.", table)
+
+
+def _busiest(minutes: pd.DataFrame, plan: CreditPlan) -> Finding:
+    if minutes.empty:
+        return Finding("samples of containers")
+    highest = minutes.sort_values("cpu_percent").groupby("node").tail(1).sort_values("node")
+    table = pd.DataFrame(
+        {
+            "node": highest["node"],
+            "busiest minute": highest["time"].dt.strftime("%H:%M"),
+            "CPU as read": [f"{cpu:.0f}%" for cpu in highest["cpu_percent"]],
+            "of": count_of(int(plan.vcpus), "vCPU"),
+        }
+    ).reset_index(drop=True)
+    top = highest.iloc[int(highest["cpu_percent"].to_numpy().argmax())]
+    words = (
+        "No node reads more CPU than its machine has: the busiest minute is "
+        f"{top['cpu_percent']:.0f}%, on {top['node']}."
+    )
+    return Finding(words, table)
 
 
 def _spent_at(own: pd.DataFrame, plan: CreditPlan) -> pd.Timestamp | None:
