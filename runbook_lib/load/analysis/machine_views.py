@@ -7,6 +7,8 @@ import pandas as pd
 from runbook_lib.core.charts import alt, highest
 from runbook_lib.core.findings import Finding
 from runbook_lib.core.words import count_of
+from runbook_lib.load.analysis.cpu_credits import CreditPlan
+from runbook_lib.load.analysis.overrun import show_overruns
 from runbook_lib.load.recordings.counters import COUNTERS, total_counters
 from runbook_lib.load.recordings.schema import Recording
 from runbook_lib.load.recordings.separate_runs import find_runs
@@ -88,13 +90,14 @@ def total_differences(recording: Recording) -> pd.DataFrame:
     return table[apart]
 
 
-def all_views(recording: Recording) -> dict[str, object]:
+def all_views(recording: Recording, plan: CreditPlan) -> dict[str, object]:
     """
     Draw all that this page shows; a `Finding` without a picture stands for what was not recorded.
     """
     stats = recording.stats
     return {
         "CPU": show_measure(stats, "cpu_percent"),
+        "Minutes without their CPU": show_overruns(stats, plan),
         "Memory": show_measure(stats, "memory_bytes"),
         "Received": show_network(stats, "in"),
         "Sent": show_network(stats, "out"),

@@ -6,6 +6,7 @@ import pandas as pd
 
 from runbook_lib.core.findings import Finding
 from runbook_lib.load.analysis.coverage import cannot_tell, find_coverage
+from runbook_lib.load.analysis.cpu_credits import PLANS
 from runbook_lib.load.analysis.machine_views import all_views
 from runbook_lib.load.recordings.schema import Recording, empty_frame, read_recording
 from tests.fakes.samples import at, decisions, samples
@@ -82,7 +83,9 @@ def test_a_log_of_the_autoscaler_for_a_part_of_the_time_is_told():
 
 def test_all_that_is_missing_stands_in_one_box():
     found = Recording("x", stats=MANAGER)
-    box = cannot_tell(find_coverage(found), all_views(found), ["it has no throughput"])
+    box = cannot_tell(
+        find_coverage(found), all_views(found, PLANS["t2.micro"]), ["it has no throughput"]
+    )
     rows = dict(box.rows)
     assert "It has no throughput." == rows["The answer"]
     assert "needs the load that an autoscaler measured" == rows["Load"]
