@@ -127,22 +127,25 @@ def execute(
 
 def _save_error(output: Path, index: int, error: str) -> None:
     # papermill adds no error to the saved notebook if the kernel died
-    notebook = json.loads(output.read_text(encoding="utf-8"))
     name, _, value = error.partition(": ")
-    cell = next(c for c in notebook["cells"][index:] if c["cell_type"] == "code")
     shown = {"output_type": "error", "ename": name, "evalue": value, "traceback": [error]}
-    cell["outputs"].append(shown)
-    output.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
+    with _edited(output) as cells:
+        next(c for c in cells[index:] if c["cell_type"] == "code")["outputs"].append(shown)
 
 
 def _shorten_interrupt(output: Path, error: str) -> None:
     # Python's own trace leads through files of this machine, and says nothing of the reason
-    notebook = json.loads(output.read_text(encoding="utf-8"))
-    for cell in notebook["cells"]:
-        for shown in cell.get("outputs", []):
+    with _edited(output) as cells:
+        for shown in (output for cell in cells for output in cell.get("outputs", [])):
             if shown.get("ename") == "KeyboardInterrupt":
                 shown["traceback"] = [error]
-    output.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+@contextmanager
+def _edited(page: Path) -> Iterator[list[dict[str, Any]]]:
+    notebook = json.loads(page.read_text(encoding="utf-8"))
+    yield notebook["cells"]
+    page.write_text(json.dumps(notebook, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _message(failure: papermill.PapermillExecutionError) -> str:
