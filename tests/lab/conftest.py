@@ -26,7 +26,6 @@ LANES = {
         "test_notice_board",
         "test_crash",
         "test_load",
-        "test_broker_cluster",
         "test_undo",
     ],
     "drills": ["test_drills"],
