@@ -33,8 +33,7 @@ drills: lab-up ## break each part of the cluster of make run, then again with 30
 	@$(BIN)/runbook run $(PARAMS) --only 32 24 37
 
 test: lint ## the gate, the map in a browser, and the whole runbook on the lab, each notebook twice
-	@$(BIN)/pytest -n 2 --dist loadscope tests/unit tests/notebooks tests/browser tests/lab -m "not docker_cli and not faults and not availability and not plans and not power_cut and not crash"
-	@$(BIN)/pytest -n 2 --dist worksteal -m docker_cli tests/unit/stacks tests/unit/hosts
+	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder tests/unit tests/notebooks tests/browser tests/lab -m "not faults and not availability and not plans and not power_cut and not crash"
 
 test-plans: setup ## 35 changes of two stacks on the lab, each as its plan announced; 10 minutes
 	@$(BIN)/pytest tests/lab -m plans
@@ -43,7 +42,7 @@ test-power-cut: setup ## the manager's power cut at 200 moments: no acknowledged
 	@$(BIN)/pytest -s tests/lab -m power_cut
 
 test-availability: setup ## managers, brokers and workers that fail on purpose, on two labs; two hours
-	@$(BIN)/pytest -n 2 --dist loadscope tests/lab -m availability
+	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder tests/lab -m availability
 
 crash-test: setup ## kill runs at each effect of 01 to 07, 30 to 37 and 90, and run again; hours
 	@$(BIN)/pytest tests/lab/test_crash.py -m crash

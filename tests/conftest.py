@@ -21,17 +21,6 @@ settings.register_profile("hostile", settings.get_profile("patient"), max_exampl
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    Docker's command line works without an engine, but a fresh machine has it only with the lab.
-    """
-    if shutil.which("docker"):
-        return
-    for item in items:
-        if item.get_closest_marker("docker_cli"):
-            item.add_marker(pytest.mark.skip(reason="needs Docker's command line"))
-
-
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
@@ -45,6 +34,9 @@ def hermetic(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Mon
     """
     Everything but what needs an engine, and with it the caches in the real home.
     """
+    if request.node.get_closest_marker("docker_cli") and not shutil.which("docker"):
+        # it works without an engine, but a fresh machine has it only once a lab was up
+        pytest.skip("needs Docker's command line")
     if request.path.parent.name in ("lab", "browser"):
         return
     for name in [n for n in os.environ if n.startswith(("AWS_", "DOCKER_", "XDG_", "SSH_"))]:

@@ -18,24 +18,25 @@ sys.path.insert(0, str(PROJECT / "stacks/geo-diff/images/geo-diff"))
 
 PLACES = {"gw0": ("test", 5577, "172.29"), "gw1": ("test-2", 5578, "172.27")}
 """The lab of each process: its name, its port and the first half of its network."""
+NO_LAB, NO_CLUSTER = "no lab", "no cluster"
 LANES = {
     "cluster": [
         "test_runbook",
         "test_registry",
         "test_plans",
-        "test_notice_board",
         "test_crash",
-        "test_load",
         "test_undo",
     ],
     "drills": ["test_drills"],
     "failovers": ["test_manager_backup", "test_tiles_on_s3"],
+    NO_LAB: [],
+    NO_CLUSTER: ["test_planning", "test_scalars", "test_stack_deploy"],
+    "second cluster": ["test_notice_board", "test_load"],
 }
-"""The modules that use one cluster, in the order in which they build on each other. To build it
-twice, side by side on two cores, takes longer than what a second cluster saves."""
-NO_LAB, ELSEWHERE = "no lab", "no cluster"
-ORDER = [*LANES, NO_LAB, ELSEWHERE]
-"""The order of the lanes in one process; of several, xdist begins the lane of most tests first."""
+"""The modules of each lane, in the order in which they build on each other; the lanes, in the order
+in which processes take them. A second cluster is built where the first lane ends last: from what
+the first has downloaded it takes three minutes. The modules of `NO_CLUSTER` come after all that
+needs no lab: they need Docker's command line, which a fresh machine has from the first lab."""
 PLACE_IN_LANE = {
     module: (lane, number)
     for lane, modules in LANES.items()
@@ -47,9 +48,8 @@ def place_in_lane(path: Path) -> tuple[str, int]:
     """
     Return the lane of a module, and its number there.
     """
-    if path.parent.name not in ("lab", "browser"):
-        return NO_LAB, -1
-    return PLACE_IN_LANE.get(path.stem, (ELSEWHERE, -1))
+    other = NO_CLUSTER if path.parent.name in ("lab", "browser") else NO_LAB
+    return PLACE_IN_LANE.get(path.stem, (other, -1))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def key(item: pytest.Item) -> tuple[int, int]:
         lane, number = place_in_lane(item.path)
-        return ORDER.index(lane), number
+        return list(LANES).index(lane), number
 
     items.sort(key=key)
 
