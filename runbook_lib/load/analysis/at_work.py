@@ -74,13 +74,19 @@ def idle_spans(recording: Recording) -> Spans:
 def node_minutes(stats: pd.DataFrame) -> pd.DataFrame:
     """
     Return the CPU of each node in each minute in which it was sampled: node, time, cpu_percent,
-    and net_out_bytes_per_s.
+    and net_out_bytes_per_s. Each reading is the median of itself and its neighbours, as a counter
+    that jumps reads as thousands of per cent once.
     """
-    sampled = stats[["node"]].assign(time=stats["time"].dt.floor("1min")).drop_duplicates()
     known = stats.reindex(columns=[*COLUMNS["stats"]])  # traffic may not have been recorded
+    known = known.sort_values("time", kind="stable", ignore_index=True)
+    each = known.groupby(["node", "container"], sort=False)["cpu_percent"]
+    before, after = each.shift(1), each.shift(-1)
+    three = [before.fillna(after), known["cpu_percent"], after.fillna(before)]
+    known["cpu_percent"] = pd.concat(three, axis=1).median(axis=1)
     series = even_series(known, ["node"], width_s=60)
     if series.empty:
         return series
+    sampled = stats[["node"]].assign(time=stats["time"].dt.floor("1min")).drop_duplicates()
     return sampled.merge(series, on=["node", "time"]).sort_values(["node", "time"])
 
 
