@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from runbook_lib.core.charts import alt
+from runbook_lib.core.charts import alt, colours
 from runbook_lib.core.findings import Finding
 from runbook_lib.core.words import count_of, sentence
 from runbook_lib.load.analysis.at_work import idle_spans, within
@@ -138,8 +138,7 @@ def plot_credits(runs: Mapping[str, pd.DataFrame]) -> alt.VConcatChart:
     table = pd.concat([run.assign(node=name) for name, run in runs.items()])
     table["hours"] = (table["time"] - table["time"].min()).dt.total_seconds() / 3600
     names = list(runs)
-    colour = alt.Color("node:N", title=None, sort=names)
-    colour = colour.scale(domain=names, range=["#1b7f79", "#e8590c"][: len(names)])
+    colour = alt.Color("node:N", title=None, scale=colours(names))
     x = alt.X("hours:Q", title="hours since the start")
     thin = table.iloc[:: max(1, len(table) // 1500)].drop(columns="time")
     base = alt.Chart(thin, width=560).mark_line().encode(color=colour)

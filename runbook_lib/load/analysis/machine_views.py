@@ -4,7 +4,7 @@ Tables and charts of a recording; titles state the finding, axes have units.
 
 import pandas as pd
 
-from runbook_lib.core.charts import alt, highest
+from runbook_lib.core.charts import alt, colours, highest
 from runbook_lib.core.findings import Finding
 from runbook_lib.core.words import count_of
 from runbook_lib.load.analysis.cpu_credits import CreditPlan
@@ -154,7 +154,7 @@ def plot_measure(
     title = f"{top} leads in {name}: {peaks[top]:.3g} {unit}"
     title += "" if is_total else f" at most, {mean:.3g} on average"
     order = peaks.sort_values().index.tolist()[::-1]
-    y, colour = alt.Y("value:Q", title=axis), alt.Color(f"{by}:N", title=by, sort=order)
+    y, colour = alt.Y("value:Q", title=axis), alt.Color(f"{by}:N", title=by, scale=colours(order))
     return _lines(
         series[["time", by, "value"]], title, _clock(stats), y, colour, stepped="per_s" in measure
     )
@@ -168,7 +168,7 @@ def plot_load(autoscaler: pd.DataFrame) -> "alt.LayerChart | Finding":
     if known.empty:
         return Finding("the load that an autoscaler measured")
     title = "The load was " + ", ".join(
-        f"{light} {share:.0%}" if share >= 0.01 else f"{light} under 1%"
+        f"{light} {_part(share)}"
         for light, share in known["light"].value_counts(normalize=True).items()
     )
     first, last = (f"{known['time'].iloc[at]:%H:%M}" for at in (0, -1))
@@ -231,7 +231,8 @@ def plot_queues(queues: pd.DataFrame) -> "alt.VConcatChart | Finding":
         return Finding("the broker's queues")
     depth = queues.groupby("queue")["ready"].max()
     title = f"At most {depth.max():,.0f} messages waited, in {depth.idxmax()}"
-    x, y, colour = _clock(queues), alt.Y("ready:Q", title="messages waiting"), alt.Color("queue:N")
+    x, y = _clock(queues), alt.Y("ready:Q", title="messages waiting")
+    colour = alt.Color("queue:N", title="queue", scale=colours(sorted(depth.index)))
     waiting = _lines(highest(queues, ["ready"], ["queue"]), title, x, y, colour, height=140)
     rates = _rates(queues)
     if rates.empty:
@@ -240,6 +241,13 @@ def plot_queues(queues: pd.DataFrame) -> "alt.VConcatChart | Finding":
     title = f"{fastest['queue']} had up to {fastest['per_s']:.3g} messages a second"
     y, dash = alt.Y("per_s:Q", title="messages a second"), alt.StrokeDash("which:N", title=None)
     return alt.vconcat(waiting, _lines(rates, title, x, y, colour, dash, height=140))
+
+
+def _part(share: float) -> str:
+    # neither 0 % nor 100 % of what happened at times
+    if share < 0.01:
+        return "under 1%"
+    return f"{share:.0%}" if share == 1 or share < 0.995 else "over 99%"
 
 
 def _lines(

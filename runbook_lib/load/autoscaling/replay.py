@@ -7,6 +7,7 @@ replica count. The authors' autoscaler changed between versions
 (`services/admin_worker/admin_worker.py` of their repository); the classes of difference show how.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,17 +104,22 @@ def show_replay(recording: Recording) -> Replayed:
     same = int((changes["difference"] == "").sum())
     table = pd.DataFrame(
         [
-            ("compared", len(compared), f"{found.share:.1%}"),
+            ("compared", len(compared), _share(found.share)),
             ("that change the replicas", len(changes), f"{same} of {len(changes)}"),
-            ("the policy running alone", len(compared), f"{found.alone_share:.1%}"),
+            ("the policy running alone", len(compared), _share(found.alone_share)),
             *((f"different: {r.why}", r.decisions, "") for r in found.differences.itertuples()),
         ],
         columns=["decisions", "number", "as recorded"],
     )
-    words = f"{found.share:.1%} of {len(compared)} recorded decisions are the policy's own"
+    words = f"{_share(found.share)} of {len(compared)} recorded decisions are the policy's own"
     words += f"; assumed: {', '.join(found.assumed)}." if found.assumed else "."
     unexplained = int((compared["difference"] == UNEXPLAINED).sum())
     return Replayed(words, table, unexplained, len(compared))
+
+
+def _share(share: float) -> str:
+    # rounded down: 100.0% means every one
+    return f"{math.floor(1000 * share + 1e-9) / 10:.1f}%" if math.isfinite(share) else "none"
 
 
 def replay(recording: Recording, **known: float) -> Replay:

@@ -66,6 +66,14 @@ def test_other_rules_do_not_reproduce_it(experiment_3, wrong):
     assert found.alone_share < 1.0
 
 
+def test_one_difference_in_thousands_is_not_all_of_them():
+    """2,999 of 3,000 round to 100.0 %."""
+    seen = recording([60.0] * 3001, start=9).autoscaler.assign(running=9.0, wanted=9.0)
+    seen.loc[3000, "wanted"] = 10.0
+    words = show_replay(Recording("x", autoscaler=seen, experiment=RULES)).words
+    assert words.startswith("99.9% of 3000 recorded decisions")
+
+
 def test_the_earlier_version_keeps_its_greys():
     found = replay(recording([0.0] * 9, start=12, version="earlier"), **RULES)
     assert 1.0 == found.share
