@@ -24,7 +24,7 @@ _COLOURS = {
 }  # fmt: skip
 _OTHERS = ["#c2255c", "#a07b00", "#0b7285", "#6741d9", "#2b8a3e", "#d6336c", "#495057", "#ad5a00"]
 
-__all__ = ["alt", "colours", "highest", "in_words"]
+__all__ = ["alt", "colours", "highest", "titles_of"]
 
 
 def colours(names: list[str]) -> alt.Scale:
@@ -45,7 +45,7 @@ def highest(table: pd.DataFrame, values: list[str], by: list[str] | None = None)
     return table.groupby(keys)[values].max().reset_index()
 
 
-def in_words(spec: dict[str, Any]) -> str:
+def titles_of(spec: dict[str, Any]) -> str:
     """
     Return the titles of a chart and of its parts, with their subtitles, as sentences.
     """
@@ -55,14 +55,14 @@ def in_words(spec: dict[str, Any]) -> str:
     )
     flat = [t for text in texts for t in (text if isinstance(text, list) else [text]) if t]
     parts = [spec.get(name, []) for name in ("vconcat", "hconcat", "layer")]
-    flat += [words for part in parts for each in part if (words := in_words(each))]
+    flat += [words for part in parts for each in part if (words := titles_of(each))]
     return ". ".join(dict.fromkeys(flat))
 
 
 def _png(spec: dict[str, Any], **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
     made: Any = spec_to_mimebundle(spec, format="png", mode="vega-lite", ppi=144)
     bundle, metadata = made  # sharp, at the size it was drawn
-    words = f"Chart: {in_words(spec)}"
+    words = f"Chart: {titles_of(spec)}"
     size = metadata.get("image/png", {})
     return bundle | {"text/plain": words}, metadata | {"image/png": size | {"alt": words}}
 

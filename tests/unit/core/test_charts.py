@@ -4,7 +4,7 @@ Charts for every reader: the same colours everywhere, and their findings as text
 
 import pandas as pd
 
-from runbook_lib.core.charts import alt, colours, in_words
+from runbook_lib.core.charts import alt, colours, titles_of
 
 POINTS = pd.DataFrame({"x": [0, 1], "y": [0, 1]})
 
@@ -23,7 +23,7 @@ def test_a_chart_has_its_findings_beside_the_picture():
 
 
 def test_a_title_is_said_once():
-    assert "one" == in_words(alt.hconcat(chart("one"), chart("one")).to_dict())
+    assert "one" == titles_of(alt.hconcat(chart("one"), chart("one")).to_dict())
 
 
 def test_a_service_has_its_colour_whatever_stands_beside_it():
