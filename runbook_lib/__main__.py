@@ -1,25 +1,42 @@
 """
-The command line: `runbook run | walkthrough | prepare | plan | history | sweep | list | map`.
+The command line of the runbook: run its notebooks, prepare them for a person, look at runs.
 """
 
-import argparse
+import os
 import signal
 import sys
+from types import FrameType
+from typing import Any
+
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def _end_at_once(_number: int, _frame: FrameType | None) -> None:
+    # while modules are imported there is nothing to restore, and some of them would swallow an
+    # exception, or end in a trace
+    os.write(2, b"\ninterrupted\n")
+    os._exit(_INTERRUPTED)
+
+
+if __name__ == "__main__" or sys.argv[0].endswith("runbook"):
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, _end_at_once)
+
+# after it: these take the time in which a person changes their mind
+import argparse
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from runbook_lib.core.errors import ParameterError, RunbookError
 from runbook_lib.core.secret_shapes import without_secrets
 from runbook_lib.core.words import printable
-from runbook_lib.notebook.templates import as_table, find_notebooks, write_map
+from runbook_lib.notebook.templates import find_notebooks, write_map
+from runbook_lib.runner import arguments as syntax
+from runbook_lib.runner import history, seal, terminal
 from runbook_lib.runner.headless import Request, Stop, prepare, run_notebooks
 from runbook_lib.runner.walkthrough import open_jupyterlab
-
-_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,22 +45,29 @@ def main(arguments: list[str] | None = None) -> int:
 
     `plan` returns 2 if there are changes, and `sweep` if something is past its expiry and stays.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is _end_at_once:
+            signal.signal(number, signal.default_int_handler)
     given = sys.argv[1:] if arguments is None else arguments
     end = given.index("--") if "--" in given else len(given)
-    options = _parser().parse_args(given[:end])
     try:
+        options = syntax.parser(__doc__ or "").parse_args(given[:end])
         return _act(options, given[end + 1 :])
     except RunbookError as error:
-        print(f"\n{without_secrets(str(error))[0]}", file=sys.stderr)
+        message = without_secrets(str(error))[0]
+        print(f"\n{terminal.coloured(message, 'failed', sys.stderr)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'interrupted'}", file=sys.stderr)
+        message = terminal.coloured(str(interrupt) or "interrupted", "interrupted", sys.stderr)
+        print(f"\n{message}", file=sys.stderr)
         return _INTERRUPTED
 
 
 def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> int:
     if options.command == "list":
-        print(as_table(find_notebooks(options.notebooks)), end="")
+        found = find_notebooks(options.notebooks)
+        rows = [(n.name, n.title, n.facts.get("Takes", "")) for n in found]
+        print(terminal.aligned(["notebook", "what is true after it", "takes"], rows))
     elif options.command == "map":
         changed = write_map(options.write, find_notebooks(options.notebooks))
         print(f"{options.write}: {'written' if changed else 'no changes'}")
@@ -51,6 +75,12 @@ def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> int:
         return _plan(options)
     elif options.command == "sweep":
         return _sweep(options)
+    elif options.command == "runs":
+        print(history.runs_text(options.runs, options.last))
+    elif options.command == "verify":
+        proof = seal.verify(options.run, options.notebooks)
+        print(proof)
+        return int(not proof.holds)
     elif options.command == "history":
         # imported here: the SDKs take a second
         from runbook_lib.stacks.commands import history_text, read_values  # noqa: PLC0415
@@ -119,94 +149,6 @@ def _sweep(options: argparse.Namespace) -> int:
         found = sweep.find_clusters(place)
         print(f"\nleft:\n{found}")
     return 2 if found.past else 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("runbook", description=__doc__)
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--notebooks", type=Path, default=Path("notebooks"), metavar="DIR")
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    valued = argparse.ArgumentParser(add_help=False, parents=[common])
-    valued.add_argument("parameters_file", type=Path, help="for example params/lab.yml")
-    valued.add_argument(
-        "-p",
-        dest="given",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="overrides the file",
-    )
-    valued.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR")
-
-    run = commands.add_parser("run", parents=[valued], help="run notebooks and write a report")
-    run.add_argument(
-        "--only",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NN",
-        help="only these, in this order",
-    )
-    run.add_argument(
-        "--from", dest="first", default="", metavar="NN", help="start with this notebook"
-    )
-    run.add_argument("--to", dest="last", default="", metavar="NN", help="end with this notebook")
-    run.add_argument(
-        "--resume", action="store_true", help="the notebooks that the last run did not finish"
-    )
-    run.add_argument(
-        "--take-over",
-        action="store_true",
-        help="take the cluster's lock from another run, which then stops",
-    )
-    run.add_argument(
-        "--timeout",
-        dest="timeout_s",
-        type=float,
-        default=1800.0,
-        metavar="S",
-        help="seconds for each notebook (1800)",
-    )
-    commands.add_parser(
-        "prepare", parents=[valued], help="copy the notebooks with these values set"
-    )
-    commands.add_parser(
-        "walkthrough",
-        parents=[valued],
-        help="open JupyterLab on such copies; arguments after -- are passed to it",
-    )
-    commands.add_parser(
-        "history", parents=[valued], help="print the deployments that the Swarm keeps of a stack"
-    )
-    sweep = commands.add_parser(
-        "sweep",
-        parents=[common],
-        help="list the clusters of every region; exit code 2: some are past their expiry",
-    )
-    sweep.add_argument("parameters_file", type=Path, help="for example params/lab.yml")
-    sweep.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUE")
-    sweep.add_argument(
-        "--remove", action="store_true", help="remove the file's cluster where it is past"
-    )
-    sweep.add_argument(
-        "--everybody", action="store_true", help="with --remove: every cluster that is past"
-    )
-    plan = commands.add_parser(
-        "plan",
-        parents=[common],
-        help="print what 06 would change; exit code 2: changes",
-    )
-    plan.add_argument("parameters_file", type=Path, nargs="?", help="for example params/lab.yml")
-    plan.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUE")
-    plan.add_argument("--save", type=Path, metavar="FILE", help="save the plan, without secrets")
-    plan.add_argument(
-        "--apply", type=Path, metavar="FILE", help="apply a saved plan; refused if anything moved"
-    )
-    commands.add_parser("list", parents=[common], help="print the map of the notebooks")
-    write = commands.add_parser("map", parents=[common], help="write the map into a page")
-    write.add_argument("--write", type=Path, required=True, metavar="README.md")
-    return parser
 
 
 if __name__ == "__main__":

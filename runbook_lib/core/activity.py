@@ -33,17 +33,21 @@ class Check:
 @dataclass(frozen=True)
 class Note:
     """
-    Something for a person to use, for example `Note("the map", "http://192.0.2.7:8080")`.
+    Something for a person to use, for example `Note("the map", "http://192.0.2.7:8080")`; or a fact
+    that the first lines of the report tell, `Note("results", "7,668, none missing", fact=True)`.
     """
 
     what: str
     text: str
+    fact: bool = False
 
     def __repr__(self) -> str:
         return f"{self.what}: {self.text}"
 
     def _repr_html_(self) -> Markup:
         text: str = self.text
+        if self.fact:
+            return Markup("<p>{}: <b>{}</b></p>").format(self.what, text)
         if text.startswith(("http://", "https://")):
             text = Markup('<a href="{0}">{0}</a>').format(text)
         return Markup("<p>{}:<br><code>{}</code></p>").format(self.what, text)

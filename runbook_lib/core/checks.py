@@ -97,6 +97,15 @@ def note(what: str, text: str) -> Note:
     return made
 
 
+def fact(what: str, text: str) -> Note:
+    """
+    Show what this notebook found out; the first lines of a headless run's report repeat it.
+    """
+    made = Note(what, text, fact=True)
+    ACTIVITY.notes.append(made)
+    return made
+
+
 @dataclass(frozen=True)
 class Summary:
     """

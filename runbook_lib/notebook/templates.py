@@ -171,7 +171,7 @@ def _is(notebook: Notebook, word: str) -> bool:
     return word in (notebook.number, notebook.name)
 
 
-def as_table(notebooks: list[Notebook]) -> str:
+def _as_table(notebooks: list[Notebook]) -> str:
     """
     Return the map of the notebooks as a Markdown table with links.
     """
@@ -198,7 +198,7 @@ def write_map(readme: Path, notebooks: list[Notebook]) -> bool:
         )
     before, _, rest = text.partition(begin)
     after = rest.partition(end)[2]
-    new = f"{before}{begin}\n{as_table(notebooks)}{end}{after}"
+    new = f"{before}{begin}\n{_as_table(notebooks)}{end}{after}"
     if new != text:
         readme.write_text(new, encoding="utf-8")
     return new != text

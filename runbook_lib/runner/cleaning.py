@@ -31,6 +31,9 @@ _STYLES = {  # nothing that places an element over others
     *["font-style", "font-weight", "margin", "max-width", "padding", "text-align", "width"],
 }
 
+LARGEST_SVG = 200_000
+"""More than this, as thousands of points have, and the PNG beside it is smaller."""
+
 _FUNCTION = re.compile(r"([\w-]*)\(")
 _COLOURS = re.compile(r"rgba?|hsla?|(?:repeating-)?(?:linear|radial|conic)-gradient")
 
@@ -61,12 +64,13 @@ def _without_addresses(_tag: str, name: str, value: str) -> str | None:
     return None if name == "href" and address.startswith("data:") else value
 
 
-def svg_as_image(data: dict[str, Any]) -> None:
+def svg_as_image(data: dict[str, Any], words: str) -> None:
     """
-    Put an output's SVG into an image, where it has no scripts; a PNG beside it is enough.
+    Put an output's SVG into an image, where it has no scripts; it goes before a PNG beside it.
     """
-    svg = data.pop("image/svg+xml", None)
-    if svg and "image/png" not in data:
+    svg = "".join(data.pop("image/svg+xml", ""))
+    if svg and (len(svg) <= LARGEST_SVG or "image/png" not in data):
+        data.pop("image/png", None)
         encoded = base64.b64encode(svg.encode()).decode()
-        image = Markup('<img alt="" src="data:image/svg+xml;base64,{}">')
-        data["text/html"] = image.format(encoded)
+        image = Markup('<img alt="{}" src="data:image/svg+xml;base64,{}">')
+        data["text/html"] = image.format(words, encoded)

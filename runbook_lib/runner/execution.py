@@ -1,6 +1,6 @@
 """
 The notebooks of a run, in sequence: executed by papermill with a timeout, interruptible, searched
-for secrets, recorded and reported. A failure is one message.
+for secrets and recorded. A failure is one message.
 """
 
 import json
@@ -19,9 +19,11 @@ from nbformat import NotebookNode
 
 from runbook_lib.core.checks import SUMMARY_MIME
 from runbook_lib.notebook.templates import Notebook, heading_above
+from runbook_lib.runner.cell_lines import CellLines, earlier_seconds
 from runbook_lib.runner.kernels import Kernel, Kernels, Stopper
 from runbook_lib.runner.masking import Masker, known_secrets, map_texts
 from runbook_lib.runner.record import FAILED, INTERRUPTED, PASSED, Page, Run
+from runbook_lib.runner.terminal import coloured, fit, width
 from runbook_lib.runner.values import own
 
 START_TIMEOUT_S = 120
@@ -29,6 +31,8 @@ START_TIMEOUT_S = 120
 
 IOPUB_TIMEOUT_S = 60
 """Time for the last output after a cell ends; nbclient's 4 s are too short on a busy machine."""
+
+OnCell = Callable[[str, int, NotebookNode], None]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -52,7 +56,7 @@ class _Position:
     The cell being executed; papermill calls these methods.
     """
 
-    on_cell: Callable[[str], None]
+    on_cell: OnCell
     stopper: Stopper
     cells: list[tuple[str, str]] = field(default_factory=list)
     index: int = 0
@@ -69,7 +73,7 @@ class _Position:
         if self.stopper.reason:
             raise KeyboardInterrupt
         if "injected-parameters" not in cell.metadata.tags:
-            self.on_cell(self.heading)
+            self.on_cell(self.heading, cell_index, cell)
 
 
 def execute(
@@ -79,7 +83,7 @@ def execute(
     kernel: Kernel,
     stopper: Stopper,
     *,
-    on_cell: Callable[[str], None],
+    on_cell: OnCell,
 ) -> Execution:
     """
     Execute a template into `output`, which is always saved.
@@ -87,7 +91,7 @@ def execute(
     Parameters
     ----------
     on_cell
-        Called with the heading above each code cell, just before it runs.
+        Called with the heading above each code cell, its index and the cell, just before it runs.
     """
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # we raise its errors
     position = _Position(on_cell, stopper)
@@ -173,9 +177,9 @@ def _outputs(notebook: NotebookNode) -> list[NotebookNode]:
 
 def execute_all(
     run: Run, notebooks: list[Notebook], pool: Kernels, running: list[Stopper], timeout_s: float
-) -> None:
+) -> dict[str, str]:
     """
-    Execute notebooks up to the first failure, and write the record and the report.
+    Execute notebooks up to the first failure, write the record, and return them as HTML, by name.
 
     Meanwhile the next notebook's kernel imports, and the previous notebook is converted to HTML.
     """
@@ -188,18 +192,18 @@ def execute_all(
                 kernel = pool.take(notebook)
                 if after:
                     pool.warm_up(after)
-                print(f"\n{notebook.number} {notebook.title}", flush=True)
+                print("\n" + fit(f"{notebook.number} {notebook.title}", width()), flush=True)
                 output = run.folder / f"{notebook.name}.ipynb"
                 values = own(notebook, run.parameters)
                 running.append(Stopper(kernel, timeout_s))
-                with _cell_lines() as on_cell:
+                with CellLines(earlier_seconds(run.folder.parent, notebook.name)) as lines:
                     execution = execute(
-                        notebook.path, output, values, kernel, running[-1], on_cell=on_cell
+                        notebook.path, output, values, kernel, running[-1], on_cell=lines.begin
                     )
                 running.pop()
                 _record(execution, page, masker, output)
                 run.write()
-                print(f"   {page.tally}", flush=True)
+                print(coloured(fit(f"   {page.tally}", width()), page.verdict), flush=True)
                 pool.release(kernel)
                 bodies[page.name] = drawer.submit(_draw, output)
                 if page.verdict != PASSED:
@@ -207,8 +211,7 @@ def execute_all(
             run.verdict = page.verdict
         except KeyboardInterrupt:
             run.verdict = INTERRUPTED
-        run.write()
-        drawer.submit(_report, run, {name: body.result() for name, body in bodies.items()}).result()
+        return {name: body.result() for name, body in bodies.items()}
 
 
 def _record(execution: Execution, page: Page, masker: Masker, output: Path) -> None:
@@ -228,30 +231,3 @@ def _draw(executed: Path) -> str:
     from runbook_lib.runner import report  # noqa: PLC0415 - nbconvert takes seconds to import
 
     return report.notebook_body(executed)
-
-
-def _report(run: Run, bodies: dict[str, str]) -> None:
-    from runbook_lib.runner import report  # noqa: PLC0415 - as above
-
-    report.write(run, bodies)
-
-
-@contextmanager
-def _cell_lines() -> Iterator[Callable[[str], None]]:
-    # one line per cell: its heading when it begins, its seconds when it ends
-    began = 0.0
-
-    def end() -> None:
-        if began:
-            print(f"{time.monotonic() - began:7.1f} s", flush=True)
-
-    def begin(heading: str) -> None:
-        nonlocal began
-        end()
-        print(f"   {heading:<60}", end="", flush=True)
-        began = time.monotonic()
-
-    try:
-        yield begin
-    finally:
-        end()

@@ -3,11 +3,12 @@ The record of a run, run.json in its folder, and the lock on its cluster during 
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -36,7 +37,8 @@ def _versions() -> dict[str, str]:
 @dataclass
 class Page:
     """
-    One notebook of a run; its verdict is "" until it has run. `started` is seconds since the epoch.
+    One notebook of a run; its verdict is "" until it has run. `started` is seconds since the epoch,
+    `template` the SHA-256 of the notebook that was executed.
     """
 
     name: str
@@ -48,8 +50,9 @@ class Page:
     changes: list[dict[str, str]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
     calls: dict[str, int] = field(default_factory=dict)
-    notes: list[dict[str, str]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
     started: float = 0.0
+    template: str = ""
 
     @property
     def tally(self) -> str:
@@ -69,6 +72,9 @@ class Page:
 class Run:
     """
     The record of a run, written after each notebook, so that it survives a killed run.
+
+    `resume` and `give_back` are commands: what goes on with a run that stopped, and what ends the
+    costs of its cluster. `files` has the SHA-256 of what the run wrote, `seal` that of the record.
     """
 
     folder: Path
@@ -80,18 +86,45 @@ class Run:
     seconds: float = 0.0
     verdict: str = RUNNING
     versions: dict[str, str] = field(default_factory=_versions)
+    resume: str = ""
+    give_back: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    seal: str = ""
     _began: float = field(default_factory=time.monotonic, repr=False)
 
     def write(self) -> None:
         """
         Write run.json atomically.
         """
-        self.seconds = time.monotonic() - self._began
+        if not self.files:  # a sealed record has its time
+            self.seconds = time.monotonic() - self._began
         partial = self.folder / "run.json.partial"
         record = asdict(self) | {"folder": self.folder.name}
         del record["_began"]
         partial.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
         partial.rename(self.folder / "run.json")
+
+    def close(self) -> None:
+        """
+        Write the record for the last time, sealed with the hashes of the run's own files.
+        """
+        names = [*(f"{page.name}.ipynb" for page in self.pages), "report.html"]
+        paths = [self.folder / name for name in names]
+        self.files = {path.name: digest(path) for path in paths if path.exists()}
+        self.seal = seal_of(asdict(self) | {"folder": self.folder.name})
+        self.write()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def seal_of(record: Mapping[str, Any]) -> str:
+    """
+    Return the hash of a record, for itself as for what run.json says of it.
+    """
+    kept = {key: value for key, value in record.items() if key not in ("seal", "_began")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

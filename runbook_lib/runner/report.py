@@ -14,20 +14,27 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
+from papermill.execute import remove_error_markers
 from papermill.iorw import load_notebook_node
 from traitlets.config import Config
 
 from runbook_lib.core.activity import Note
 from runbook_lib.core.rights import rights_of
+from runbook_lib.runner import pictures, story
 from runbook_lib.runner.cleaning import clean, svg_as_image
 from runbook_lib.runner.record import Run
 
 _HERE = Path(__file__).parent
 
+LARGEST = 1_500_000
+"""A page of more bytes is no longer mailed: beyond it, notebooks stay in their own files."""
+
 _FOLDED = """{%- extends 'basic/index.html.j2' -%}
 {%- block input_group -%}
 <details class="code"><summary>code</summary>{{ super() }}</details>
 {%- endblock -%}"""
+
+_LEFT_OUT = Markup("<p>Left out, so that this page can be mailed: open {}.ipynb beside it.</p>")
 
 _PICTURES_FIRST = ["image/png", "text/html", "text/markdown", "text/plain"]
 
@@ -35,19 +42,34 @@ _PICTURES_FIRST = ["image/png", "text/html", "text/markdown", "text/plain"]
 def notebook_body(path: Path) -> str:
     """
     Convert an executed notebook to HTML: code folded, outputs and pictures open, links local.
+
+    The cells after an error are marked as not run.
     """
-    notebook = load_notebook_node(str(path))
+    notebook = remove_error_markers(load_notebook_node(str(path)))
+    pictures.give_words(notebook)
+    failed = False
     for cell in notebook.cells:
         if cell.cell_type == "markdown":  # a diagram needs a script, which only JupyterLab has
             cell.source = re.sub(r"```mermaid\n.*?```", "", cell.source, flags=re.DOTALL)
+        if failed:
+            cell.metadata.setdefault("tags", []).append("not-run")
         for output in cell.get("outputs", []):
-            svg_as_image(output.get("data", {}))
-    config = Config({"NbConvertBase": {"display_data_priority": _PICTURES_FIRST}})
+            failed = failed or output.output_type == "error"
+            svg_as_image(output.get("data", {}), cell.metadata["alt"])
+    settings = {
+        "NbConvertBase": {"display_data_priority": _PICTURES_FIRST},
+        "HTMLExporter": {"exclude_anchor_links": True},
+    }
     make: Any = HTMLExporter  # nbconvert does not type its constructor
-    exporter = make(config=config, template_name="basic", raw_template=_FOLDED)
-    exporter.log.setLevel("ERROR")  # it warns of tables and charts that have no alternative text
+    exporter = make(config=Config(settings), template_name="basic", raw_template=_FOLDED)
+    exporter.log.setLevel("ERROR")  # it warns of tables that have no alternative text
     body, _ = exporter.from_notebook_node(notebook)
-    return re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="#\1"', clean(body))
+    html = pictures.shrink(clean(body))
+    html = re.sub(r"<th[^>]*></th>", "<td></td>", html)  # nothing is no heading
+    html = html.replace(
+        '<div class="output_area', '<div tabindex="0" class="output_area'
+    )  # scrolls
+    return re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="#\1"', html)
 
 
 def actions(calls: dict[str, int]) -> list[str]:
@@ -65,6 +87,8 @@ def policy(calls: dict[str, int]) -> str:
 def write(run: Run, bodies: dict[str, str]) -> Path:
     """
     Write report.html into the folder of the run; `bodies` are the notebooks by name.
+
+    A page of more than 1.5 MB leaves out the longest notebooks, which are in files beside it.
     """
     calls: Counter[str] = Counter()
     for page in run.pages:
@@ -72,21 +96,41 @@ def write(run: Run, bodies: dict[str, str]) -> Path:
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    notes = [Note(**note) for page in run.pages for note in page.notes]
+    links = {name: _linked(body, bodies) for name, body in bodies.items()}
     path = run.folder / "report.html"
-    path.write_text(
-        environment.get_template("report.html.j2").render(
+    while True:
+        html = environment.get_template("report.html.j2").render(
             run=run,
-            bodies={name: _linked(body, bodies) for name, body in bodies.items()},
+            headline=story.headline(run),
+            duration=story.duration,
+            facts=[note for note in notes if note.fact],
+            failed_cells={p.name: _failed_cell(run.folder / f"{p.name}.ipynb") for p in run.pages},
+            bodies=links,
+            checked=[(p, checks) for p in run.pages if (checks := story.last_checks(p))],
+            check_sentence=story.check_sentence,
             calls=sorted(calls.items()),
             needs={call: ", ".join(rights_of(call)) or "none" for call in calls},
             policy=policy(calls),
-            notes=[Note(**note)._repr_html_() for page in run.pages for note in page.notes],
+            notes=[note._repr_html_() for note in notes if not note.fact],
             highlights=_highlights(run.folder, list(bodies)),
             style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - ours
-        ),
-        encoding="utf-8",
-    )
-    return path
+        )
+        longest = max(links, key=lambda name: len(links[name]), default="")
+        if len(html.encode()) <= LARGEST or len(links.get(longest, "")) <= len(_LEFT_OUT) + 100:
+            path.write_text(html, encoding="utf-8")
+            return path
+        links[longest] = _LEFT_OUT.format(longest)
+
+
+def _failed_cell(executed: Path) -> str:
+    # the code that ended a notebook; "" if none did
+    if not executed.exists():
+        return ""
+    for cell in load_notebook_node(str(executed)).cells:
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            return str(cell.source)[:4000]
+    return ""
 
 
 def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
@@ -94,14 +138,14 @@ def _highlights(folder: Path, names: list[str]) -> dict[str, Markup]:
     found: dict[str, Markup] = {}
     notebooks = [path for name in names if (path := folder / f"{name}.ipynb").exists()]
     for notebook in notebooks:
-        heading = ""
+        heading = "In short"
         for cell in load_notebook_node(str(notebook)).cells:
             if cell.cell_type == "markdown" and cell.source.startswith("## "):
                 heading = cell.source.splitlines()[0].removeprefix("## ")
             elif "report" in cell.metadata.get("tags", []):
                 shown = "".join(o.get("data", {}).get("text/html", "") for o in cell.outputs)
                 if shown:  # a notebook that failed before it has no such output
-                    found[heading] = Markup(clean(shown))  # noqa: S704 - cleaned
+                    found[heading] = Markup(pictures.shrink(clean(shown)))  # noqa: S704 - cleaned
     return found
 
 

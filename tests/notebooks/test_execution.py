@@ -55,7 +55,7 @@ def go(kernel, folder):
         if stop:
             threading.Thread(target=stop_when_started, args=(stopper, stop), daemon=True).start()
         source, output = FIXTURES / f"{case}.ipynb", folder / "out.ipynb"
-        return execute(source, output, VALUES, kernel, stopper, on_cell=lambda _: None)
+        return execute(source, output, VALUES, kernel, stopper, on_cell=lambda *_: None)
 
     return run
 

@@ -43,7 +43,8 @@ def last_run(folder: Path) -> tuple[dict, Path]:
 
 def test_a_run_stops_at_the_first_failure_and_says_how_to_go_on(checkout, capsys):
     folder = checkout(n00="good", n01="quiet", n02="broken", n03="good", n90="quiet")
-    assert 1 == main(["run", "lab.yml", "-p", "count=3"])
+    options = ["--runs", "runs", "--timeout", "600", "--tell", "tee told.json"]
+    assert 1 == main(["run", "lab.yml", "-p", "count=3", *options])
 
     record, run = last_run(folder)
     assert ["passed", "passed", "failed", ""] == [page["verdict"] for page in record["pages"]]
@@ -60,8 +61,15 @@ def test_a_run_stops_at_the_first_failure_and_says_how_to_go_on(checkout, capsys
         "the run failed in 02_broken, under “Compare”",
         "  CheckFailedError: all answer: expected 6, saw 4",
         "    next: look again",
-        "  next: python -m runbook_lib run lab.yml --from 02 -p count=3",
+        "  next: python -m runbook_lib run lab.yml --from 02 -p count=3 --timeout 600 "
+        "--tell 'tee told.json'",
     ] == said.err.strip().splitlines()
+    told = json.loads((folder / "told.json").read_text())
+    assert ("failed", "02_broken", record["seal"]) == (
+        *(told["verdict"], told["failed_in"]),
+        told["seal"],
+    )
+    assert record["resume"] in (run / "report.html").read_text().replace("&#39;", "'")
 
     (folder / "notebooks" / "02_broken.ipynb").write_bytes((FIXTURES / "quiet.ipynb").read_bytes())
     assert 0 == main(["run", "lab.yml", "--resume"])
@@ -120,12 +128,18 @@ def test_prepared_copies_carry_the_values_and_are_not_executed(checkout, capsys)
     assert [] == [c for c in cells if c.get("outputs")]
 
 
-def test_the_map_lists_every_notebook(checkout, capsys):
-    checkout(n00="good", n90="quiet")
+def test_the_list_is_an_aligned_table_of_every_notebook_and_the_map_is_markdown(checkout, capsys):
+    folder = checkout(n00="good", n90="quiet")
     assert 0 == main(["list"])
-    said = capsys.readouterr().out
-    assert "| [00_good](notebooks/00_good.ipynb) | Add up | A section | about 1 s |" in said
-    assert "90_quiet" in said
+    assert [
+        "notebook  what is true after it  takes",
+        "00_good   Add up                 about 1 s",
+        "90_quiet  Change nothing         about 1 s",
+    ] == capsys.readouterr().out.splitlines()
+    (folder / "page.md").write_text("<!-- map -->\n<!-- /map -->\n")
+    assert 0 == main(["map", "--write", "page.md"])
+    row = "| [00_good](notebooks/00_good.ipynb) | Add up | A section | about 1 s |"
+    assert row in (folder / "page.md").read_text()
 
 
 def test_plain_papermill_runs_a_notebook_with_the_same_file(checkout):

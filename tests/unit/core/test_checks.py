@@ -178,7 +178,8 @@ def test_what_a_person_takes_away_is_in_the_summary_and_an_address_can_be_clicke
     assert "the map: http://192.0.2.7:8080" in bundle["text/plain"].splitlines()
     assert '<a href="http://192.0.2.7:8080">http://192.0.2.7:8080</a>' in bundle["text/html"]
     assert "<code>ssh ubuntu@192.0.2.7 &#39;a &amp;&amp; b&#39;</code>" in bundle["text/html"]
-    assert {"what": "the map", "text": "http://192.0.2.7:8080"} == bundle[SUMMARY_MIME]["notes"][0]
+    noted = {"what": "the map", "text": "http://192.0.2.7:8080", "fact": False}
+    assert noted == bundle[SUMMARY_MIME]["notes"][0]
 
 
 def test_nothing_changed_says_so():

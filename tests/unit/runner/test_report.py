@@ -2,15 +2,18 @@
 The report: stands alone, names what failed, and asks for no more rights than were used.
 """
 
+import base64
 import json
 import re
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 
 from runbook_lib.core.tables import frame_html
-from runbook_lib.runner import report
+from runbook_lib.runner import pictures, report
 from runbook_lib.runner.cleaning import clean
 from runbook_lib.runner.record import FAILED, PASSED, Page, Run
 from tests.hostile import WORST, Seen, hostile_texts
@@ -29,6 +32,7 @@ def page(tmp_path):
             changes=[change],
             calls={"ec2:RunInstances": 2},
             notes=[
+                {"what": "machines", "text": "6 of the type <t2.micro> run", "fact": True},
                 {"what": "the map", "text": "http://192.0.2.7:8080"},
                 {"what": "a token", "text": "ssh ubuntu@192.0.2.7"},
             ],
@@ -36,7 +40,13 @@ def page(tmp_path):
         Page("02_y", "Groups", FAILED, 1.0, "Prove", "expected 6, saw 4", checks=[check]),
         Page("03_z", "Docker"),
     ]
-    run = Run(tmp_path, "params/lab.yml", ["batch=3"], {"batch": 3}, pages, verdict=FAILED)
+    run = Run(
+        *[tmp_path, "params/lab.yml", ["batch=3"], {"batch": 3}, pages],
+        seconds=425.0,
+        verdict=FAILED,
+        resume="runbook run params/lab.yml --from 02 -p batch=3 --runs elsewhere",
+        give_back="runbook run params/lab.yml --only 90 --runs elsewhere",
+    )
     bodies = {
         "01_x": '<p>the first body</p><a href="#02_y">02</a> <a href="#91_z">91</a>',
         "02_y": "<p>the second body</p>",
@@ -47,8 +57,26 @@ def page(tmp_path):
 def test_it_says_first_how_the_run_ended_and_where(page):
     assert '<p class="verdict">failed</p>' in page
     assert "02_y, under “Prove”" in page
-    assert "4; expected 6" in page
-    assert page.index("expected 6, saw 4") < page.index("<h2>Notebooks</h2>")
+    assert "All &lt;ready&gt;: 4, but expected 6." in page
+    assert page.index("expected 6, saw 4") < page.index(">Notebooks</h2>")
+
+
+def test_the_first_screen_tells_what_happened_with_its_numbers_and_how_to_stop_paying(page):
+    first = page[page.index("<h1>") : page.index("</header>")]
+    assert "1 of 3 notebooks passed, 0 of 1 check passed, 1 change, in 7 min 5 s." in first
+    assert "<dt>machines</dt><dd>6 of the type &lt;t2.micro&gt; run</dd>" in first
+    assert "runbook run params/lab.yml --only 90 --runs elsewhere" in first
+
+
+def test_a_failure_comes_with_the_command_that_goes_on(page):
+    section = page[page.index('class="failure"') : page.index("</section>")]
+    assert "runbook run params/lab.yml --from 02 -p batch=3 --runs elsewhere" in section
+
+
+def test_changes_are_folded_a_notebook_each_and_a_notebook_not_run_is_grey(page):
+    assert "<details><summary>01 Instances: 1</summary>" in page
+    assert '<tr class="skipped"><td>03 Docker</td>' in page
+    assert '<p class="notebook">03_z <small>not run</small></p>' in page
 
 
 def test_every_notebook_has_its_row_and_the_executed_ones_their_pages(page):
@@ -59,7 +87,7 @@ def test_every_notebook_has_its_row_and_the_executed_ones_their_pages(page):
 
 def test_what_a_person_takes_away_stands_before_the_notebooks(page):
     place = page.index("What you have now")
-    assert page.index("http://192.0.2.7:8080", place) < page.index("<h2>Notebooks</h2>")
+    assert page.index("http://192.0.2.7:8080", place) < page.index(">Notebooks</h2>")
 
 
 def test_an_address_to_use_is_a_link_and_a_command_is_text(page):
@@ -69,7 +97,7 @@ def test_an_address_to_use_is_a_link_and_a_command_is_text(page):
 
 def test_a_run_without_checks_has_no_table_of_them(tmp_path):
     run = Run(tmp_path, "params/lab.yml", [], {}, [Page("01_x", "Instances", PASSED)])
-    assert "<h2>Checks" not in report.write(run, {}).read_text()
+    assert ">Checks<" not in report.write(run, {}).read_text()
 
 
 def test_links_lead_to_notebooks_of_this_report_only(page):
@@ -77,7 +105,7 @@ def test_links_lead_to_notebooks_of_this_report_only(page):
 
 
 def test_what_notebooks_say_is_text_not_markup(page):
-    assert "all &lt;ready&gt;" in page
+    assert "All &lt;ready&gt;" in page
 
 
 def test_it_fetches_nothing(page):
@@ -137,13 +165,114 @@ def test_what_a_cell_tagged_report_shows_stands_in_front_the_last_of_each_headin
 
     text = report.write(run, {"20_x": "", "21_y": "", "22_z": ""}).read_text()
 
-    assert 1 == text.count("<h2>Scorecard</h2>")
+    assert 1 == text.count(">Scorecard</h2>")
     assert 1 == text.count("<p>two drills</p>")
     assert "one drill" not in text
 
 
 def test_a_run_without_such_a_cell_has_no_such_heading(page):
     assert "Scorecard" not in page
+
+
+def executed(folder, *cells, name="06_x"):
+    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    path = folder / f"{name}.ipynb"
+    path.write_text(json.dumps(notebook))
+    return path
+
+
+def code(source, *outputs, **others):
+    cell = {"cell_type": "code", "id": f"c{len(source)}", "metadata": {}, "execution_count": 1}
+    return {**cell, "source": source, "outputs": outputs, **others}
+
+
+def words(source, *tags):
+    cell = {"cell_type": "markdown", "id": f"m{len(source)}", "source": source}
+    return {**cell, "metadata": {"tags": [*tags]}}
+
+
+MARKER = "papermill-error-cell-tag"
+ERROR = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["E: v"]}
+
+
+def shown(**data):
+    kinds = {"png": "image/png", "svg": "image/svg+xml", "html": "text/html"}
+    data = {kinds[kind]: text for kind, text in data.items()}
+    return {"output_type": "display_data", "metadata": {}, "data": data}
+
+
+def test_a_failed_page_shows_its_cell_first_greys_the_rest_and_has_no_text_of_papermill(tmp_path):
+    """Papermill puts two cells of HTML into the notebook, with the size and colour of 2000."""
+    path = executed(
+        tmp_path,
+        words("<span style='color:red'>An Exception was encountered</span>", MARKER),
+        words("## Deploy"),
+        code("fine()"),
+        words("<span>Execution using papermill encountered an exception here</span>", MARKER),
+        code("deploy()", ERROR),
+        code("afterwards()", execution_count=None),
+    )
+    body = report.notebook_body(path)
+    assert "xception" not in body
+    before, _, after = body.partition("E: v")
+    assert ("celltag_not-run" in before, after.count("celltag_not-run")) == (False, 1)
+    page = Page("06_x", "Deploy", FAILED, 1.0, "Deploy", "E: v")
+    run = Run(tmp_path, "p.yml", [], {}, [page], verdict=FAILED)
+    text = report.write(run, {"06_x": body}).read_text()
+    assert text.index("deploy()") < text.index(">Notebooks</h2>")
+
+
+def picture(pixels):
+    return base64.b64encode(bytes(cv2.imencode(".png", pixels)[1])).decode()
+
+
+def test_a_drawing_is_made_small_without_loss_and_described_by_the_words_above_it(tmp_path):
+    drawn = np.full((600, 900, 4), 255, np.uint8)
+    cv2.line(drawn, (0, 0), (899, 599), (0, 0, 200, 255), 3)
+    png = picture(drawn)
+    above = words("## Throughput\nEach point is a step.")
+    path = executed(tmp_path, above, code("show()", shown(png=png)))
+    body = report.notebook_body(path)
+    assert 'alt="Throughput: Each point is a step."' in body
+    (webp,) = re.findall(r"data:image/webp;base64,([^\"]+)", body)
+    assert len(webp) < len(png) / 2
+    again = cv2.imdecode(np.frombuffer(base64.b64decode(webp), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(drawn[..., :3], again[..., :3])
+
+
+def test_a_chart_that_is_also_an_svg_is_shown_as_that_with_its_words(tmp_path):
+    svg = "<svg xmlns='http://www.w3.org/2000/svg'><script>x()</script></svg>"
+    png = picture(np.zeros((4, 4, 3), np.uint8))
+    body = report.notebook_body(
+        executed(tmp_path, words("## CPU\nBusy."), code("show()", shown(png=png, svg=svg)))
+    )
+    assert 1 == body.count("<img")
+    assert '<img alt="CPU: Busy." src="data:image/svg+xml;base64,' in body
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda png: png[:40],
+        lambda png: png[:33] + b"\xff\xff\xff\xf0IDAT" + png[41:],
+        lambda png: png[:16] + b"\x7f\xff\xff\xff\x7f\xff\xff\xff" + png[24:],
+        lambda png: b"GIF89a" + png[6:],
+        lambda png: png[:-30],
+    ],
+)
+def test_a_picture_that_is_none_stays_as_it_is(damage):
+    png = bytes(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1])
+    html = f'<img src="data:image/png;base64,{base64.b64encode(damage(png)).decode()}">'
+    assert html == pictures.shrink(html)
+
+
+def test_a_page_too_large_to_be_mailed_leaves_out_its_longest_notebooks(tmp_path):
+    pages = [Page("01_x", "Short", PASSED), Page("02_y", "Long", PASSED)]
+    bodies = {"01_x": "<p>short</p>", "02_y": "<p>x</p>" * 300_000}
+    path = report.write(Run(tmp_path, "p.yml", [], {}, pages, verdict=PASSED), bodies)
+    assert path.stat().st_size < 1_500_000
+    text = path.read_text()
+    assert ("<p>short</p>" in text, "open 02_y.ipynb beside it" in text) == (True, True)
 
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
