@@ -49,7 +49,7 @@ class Workload:
         """
         here, broker = self.here, self.here.broker
 
-        def count() -> tuple[int, int]:
+        def count() -> tuple[int, float]:
             messages = load_stack.waiting(broker)
             return specs.running(here.manager, here.service("dealer")), messages
 

@@ -139,7 +139,7 @@ def _stop_flow(manager: docker.DockerClient, api: ManagementApi, stack: str) -> 
     for service in ends:
         scale(manager, service, 0)
 
-    def count() -> tuple[int, int]:
+    def count() -> tuple[int, float]:
         left = sum(running(manager, service) for service in ends)
         for queue in _WORK:
             api.purge(queue)
@@ -152,7 +152,7 @@ def _stop_flow(manager: docker.DockerClient, api: ManagementApi, stack: str) -> 
 
 def wait_until_empty(
     what: str,
-    count: Callable[[], tuple[int, int]],
+    count: Callable[[], tuple[int, float]],
     *,
     timeout_s: float,
     poll_s: float,
@@ -209,9 +209,9 @@ def _is_switched(spec: Spec) -> bool:
     return on_others or not spec["Mode"]["Replicated"]["Replicas"]
 
 
-def waiting(api: ManagementApi) -> int:
+def waiting(api: ManagementApi) -> float:
     """
-    Count the messages in the queues of tasks and results, ready or unacknowledged.
+    Count the messages in the queues of tasks and results, ready or unacknowledged; NaN if unknown.
     """
     return sum(q.messages for q in api.queues() if q.name in _WORK)
 

@@ -27,6 +27,7 @@ sys.modules[name].main()
 """
 _PROGRAM = {m.__name__: inspect.getsource(m) for m in (container_counters, stats)}
 _ANSWER_S = 30.0
+_LONGEST_LINE = 4_000_000  # characters; a container of a sample takes 200
 
 
 class NodeStream:
@@ -106,12 +107,13 @@ class NodeStream:
 
     def _listen(self) -> None:
         try:
-            for line in self._channel.makefile("r"):
+            file = self._channel.makefile("r")
+            for line in iter(lambda: file.readline(_LONGEST_LINE), ""):
                 self._take(json.loads(line))
-        except (OSError, ValueError) as error:
-            self.ended = f"{type(error).__name__}: {error}"
+        except Exception as error:
+            self.ended = f"{type(error).__name__}: {error}"[:500]
         if not self._stopping and not self.ended:
-            errors = self._channel.makefile_stderr("r").read().strip().splitlines()
+            errors = self._channel.makefile_stderr("r").read(_LONGEST_LINE).strip().splitlines()
             self.ended = errors[-1] if errors else "the connection was closed"
         if self._stopping:
             self.ended = ""

@@ -5,6 +5,7 @@ Each node has one agent, on one channel of its SSH connection. The samples survi
 recording: parts are written every few seconds, and one file per table at the end.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,7 @@ class QueueWatch:
 
     def __init__(self, api: ManagementApi, *, period_s: float, sink: Sink) -> None:
         self.polls = self.skipped = self.lost = 0
-        self.done: list[tuple[float, int]] = []
+        self.done: list[tuple[float, float]] = []
         """Epoch seconds and tasks acknowledged so far, a pair for each poll."""
         self.trouble = ""
         self._api, self._period_s, self._sink = api, period_s, sink
@@ -58,9 +59,9 @@ class QueueWatch:
         while not self._stop.wait(max(0.0, began + number * self._period_s - time.monotonic())):
             try:
                 self._poll()
-            except CommandError as error:
+            except Exception as error:
                 self.lost += 1
-                self.trouble = str(error)
+                self.trouble = str(error) if isinstance(error, CommandError) else repr(error)[:500]
             due = int((time.monotonic() - began) / self._period_s)
             self.skipped += max(0, due - number)
             number = max(number, due) + 1
@@ -72,7 +73,7 @@ class QueueWatch:
             counters = (q.published, q.delivered, q.acknowledged)
             row = (q.name, q.ready, q.unacknowledged, *counters, q.consumers)
             self._sink("queues", (datetime.fromtimestamp(now, UTC), *row))
-            if q.name == "TASK_QUEUE":
+            if q.name == "TASK_QUEUE" and not math.isnan(q.acknowledged):
                 self.done.append((now, q.acknowledged))
         self.polls += 1
 
@@ -105,7 +106,7 @@ class Recorder:
         return pd.DataFrame(rows, columns=columns)
 
     @property
-    def done(self) -> list[tuple[float, int]]:
+    def done(self) -> list[tuple[float, float]]:
         """
         Epoch seconds and tasks acknowledged so far; none without queues.
         """

@@ -22,7 +22,7 @@ _REACHED_S = 120.0
 _POLL_S = 0.5
 
 
-def even_rates(counted: list[tuple[float, int]], period_s: float) -> "pd.Series[float]":
+def even_rates(counted: list[tuple[float, float]], period_s: float) -> "pd.Series[float]":
     """
     Return a counter's rates, one per period, from polls that may be slightly early or late.
     """

@@ -7,6 +7,7 @@ Parser for the log of the authors' autoscaler, in both formats, with terminal co
     Scaling up geo-diff-work_worker from 8 to 10 replicas
 """
 
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,13 +20,13 @@ from runbook_lib.load.recordings.log_file import LONGEST_LINE, opened
 
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 STATE = re.compile(
-    r"Work Load: (?P<load>\d+(?:\.\d+)?) - "
-    r"(?:Active replicas: (?P<active>\d+)|Replicas: (?P<running>\d+)/(?P<desired>\d+)) - "
-    r"Msg count: (?P<count>-?\d+(?:\.\d+)?)"
+    r"Work Load: (?P<load>-?\d+(?:\.\d+)?) - "
+    r"(?:Active replicas: (?P<active>-?\d+)|Replicas: (?P<running>-?\d+)/(?P<desired>-?\d+)) - "
+    r"Msg count: (?P<count>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"
 )
 STAMP = re.compile(
-    r"\[#\] (?P<clock>([01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?) "
-    r"(?P<load>\d+(?:\.\d+)?) (?P<light>GREY|GREEN|YELLOW|RED)\b"
+    r"\[#\] (?P<clock>([01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?) "
+    r"(?P<load>-?\d+(?:\.\d+)?) (?P<light>GREY|GREEN|YELLOW|RED)\b"
 )
 SCALING = re.compile(r"Scaling (?:up|down) \S+ from \d+ to (?P<wanted>\d+) replicas")
 PARAMETERS = {
@@ -49,6 +50,7 @@ DECISIONS = {
 
 UNTIMED = "states of the autoscaler without a time or cut short"
 BROKERLESS = "decisions while the autoscaler had no broker (message count -1; load not measured)"
+GONE = "decisions while the service was gone (replicas below zero): not counted"
 QUEUED = "decisions from the messages in the queue, not from a rate (whole message counts)"
 
 
@@ -70,7 +72,7 @@ def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pl.DataFrame:
             elif match := STAMP.search(text):
                 if state and float(state["load"]) == float(match["load"]):
                     decision = _decision(state, match, left_out)
-                    rows.append(decision)
+                    rows += [decision] if decision else []
                 else:
                     left_out[UNTIMED] += 1
                 state = None
@@ -79,7 +81,17 @@ def read_autoscaler_log(path: Path, left_out: Counter[str]) -> pl.DataFrame:
             elif "Workers State" in text or "[#]" in text:
                 left_out[UNTIMED] += 1
     left_out.update([UNTIMED] if state else [])
-    return pl.DataFrame(rows, DECISIONS)
+    decisions = pl.DataFrame(rows, DECISIONS)
+    queued, rate = pl.col("queued"), pl.col("published_per_s")
+    if left_out[QUEUED] and not decisions.select((rate.fill_nan(None) > 0).any()).item():
+        # an early version: its zeros are empty queues, too
+        zero = rate == 0
+        left_out[QUEUED] += int(decisions.select(zero.sum()).item())
+        decisions = decisions.with_columns(
+            queued=pl.when(zero).then(0.0).otherwise(queued),
+            published_per_s=pl.when(zero).then(math.nan).otherwise(rate),
+        )
+    return decisions
 
 
 def parameters_in_name(name: str) -> dict[str, int]:
@@ -90,12 +102,17 @@ def parameters_in_name(name: str) -> dict[str, int]:
     return {key: int(match[1]) for key, match in matches.items() if match}
 
 
-def _decision(state: re.Match[str], stamp: re.Match[str], left_out: Counter[str]) -> dict[str, Any]:
+def _decision(
+    state: re.Match[str], stamp: re.Match[str], left_out: Counter[str]
+) -> dict[str, Any] | None:
     hours, minutes, seconds = stamp["clock"].split(":")
     running = float(state["active"] or state["running"])
+    if running < 0 or float(state["desired"] or 0) < 0:
+        left_out[GONE] += 1
+        return None
     count, load = float(state["count"]), float(state["load"])
     # a rate has decimals (0.0, 88.2), a number of messages has none
-    rate = count if "." in state["count"] or count == 0 else np.nan
+    rate = count if re.search("[.eE]", state["count"]) or count == 0 else np.nan
     if count < 0:
         left_out[BROKERLESS] += 1
         rate = load = np.nan

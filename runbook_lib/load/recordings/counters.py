@@ -4,8 +4,9 @@ Sums of counters that are rounded, and restart at zero with their container.
 A service's total is the sum over its containers. A restarted container keeps its id and counts from
 zero again: the highest reading between restarts counts. A reading of zero after a higher one is not
 a restart (it is the last one of a container that ends): only a counter that grows again from a
-small reading has restarted. A dip by less than half is a late line, or a removed network: the
-highest reading counts.
+small reading has restarted. A dip by less than half is a late line: the highest reading counts. But
+a counter that grows three times in a row after it, and is still below, has restarted under heavy
+traffic. (A removed network reads the same, and is taken for a restart.)
 """
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 COUNTERS = ["net_in_bytes", "net_out_bytes", "block_in_bytes", "block_out_bytes"]
+CONFIRMED = 3
+"""Growing readings below the highest one that show a restart."""
 RESTART = 0.5
 """A reading above zero and below this share of the previous one is a restart."""
 
@@ -27,8 +30,9 @@ class Unrolled:
 
     def __init__(self, counters: int = 1) -> None:
         # per counter and owner: the last reading above zero, the highest since the last start, the
-        # sum counted before that start, and the number of restarts
-        self._state: Floats = np.zeros((counters, 4, 0))
+        # sum counted before that start, the number of restarts, and the growing readings below the
+        # highest
+        self._state: Floats = np.zeros((counters, 5, 0))
 
     def add(self, owner: Owners, *readings: Floats) -> list[Floats]:
         """
@@ -58,24 +62,40 @@ def _unroll(state: Floats, who: Owners, first: npt.NDArray[np.bool_], read: Floa
     """
     Unroll one counter; rows are grouped by owner, `first` marks the first row of each group.
     """
-    last, peak, before, restarts = state
+    last, peak, before, _, _ = state
     # an owner's first row is never NaN
     filled = np.where(read > 0, read, np.where(first, last[who], np.nan))
     filled = pd.Series(filled).ffill().to_numpy()
     previous = np.where(first, last[who], np.r_[0.0, filled[:-1]])
-    highest, until = filled, before[who]
-    # counters almost always only grow
-    if (filled < previous).any() or (filled[first] < peak[who[first]]).any():
-        again = filled < RESTART * previous
-        np.add.at(restarts, who[again], 1)
-        started = np.where(first & ~again, np.maximum(filled, peak[who]), filled)
-        highest = pd.Series(started).groupby(np.cumsum(first | again)).cummax().to_numpy()
-        ended = np.where(again, np.where(first, peak[who], np.r_[0.0, highest[:-1]]), 0.0)
-        until = until + pd.Series(ended).groupby(who).cumsum().to_numpy()
+    sums = filled + before[who]
     ends = np.r_[first[1:], True]
-    last[who[ends]], peak[who[ends]], before[who[ends]] = filled[ends], highest[ends], until[ends]
-    counted: Floats = np.where(np.isnan(read), np.nan, highest + until)
+    # counters almost always only grow
+    fell = np.unique(who[(filled < previous) | (filled < peak[who])])
+    again = {owner: state[:, owner].tolist() for owner in fell.tolist()}
+    last[who[ends]] = peak[who[ends]] = filled[ends]
+    for owner, was in again.items():
+        begin, end = np.searchsorted(who, [owner, owner + 1])
+        sums[begin:end], state[:, owner] = _row_by_row(filled[begin:end].tolist(), was)
+    counted: Floats = np.where(np.isnan(read), np.nan, sums)
     return counted
+
+
+def _row_by_row(readings: list[float], state: list[float]) -> tuple[list[float], list[float]]:
+    """
+    Unroll one owner's counter that fell; return its running sums, and its state after them.
+    """
+    last, peak, before, restarts, below = state
+    sums = []
+    for reading in readings:
+        if reading >= peak:
+            below = 0.0
+        elif reading > last:
+            below += 1
+        if reading < RESTART * last or below >= CONFIRMED:
+            before, peak, restarts, below = before + peak, reading, restarts + 1, 0.0
+        last, peak = reading, max(peak, reading)
+        sums.append(before + peak)
+    return sums, [last, peak, before, restarts, below]
 
 
 def without_restarts(stats: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +110,10 @@ def without_restarts(stats: pd.DataFrame) -> pd.DataFrame:
     unrolled = Unrolled(len(COUNTERS))
     counted = unrolled.add(owner, *(stats[name].to_numpy(float) for name in COUNTERS))
     restarts = unrolled.restarts(owner)
-    return stats.assign(**dict(zip(COUNTERS, counted, strict=True)), restarts=restarts)
+    # a renamed container is one
+    names = stats["service"][~pd.Series(owner, stats.index).duplicated()].to_numpy()[owner]
+    columns = dict(zip(COUNTERS, counted, strict=True))
+    return stats.assign(**columns, service=names, restarts=restarts)
 
 
 def _owners(stats: pd.DataFrame) -> Owners:

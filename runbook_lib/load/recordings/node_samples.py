@@ -2,7 +2,6 @@
 The samples of one machine in order of time, thinned out if there are too many for memory.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -11,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from runbook_lib.load.recordings.counters import COUNTERS, Unrolled
+from runbook_lib.load.recordings.names import node_name
 from runbook_lib.load.recordings.stats_csv import StatsCsv
 from runbook_lib.load.recordings.wall_clock import DISORDER_S, WallClock
 
@@ -23,8 +23,9 @@ LONGEST_BIN_S = 86_400.0
 @dataclass(frozen=True)
 class NodeSamples:
     """
-    One machine's samples: time_s (seconds since the midnight before its first row), container,
-    service, and the measures; `bin_s` is 0 if every sample was kept.
+    One machine's samples: time_s (seconds since the midnight before its first row, or since the
+    epoch if its times have a date), container, service, and the measures; `bin_s` is 0 if every
+    sample was kept.
     """
 
     name: str
@@ -46,8 +47,7 @@ def read_node(path: Path, rows_at_most: int) -> NodeSamples:
     if kept.bin_s:
         notes.append(f"{path.name}: {file.rows} samples are kept in bins of {kept.bin_s:g} s")
     return NodeSamples(
-        # worker1 has the role worker-1
-        name=re.sub(r"(?<=[A-Za-z])[ _]?(?=\d+$)", "-", path.name.partition(".")[0].strip()),
+        name=node_name(path.name),
         samples=kept.frame(),
         bin_s=kept.bin_s,
         notes=[*file.notes, *clock.notes, *notes],

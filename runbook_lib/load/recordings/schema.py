@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from runbook_lib.core.errors import IntegrityError, NotFoundError
 
+_NOTED_AT_MOST = 50
 _LARGEST = 1_000_000  # characters of experiment.json; one of ours has a thousand
 TIME = pa.timestamp("us", tz="UTC")
 NAME = pa.string()
@@ -147,6 +148,7 @@ def read_recording(folder: Path | str) -> Recording:
             next_step="run 10_load_test, or name the folder runs/<time>/load of a run",
         )
     experiment = _read_experiment(folder / "experiment.json", notes)
+    notes += _gaps(experiment.get("recorder"))
     return Recording(source=str(folder), experiment=experiment, notes=tuple(notes), **frames)
 
 
@@ -163,6 +165,24 @@ def _read_experiment(path: Path, notes: list[str]) -> dict[str, Any]:
             return read
         notes.append("experiment.json is left out: it holds no parameters by name")
     return {}
+
+
+def _gaps(recorder: object) -> list[str]:
+    """
+    Note the sources that a recorder lost: what they say ends, or has gaps.
+    """
+    sources = recorder.items() if isinstance(recorder, dict) else ()
+    notes = []
+    for source, told in sources:
+        counts = told if isinstance(told, dict) else {}
+        lost, trouble = counts.get("lost"), str(counts.get("trouble") or "").splitlines()
+        if (isinstance(lost, int | float) and lost > 0) or trouble:
+            reason = f": {trouble[0][:200]}" if trouble else ""
+            notes.append(
+                f"{str(source)[:100]}: {lost} samples were lost of "
+                f"{counts.get('samples', 'an unknown number')} taken{reason}"
+            )
+    return notes[:_NOTED_AT_MOST]
 
 
 def _as_frame(table: str, read: pa.Table, path: Path) -> pd.DataFrame:

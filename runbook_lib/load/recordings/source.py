@@ -23,6 +23,7 @@ from runbook_lib.load.recordings.autoscaler_log import (
     read_autoscaler_log,
 )
 from runbook_lib.load.recordings.counters import total_counters
+from runbook_lib.load.recordings.names import missing_roles, service_names
 from runbook_lib.load.recordings.node_samples import NodeSamples, read_node
 from runbook_lib.load.recordings.schema import (
     COLUMNS,
@@ -31,11 +32,12 @@ from runbook_lib.load.recordings.schema import (
     empty_frame,
     read_recording,
 )
-from runbook_lib.load.recordings.wall_clock import DAY_S, WallClock
+from runbook_lib.load.recordings.wall_clock import DATED_S, DAY_S, WallClock
 
 DIGITS = 3
 """`docker stats` prints sizes with three digits."""
 ASSUMED_DATE = Date(2021, 1, 1)
+NAMED_AT_MOST = 10
 UNACCOUNTED = 0.05
 """Containers are missing above this share; headers and acknowledgements make up 3 %."""
 
@@ -94,9 +96,9 @@ def read_published_logs(
     """
     Read one published experiment; its notes list the rows that were left out, with reasons.
 
-    The logs have no date or time zone: `date` is that of their first row, and their clock is
-    assumed to be UTC. More than `rows_at_most` samples are reduced to bins of time
-    (`ThinnedSamples`), so that memory does not grow with the length of the files.
+    Logs without a date begin on `date`; a clock without a zone is assumed to be UTC. More than
+    `rows_at_most` samples are reduced to bins of time (`ThinnedSamples`), so that memory does not
+    grow with the length of the files.
 
     Raises NotFoundError if the folder does not exist, or its files have no sample or decision;
     IntegrityError if a file has another header, more broken rows than good ones, or times that go
@@ -115,15 +117,17 @@ def read_published_logs(
             evidence="\n".join([f"in the folder: {names}", *notes]),
             next_step="name a folder such as analysis/logs/experiment_1 of the guide's repository",
         )
-    if date is None:
-        notes.append(f"the logs carry no date: {ASSUMED_DATE} is assumed, and UTC")
-    midnight = pd.Timestamp(date or ASSUMED_DATE, tz="UTC")
-    stats = empty_frame("stats")
+    stats, day = empty_frame("stats"), None
     if nodes:
-        samples, decisions = _share_days(nodes, decisions)
+        samples, decisions, day = _share_days(nodes, decisions)
+        samples = _named(_once(samples, notes), notes)
+    if date is None and day is None:
+        notes.append(f"the logs carry no date: {ASSUMED_DATE} is assumed, and UTC")
+    midnight = pd.Timestamp(date or day or ASSUMED_DATE, tz="UTC")
+    if nodes:
         stats = _as_table("stats", samples, midnight)
         del samples  # as large as the table
-    notes += _missing(nodes, logs, stats)
+    notes += _missing(nodes, logs, stats) + _apart(stats)
     # early versions of the autoscaler logged the number of waiting messages, and no rate
     waiting = decisions.filter(pl.col("queued").is_not_nan()).rename({"queued": "ready"})
     bin_s = max((node.bin_s for node in nodes), default=0.0)
@@ -156,42 +160,49 @@ def _read_decisions(logs: list[Path], notes: list[str]) -> tuple[pl.DataFrame, d
         same, clock = np.zeros(len(frame), dtype=np.int32), WallClock(path.name, left_out)
         times = pl.Series(clock.unwrap(frame["clock_s"].to_numpy(), same, end=True))
         notes += [f"{path.name}: {count} {what}" for what, count in left_out.items()]
+        frames.append(frame.with_columns(time_s=times).filter(times.is_finite()))
         if frame.is_empty():
             notes.append(f"{path.name} is left out: no decision with a time")
-        frames.append(frame.with_columns(time_s=times).filter(times.is_finite()))
+            continue
         for name, value in parameters_in_name(path.name).items():
             parameters.setdefault(name, set()).add(value)
     for name, values in parameters.items():
         if len(values) > 1:
             notes.append(f"the logs' names disagree on {name}: {sorted(values)}")
     decisions = pl.concat(frames).sort(pl.col("time_s").round(6), maintain_order=True)
-    return decisions, {name: min(values) for name, values in parameters.items() if len(values) == 1}
+    # the last one in a copy that was cut short lacks what it scaled to
+    what = [name for name in decisions.columns if name != "wanted"]
+    once = decisions.unique(what, keep="last", maintain_order=True)
+    if copies := len(decisions) - len(once):
+        notes.append(f"{copies} decisions stand in more than one log: counted once")
+    return once, {name: min(values) for name, values in parameters.items() if len(values) == 1}
 
 
 def _share_days(
     nodes: list[NodeSamples], decisions: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+) -> tuple[pl.DataFrame, pl.DataFrame, pd.Timestamp | None]:
     """
-    Put all samples and decisions on one time axis, in order of time.
+    Put all samples and decisions on one time axis, in order of time; return also the first day, if
+    a node's times have dates.
 
-    Each node began within half a day of the first. The decisions are placed on the day with the
-    largest overlap with the samples.
+    Each node without dates began within half a day of the first. The decisions are placed on the
+    day with the largest overlap with the samples.
     """
     time_s = pl.col("time_s")
-    start = nodes[0].samples["time_s"][0]
+    begins = [node.samples["time_s"][0] for node in nodes]
+    start = next((begin for begin in begins if begin >= DATED_S), begins[0])
     shifted = [
         node.samples.with_columns(
-            time_s - DAY_S * np.round((node.samples["time_s"][0] - start) / DAY_S),
+            time_s - (0 if begin >= DATED_S else DAY_S * np.round((begin - start) / DAY_S)),
             pl.col("container").cast(pl.String),
             node=pl.lit(node.name),
         )
-        for node in nodes
+        for node, begin in zip(nodes, begins, strict=True)
     ]
     samples = pl.concat(shifted).sort("time_s", maintain_order=True)
+    midnight = DAY_S * (samples["time_s"][0] // DAY_S)
     samples = samples.with_columns(
-        time_s - DAY_S * (time_s.first() / DAY_S).floor(),
-        # `stack_service.1.taskid` is the service `service`
-        pl.col("service").cast(pl.String).str.extract(r"^/*(?:[^._]*_)?([^.]+)"),
+        time_s - midnight, service_names(samples["service"].cast(pl.String))
     )
     if len(decisions):
         earliest, latest = samples["time_s"][0], samples["time_s"][-1]
@@ -200,7 +211,46 @@ def _share_days(
         begin, end = decided.min() + days, decided.max() + days
         shared = np.minimum(end, latest) - np.maximum(begin, earliest)
         decisions = decisions.with_columns(time_s + days[int(shared.argmax())])
-    return samples, decisions
+    day = pd.Timestamp(midnight, unit="s") if start >= DATED_S else None
+    return samples, decisions, day
+
+
+def _once(samples: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
+    """
+    Leave out rows that another file holds, too: a copy, or the end of an older log.
+    """
+    same = [name for name in samples.columns if name not in ("node", "samples")]
+    once = samples.unique(same, keep="first", maintain_order=True)
+    copies = len(samples) - len(once)
+    if not copies:
+        return samples
+    notes.append(f"{copies} rows are the same in more than one file: counted once")
+    # such a container is that of the file with most of its rows
+    doubled = samples.filter(samples.select(same).is_duplicated())["container"].unique()
+    rows = samples.filter(pl.col("container").is_in(doubled.implode()))
+    homes = rows.group_by("container", "node").len().sort("len").group_by("container").last()
+    home = pl.col("container").replace_strict(
+        homes["container"], homes["node"], default=pl.col("node")
+    )
+    return once.with_columns(node=home)
+
+
+def _named(samples: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
+    """
+    Give each container one name, its first: `docker rename` makes no new container.
+    """
+    names = samples.group_by("node", "container", maintain_order=True).agg(
+        pl.col("service").unique(maintain_order=True)
+    )
+    renamed = names.filter(pl.col("service").list.len() > 1)
+    for node, container, services in renamed.head(NAMED_AT_MOST).iter_rows():
+        notes.append(
+            f"container {container[:12]} on {node} was renamed: {', '.join(services[:5])}; "
+            f"counted as {services[0]}"
+        )
+    if renamed.is_empty():
+        return samples
+    return samples.with_columns(pl.col("service").first().over("node", "container"))
 
 
 def _as_table(table: str, rows: pl.DataFrame, midnight: pd.Timestamp) -> pd.DataFrame:
@@ -214,9 +264,7 @@ def _as_table(table: str, rows: pl.DataFrame, midnight: pd.Timestamp) -> pd.Data
 
 def _missing(nodes: list[NodeSamples], logs: list[Path], stats: pd.DataFrame) -> list[str]:
     names = [node.name for node in nodes]
-    numbers = {int(n) for n in (name.rpartition("-")[2] for name in names) if n.isdigit()}
-    absent = [f"worker-{n}" for n in range(1, max(numbers, default=0)) if n not in numbers]
-    absent += [] if "manager" in names else ["manager"]
+    absent = missing_roles(names)
     notes = [f"read {len(names)} nodes: {', '.join(names) or 'none'}"]
     notes += [f"{name} has no file: what ran there is missing" for name in absent]
     if not logs:
@@ -232,3 +280,21 @@ def _missing(nodes: list[NodeSamples], logs: list[Path], stats: pd.DataFrame) ->
             f"{1 - sent / received:.0%} came from others"
         )
     return notes
+
+
+def _apart(stats: pd.DataFrame) -> list[str]:
+    """
+    Note the nodes whose samples share no time with those of any other: their clocks may differ.
+    """
+    spans = stats.groupby("node")["time"].agg(["min", "max"])
+    notes = []
+    for node, (began, ended) in spans.iterrows():
+        others = spans.drop(node)
+        meets = (others["min"] <= ended) & (others["max"] >= began)
+        if len(others) and not meets.any():
+            off_s = (began - others["min"]).abs().min().total_seconds()
+            notes.append(
+                f"{node} was sampled from {began:%H:%M:%S} to {ended:%H:%M:%S}, when no other node "
+                f"was: its clock may be in another time zone ({off_s / 3600:.2f} h away)"
+            )
+    return notes[:NAMED_AT_MOST]

@@ -1,20 +1,37 @@
 """
-One file of `docker stats` rows by the authors of Geo-Diff, cleaned one block at a time.
+One file of `docker stats` rows with a time, cleaned one block at a time.
 
-Header `UPTIME,CONTAINER ID,NAME,CPU %,MEM USAGE,MEM LIMIT,MEM %, NET I,NET O,BLOCK I,BLOCK O,PIDS`,
-in any order and with any spaces, gzipped or not. `MEM %` is not read: it is usage / limit.
+Header `UPTIME,CONTAINER ID,NAME,CPU %,MEM USAGE,MEM LIMIT,MEM %, NET I,NET O,BLOCK I,BLOCK O,PIDS`
+by the authors of Geo-Diff, or any that `stats_layout` knows, in any order, gzipped or not, or lines
+of JSON. `MEM %` is not read: it is usage / limit.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
 from runbook_lib.core.errors import IntegrityError
+from runbook_lib.load.recordings.clocks import clock_column, names_its_zone, seconds_of
 from runbook_lib.load.recordings.counters import COUNTERS
 from runbook_lib.load.recordings.log_file import LONGEST_LINE, opened, unlike
+from runbook_lib.load.recordings.stats_layout import (
+    ALIASES,
+    BOTH,
+    COMMA,
+    PAIRS,
+    PODMANS,
+    Layout,
+    layout_of,
+    normal,
+    number,
+    objects,
+    resolved,
+)
+from runbook_lib.load.recordings.wall_clock import DATED_S
 
 BLOCK_BYTES = 8_000_000
 _ROWS = "rows of docker stats"
@@ -31,15 +48,16 @@ MEASURES = {
 }
 COLUMNS = IDENTITY | MEASURES
 PLAIN = set(MEASURES.values()) - {"cpu_percent"}
-UNITS = {
-    **{"": 1.0, "%": 1.0, "B": 1.0},
-    **{f"{letter}B": 1000.0**power for power, letter in enumerate("KMGTP", 1)},
-    **{f"{letter}IB": 1024.0**power for power, letter in enumerate("KMGTP", 1)},
-}
-"""Docker's units, case-insensitive: kB is 1000 bytes, KiB 1024; a plain number is bytes."""
-NUMBER = r"^(?<number>\d+(?:\.\d*)?(?:[eE]\+?\d+)?) ?(?<unit>[A-Za-z%]*)$"
-NOT_MEASURED = ["", "--"]
+UNLIMITED_BYTES = 2.0**60
+"""Docker prints no limit as 0, or as the largest number of the kernel."""
+NOT_MEASURED = ["", "-", "--", "-- / --", "N/A", "n/a", "null", "<nil>", "<no value>"]
+NO_CPU = {"nan", "inf", "+inf", "-inf"}
+"""Docker's quotient when the machine's clock stood still; the other columns are good."""
 
+TIMED_JSON = (
+    "record each object with its time:  while sleep 1; do docker stats --no-stream --format json"
+    " | jq -c '. + {time: now}'; done"
+)
 GONE = "rows of containers that were going away (--)"
 ZERO = "rows of containers that no longer ran (all zero)"
 HEADER = "header lines repeated among the rows"
@@ -57,13 +75,17 @@ class StatsCsv:
         self.left_out: Counter[str] = Counter()
         self.notes: list[str] = []
         self.rows = 0
+        self.dated: bool | None = None
+        """Whether the times are epoch seconds, not of a day; None before the first row."""
         self._example = ""
+        self._line = 0
+        self._layout = Layout()
         self._ids = pl.Categorical(pl.Categories.random())  # per file: numbered from 0
 
     def blocks(self) -> Iterator[pl.DataFrame]:
         """
-        Yield the good rows in the file's order: clock_s (seconds of the day), container
-        (categories numbered from 0), service (as written), and the measures (null: not measured).
+        Yield the good rows in the file's order: clock_s, container (categories numbered from 0),
+        service (as written), and the measures (null: not measured).
 
         Raises IntegrityError if the header lacks a time or container column, or most rows are
         broken.
@@ -71,51 +93,102 @@ class StatsCsv:
         try:
             with opened(self.path, _ROWS) as file:
                 lines = iter(lambda: file.readline(LONGEST_LINE), b"")
-                header = next((line for line in lines if line.strip()), b"")
-                columns: list[str] = []
-                while data := file.read(BLOCK_BYTES) + (rest := file.readline(LONGEST_LINE)):
-                    if len(rest) == LONGEST_LINE:
+                header = b""
+                for header in lines:
+                    self._line += 1
+                    if header.strip():
+                        break
+                columns = self._read_header(header) if header.strip() else []
+                first = header if self._layout.json else b""
+                self._line -= self._layout.json
+                while (
+                    data := first + file.read(BLOCK_BYTES) + (rest := file.readline(LONGEST_LINE))
+                ):
+                    first = b""
+                    if len(rest) >= LONGEST_LINE:
                         raise self._refused("a line has no end", f"it begins: {rest[:100]!r}")
-                    columns = columns or self._read_header(header.decode("utf-8-sig", "replace"))
                     good = self._good_rows(data, columns)
+                    self._line += data.count(b"\n")
                     self.rows += len(good)
                     yield good
         except pl.exceptions.PolarsError as error:
-            raise self._refused("it cannot be read", str(error)) from error
+            raise self._refused("it cannot be read", str(error)[:500]) from error
         broken = self.left_out[CUT] + self.left_out[UNREAD]
         if broken > self.rows:
             why = f"{broken} of {broken + self.rows} are broken"
-            raise self._refused(why, f"for instance: {self._example}")
+            raise self._refused(why, f"for instance {self._example}")
         if not self.rows:
             self.notes.append(f"{self.path.name} is left out: no sample of a running container")
 
-    def _refused(self, why: str, evidence: str) -> IntegrityError:
-        return unlike(self.path, _ROWS, why, evidence)
+    def _refused(self, why: str, evidence: str, next_step: str = "") -> IntegrityError:
+        return unlike(self.path, _ROWS, why, evidence, next_step)
 
-    def _read_header(self, line: str) -> list[str]:
+    def _read_header(self, line: bytes) -> list[str]:
         """
         Return the file's columns under our names; `_<position>` is a column to skip.
         """
-        names = [" ".join(name.upper().split()) for name in line.split(",")]
-        problems = [f"no column {name}" for name in IDENTITY if name not in names]
-        problems += [f"{name} twice" for name in COLUMNS if names.count(name) > 1]
-        if problems or not set(names) & set(MEASURES):
+        text = line.decode("utf-8-sig", "replace")
+        layout = layout_of(text)
+        if layout is None:
+            raise self._refused(
+                "its header has no column UPTIME: it mixes commas, semicolons or tabs",
+                f"{self.path.name}:{self._line}: {text[:200].strip()}",
+            )
+        self._layout = layout
+        if layout.json:
+            return []
+        return self._columns(layout.names, text)
+
+    def _columns(self, names: list[str], line: str) -> list[str]:
+        found, known = resolved(names), [normal(name) for name in names]
+        if PODMANS & set(known):
+            raise self._refused(
+                "these are podman's, whose CPU % is no current load unless it was streamed",
+                f"{self.path.name}:{self._line}: {line[:200].strip()}",
+                "record with 10_load_test, or with docker stats",
+            )
+        ours = {alias for aliases in ALIASES.values() for alias in aliases.split()}
+        problems = [
+            f"no column {name}"
+            for name in IDENTITY
+            if IDENTITY[name] not in found and not (name == "CONTAINER ID" and "service" in found)
+        ]
+        doubled = {
+            name.upper()
+            for name, n in zip(names, known, strict=True)
+            if n in ours and known.count(n) > 1
+        }
+        problems += [f"{name} twice" for name in sorted(doubled)]
+        if problems or not set(found) & set(MEASURES.values()):
             raise self._refused(
                 f"its header has {', '.join(problems) or 'no measure'}",
-                f"first line: {line[:200].strip()}\nexpected:   {','.join(COLUMNS)}",
+                f"{self.path.name}:{self._line}: {line[:200].strip()}\n"
+                "expected a time (UPTIME, TIMESTAMP or TIME), and those of docker stats:  "
+                f"{','.join(COLUMNS)}",
+                TIMED_JSON if self._layout.json else "",
             )
+        both = {PAIRS[c] for c in PAIRS if c in found and known[found[c]] in BOTH}
         self.notes += [
             f"{self.path.name} has no column {name}: not measured there"
-            for name in MEASURES
-            if name not in names
+            for name, column in MEASURES.items()
+            if column not in found and column not in both
         ]
-        return [COLUMNS.get(name, f"_{n}") for n, name in enumerate(names)]
+        ends = {at: column for column, at in found.items()}
+        return [ends.get(n, f"_{n}") for n in range(len(names))]
 
     def _good_rows(self, data: bytes, columns: list[str]) -> pl.DataFrame:
         """
         Drop the bad rows, each counted under the first matching reason.
         """
-        rows = _parsed(_cells(data, columns))
+        layout = self._layout
+        cells = self._objects(data) if layout.json else _cells(layout.plain(data), columns)
+        if self.dated is None:
+            self._date(cells)
+        rows = _parsed(cells, layout)
+        if self.dated is not None:
+            is_dated = pl.col("clock_s") >= DATED_S
+            same = pl.when(is_dated == self.dated).then("clock_s")
+            rows = rows.with_columns(clock_s=same)
         reasons = _reasons()
         if rows.select(pl.any_horizontal(*reasons.values()).any()).item():
             named = (pl.when(left_out).then(pl.lit(why)) for why, left_out in reasons.items())
@@ -123,10 +196,50 @@ class StatsCsv:
             self.left_out.update(reason.drop_nulls().to_list())
             broken = reason.is_in([CUT, UNREAD]).arg_true()
             if len(broken) and not self._example:
-                self._example = _lines(data)["line"][broken[0]][:200]
+                lines = (n for n in enumerate(data.splitlines(), 1) if self._is_row(n[1]))
+                number_, line = next(islice(lines, broken[0], None), (0, b""))
+                text = line[:200].decode(errors="replace")
+                self._example = f"{self.path.name}:{self._line + number_}: {text}"
             rows = rows.filter(reason.is_null())
         names = pl.col("container").cast(self._ids), pl.col("service").cast(pl.Categorical)
         return rows.select("clock_s", *names, *MEASURES.values())
+
+    def _is_row(self, line: bytes) -> bool:
+        if self._layout.json:
+            return bool(line.strip()) and math.isnan(seconds_of(line.decode(errors="replace")))
+        return bool(line.strip(b" ,\r\t"))
+
+    def _date(self, cells: pl.DataFrame) -> None:
+        """
+        Find out by the first time whether the file has dates.
+        """
+        words = cells["clock_s"].drop_nulls()
+        times = clock_column(words.head(1000).str.strip_chars())
+        if (at := times.is_not_null().arg_true()).is_empty():
+            return
+        self.dated = bool(times[at[0]] >= DATED_S)
+        if self.dated and not names_its_zone(words[at[0]]):
+            self.notes.append(f"{self.path.name}: its times carry no zone: taken as UTC")
+
+    def _objects(self, data: bytes) -> pl.DataFrame:
+        """
+        Return the cells of lines of JSON.
+        """
+        before = self._layout.names
+        rows = list(objects(data, self._layout))
+        read = [row for row in rows if row]
+        if not before and self._layout.names:
+            timed = ["TIME"] if self._layout.clock else []
+            start = data.lstrip()[:200].decode(errors="replace").splitlines()[0]
+            self._line += 1
+            self._columns([*self._layout.names, *timed], start)
+            self._line -= 1
+        columns = [name for name in COLUMNS.values() if any(name in row for row in read)]
+        columns = list(dict.fromkeys([*IDENTITY.values(), *columns]))
+        table = {name: [(row or {}).get(name) for row in rows] for name in columns}
+        return pl.DataFrame(table, dict.fromkeys(columns, pl.String)).with_columns(
+            whole=pl.Series([row is not None for row in rows], dtype=pl.Boolean)
+        )
 
 
 def _lines(data: bytes) -> pl.DataFrame:
@@ -155,15 +268,30 @@ def _cells(data: bytes, columns: list[str]) -> pl.DataFrame:
     return _lines(data).select(named).unnest("cells").select(*wanted, whole=whole)
 
 
-def _parsed(cells: pl.DataFrame) -> pl.DataFrame:
-    cells = cells.with_columns(pl.col(pl.String).str.strip_chars())
-    seconds = pl.col("clock_s").str.to_time("%H:%M:%S", strict=False).cast(pl.Int64) / 1e9
+def _parsed(cells: pl.DataFrame, layout: Layout) -> pl.DataFrame:
+    cells = cells.with_columns(pl.col(pl.String).str.replace_all(COMMA, ",").str.strip_chars())
+    for one, other in PAIRS.items():
+        if one in cells.columns and other not in cells.columns and cells[one].dtype == pl.String:
+            halves = pl.col(one).str.splitn("/", 2).struct
+            second = halves[1].str.strip_chars()
+            if one in layout.pairs:  # one number under `NET I/O` may be either
+                single = second.is_null() & ~pl.col(one).is_in(NOT_MEASURED)
+                second = pl.when(single).then(pl.lit("?")).otherwise(second)
+            cells = cells.with_columns(halves[0].str.strip_chars().alias(one), second.alias(other))
+    for name, other in (("container", "service"), ("service", "container")):
+        if name not in cells.columns:
+            cells = cells.with_columns(pl.col(other).alias(name))
     measured = [name for name in MEASURES.values() if name in cells.columns]
     absent = dict.fromkeys(set(MEASURES.values()) - set(measured), pl.lit(None, pl.Float64))
-    return cells.with_columns(seconds, *(_numbers(cells[name]) for name in measured), **absent)
+    numbers = [_numbers(cells[name], decimal_comma=layout.decimal_comma) for name in measured]
+    limit = pl.col("memory_limit_bytes")
+    unlimited = (limit == 0) | limit.is_between(UNLIMITED_BYTES, math.inf)
+    return cells.with_columns(clock_column(cells["clock_s"]), *numbers, **absent).with_columns(
+        memory_limit_bytes=pl.when(~unlimited).then(limit)
+    )
 
 
-def _numbers(words: pl.Series) -> pl.Series:
+def _numbers(words: pl.Series, *, decimal_comma: bool) -> pl.Series:
     """
     Parse a column of strings: null where not measured, NaN where a string is not a number.
 
@@ -176,11 +304,12 @@ def _numbers(words: pl.Series) -> pl.Series:
     if not others.any():
         return plain
     distinct = words.filter(others).unique().drop_nulls()
-    parts = distinct.str.extract_groups(NUMBER).struct
-    units = parts.field("unit").str.to_uppercase()
-    factors = units.replace_strict(UNITS, default=None, return_dtype=pl.Float64)
-    numbers = (parts.field("number").cast(pl.Float64) * factors).fill_null(math.nan)
-    known = dict(zip(distinct, numbers, strict=True)) | dict.fromkeys(NOT_MEASURED)
+    known: dict[str, float | None] = {
+        text: number(text, decimal_comma=decimal_comma) for text in distinct
+    }
+    known |= dict.fromkeys(NOT_MEASURED)
+    if words.name == "cpu_percent":
+        known |= dict.fromkeys(text for text in distinct if text.lower().rstrip("%") in NO_CPU)
     return words.replace_strict(known, default=plain, return_dtype=pl.Float64)
 
 

@@ -14,6 +14,8 @@ DAY_S = 86_400.0
 DISORDER_S = 60.0
 """Several writers of one log may mix up their lines by this much; they are sorted."""
 GAP_S = 600.0
+DATED_S = 1e8
+"""A time above this many seconds is not of a day: it has a date."""
 
 MIXED_UP = "times that were a few seconds out of order (kept, and sorted)"
 ASTRAY = "rows whose time stands alone (before and after it the clock reads otherwise)"
@@ -46,6 +48,8 @@ class WallClock:
         """
         if not len(clock_s):
             return clock_s
+        if clock_s[0] >= DATED_S:
+            return self._dated(clock_s)
         starts = np.flatnonzero(np.r_[True, clock_s[1:] != clock_s[:-1]])
         lengths = np.diff(np.r_[starts, len(clock_s)])
         ready = len(starts) if end else len(starts) - 1
@@ -60,6 +64,29 @@ class WallClock:
         rows = np.repeat(times, lengths[:ready])
         self._containers.update(np.unique(who[: len(rows)]).tolist())
         return rows
+
+    def _dated(self, times: Floats) -> Floats:
+        """
+        Return times with dates as they are.
+
+        Raises IntegrityError if they go back further than mixed-up lines do.
+        """
+        highest = np.fmax.accumulate(np.r_[self._last, times])
+        back = np.flatnonzero(times < highest[:-1] - DISORDER_S)
+        if len(back):
+            was, now = (
+                time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(t))
+                for t in (highest[back[0]], times[back[0]])
+            )
+            raise IntegrityError(
+                f"expected increasing times in {self.source}; they go back from {was} to {now}",
+                evidence="two logs in one file, or a clock that was set",
+                next_step="sort the rows, or split the file there into two recordings",
+            )
+        if mixed_up := int((times < highest[:-1]).sum()):
+            self.left_out[MIXED_UP] += mixed_up
+        self._last = float(highest[-1])
+        return times
 
     def _astray(self, samples: Floats) -> npt.NDArray[np.bool_]:
         """

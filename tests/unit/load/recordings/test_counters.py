@@ -41,6 +41,9 @@ def samples(*readings, service="worker", container="a", node="worker-1"):
         ([10, 900, 0, 5, 300], 1200, 1),
         ([10, 900, 5, 300, 2, 40], 1240, 2),
         ([10, 900, 890, 950], 950, 0),
+        ([10, 900, 600, 610, 620, 800], 1700, 1),
+        ([10, 900, 600, 610, 610, 950], 950, 0),
+        ([10, 900, 600, 610, 620, 800, 500, 510, 520, 530], 2230, 2),
         ([0, 0, 0], 0, 0),
         ([10, np.nan, 900], 900, 0),
     ],
@@ -52,6 +55,9 @@ def samples(*readings, service="worker", container="a", node="worker-1"):
         "a restart after a zero",
         "two restarts",
         "a late line",
+        "a restart under heavy traffic",
+        "two late lines",
+        "two restarts under heavy traffic",
         "idle",
         "a sample without it",
     ],
@@ -96,12 +102,13 @@ def one_by_one(owners, readings):
     """The rule, row by row, as the module's docstring says it."""
     counted, state = [], {}
     for owner, reading in zip(owners, readings, strict=True):
-        last, peak, before = state.get(owner, (0.0, 0.0, 0.0))
+        last, peak, before, below = state.get(owner, (0.0, 0.0, 0.0, 0))
         if reading > 0:
-            if reading < last / 2:
-                peak, before = 0.0, before + peak
+            below = 0 if reading >= peak else below + (reading > last)
+            if reading < last / 2 or below == 3:
+                peak, before, below = 0.0, before + peak, 0
             last, peak = reading, max(peak, reading)
-        state[owner] = last, peak, before
+        state[owner] = last, peak, before, below
         counted.append(np.nan if np.isnan(reading) else before + peak)
     return counted
 

@@ -207,7 +207,7 @@ def test_names_of_tasks_are_names_of_services(tmp_path, name):
     [
         (lines(row("10:00:00")).replace("NAME", "NOM"), "no column NAME"),
         (row("10:00:00") + "\n" + row("10:00:10"), "no column UPTIME"),
-        (lines(row("10:00:00")).replace(",", ";"), "no column UPTIME"),
+        (lines(row("10:00:00")).replace(",", ";", 1), "mixes commas, semicolons"),
         (lines(row("10:00:00")).replace("NET O", "NET I"), "NET I twice"),
         ("UPTIME,CONTAINER ID,NAME\n10:00:00,a1,worker\n", "no measure"),
         (lines(row("10:00:00") + ",", row("10:00:10") + ","), "2 of 2 are broken"),

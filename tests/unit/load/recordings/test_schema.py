@@ -116,3 +116,16 @@ def test_a_recording_tells_its_rows_and_notes():
     """What a notebook shows of it."""
     shown = repr(Recording("runs/x/load", notes=("queues.parquet is not there",)))
     assert "runs/x/load: nothing recorded\n  queues.parquet is not there" == shown
+
+
+def test_what_the_recorder_lost_is_noted(tmp_path):
+    """A source that stopped says so wherever the recording is read."""
+    empty_frame("queues").to_parquet(tmp_path / "queues.parquet", schema=SCHEMAS["queues"])
+    sources = {
+        "manager": {"samples": 90, "lost": 0, "trouble": ""},
+        "queues": {"samples": 40, "lost": 50, "trouble": "expected queues\n  evidence"},
+        "odd": 7,
+    }
+    (tmp_path / "experiment.json").write_text(json.dumps({"recorder": sources}))
+    notes = [note for note in read_recording(tmp_path).notes if "lost" in note]
+    assert ["queues: 50 samples were lost of 40 taken: expected queues"] == notes
