@@ -25,11 +25,11 @@ from runbook_lib.load.recordings.stats_layout import (
     PAIRS,
     PODMANS,
     Layout,
+    column_places,
     layout_of,
     normal,
     number,
     objects,
-    resolved,
 )
 from runbook_lib.load.recordings.wall_clock import DATED_S
 
@@ -140,7 +140,7 @@ class StatsCsv:
         return self._columns(layout.names, text)
 
     def _columns(self, names: list[str], line: str) -> list[str]:
-        found, known = resolved(names), [normal(name) for name in names]
+        found, known = column_places(names), [normal(name) for name in names]
         if PODMANS & set(known):
             raise self._refused(
                 "these are podman's, whose CPU % is no current load unless it was streamed",

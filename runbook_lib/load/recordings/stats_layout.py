@@ -54,7 +54,7 @@ def normal(name: str) -> str:
     return re.sub(r"[^A-Z0-9%]", "", name.upper())
 
 
-def resolved(names: list[str]) -> dict[str, int]:
+def column_places(names: list[str]) -> dict[str, int]:
     """
     Return the positions of our columns among a file's names.
     """
@@ -88,7 +88,7 @@ class Layout:
 
     @property
     def pairs(self) -> set[str]:
-        places = resolved(self.names)
+        places = column_places(self.names)
         return {name for name, at in places.items() if normal(self.names[at]) in BOTH}
 
     def plain(self, data: bytes) -> bytes:
@@ -144,7 +144,7 @@ def objects(data: bytes, layout: Layout) -> Iterator[dict[str, str] | None]:
             continue
         names = list(read)
         layout.names = layout.names or names
-        row = {column: _text(read[names[at]]) for column, at in resolved(names).items()}
+        row = {column: _text(read[names[at]]) for column, at in column_places(names).items()}
         yield {"clock_s": layout.clock, **row}
 
 
