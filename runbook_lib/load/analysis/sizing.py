@@ -100,7 +100,8 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
         workers = _workers(fit, most_workers)
         limits += [fit.limit] if fit.law is None else []
     limits += left_out_steps(points)
-    limits += [repr(o) for o in find_overruns(recording.stats, machines.plan)]
+    overruns = find_overruns(recording.stats, machines.plan)
+    limits += [f"{overrun}; these minutes are left out" for overrun in overruns]
     try:
         bottleneck = find_bottleneck(
             _at_work(recording, points, workers),

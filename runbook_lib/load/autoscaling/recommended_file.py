@@ -132,7 +132,8 @@ def agreement(
         return "It is the best of the trials."
     known = "CPU credits, which are unknown here"
     if sustained_workers is not None:
-        known = f"CPU credits, which sustain {sustained_workers:.2g} workers"
+        most = recommended["max_scale"][0]
+        known = f"CPU credits, which sustain {sustained_workers:.1f} of {most:g} workers"
     reasons = {
         "min_scale": f"the trials know no {known}",
         "max_scale": "the file takes the fewest workers within 5 % of the best throughput",
