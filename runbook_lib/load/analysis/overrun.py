@@ -66,7 +66,10 @@ def find_overruns(stats: pd.DataFrame, plan: CreditPlan) -> list[Overrun]:
     """
     Find the stretches of each node, in order of time, with what `simulate_credits` says of them.
     """
-    minutes = node_minutes(stats)
+    return _overruns(node_minutes(stats), plan)
+
+
+def _overruns(minutes: pd.DataFrame, plan: CreditPlan) -> list[Overrun]:
     overruns = []
     for node, part in _stretches(minutes, plan.vcpus):
         began, ended = part["time"].iloc[0], part["time"].iloc[-1] + _MINUTE
@@ -98,9 +101,10 @@ def show_overruns(stats: pd.DataFrame, plan: CreditPlan) -> Finding:
     Show the stretches, why the CPU was gone, and what the stack sent in them and otherwise; or the
     busiest minute of each node.
     """
-    overruns = find_overruns(stats, plan)
+    minutes = node_minutes(stats)
+    overruns = _overruns(minutes, plan)
     if not overruns:
-        return _busiest(node_minutes(stats), plan)
+        return _busiest(minutes, plan)
     table = pd.DataFrame(
         {
             "node": [o.node for o in overruns],
@@ -112,7 +116,7 @@ def show_overruns(stats: pd.DataFrame, plan: CreditPlan) -> Finding:
             "why": [o.why for o in overruns],
         }
     )
-    return Finding(f"{_sent(stats, overruns)} These minutes are no evidence for the law.", table)
+    return Finding(f"{_sent(minutes, overruns)} These minutes are no evidence for the law.", table)
 
 
 def _busiest(minutes: pd.DataFrame, plan: CreditPlan) -> Finding:
@@ -146,8 +150,7 @@ def _spent_at(own: pd.DataFrame, plan: CreditPlan) -> pd.Timestamp | None:
     return short.iloc[0] if len(short) else None
 
 
-def _sent(stats: pd.DataFrame, overruns: list[Overrun]) -> str:
-    minutes = node_minutes(stats)
+def _sent(minutes: pd.DataFrame, overruns: list[Overrun]) -> str:
     sent = minutes.groupby("time")["net_out_bytes_per_s"].sum() / 1e6
     then = within(sent.index.to_series(), [(o.began, o.ended - _MINUTE) for o in overruns])
     count = count_of(int(then.sum()), "minute")

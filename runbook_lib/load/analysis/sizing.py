@@ -13,7 +13,7 @@ from runbook_lib.load.analysis.at_work import Spans
 from runbook_lib.load.analysis.bottleneck import Bottleneck, find_bottleneck
 from runbook_lib.load.analysis.cpu_credits import Burst, burst
 from runbook_lib.load.analysis.machines import CpuUse, Machines, machines_of, use_per_tile
-from runbook_lib.load.analysis.overrun import find_overruns, unusable_spans
+from runbook_lib.load.analysis.overrun import find_overruns
 from runbook_lib.load.analysis.throughput import left_out_steps, step_points
 from runbook_lib.load.analysis.usl import NEAR_THE_PEAK, Interval
 from runbook_lib.load.analysis.usl_fit import MISFIT, UslFit, fit_usl
@@ -92,15 +92,14 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
         The highest number to consider; 0, or more than measured, means the highest measured number.
     """
     machines = machines_of(recording, instance_type)
-    unusable = unusable_spans(recording.stats, machines.plan.vcpus)
-    points = _points(recording, unusable)
+    overruns = find_overruns(recording.stats, machines.plan)
+    points = _points(recording, [(overrun.began, overrun.ended) for overrun in overruns])
     fit, workers, bottleneck, use = _fit(points), None, None, None
     limits = ["it has no throughput"] if fit is None else []
     if fit is not None:
         workers = _workers(fit, most_workers)
         limits += [fit.limit] if fit.law is None else []
     limits += left_out_steps(points)
-    overruns = find_overruns(recording.stats, machines.plan)
     limits += [f"{overrun}; these minutes are left out" for overrun in overruns]
     try:
         bottleneck = find_bottleneck(
