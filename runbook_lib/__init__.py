@@ -3,7 +3,8 @@ The helper library of the notebooks, in rooms. A room imports only from rooms li
 
 core          the basis of every room: errors, recorded changes and checks, waiting, parallel work
 notebook      the contract of a notebook: its cells, and the parameters it declares and checks
-runner        headless runs with papermill: parameter file checked, secrets masked, report written
+runner        headless runs with papermill: parameter file checked, secrets masked, report written;
+              runs listed, verified against their seal, and told of when they end
 
 The guide's own path, notebooks 00 to 07 and 9N:
 

@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _act(options: argparse.Namespace, of_jupyterlab: list[str]) -> int:
     if options.command == "list":
         found = find_notebooks(options.notebooks)
-        rows = [(n.name, n.title, n.facts.get("Takes", "")) for n in found]
+        rows = [(n.name, n.title, n.facts.get("Takes", "").split(",")[0]) for n in found]
         print(terminal.aligned(["notebook", "what is true after it", "takes"], rows))
     elif options.command == "map":
         changed = write_map(options.write, find_notebooks(options.notebooks))

@@ -76,7 +76,7 @@ class CellLines:
                     line = fit(f"   {self._heading}: {state}", width() - 1)
                     print(f"\r\x1b[K{coloured(line, 'soft')}", end="", flush=True)
                 else:
-                    print(f"\n      {self._padded(state)[3:]}", end="", flush=True)
+                    print(f"\n      {state:<57}", end="", flush=True)
 
     def _left(self, spent: float) -> str:
         bar = _BAR.search(self._progress())

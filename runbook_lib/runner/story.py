@@ -38,12 +38,14 @@ def _all(some: int, every: int, noun: str, verb: str) -> str:
 
 def duration(seconds: float) -> str:
     """
-    Return "0.4 s", "17 s", "7 min 2 s" or "2 h 5 min".
+    Return "0.4 s", "17 s", "7 min 2 s" or "2 h 5 min"; a whole number has no tenths.
     """
-    if seconds < 10:
+    if seconds < 10 and isinstance(seconds, float):
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if not round(seconds):
+        return "0 s"
     parts = {"h": hours, "min": minutes, "s": rest if not hours else 0}
     return " ".join(f"{number} {unit}" for unit, number in parts.items() if number)
 

@@ -50,7 +50,7 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], widest: int = 1)
     shown = [head, *rows]
     sizes = [max(len(printable(row[i])) for row in shown) for i in range(len(head))]
     others = sum(sizes) - sizes[widest] + 2 * (len(head) - 1)
-    sizes[widest] = min(sizes[widest], max(12, width() - others))
+    sizes[widest] = min(sizes[widest], max(20, width() - others))
     lines = [
         "  ".join(fit(text, size).ljust(size) for text, size in zip(row, sizes, strict=True))
         for row in shown

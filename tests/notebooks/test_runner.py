@@ -14,6 +14,7 @@ import papermill
 import pytest
 
 from runbook_lib.__main__ import main
+from runbook_lib.runner import cell_lines
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -103,6 +104,16 @@ def test_an_interrupted_run_keeps_its_pages_and_exits_130(checkout, capsys):
     assert ["interrupted", ""] == [page["verdict"] for page in record["pages"]]
     assert "KeyboardInterrupt" in (run / "00_hangs.ipynb").read_text()
     assert (run / "report.html").exists()
+
+
+def test_a_long_cell_says_meanwhile_what_its_line_of_progress_says(checkout, capsys, monkeypatch):
+    """A log has a line each minute; here, each half second."""
+    monkeypatch.setattr(cell_lines, "LOG_EVERY_S", 0.5)
+    checkout(n00="takes_time")
+    assert 0 == main(["run", "lab.yml"])
+    assert re.search(
+        r"^ +\d.\d s, about \d s left, results: +\d of 8", capsys.readouterr().out, re.M
+    )
 
 
 def test_all_wrong_parameters_are_reported_before_anything_is_made(checkout, capsys):

@@ -35,7 +35,14 @@ def test_a_repeated_check_is_told_once_with_its_last_result():
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.44, "0.4 s"), (59.6, "1 min"), (425, "7 min 5 s"), (7500, "2 h 5 min")],
+    [
+        (0.44, "0.4 s"),
+        (4, "4 s"),
+        (0, "0 s"),
+        (59.6, "1 min"),
+        (425, "7 min 5 s"),
+        (7500, "2 h 5 min"),
+    ],
 )
 def test_a_duration_has_the_units_that_a_person_uses(seconds, words):
     assert words == duration(seconds)
@@ -46,6 +53,6 @@ def test_the_headline_says_all_or_how_many():
     run = Run(Path("r"), "p.yml", [], {}, [good, good], seconds=61.0, verdict=PASSED)
     assert "All 2 notebooks ran, all 4 checks passed, 2 changes, in 1 min 1 s." == headline(run)
     run = Run(
-        Path("r"), "p.yml", [], {}, [good, Page("02_y", "Y", FAILED)], seconds=1, verdict=FAILED
+        Path("r"), "p.yml", [], {}, [good, Page("02_y", "Y", FAILED)], seconds=1.0, verdict=FAILED
     )
     assert "1 of 2 notebooks passed, all 2 checks passed, 1 change, in 1.0 s." == headline(run)

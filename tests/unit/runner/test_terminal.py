@@ -58,7 +58,7 @@ def test_a_long_cell_says_in_a_log_what_it_does_and_what_is_left(monkeypatch, ca
         time.sleep(0.35)
     text = capsys.readouterr().out
     assert text.startswith("   Wait")
-    assert "about 1.0 s left, results:  30 of 90 9 s" in text
+    assert "about 1 s left, results:  30 of 90 9 s" in text
     assert text.endswith(" s\n")
 
 
