@@ -14,6 +14,8 @@ from runbook_lib.runner.terminal import aligned, coloured, fit, width
 
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_CHECKS = 20
+_BROKEN = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
+"""What a record raises that is none."""
 
 
 def runs_text(runs: Path, last: int) -> str:
@@ -33,30 +35,31 @@ def runs_text(runs: Path, last: int) -> str:
         [_row(record) for record in records],
         widest=5,
     ).split("\n")
-    shown = [coloured(line, r["verdict"]) for line, r in zip(lines[1:], records, strict=True)]
+    shown = [coloured(line, str(r["verdict"])) for line, r in zip(lines[1:], records, strict=True)]
     parts = ["\n".join([lines[0], *shown]), _durations(records), _checks(records)]
     return "\n\n".join(filter(None, parts))
 
 
 def _read(path: Path) -> dict[str, Any]:
+    folder = {"folder": path.parent.name}
+    with suppress(OSError, *_BROKEN):
+        found = json.loads(path.read_text(encoding="utf-8")) | folder
+        _row(found), _durations([found] * 2), _checks([found] * 2)  # what cannot be shown is no run
+        return dict(found)
     empty = {"verdict": "unreadable", "pages": [], "seconds": 0.0, "parameters_file": ""}
-    with suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict) and found.keys() >= empty.keys():
-            return found | {"folder": path.parent.name}
-    return empty | {"folder": path.parent.name}
+    return empty | folder
 
 
 def _row(record: dict[str, Any]) -> list[str]:
     pages = record["pages"]
     checks = [check["passed"] for page in pages for check in page["checks"]]
-    numbers = [page["name"][:2] for page in pages]
+    numbers = [str(page["name"])[:2] for page in pages]
     return [
         record["folder"],
-        record["verdict"],
+        str(record["verdict"]),
         f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 3 else " ".join(numbers),
         f"{sum(checks)} of {len(checks)}",
-        duration(record["seconds"]),
+        duration(float(record["seconds"])),
         Path(record["parameters_file"]).name,
     ]
 
@@ -66,7 +69,7 @@ def _durations(records: list[dict[str, Any]]) -> str:
     for record in records:
         for page in record["pages"]:
             if page["verdict"] == PASSED:
-                seconds.setdefault(page["name"], []).append(page["seconds"])
+                seconds.setdefault(str(page["name"]), []).append(float(page["seconds"]))
     rows = [
         [name, _bars(values), duration(values[0]), duration(values[-1])]
         for name, values in sorted(seconds.items())
@@ -81,8 +84,8 @@ def _checks(records: list[dict[str, Any]]) -> str:
     for record in records:
         for page in record["pages"]:
             for check in page["checks"]:
-                result = check["actual"] + " (failed)" * (not check["passed"])
-                seen.setdefault((page["name"][:2], check["name"]), []).append(result)
+                result = str(check["actual"]) + " (failed)" * (not check["passed"])
+                seen.setdefault((str(page["name"])[:2], str(check["name"])), []).append(result)
     changed = {key: values for key, values in sorted(seen.items()) if len(set(values)) > 1}
     lines = [
         fit(f"{number}  {name}: {_trend(values)}", width())

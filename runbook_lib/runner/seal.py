@@ -61,7 +61,7 @@ def verify(folder: Path, notebooks: Path) -> Proof:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         statements = _statements(record, folder, notebooks)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, SyntaxError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"expected the record of a run in {path}",
             evidence=f"{type(error).__name__}: {error}",

@@ -295,9 +295,10 @@ def hostile_run(folder, text=WORST):
     path.write_text(json.dumps(notebook))
     check = {"name": text, "expected": text, "actual": text, "passed": False}
     change = {"what": text, "name": text, "action": text}
-    notes = [{"what": text, "text": text}]
+    notes = [{"what": text, "text": text}, {"what": text, "text": text, "fact": True}]
     page = Page("01_x", text, FAILED, 1.0, text, text, [change], [check], {text: 2}, notes)
     run = Run(folder, text, [text], {text: text}, [page], verdict=FAILED, versions={text: text})
+    run.resume = run.give_back = text
     return report.write(run, {"01_x": report.notebook_body(path)})
 
 

@@ -3,11 +3,15 @@
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from runbook_lib.core.errors import IntegrityError, NotFoundError
+from runbook_lib.runner.history import runs_text
 from runbook_lib.runner.record import FAILED, PASSED, Page, Run, digest, seal_of
 from runbook_lib.runner.seal import verify
 
@@ -130,6 +134,48 @@ def test_a_record_that_is_none_is_refused(run, text):
     (run[0].folder / "run.json").write_text(text)
     with pytest.raises(IntegrityError, match=r"run\.json"):
         verify(run[0].folder, run[1])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+
+
+def places(node, path=()):
+    """Every place in a JSON value, as keys and indexes."""
+    yield path
+    listed = node if isinstance(node, list) else ()
+    pairs = node.items() if isinstance(node, dict) else enumerate(listed)
+    for key, child in pairs:
+        yield from places(child, (*path, key))
+
+
+@pytest.mark.hostile
+@given(st.data())
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_whatever_stands_in_a_record_or_a_page_is_words_and_no_trace(run, data):
+    """One value of a good record, or of a good page, is another."""
+    record, notebooks = run
+    name = data.draw(st.sampled_from(["run.json", "01_x.ipynb"]))
+    path = record.folder / name
+    good = path.read_text()
+    value = json.loads(good)
+    *above, last = data.draw(st.sampled_from([p for p in places(value) if p]))
+    node = value
+    for key in above:
+        node = node[key]
+    node[last] = data.draw(json_values)
+    path.write_text(json.dumps(value))
+    try:
+        with suppress(IntegrityError):
+            assert isinstance(repr(verify(record.folder, notebooks)), str)
+        assert "run " in runs_text(record.folder.parent, last=5)
+    finally:
+        path.write_text(good)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
