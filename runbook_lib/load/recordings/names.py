@@ -7,6 +7,8 @@ import re
 import polars as pl
 
 _ROLE = re.compile(r"([A-Za-z]+(?:-[A-Za-z]+)*)[ _-]?0*(\d+)")
+_SWARM = r"^/*(?:[^._]*_)?(.*?)(?:\.(?:\d+|[a-z0-9]{25})(?:\.[a-z0-9]*)?)?$"
+"""A task's name: its service, its number (the node's id, of a global service), and its own id."""
 _COMPOSE = r"^(?<base>[^._]+-[^._]+)-\d+$"
 
 
@@ -38,7 +40,7 @@ def service_names(containers: pl.Series) -> pl.Series:
     In the last form both parts may have hyphens: the project is what all such names begin with.
     """
     distinct = containers.unique().drop_nulls()
-    short = distinct.str.strip_prefix("/").str.extract(r"^/*(?:[^._]*_)?([^.]+)")
+    short = distinct.str.extract(_SWARM)
     task = distinct.str.contains(".", literal=True)
     numbered = short.str.extract(_COMPOSE).set(task, None)
     old = short.str.extract(r"^([^.]+)_\d+$").set(task, None)

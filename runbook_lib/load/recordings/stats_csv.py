@@ -20,7 +20,6 @@ from runbook_lib.load.recordings.counters import COUNTERS
 from runbook_lib.load.recordings.log_file import LONGEST_LINE, opened, unlike
 from runbook_lib.load.recordings.stats_layout import (
     ALIASES,
-    BOTH,
     COMMA,
     PAIRS,
     PODMANS,
@@ -80,6 +79,7 @@ class StatsCsv:
         self._example = ""
         self._line = 0
         self._layout = Layout()
+        self._absent: dict[str, str] = {}
         self._ids = pl.Categorical(pl.Categories.random())  # per file: numbered from 0
 
     def blocks(self) -> Iterator[pl.DataFrame]:
@@ -167,12 +167,7 @@ class StatsCsv:
                 f"{','.join(COLUMNS)}",
                 TIMED_JSON if self._layout.json else "",
             )
-        both = {PAIRS[c] for c in PAIRS if c in found and known[found[c]] in BOTH}
-        self.notes += [
-            f"{self.path.name} has no column {name}: not measured there"
-            for name, column in MEASURES.items()
-            if column not in found and column not in both
-        ]
+        self._absent = {name: c for name, c in MEASURES.items() if c not in found}
         ends = {at: column for column, at in found.items()}
         return [ends.get(n, f"_{n}") for n in range(len(names))]
 
@@ -189,6 +184,13 @@ class StatsCsv:
             is_dated = pl.col("clock_s") >= DATED_S
             same = pl.when(is_dated == self.dated).then("clock_s")
             rows = rows.with_columns(clock_s=same)
+        # the other half of a pair has no header of its own
+        self.notes += [
+            f"{self.path.name} has no column {name}: not measured there"
+            for name, column in self._absent.items()
+            if rows[column].null_count() == len(rows)
+        ]
+        self._absent = {}
         reasons = _reasons()
         if rows.select(pl.any_horizontal(*reasons.values()).any()).item():
             named = (pl.when(left_out).then(pl.lit(why)) for why, left_out in reasons.items())
@@ -270,8 +272,10 @@ def _cells(data: bytes, columns: list[str]) -> pl.DataFrame:
 
 def _parsed(cells: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     cells = cells.with_columns(pl.col(pl.String).str.replace_all(COMMA, ",").str.strip_chars())
-    for one, other in PAIRS.items():
-        if one in cells.columns and other not in cells.columns and cells[one].dtype == pl.String:
+    texts = [name for name in PAIRS if name in cells.columns and cells[name].dtype == pl.String]
+    cells = cells.with_columns(pl.col(texts).str.replace("N/A", "--"))
+    for one in texts:
+        if (other := PAIRS[one]) not in cells.columns:
             halves = pl.col(one).str.splitn("/", 2).struct
             second = halves[1].str.strip_chars()
             if one in layout.pairs:  # one number under `NET I/O` may be either
@@ -320,7 +324,7 @@ def _reasons() -> dict[str, pl.Expr]:
     idle = ~pl.any_horizontal(alive > 0, pl.col(COUNTERS) > 0).fill_null(value=False)
     return {
         CUT: ~pl.col("whole") & container.ne_missing("--"),
-        HEADER: container == "CONTAINER ID",
+        HEADER: container.is_in(["CONTAINER ID", "CONTAINER"]) | (service == "NAME"),
         GONE: (container == "--") | service.is_in(["--", "0"]),
         UNREAD: pl.any_horizontal(
             pl.col("clock_s").is_null(), container == "", service == "", ~possible

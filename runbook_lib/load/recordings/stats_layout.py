@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from runbook_lib.load.recordings.clocks import seconds_of
 
 ALIASES = {
-    "clock_s": "UPTIME TIMESTAMP DATETIME TIME TS CLOCK",
+    "clock_s": "TIMESTAMP DATETIME TIME TS EPOCH CLOCK UPTIME",
     "container": "CONTAINERID ID CONTAINER",
     "service": "NAME NAMES CONTAINERNAME",
     "cpu_percent": "CPU% %CPU CPUPERC CPUPERCENT CPUPERCENTAGE",
@@ -121,7 +121,9 @@ def layout_of(header: str) -> Layout | None:
         return None
     separator = kinds[0] if kinds else "  "
     cells = re.split(r" {2,}", text.strip()) if separator == "  " else text.split(separator)
-    return Layout(separator, names=[cell.strip().strip('"').strip() for cell in cells])
+    names = [cell.strip().strip('"').strip() for cell in cells]
+    # `--format "table $(date +%s),{{.Name}}"` prints the time among the names
+    return Layout(separator, names=[n if math.isnan(seconds_of(n)) else "TIME" for n in names])
 
 
 def objects(data: bytes, layout: Layout) -> Iterator[dict[str, str] | None]:

@@ -69,6 +69,9 @@ FORMS = {
     f"{ISO},shop_worker.1.x,50.00%,20MiB / 400MiB,9kB / 4kB\n",
     "a Windows node": "TIME,CONTAINER ID,NAME,CPU %,PRIV WORKING SET,NET I/O,BLOCK I/O\n"
     f"{ISO},c1,shop_worker,50.00%,20MiB,9kB / 4kB,0B / 0B\n",
+    "the time in docker's own header": f"{ISO},CONTAINER,NAME,CPU %,MEM USAGE / LIMIT,NET I/O\n"
+    f"{ISO},c1,shop_worker.1.x,50.00%,20MiB / 400MiB,9kB / 4kB\n"
+    "2024-03-05T10:00:10Z,CONTAINER,NAME,CPU %,MEM USAGE / LIMIT,NET I/O\n",
     "JSON with a time": json.dumps(
         {"time": 1709632800.0, "ID": "c1", "Container": "c1", "Name": "shop_worker.1.x",
          "CPUPerc": "50.00%", "MemUsage": "20MiB / 400MiB", "NetIO": "9kB / 4kB", "PIDs": "3"}
@@ -195,6 +198,28 @@ def test_what_cannot_be_read_right_is_refused_with_its_line(tmp_path, data, word
     assert "\n  next: " in str(caught.value)
 
 
+def test_a_container_that_was_not_measured_keeps_its_row(tmp_path):
+    """Docker prints N/A and --; what the others say stands, and only missing columns are noted."""
+    dead = {"time": "1709632800", "ID": "a", "Name": "x", "CPUPerc": "--",
+            "MemUsage": "N/A / 1EiB", "NetIO": "--", "BlockIO": "--", "PIDs": "--"}  # fmt: skip
+    live = dead | {"ID": "b", "CPUPerc": "1.25%", "MemUsage": "683MiB / 1.913GiB",
+                   "NetIO": "450kB / 234kB", "BlockIO": "583MB / 30.8MB", "PIDs": "37"}  # fmt: skip
+    recording = read(tmp_path, "\n".join(map(json.dumps, (dead, live))) + "\nnot a reading\n")
+    measures = ["cpu_percent", "memory_bytes", "memory_limit_bytes", "net_in_bytes"]
+    first, second = recording.stats[measures].to_numpy().tolist()
+    np.testing.assert_equal(first, [np.nan] * 4)
+    assert [1.25, 683 * 2**20, pytest.approx(1.913 * 2**30), 450_000] == second
+    assert noted(recording, "1 rows with another number of columns")
+    assert not noted(recording, "has no column")
+
+
+def test_a_column_with_its_unit_in_the_header_is_not_taken_for_bytes(tmp_path):
+    header = "Timestamp,Container ID,Name,CPU %,Mem Usage (MiB),Net I/O Received (KB)"
+    recording = read(tmp_path, f"{header}\n2024-03-05 10:00:00,c1,stats,1.99%,79.06,6340\n")
+    assert recording.stats[["memory_bytes", "net_in_bytes"]].isna().all(axis=None)
+    assert noted(recording, "has no column MEM USAGE: not measured there")
+
+
 def test_a_pair_that_is_no_pair_is_not_taken_for_bytes_received(tmp_path):
     """NET I/O with one number in it may be either."""
     recording = read(tmp_path, "TIME,ID,NAME,CPU %,NET I/O\n10:00:00,c1,w,5%,9kB / 4kB\n"
@@ -212,6 +237,11 @@ def test_a_pair_that_is_no_pair_is_not_taken_for_bytes_received(tmp_path):
         (["shop_worker_1", "shop_worker_12"], {"worker"}),
         (["/stack_worker.1.abc", "stack_node-exporter-1.2.abc"], {"worker", "node-exporter-1"}),
         (["worker", "worker-1"], {"worker", "worker-1"}),
+        (
+            ["peer0.org1.example.com", "peer0.org2.example.com"],
+            {"peer0.org1.example.com", "peer0.org2.example.com"},
+        ),
+        ([f"s_agent.{'a1b2c' * 5}.{'d3e4f' * 5}"], {"agent"}),
     ],
 )
 def test_containers_are_of_their_service(containers, services):
