@@ -219,6 +219,10 @@ def _once(samples: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
     """
     Leave out rows that another file holds, too: a copy, or the end of an older log.
     """
+    places = samples.group_by("container").agg(pl.col("node").n_unique())
+    doubled = places.filter(pl.col("node") > 1)["container"]
+    if doubled.is_empty():
+        return samples
     same = [name for name in samples.columns if name not in ("node", "samples")]
     once = samples.unique(same, keep="first", maintain_order=True)
     copies = len(samples) - len(once)
@@ -226,8 +230,9 @@ def _once(samples: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
         return samples
     notes.append(f"{copies} rows are the same in more than one file: counted once")
     # such a container is that of the file with most of its rows
-    doubled = samples.filter(samples.select(same).is_duplicated())["container"].unique()
     rows = samples.filter(pl.col("container").is_in(doubled.implode()))
+    copied = rows.filter(rows.select(same).is_duplicated())["container"].unique()
+    rows = rows.filter(pl.col("container").is_in(copied.implode()))
     homes = rows.group_by("container", "node").len().sort("len").group_by("container").last()
     home = pl.col("container").replace_strict(
         homes["container"], homes["node"], default=pl.col("node")
@@ -239,9 +244,8 @@ def _named(samples: pl.DataFrame, notes: list[str]) -> pl.DataFrame:
     """
     Give each container one name, its first: `docker rename` makes no new container.
     """
-    names = samples.group_by("node", "container", maintain_order=True).agg(
-        pl.col("service").unique(maintain_order=True)
-    )
+    owners = samples.select("node", "container", "service").unique(maintain_order=True)
+    names = owners.group_by("node", "container", maintain_order=True).agg("service")
     renamed = names.filter(pl.col("service").list.len() > 1)
     for node, container, services in renamed.head(NAMED_AT_MOST).iter_rows():
         notes.append(

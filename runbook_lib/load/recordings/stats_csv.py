@@ -271,7 +271,9 @@ def _cells(data: bytes, columns: list[str]) -> pl.DataFrame:
 
 
 def _parsed(cells: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    cells = cells.with_columns(pl.col(pl.String).str.replace_all(COMMA, ",").str.strip_chars())
+    cells = cells.with_columns(pl.col(pl.String).str.strip_chars())
+    if layout.separator != "," or layout.quoted:
+        cells = cells.with_columns(pl.col(pl.String).str.replace_all(COMMA, ",", literal=True))
     texts = [name for name in PAIRS if name in cells.columns and cells[name].dtype == pl.String]
     cells = cells.with_columns(pl.col(texts).str.replace("N/A", "--"))
     for one in texts:

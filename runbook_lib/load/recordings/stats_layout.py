@@ -81,6 +81,7 @@ class Layout:
     clock: str = ""
     """The last line of JSON's file that was a time; it is that of the objects after it."""
     names: list[str] = field(default_factory=list)
+    quoted: bool = False
 
     @property
     def decimal_comma(self) -> bool:
@@ -99,6 +100,7 @@ class Layout:
             data = COLOURS.sub(b"", data)
         separator, inner = self.separator.encode(), COMMA.encode()
         if b'"' in data:
+            self.quoted = True
             # a row may begin with a quote that never ends: only whole cells are unquoted
             data = _QUOTED.sub(lambda cell: cell[1].replace(separator, inner), data)
         if separator == b",":
