@@ -80,7 +80,10 @@ def show_idle(sizing: Sizing, usd_per_hour: float) -> Finding:
     table = pd.DataFrame(
         {"node": vcpus.keys(), "CPU while idle (%)": [100 * u for u in vcpus.values()]}
     )
-    words = f"{sentence(repr(cost))} This recording has {minutes:.0f} idle minutes."
+    least, most = (f"{100 * pick(vcpus.values()):.2g}" for pick in (min, max))
+    at = f"{', '.join(vcpus)} idle{'s' * (len(vcpus) == 1)} at {least}"
+    at += f" to {most} %" if least != most else " %"
+    words = f"{sentence(repr(cost))} In {minutes:.0f} idle minutes {at} CPU."
     if absent:
         words += f" {', '.join(absent)} had no samples then: assumed to idle as the others did."
     return Finding(words, table.round(2))

@@ -39,7 +39,7 @@ def idle_of(recording):
 def test_the_idle_time_after_a_load_is_seen(recording):
     shown = idle_of(recording)
     assert [("worker-1", 0.4)] == list(shown.picture.itertuples(index=False, name=None))
-    assert "has 30 idle minutes" in shown.words
+    assert "In 30 idle minutes worker-1 idles at 0.4 % CPU." in shown.words
     assert "on 1 node cost 0.0200 USD" in shown.words
 
 
