@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from nbconvert import HTMLExporter
+from nbconvert.filters import strip_ansi
 from papermill.execute import remove_error_markers
 from papermill.iorw import load_notebook_node
 from traitlets.config import Config
@@ -60,8 +61,11 @@ def notebook_body(path: Path) -> str:
         "NbConvertBase": {"display_data_priority": _PICTURES_FIRST},
         "HTMLExporter": {"exclude_anchor_links": True},
     }
-    make: Any = HTMLExporter  # nbconvert does not type its constructor
+    make: Any = HTMLExporter  # nbconvert does not type its constructor, nor this
+    plain: Any = strip_ansi
     exporter = make(config=Config(settings), template_name="basic", raw_template=_FOLDED)
+    # a terminal's colours were chosen for a black screen, and are too pale for a page
+    exporter.register_filter("ansi2html", lambda text: escape(plain(text)))
     exporter.log.setLevel("ERROR")  # it warns of tables that have no alternative text
     body, _ = exporter.from_notebook_node(notebook)
     html = pictures.shrink(clean(body))

@@ -192,7 +192,8 @@ def words(source, *tags):
 
 
 MARKER = "papermill-error-cell-tag"
-ERROR = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["E: v"]}
+TRACE = "\x1b[38;5;28mlambda\x1b[39m: x < 1"
+ERROR = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": [TRACE, "E: v"]}
 
 
 def shown(**data):
@@ -214,6 +215,7 @@ def test_a_failed_page_shows_its_cell_first_greys_the_rest_and_has_no_text_of_pa
     )
     body = report.notebook_body(path)
     assert "xception" not in body
+    assert "lambda: x &lt; 1\nE: v" in body
     before, _, after = body.partition("E: v")
     assert ("celltag_not-run" in before, after.count("celltag_not-run")) == (False, 1)
     page = Page("06_x", "Deploy", FAILED, 1.0, "Deploy", "E: v")
