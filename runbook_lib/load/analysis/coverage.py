@@ -5,7 +5,6 @@ and what it cannot tell, in one box.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import pandas as pd
 from markupsafe import Markup
@@ -76,10 +75,11 @@ def find_coverage(recording: Recording) -> Coverage:
     stats = recording.stats
     silent = _gaps(stats["time"])
     rows, gaps = [], []
+    sampled = set(stats["node"].unique())
     if silent:
         gaps.append(("All nodes", f"no sample {_named(silent)}"))
     for node, own in stats.groupby("node"):
-        moments = own.groupby("time")["container"].nunique()
+        moments = own.groupby("time").size()
         own_gaps = _gaps(own["time"], stats["time"].min(), stats["time"].max())
         own_gaps = [gap for gap in own_gaps if not any(_same(gap, other) for other in silent)]
         longest = max([(b - a).total_seconds() for a, b in own_gaps], default=0.0)
@@ -92,7 +92,7 @@ def find_coverage(recording: Recording) -> Coverage:
     gaps += [
         (node, "not sampled: what ran there is missing")
         for node in ("manager", *worker_nodes(recording))
-        if node not in set(stats["node"])
+        if node not in sampled
     ]
     workers, are_all = _workers(recording)
     gaps += [] if are_all else [("Workers", workers)]
@@ -121,15 +121,12 @@ def _gaps(
     since: pd.Timestamp | None = None,
     until: pd.Timestamp | None = None,
 ) -> list[Span]:
-    moments = times.drop_duplicates().sort_values().tolist()
-    usual = pd.Series(moments).diff().median() if len(moments) > 1 else pd.Timedelta(0)
-    limit = max(pd.Timedelta(seconds=LONGEST_GAP_S), 5 * usual)
-    edges = [
-        *([since] if since is not None else []),
-        *moments,
-        *([until] if until is not None else []),
-    ]
-    return [(a, b) for a, b in pairwise(edges) if b - a > limit]
+    moments = times.drop_duplicates().sort_values()
+    limit = max(pd.Timedelta(seconds=LONGEST_GAP_S), 5 * moments.diff().median())
+    edges = [pd.Series([edge]) for edge in (since, until) if edge is not None]
+    moments = pd.concat([moments, *edges]).sort_values(ignore_index=True)
+    after = moments.index[moments.diff() > limit]
+    return [(moments[place - 1], moments[place]) for place in after]
 
 
 def _same(gap: Span, other: Span) -> bool:
