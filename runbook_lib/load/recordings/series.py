@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from runbook_lib.core.errors import IntegrityError
 from runbook_lib.load.recordings.counters import COUNTERS, without_restarts
 
+MOST_BINS = 1_000_000
+"""Two files with dates years apart would fill the memory with nothing."""
 STEPS = 5
 STILL_S = 30.0
 BATCH = 5
@@ -31,6 +34,8 @@ def even_series(
     running total (`net_in_bytes`) and its rate (`net_in_bytes_per_s`). Between two samples of a
     container its counters are assumed to grow linearly, so that the rates add up to the totals
     for any width. Counts before its first sample are only in the total.
+
+    Raises IntegrityError if the samples span more than `MOST_BINS` bins.
     """
     by = by or ["service"]
     if stats.empty:
@@ -39,6 +44,14 @@ def even_series(
     origin = counted["time"].min().floor(f"{width_s}s")
     at = (counted["time"] - origin).dt.total_seconds().to_numpy()
     bins = int(at.max() // width_s) + 1
+    if bins > MOST_BINS:
+        last = counted["time"].max()
+        raise IntegrityError(
+            f"expected at most {MOST_BINS * width_s / 86_400:.0f} days in one recording; it has "
+            f"{at.max() / 86_400:.0f}",
+            evidence=f"first sample {origin:%Y-%m-%d %H:%M:%S}, last {last:%Y-%m-%d %H:%M:%S}",
+            next_step="split its files between two runs, into two folders, and read one of them",
+        )
     edges = width_s * np.arange(bins + 1)
     keys = list(dict.fromkeys([*by, "node", "container"]))
     sums: dict[tuple[str, ...], np.ndarray] = {}

@@ -141,6 +141,15 @@ def test_a_dated_log_begins_on_its_day_and_says_what_zone_is_assumed(tmp_path):
     assert 2 == len(find_runs(recording.stats))
 
 
+def test_dates_years_apart_take_no_memory(tmp_path):
+    """A clock that was never set: 63 million empty bins."""
+    rows = [row(f"{year}-03-05 10:00:{s:02}") for year in (2004, 2024) for s in STEPS]
+    recording = read(tmp_path, text(*rows))
+    assert 9000 == total(recording)
+    with pytest.raises(IntegrityError, match="expected at most 116 days in one recording"):
+        even_series(recording.stats)
+
+
 def test_dates_that_go_back_are_refused(tmp_path):
     rows = [row("2024-03-06 10:00:00"), row("2024-03-05 10:00:00")]
     with pytest.raises(IntegrityError, match="go back from 2024-03-06 10:00:00 to 2024-03-05"):

@@ -28,6 +28,12 @@ STATS = [
     "13:49:22,a1,geo-diff-work_worker,1e999%,1.5GiB,--,6%,1e400kB,-1,nan,inf,2\n",
     "13:49:23,--,--,--,-- / --,--,--,--,--,--,--,--\n",
     "25:61:99,a1,x,,,,,,,,,\n",
+    '2024-03-05T10:00:00+02:00,a1,x-worker-1,NaN%,1 250,0,6%,"1,5kB",200,0,0,2\n',
+    "99999999999999999999,a1,x,5%,1,2,3%,4,5,6,7,8\n",
+    "TIME;ID;NAME;NET I/O\n10:00:00 PM;a1;x;1,5kB / 2kB\n10:00:01;a1;x;7\n",
+    '{"time": 1709632800.5, "ID": "a1", "Name": ["x"], "CPUPerc": null, "NetIO": "1kB / 2kB"}\n',
+    '{"ID": {}, "Name": "x", "MemUsage": 7}\n',
+    "2024-03-05T10:00:00Z\n",
 ]
 SCALER = [
     "[+] Workers State - Work Load: 0.73 - Active replicas: 8 - Msg count: 88.2\n",
