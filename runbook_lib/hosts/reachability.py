@@ -196,7 +196,7 @@ class _Agent:
 
     def _lost(self) -> CommandError:
         try:
-            errors = self._channel.makefile_stderr("r").read()
+            errors = str(self._channel.makefile_stderr("rb").read(), errors="replace")
         except OSError:
             errors = "it printed nothing and is still running"
         return CommandError(

@@ -72,13 +72,14 @@ class LocalSession:
     def makefile(self, _mode: str) -> "LocalSession":
         return self
 
-    def readline(self) -> str:
-        line = self.process.stdout.readline().decode()
+    def readline(self, size: int = -1) -> str:
+        line = self.process.stdout.readline(size).decode()
         self.closed = not line
         return line
 
     def makefile_stderr(self, _mode: str) -> object:
-        return os.fdopen(os.dup(self.process.stderr.fileno()), "r")
+        # bytes, as paramiko's file reads them in every mode
+        return os.fdopen(os.dup(self.process.stderr.fileno()), "rb")
 
     def close(self) -> None:
         began = time.monotonic()

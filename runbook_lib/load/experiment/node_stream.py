@@ -113,8 +113,10 @@ class NodeStream:
         except Exception as error:
             self.ended = f"{type(error).__name__}: {error}"[:500]
         if not self._stopping and not self.ended:
-            errors = self._channel.makefile_stderr("r").read(_LONGEST_LINE).strip().splitlines()
-            self.ended = errors[-1] if errors else "the connection was closed"
+            # paramiko reads bytes, whatever the mode
+            errors = self._channel.makefile_stderr("rb").read(_LONGEST_LINE).strip().splitlines()
+            why = errors[-1][:500].decode(errors="replace") if errors else ""
+            self.ended = why or "the connection was closed"
         if self._stopping:
             self.ended = ""
         self._first.set()
