@@ -15,6 +15,7 @@ from contextlib import suppress
 from geodiff import serving, topology
 from geodiff.audit import Audit
 from geodiff.broker import Delivery, Link
+from geodiff.latency import STAMP, now_ms
 from geodiff.settings import DealerSettings, dealer_settings
 from geodiff.tile_files import NoSuchTileError, opened
 from geodiff.tiles import MAX_BYTES, RAW, Tile, pending
@@ -140,7 +141,7 @@ class Dealer:
             topology.TASK_QUEUE,
             body,
             message_id=str(tile),
-            headers={**tile.headers(), "raw-mtime-ns": status.st_mtime_ns},
+            headers={**tile.headers(), "raw-mtime-ns": status.st_mtime_ns, STAMP: now_ms()},
         )
         self._dealt.add(tile, time.monotonic())
         self._audit.note("published", tile)

@@ -13,6 +13,7 @@ from geodiff import png, serving, topology
 from geodiff.audit import Audit
 from geodiff.broker import Delivery, Link
 from geodiff.dead_letters import bury
+from geodiff.latency import Latencies
 from geodiff.settings import UpdaterSettings, updater_settings
 from geodiff.tiles import REJECTED, SURFACES, Tile, parse_tile, remove_strays, write_atomic
 
@@ -22,6 +23,7 @@ MAX_RECORD_BYTES = 4096
 # a file where a folder should be, or the reverse: waiting would not help
 NO_PLACE = (NotADirectoryError, FileExistsError, IsADirectoryError)
 FIRST_WAIT_S, MAX_WAIT_S = 1.0, 30.0
+REPORT_S = 5.0
 
 
 class BadResultError(ValueError):
@@ -71,6 +73,7 @@ class Updater:
     def __init__(self, settings: UpdaterSettings) -> None:
         self._settings = settings
         self._audit = Audit(settings.audit_dir)
+        self._latencies = Latencies()
         self._disk = ThreadPoolExecutor(8, thread_name_prefix="disk")
 
     async def start(self, stop: asyncio.Event) -> None:
@@ -82,7 +85,21 @@ class Updater:
         loop = asyncio.get_running_loop()
         removed = await loop.run_in_executor(self._disk, remove_strays, self._settings.tiles_dir)
         log.info("removed %d temporary files of a crash", removed)
-        await serving.serve(self._settings.broker, session, stop)
+        reporting = asyncio.ensure_future(self._report())
+        try:
+            await serving.serve(self._settings.broker, session, stop)
+        finally:
+            reporting.cancel()
+            self._say_latencies()
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_S)
+            self._say_latencies()
+
+    def _say_latencies(self) -> None:
+        if record := self._latencies.take():
+            log.info(record)
 
     async def _store(self, delivery: Delivery) -> bool:
         """
@@ -106,6 +123,9 @@ class Updater:
         except BadResultError as exc:
             await bury(link, delivery, str(exc))
         else:
+            # a result that was on disk already is a redelivery, counted the first time
+            if is_new and delivery.headers.get("kind") == "surface":
+                self._latencies.add(delivery.headers)
             self._audit.note(
                 "stored",
                 delivery.message_id,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from geodiff import serving, topology
 from geodiff.broker import Delivery, Link
 from geodiff.dead_letters import MAX_REASON, bury
+from geodiff.latency import passed_on
 from geodiff.segmenter import BadTileError, Segmenter
 from geodiff.settings import WorkerSettings, worker_settings
 from geodiff.tiles import SHARE_KEYWORD, Tile, parse_tile
@@ -69,6 +70,7 @@ class Worker:
                         message_id=str(tile),
                         headers={
                             **tile.headers(),
+                            **passed_on(delivery.headers),
                             "kind": "surface",
                             "filter": surface.name,
                             "task-id": self._settings.task_id,
