@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from markupsafe import Markup
+
 from runbook_lib.core.secret_shapes import without_secrets
 from runbook_lib.core.words import printable
 from runbook_lib.runner.record import PASSED
@@ -23,6 +25,8 @@ from runbook_lib.runner.story import duration
 from runbook_lib.runner.terminal import coloured, fit, is_terminal, width
 
 LOG_EVERY_S = 60.0
+_PROGRESS = Markup("<p>")
+"""How a line of `core/progress` begins."""
 _BAR = re.compile(r'<progress value="?(\d+)"? max="?(\d+)"?>')
 
 
@@ -97,7 +101,7 @@ class CellLines:
         with suppress(IndexError, KeyError, AttributeError):
             shown = self._cell["outputs"][-1]["data"]["text/html"]
             text = "".join(shown)[:1000]
-            return text if text.startswith("<p>") else ""
+            return text if text.startswith(_PROGRESS) else ""
         return ""
 
     def __exit__(
