@@ -14,6 +14,7 @@ import fabric
 
 from runbook_lib.core.errors import CommandError
 from runbook_lib.hosts.agents import container_counters, stats
+from runbook_lib.load.recordings.latency import latency_rows
 
 Sink = Callable[[str, tuple[Any, ...]], None]
 """A function that receives the name of a recording's table, and a row."""
@@ -136,6 +137,9 @@ class NodeStream:
             node = self._roles.get(line["node"], line["node"])
             time = datetime.fromisoformat(line["time"])
             self._sink("workers", (time, line["task"], node, line["tiles_done"]))
+        elif line["record"] == "latency":
+            for row in latency_rows(line, self.role):
+                self._sink("latencies", row)
 
     def _sample(self, line: dict[str, Any]) -> None:
         self.skipped += line["tick"] - self._next

@@ -30,6 +30,7 @@ from runbook_lib.load.recordings.writer import RecordingWriter
 from runbook_lib.stacks.running.specs import find_specs
 
 AUTOSCALER = "admin-worker"
+UPDATER = "updater"
 _SETTLED_S = 3.0
 """Time after the last step, for the broker's last counters."""
 
@@ -149,7 +150,7 @@ def recording(
     described["began"] = datetime.now(UTC).isoformat()
     writer.describe(described)
     roles = {name: role for role, name in facts["hostnames"].items()}
-    plan = {"period_s": period_s, "since": time.time(), "services": [AUTOSCALER]}
+    plan = {"period_s": period_s, "since": time.time(), "services": [AUTOSCALER, UPDATER]}
     watch = QueueWatch(api, period_s=period_s, sink=writer.add) if api else None
     recorder = Recorder(writer, watch)
     try:

@@ -71,6 +71,16 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         "action": (NAME, "start, die, oom, update ..."),
         "name": (NAME, "of the container, service or node"),
     },
+    "latencies": {
+        "time": (TIME, "when the updater reported the results of its last seconds"),
+        "node": (NAME, "where the updater runs"),
+        "from_ms": (
+            NUMBER,
+            "bucket: from publishing the task to the file; NaN for no usable stamp",
+        ),
+        "below_ms": (NUMBER, "end of the bucket; NaN for no usable stamp"),
+        "results": (NUMBER, "in the bucket, since the updater's report before"),
+    },
     "steps": {
         "step": (COUNT, "position in the sweep, from 0"),
         "repetition": (COUNT, "of this replica count, from 0"),
@@ -108,6 +118,7 @@ class Recording:
     autoscaler: pd.DataFrame = field(default_factory=lambda: empty_frame("autoscaler"))
     workers: pd.DataFrame = field(default_factory=lambda: empty_frame("workers"))
     events: pd.DataFrame = field(default_factory=lambda: empty_frame("events"))
+    latencies: pd.DataFrame = field(default_factory=lambda: empty_frame("latencies"))
     steps: pd.DataFrame = field(default_factory=lambda: empty_frame("steps"))
     experiment: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
