@@ -2,6 +2,7 @@
 The machines of a recording, as far as it describes them, and their CPU use per tile.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from runbook_lib.load.recordings.schema import Recording
 from runbook_lib.stacks.compose.reading import read
 
 WORK_STACK = "stacks/geo-diff/work.yml"
+_NUMBERED = re.compile(r"worker-([0-9]{1,9})")
 MOST_NODES = 1000
 """A node's number may come from the name of a file: above this, it counts nothing."""
 
@@ -60,7 +62,7 @@ def machines_of(recording: Recording, instance_type: str) -> Machines:
     """
     known = recording.experiment
     chosen = str(known.get("instance_type", instance_type))
-    sampled = {str(n) for n in recording.stats["node"].unique() if str(n).startswith("worker-")}
+    workers = worker_nodes(recording)
     limits = dict(known.get("cpu_limits", {}))  # of the live services, by 13_record_a_stack
     if "worker_cpus" in known:  # this project's stack, as 10_load_test switches it
         limits = cpu_limits_of(read(WORK_STACK))
@@ -69,23 +71,25 @@ def machines_of(recording: Recording, instance_type: str) -> Machines:
         instance_type=chosen,
         plan=get_plan(chosen),
         memory_bytes=float(known.get("memory_bytes", 2**30)),
-        workers=worker_nodes(recording),
-        sampled=tuple(sorted(sampled)),
+        workers=workers,
+        sampled=tuple(sorted({*workers} & {*recording.stats["node"]})),
         cpu_limits=limits,
     )
 
 
 def worker_nodes(recording: Recording) -> tuple[str, ...]:
     """
-    Name the worker nodes: those with samples, those that the recorder knew, and the numbers
-    between.
+    Name the worker nodes: those with samples of a worker, whatever their names, those that are
+    called worker-N, and the numbers between.
     """
-    names = {*recording.stats["node"].unique(), *recording.experiment.get("hostnames", {})}
-    names = {str(name) for name in names if str(name).startswith("worker-")}
-    numbers = [int(n.rpartition("-")[2]) for n in names if n.rpartition("-")[2].isdigit()]
+    stats = recording.stats
+    names = {str(name) for name in {*stats["node"], *recording.experiment.get("hostnames", {})}}
+    names = {name for name in names if name.startswith("worker-")}
+    numbers = [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
     gaps = range(1, min(max(numbers, default=0), MOST_NODES) + 1)
     names |= {f"worker-{n}" for n in gaps}
-    return tuple(sorted(names))
+    at_work = stats[(stats["service"] == "worker") & (stats["node"] != "manager")]
+    return tuple(sorted(names | {str(name) for name in at_work["node"].unique()}))
 
 
 def occupied_nodes(stats: pd.DataFrame, then: pd.DataFrame) -> list[str]:
@@ -124,8 +128,8 @@ def signs_of_another_type(recording: Recording, instance_type: str) -> list[str]
 
 def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
     """
-    Divide the measured CPU, see `node_vcpus`, by the rate of the same time. Raises ParameterError
-    without tiles, or without the manager's CPU.
+    Divide the measured CPU of the manager and the worker nodes, see `node_vcpus`, by the rate of
+    the same time. Raises ParameterError without tiles, or without the manager's CPU.
     """
     if "manager" not in vcpus_by_node:
         raise ParameterError(
@@ -139,7 +143,7 @@ def cpu_use(vcpus_by_node: dict[str, float], tiles_per_s: float) -> CpuUse:
             evidence=f"sampled: {', '.join(vcpus_by_node)}",
             next_step="take CPU and rate from the same minutes of one recorded run",
         )
-    workers = sum(u for node, u in vcpus_by_node.items() if node.startswith("worker"))
+    workers = sum(u for node, u in vcpus_by_node.items() if node != "manager")
     return CpuUse(workers / tiles_per_s, vcpus_by_node["manager"] / tiles_per_s)
 
 
@@ -158,5 +162,7 @@ def use_per_tile(recording: Recording, machines: Machines, points: pd.DataFrame)
         )
     rate = float((points["tiles_per_s"] * points["seconds"]).sum() / points["seconds"].sum())
     spans = list(zip(points["began"], points["ended"], strict=True))
-    use = cpu_use(node_vcpus(recording.stats[within(recording.stats["time"], spans)]), rate)
+    vcpus = node_vcpus(recording.stats[within(recording.stats["time"], spans)])
+    known = {node: vcpus[node] for node in ("manager", *machines.sampled) if node in vcpus}
+    use = cpu_use(known, rate)
     return CpuUse(use.workers * len(machines.workers) / len(machines.sampled), use.manager)

@@ -124,8 +124,9 @@ def layout_of(header: str) -> Layout | None:
     separator = kinds[0] if kinds else "  "
     cells = re.split(r" {2,}", text.strip()) if separator == "  " else text.split(separator)
     names = [cell.strip().strip('"').strip() for cell in cells]
-    # `--format "table $(date +%s),{{.Name}}"` prints the time among the names
-    return Layout(separator, names=[n if math.isnan(seconds_of(n)) else "TIME" for n in names])
+    if column_places(names):  # `--format "table $(date +%s),{{.Name}}"` prints the time among them
+        names = [name if math.isnan(seconds_of(name)) else "TIME" for name in names]
+    return Layout(separator, names=names)
 
 
 def objects(data: bytes, layout: Layout) -> Iterator[dict[str, str] | None]:

@@ -29,7 +29,7 @@ def throughput():
 
 
 def test_cpu_a_tile_is_what_was_used_over_what_was_done():
-    measured = {"manager": 0.6, "worker-1": 0.3, "worker-2": 0.3, "admin-web": 0.1}
+    measured = {"manager": 0.6, "worker-1": 0.3, "worker-2": 0.3}
     use = cpu_use(measured, 60)
     assert pytest.approx((0.01, 0.01)) == (use.workers, use.manager)
     assert pytest.approx({"manager": 0.3, "worker-1": 0.15, "worker-2": 0.15}) == use.by_node(30, 2)

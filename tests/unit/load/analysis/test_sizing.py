@@ -137,6 +137,20 @@ def test_a_worker_node_without_samples_counts_like_the_others(sweep, sizing):
     assert "worker-2 not sampled: assumed to have worked as the others did" in poor.limits
 
 
+def test_worker_nodes_are_those_with_workers_whatever_their_names(sweep, sizing):
+    """EC2's own host names; the node of the web stack has no workers, and no share of a tile."""
+    names = {f"worker-{n}": f"ip-172-31-5-4{n}" for n in range(1, 9)}
+    stats = sweep.stats.assign(node=sweep.stats["node"].replace(names))
+    web = stats[stats["node"] == "manager"].assign(node="ip-172-31-5-99", service="page")
+    experiment = {k: v for k, v in sweep.experiment.items() if k != "hostnames"}
+    foreign = replace(sweep, stats=pd.concat([stats, web]), experiment=experiment)
+    theirs = sizing_of(foreign)
+    assert len(sizing.machines.workers) == len(theirs.machines.workers)
+    assert {"ip"} == {name.partition("-")[0] for name in theirs.machines.workers}
+    assert sizing.use.workers == pytest.approx(theirs.use.workers)
+    assert sizing.use.manager == pytest.approx(theirs.use.manager)
+
+
 def test_without_the_manager_there_are_no_costs(sweep):
     poor = sizing_of(without_node(sweep, "manager"))
     assert poor.is_recommendation
