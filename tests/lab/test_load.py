@@ -22,6 +22,9 @@ SHORT = {
     "step_s": 45,
     "wait_s": 1,
     "worker_cpus": 0.1,  # as a t2.micro without credits: what the lab's one machine can stand
+    "most_p95_ms": 3_600_000,
+    "least_tiles_per_s": 0.1,
+    "most_dead_letters": 0,
 }
 
 
@@ -63,6 +66,16 @@ def test_counters_agree_with_each_other(recorded):
 
     assert 0 < done <= acknowledged * 1.01
     assert acknowledged <= done * 1.6  # a worker reports every five seconds, and not when it ends
+
+
+def test_each_result_has_a_latency(recorded):
+    """Three a tile, up to what the updater had not reported when the recording ended."""
+    _, recording = recorded
+    stamped = recording.latencies[recording.latencies["below_ms"].notna()]
+    tiles = recording.workers.groupby("task")["tiles_done"].agg(lambda n: n.max() - n.min()).sum()
+
+    assert stamped["results"].sum() == recording.latencies["results"].sum()
+    assert pytest.approx(3 * tiles, rel=0.6) == stamped["results"].sum()
 
 
 def test_workers_kept_to_their_limit(recorded):

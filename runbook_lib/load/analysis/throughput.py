@@ -13,7 +13,7 @@ from runbook_lib.core.words import count_of
 from runbook_lib.load.analysis.at_work import Spans, within
 from runbook_lib.load.recordings.schema import Recording
 
-TASK_QUEUE = "TASK_QUEUE"
+TASK_QUEUE, DEAD_LETTER_QUEUE = "TASK_QUEUE", "DEAD_LETTER_QUEUE"
 POINTS = ["step", "repetition", "replicas", "seconds", "tiles_per_s", "waiting", "counted_by"]
 POINTS += ["began", "ended", "throttled"]
 SHORTEST_S = 60.0
@@ -135,6 +135,20 @@ def tasks_published(recording: Recording) -> int:
     """
     counts = recording.queues.loc[recording.queues["queue"] == TASK_QUEUE, "published"]
     return int(counts.diff().clip(lower=0).sum())
+
+
+def dead_letters(recording: Recording) -> float:
+    """
+    Count the messages that were buried during the recording; NaN if their queue was not recorded.
+
+    Of a broker without counters, as many as the queue has more at the end.
+    """
+    rows = recording.queues[recording.queues["queue"] == DEAD_LETTER_QUEUE].sort_values("time")
+    if rows.empty:
+        return float("nan")
+    published = rows["published"].fillna(0).diff().clip(lower=0).sum()
+    kept = rows["ready"].iloc[-1] - rows["ready"].iloc[0]
+    return float(max(published, kept, 0))
 
 
 def plot_rates(points: pd.DataFrame) -> alt.Chart:

@@ -88,7 +88,7 @@ class Recorder:
         self.folder = writer.folder
         self.watch = watch
         self.streams: dict[str, NodeStream] = {}
-        self.add = writer.add
+        self.add, self.flush = writer.add, writer.flush
 
     @property
     def table(self) -> pd.DataFrame:

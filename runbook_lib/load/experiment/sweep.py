@@ -3,7 +3,9 @@ The steps of a load test in sequence, recorded, within a time limit.
 """
 
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import docker
 import numpy as np
@@ -44,26 +46,31 @@ class Sweep:
         self._deadline = time.monotonic() + experiment.limit_s
         self._rows: list[tuple[object, ...]] = []
 
-    def run(self) -> pd.DataFrame:
+    def run(self, missed: Callable[[Path], Sequence[str]] = lambda _: ()) -> pd.DataFrame:
         """
         Run every step, or as many as the time limit allows; return one row per step.
 
-        Raises WaitTimeoutError if a replica count was not reached.
+        `missed` is asked about the recording before each step but the first: if it names anything,
+        the sweep ends there. Raises WaitTimeoutError if a replica count was not reached.
         """
         with Progress("Load recorded") as progress:
             for step in self._steps:
                 if time.monotonic() >= self._deadline:
                     break
-                self._take(step, progress)
+                began = datetime.now(UTC)
+                scale(self._manager, self._service, step.replicas)
+                self._reach(step, progress)
+                # only now: services report every five seconds what they did in the step before
+                self._recorder.flush()
+                if self._rows and missed(self._recorder.folder):
+                    break
+                self._take(step, began, progress)
             if not self._experiment.held:
                 whole_s = self._experiment.step_s * self._experiment.repetitions
                 self._record(time.monotonic() + whole_s, progress, "autoscaled", 0)
         return pd.DataFrame(self._rows, columns=list(COLUMNS["steps"]))
 
-    def _take(self, step: SweepStep, progress: Progress) -> None:
-        began = datetime.now(UTC)
-        scale(self._manager, self._service, step.replicas)
-        self._reach(step, progress)
+    def _take(self, step: SweepStep, began: datetime, progress: Progress) -> None:
         reached = time.time()
         left = len(self._steps) - step.number - 1
         title = f"step {step.number + 1} of {len(self._steps)}: {step.replicas} replicas"

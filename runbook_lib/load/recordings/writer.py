@@ -44,6 +44,13 @@ class RecordingWriter:
             if time.monotonic() - self._flushed > self._flush_s:
                 self._flush()
 
+    def flush(self) -> None:
+        """
+        Write what was added so far.
+        """
+        with self._lock:
+            self._flush()
+
     def describe(self, experiment: dict[str, Any]) -> None:
         """
         Write `experiment.json` atomically.
@@ -56,8 +63,7 @@ class RecordingWriter:
         """
         Write the remaining rows, and join the parts of each table.
         """
-        with self._lock:
-            self._flush()
+        self.flush()
         for table in SCHEMAS:
             target = self.folder / f"{table}.parquet"
             if not target.is_dir():
