@@ -16,7 +16,7 @@ from runbook_lib.load.analysis.machines import CpuUse, Machines, machines_of, us
 from runbook_lib.load.analysis.overrun import find_overruns
 from runbook_lib.load.analysis.throughput import left_out_steps, step_points
 from runbook_lib.load.analysis.usl import NEAR_THE_PEAK, Interval
-from runbook_lib.load.analysis.usl_fit import MISFIT, UslFit, fit_usl
+from runbook_lib.load.analysis.usl_fit import UslFit, fit_usl
 from runbook_lib.load.recordings.schema import Recording
 
 
@@ -154,7 +154,7 @@ def _workers(fit: UslFit, most_workers: int) -> Interval:
     most = int(measured.index.max())
     most = min(most, most_workers) if most_workers else most
     allowed = measured[measured.index <= most]
-    if fit.law is not None and (fit.law.misfit_p >= MISFIT or allowed.empty):
+    if fit.law is not None and (fit.follows_law or allowed.empty):
         return fit.law.enough(most)
     if fit.law is None or allowed.empty:
         best = float(measured.index[int(measured.argmax())])

@@ -68,10 +68,7 @@ def _throughput(sizing: Sizing) -> str:
     words = f"{count_of(sizing.chosen, 'worker')} did {rate.value:.3g} tiles a second{span}"
     if not sizing.is_recommendation or sizing.fit is None:
         return words
-    most = int(sizing.fit.measured["replicas"].max())
-    if most > sizing.chosen:
-        return f"{words}; more, up to the {most} measured, add less than 5 %"
-    return f"{words}; these are the most that were measured, so more may do more"
+    return f"{words}; {sizing.fit.beyond(sizing.chosen)}"
 
 
 def _time_and_cost(sizing: Sizing, costs: Costs) -> str:

@@ -42,7 +42,8 @@ class Law:
     The fitted law. `terms` are a, b, c of the linear form n / X(n) = a + b (n - 1) + c n (n - 1),
     none negative; `samples` are such rows drawn from the data's noise, and may be negative (an
     interval cut to the possible range still covers the truth, one drawn within the bounds does
-    not); `noises` is the relative noise of one step for each sample.
+    not); `noises` is the relative noise of one step for each sample; `misfit_p` is the probability
+    of such a lack of fit by chance, NaN where nothing tests the fit.
     """
 
     terms: Numbers

@@ -7,7 +7,7 @@ import pandas as pd
 
 from runbook_lib.core.charts import alt
 from runbook_lib.core.findings import Finding
-from runbook_lib.core.words import count_of
+from runbook_lib.core.words import count_of, sentence
 from runbook_lib.load.analysis.usl import Law, curve, interval
 from runbook_lib.load.analysis.usl_fit import UslFit
 
@@ -23,6 +23,9 @@ def show_throughput(fit: UslFit | None, chosen: int) -> Finding:
         return Finding(NO_RATE)
     if fit.law is None:
         return Finding(f"No curve: {fit.limit}.", _throughput(fit, chosen))
+    remarks = [text for text in fit.limit.split("; ") if text and not text.startswith("the peak")]
+    if not fit.follows_law:
+        return Finding(sentence("; ".join(remarks)), _throughput(fit, chosen))
     one, sigma, kappa = fit.law.coefficients.values()
     words = (
         f"One worker alone does {one.value:.3g} tiles a second ({one.low:.3g} to {one.high:.3g}). "
@@ -30,7 +33,6 @@ def show_throughput(fit: UslFit | None, chosen: int) -> Finding:
         f"coordination {kappa.value:.2%} for every other worker ({kappa.low:.2%} to "
         f"{kappa.high:.2%}). {_peak(fit.law)} The noise of one step is {fit.law.noise:.1%}."
     )
-    remarks = [text for text in fit.limit.split("; ") if text and not text.startswith("the peak")]
     words += f" Note: {'; '.join(remarks)}." if remarks else ""
     return Finding(words, _throughput(fit, chosen))
 
@@ -39,9 +41,10 @@ def _peak(law: Law) -> str:
     peak, most = law.peak, max(law.counts)
     if peak.low > most:
         return f"The peak lies beyond the {most} workers that were measured."
+    if not np.isfinite(peak.value):
+        return f"Throughput has no peak, or one beyond {peak.low:.1f} workers."
     high = f"{peak.high:.1f}" if np.isfinite(peak.high) else "no upper bound"
-    value = f"peaks at {peak.value:.1f}" if np.isfinite(peak.value) else "has no peak in"
-    return f"Throughput {value} workers ({peak.low:.1f} to {high})."
+    return f"Throughput peaks at {peak.value:.1f} workers ({peak.low:.1f} to {high})."
 
 
 def show_efficiency(fit: UslFit | None) -> Finding:
@@ -133,8 +136,6 @@ def _title(fit: UslFit, chosen: int) -> str:
         counts = ", ".join(str(n) for n in fit.measured["replicas"])
         mean = fit.measured["tiles_per_s"].iloc[-1]
         return f"{mean:.0f} tiles/s with {counts} workers: too little for a curve"
-    rate = fit.law.throughput(chosen)
-    return (
-        f"{chosen} workers do {rate.value:.0f} tiles/s ({rate.low:.0f} to {rate.high:.0f}); "
-        f"more, up to {fit.measured['replicas'].max()}, add less than 5 %"
-    )
+    rate = fit.throughput(chosen)
+    known = f"{chosen} workers do {rate.value:.0f} tiles/s ({rate.low:.0f} to {rate.high:.0f})"
+    return f"{known}; {fit.beyond(chosen)}"

@@ -11,13 +11,24 @@ from scipy.stats import binom
 from scipy.stats import f as f_distribution
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.load.analysis.usl import LEVEL, Interval, Law, Numbers, design_of, mean_interval
+from runbook_lib.load.analysis.usl import (
+    LEVEL,
+    NEAR_THE_PEAK,
+    Interval,
+    Law,
+    Numbers,
+    design_of,
+    mean_interval,
+)
 
 COEFFICIENTS = 3
 FEWEST_DEGREES = 2
 """Number of steps beyond the coefficients; with one, intervals would exceed the estimates."""
 
 MISFIT = 0.01
+"""Below this probability of such a lack of fit, the law does not describe the steps."""
+FINEST = 0.001
+"""A step is never known better: repetitions that agree to the digit were rounded."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +44,21 @@ class UslFit:
     law: Law | None
     limit: str
 
+    @property
+    def follows_law(self) -> bool:
+        """
+        Whether there is a law, and it describes the steps.
+        """
+        return self.law is not None and not self.law.misfit_p < MISFIT
+
     def throughput(self, replicas: float) -> Interval:
         """
-        Return tiles per second with a number of workers: by the law, without one as measured.
-        Raises ParameterError for a number that was then not measured.
+        Return tiles per second with a number of workers: by the law, and as measured where there
+        is none that describes the steps. Raises ParameterError if neither is known.
         """
-        if self.law is not None:
-            return self.law.throughput(replicas)
         own = self.measured[self.measured["replicas"] == replicas]
+        if self.law is not None and (self.follows_law or own.empty):
+            return self.law.throughput(replicas)
         if own.empty:
             raise ParameterError(
                 f"expected a number of workers that was measured; {replicas:g} was not",
@@ -50,6 +68,19 @@ class UslFit:
         mean = own["tiles_per_s"].iloc[0]
         low, high = own[["low", "high"]].fillna(mean).iloc[0]
         return Interval(float(mean), float(low), float(high))
+
+    def beyond(self, workers: int) -> str:
+        """
+        Say what more workers than these add, as far as more were measured.
+        """
+        more = [int(n) for n in self.measured["replicas"] if n > workers]
+        if not more:
+            return "these are the most that were measured, so more may do more"
+        best = max(more, key=lambda n: self.throughput(n).value)
+        gain = self.throughput(best).value / self.throughput(workers).value - 1
+        if gain < 1 / NEAR_THE_PEAK - 1:
+            return f"more, up to the {max(more)} measured, add {max(0.0, gain):.0%} at most"
+        return f"{best} workers do {gain:.0%} more"
 
     def __repr__(self) -> str:
         if self.law is None:
@@ -170,9 +201,10 @@ def _law(points: pd.DataFrame, measured: pd.DataFrame, samples: int) -> Law:
     shaken = random.standard_normal((samples, len(counts))) * noises[:, None] / np.sqrt(repeated)
     drawn = (centre * scale * np.exp(shaken)) @ np.linalg.pinv(design * scale[:, None]).T
     pure, lack = len(points) - len(counts), len(counts) - active
-    misfit_p = 1.0
-    if pure > 0 and lack > 0 and within > 0:
+    misfit_p = float("nan")
+    if pure > 0 and lack > 0:
         excess = max(0.0, bounded - within) / lack
+        within = max(within, pure * FINEST**2)
         misfit_p = float(f_distribution.sf(excess / (within / pure), lack, pure))
     return Law(terms, drawn, noises, noise, misfit_p, tuple(int(n) for n in counts))
 
@@ -190,7 +222,11 @@ def _remarks(law: Law) -> str:
     most = max(law.counts)
     if law.peak.value > most:
         remarks.append(f"the peak lies beyond the {most} workers that were measured")
-    if law.misfit_p < MISFIT:
+    if np.isnan(law.misfit_p):
+        remarks.append(
+            "nothing tests the curve: that takes four numbers of workers, measured twice"
+        )
+    elif law.misfit_p < MISFIT:
         remarks.append(
             f"the law does not describe these steps (lack of fit, p = {law.misfit_p:.2g}): "
             "trust the measured means, not the curve"

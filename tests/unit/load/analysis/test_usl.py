@@ -9,6 +9,7 @@ from scipy.stats import binom
 
 from runbook_lib.core.errors import ParameterError
 from runbook_lib.load.analysis.usl import curve
+from runbook_lib.load.analysis.usl_charts import show_throughput
 from runbook_lib.load.analysis.usl_fit import fit_usl, leave_one_out
 
 LAWS = {
@@ -137,3 +138,46 @@ def test_a_sweep_without_repetitions_asks_for_them():
 def test_steps_that_cannot_be_are_refused(points):
     with pytest.raises(ParameterError, match="next: run 10_load_test"):
         fit_usl(points)
+
+
+COUNTS = [1, 1, 2, 2, 4, 4, 8, 8]
+LINEAR = [10.0, 10.1, 20.2, 19.9, 40.3, 39.8, 80.1, 79.5]
+SUPERLINEAR = [10.0, 10.1, 22.0, 22.1, 50.0, 50.2, 120.0, 119.0]
+TO_THE_DIGIT = [10, 10, 18, 18, 30, 30, 40, 40]
+
+
+def fit_of(rates, counts=COUNTS):
+    return fit_usl(pd.DataFrame({"replicas": counts, "tiles_per_s": rates}))
+
+
+def test_of_the_most_that_were_measured_nobody_says_that_more_add_nothing():
+    fit = fit_of(LINEAR)
+    title = show_throughput(fit, 8).picture.to_dict()["title"]["text"]
+    assert fit.follows_law
+    assert title.endswith("these are the most that were measured, so more may do more")
+    assert "8 workers do 298% more" == fit.beyond(2)
+    assert "more, up to the 8 measured, add 0% at most" == fit_of([10] * 8).beyond(4)
+
+
+def test_steps_that_no_law_describes_count_as_measured():
+    """Each worker does more where there are more: the law has no such case, and says 95 for 8."""
+    fit = fit_of(SUPERLINEAR)
+    shown = show_throughput(fit, 8)
+    assert pytest.approx(119.5, abs=0.01) == fit.throughput(8).value
+    assert shown.picture.to_dict()["title"]["text"].startswith("8 workers do 119 tiles/s")
+    assert shown.words.startswith("The law does not describe these steps")
+
+
+def test_repetitions_that_agree_to_the_digit_hide_no_lack_of_fit():
+    fit = fit_of(TO_THE_DIGIT)
+    assert not fit.follows_law
+    assert "the law does not describe these steps" in fit.limit
+
+
+@pytest.mark.parametrize("counts", [[1, 2, 3, 4, 6, 8], [1, 1, 2, 2, 4, 4]])
+def test_a_fit_that_nothing_tests_says_so(counts):
+    rates = [10.0 * n / (1 + 0.05 * (n - 1) + 0.01 * n * (n - 1)) for n in counts]
+    fit = fit_of(rates, counts)
+    assert np.isnan(fit.law.misfit_p)
+    assert "nothing tests the curve" in fit.limit
+    assert fit.follows_law
