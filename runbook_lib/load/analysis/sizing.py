@@ -27,7 +27,8 @@ class Sizing:
 
     `points`: the steps, see `step_points`, and `limited_by` ("workers", or "dealer" where the
     workers' own limit is unknown). `workers` is the number to use, or without a law the number
-    with the highest throughput. `use`: the CPU per tile.
+    with the highest throughput; `sure` is the probability that it reaches 95 % of the best, NaN
+    without a law. `use`: the CPU per tile.
     """
 
     recording: Recording
@@ -35,6 +36,7 @@ class Sizing:
     points: pd.DataFrame
     fit: UslFit | None
     workers: Interval | None
+    sure: float
     bottleneck: Bottleneck | None
     use: CpuUse | None
     limits: tuple[str, ...]
@@ -95,9 +97,10 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
     overruns = find_overruns(recording.stats, machines.plan)
     points = _points(recording, [(overrun.began, overrun.ended) for overrun in overruns])
     fit, workers, bottleneck, use = _fit(points), None, None, None
+    sure = float("nan")
     limits = ["it has no throughput"] if fit is None else []
     if fit is not None:
-        workers = _workers(fit, most_workers)
+        workers, sure = _workers(fit, most_workers)
         limits += [fit.limit] if fit.law is None else []
     limits += left_out_steps(points)
     limits += [f"{overrun}; these minutes are left out" for overrun in overruns]
@@ -118,7 +121,7 @@ def find_sizing(recording: Recording, *, instance_type: str, most_workers: int =
     absent = [name for name in machines.workers if name not in machines.sampled]
     if absent and use is not None:
         limits.append(f"{', '.join(absent)} not sampled: assumed to have worked as the others did")
-    return Sizing(recording, machines, points, fit, workers, bottleneck, use, tuple(limits))
+    return Sizing(recording, machines, points, fit, workers, sure, bottleneck, use, tuple(limits))
 
 
 def _points(recording: Recording, unusable: Spans) -> pd.DataFrame:
@@ -149,19 +152,22 @@ def _fit(points: pd.DataFrame) -> UslFit | None:
     return fit
 
 
-def _workers(fit: UslFit, most_workers: int) -> Interval:
+def _workers(fit: UslFit, most_workers: int) -> tuple[Interval, float]:
+    # the number to use, and the probability that it is enough
     measured = fit.measured.set_index("replicas")["tiles_per_s"]
     most = int(measured.index.max())
     most = min(most, most_workers) if most_workers else most
     allowed = measured[measured.index <= most]
     if fit.law is not None and (fit.follows_law or allowed.empty):
-        return fit.law.enough(most)
+        enough = fit.law.enough(most)
+        return enough, float(fit.law.near_the_best(most)[int(enough.value) - 1])
     if fit.law is None or allowed.empty:
         best = float(measured.index[int(measured.argmax())])
-        return Interval(best, best, best)
+        return Interval(best, best, best), float("nan")
     # the curve does not describe the steps: use the fewest among the measured counts
     near = allowed[allowed >= NEAR_THE_PEAK * allowed.max()]
-    return Interval(float(near.index.min()), float(near.index.min()), float(near.index.max()))
+    least = float(near.index.min())
+    return Interval(least, least, float(near.index.max())), float("nan")
 
 
 def _at_work(recording: Recording, points: pd.DataFrame, workers: Interval | None) -> Recording:

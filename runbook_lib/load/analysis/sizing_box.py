@@ -11,6 +11,7 @@ from runbook_lib.core.tables import html_table
 from runbook_lib.core.words import count_of, sentence
 from runbook_lib.load.analysis.run_costs import Costs
 from runbook_lib.load.analysis.sizing import Sizing
+from runbook_lib.load.analysis.usl import SURE
 from runbook_lib.load.analysis.usl_fit import leave_one_out
 
 _BOX = Markup(
@@ -68,7 +69,11 @@ def _throughput(sizing: Sizing) -> str:
     words = f"{count_of(sizing.chosen, 'worker')} did {rate.value:.3g} tiles a second{span}"
     if not sizing.is_recommendation or sizing.fit is None:
         return words
-    return f"{words}; {sizing.fit.beyond(sizing.chosen)}"
+    words = f"{words}; {sizing.fit.beyond(sizing.chosen)}"
+    if np.isnan(sizing.sure):
+        return words
+    sure = f"{SURE:.0%} or more" if sizing.sure >= SURE else f"only {sizing.sure:.0%}"
+    return f"{words}. With a probability of {sure} they reach 95 % of the best"
 
 
 def _time_and_cost(sizing: Sizing, costs: Costs) -> str:

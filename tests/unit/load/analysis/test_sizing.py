@@ -70,6 +70,7 @@ def test_the_number_of_workers_and_their_rate_are_those_of_the_law(sizing):
     rates = np.array([rate_of(n) for n in range(1, 9)])
     assert 1 + int((rates >= 0.95 * rates.max()).argmax()) == sizing.chosen
     assert rate_of(sizing.chosen) == pytest.approx(sizing.rate.value, rel=2 * NOISE)
+    assert "a probability of 90% or more" in repr(summarise(sizing, costs_of(sizing)))
     assert summarise(sizing, costs_of(sizing)).headline.startswith(f"Use {sizing.chosen} workers")
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from runbook_lib.core.errors import ParameterError
-from runbook_lib.load.analysis.usl import curve
+from runbook_lib.load.analysis.usl import SURE, curve
 from runbook_lib.load.analysis.usl_charts import show_throughput
 from runbook_lib.load.analysis.usl_fit import fit_usl, leave_one_out
 
@@ -181,3 +181,22 @@ def test_a_fit_that_nothing_tests_says_so(counts):
     assert np.isnan(fit.law.misfit_p)
     assert "nothing tests the curve" in fit.limit
     assert fit.follows_law
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.01, 0.05, 0.1])
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_the_number_of_workers_is_enough_as_often_as_it_says(law, noise):
+    """
+    Of 60 data sets with two repetitions; by the fitted curve alone it was enough in every second.
+    """
+    random = np.random.default_rng(5)
+    true = curve(terms_of(law), np.arange(1.0, 9.0))
+    enough, said = 0, []
+    for _ in range(60):
+        found = fit_usl(steps(law, noise, random), samples=400).law
+        chosen = int(found.enough(8).value)
+        enough += true[chosen - 1] >= 0.95 * true.max()
+        said.append(found.near_the_best(8)[chosen - 1])
+    assert min(said) > 0.5
+    assert enough >= binom.ppf(0.0005, 60, np.minimum(said, SURE).mean())
