@@ -123,8 +123,9 @@ def test_the_end_of_a_run_hands_out_the_address_and_a_command_that_prints_a_toke
     notes, output = handed_out
     page, token = open_and_paste(notes)
 
-    assert output.rstrip().endswith(notes[1]["text"])
     assert f"{notes[0]['what']}:\n  {page}" in output
+    assert f"{notes[1]['what']}:\n  {notes[1]['text']}\n\nto stop paying:\n" in output
+    assert "--only 90" in output.splitlines()[-1]
     assert "200 text/html" == fetch(page).kind
     files = [file for file in runbook.runs.rglob("*") if file.is_file()]
     assert [] == [file for file in files if token.encode() in file.read_bytes()]
