@@ -10,6 +10,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+from pika.data import decode_table, encode_table
 from geodiff import latency
 from geodiff.broker import Delivery
 from geodiff.dealer import Dealer
@@ -78,13 +79,16 @@ BROKER = BrokerSettings("", 1, 1, "", "", "/", 20)
 
 
 class Link:
-    """Takes what a service publishes and acknowledges."""
+    """Takes what a service publishes and acknowledges; its headers are as pika delivers them."""
 
     def __init__(self):
         self.published = []
 
     async def publish(self, to, body, *, message_id=None, headers=None):
-        self.published.append((message_id, dict(headers or {}), body))
+        encoded: list[bytes] = []
+        encode_table(encoded, headers or {})
+        received, _ = decode_table(b"".join(encoded), 0)
+        self.published.append((message_id, received, body))
 
     def ack(self, delivery):
         pass

@@ -30,7 +30,9 @@ def passed_on(headers: Mapping[str, Any]) -> dict[str, int]:
     A task from a dealer of before has none, and the result must not claim one.
     """
     stamp = headers.get(STAMP)
-    return {STAMP: stamp} if type(stamp) is int and 0 < stamp < 2**53 else {}
+    # pika reads an integer of 64 bits as a class of its own; True is an int, too
+    known = isinstance(stamp, int) and not isinstance(stamp, bool) and 0 < stamp < 2**53
+    return {STAMP: int(stamp)} if known else {}
 
 
 class Latencies:
