@@ -10,7 +10,6 @@ import math
 import cv2
 import numpy as np
 import pytest
-from pika.data import decode_table, encode_table
 from geodiff import latency
 from geodiff.broker import Delivery
 from geodiff.dealer import Dealer
@@ -21,6 +20,7 @@ from geodiff.updater import Updater
 from geodiff.worker import Worker
 from hypothesis import given
 from hypothesis import strategies as st
+from pika.data import decode_table, encode_table
 
 NOW = 1_700_000_000_000
 TILE = Tile("2004-01-15", 4, 5, 6)
