@@ -99,7 +99,9 @@ def _over_time(known: pd.DataFrame) -> alt.Chart:
         alt.Chart(_long(pd.DataFrame(rows), "time"), width=620, height=180)
         .mark_line()
         .encode(
-            x=alt.X("time:T", title="time (UTC)").scale(type="utc"), y=_seconds(), color=_quantile()
+            x=alt.X("time:T", title="time (UTC)").scale(type="utc").axis(format="%H:%M:%S"),
+            y=_seconds(),
+            color=_quantile(),
         )
     )
     return drawn

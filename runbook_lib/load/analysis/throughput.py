@@ -186,7 +186,7 @@ def plot_queue(recording: Recording, points: pd.DataFrame) -> "alt.LayerChart | 
     bands = alt.Chart(steps).mark_rect(opacity=0.25)
     line = alt.Chart(highest(shown, ["ready"], ["queue"]), title=title).mark_line(color="#333")
     line = line.encode(
-        x=alt.X("time:T", title="time (UTC)").scale(type="utc"),
+        x=alt.X("time:T", title="time (UTC)").scale(type="utc").axis(format="%H:%M:%S"),
         y=alt.Y("ready:Q", title="messages waiting"),
         strokeDash=alt.StrokeDash("queue:N", title="queue", sort=[TASK_QUEUE]),
     )
