@@ -17,7 +17,7 @@ from runbook_lib.notebook.templates import Notebook, find_notebooks, select_note
 from runbook_lib.runner.kernels import Stopper, interruptible, kernels
 from runbook_lib.runner.record import INTERRUPTED, PASSED, Page, Run, digest, get_unfinished, lock
 from runbook_lib.runner.story import failure, headline, message, stopped_at
-from runbook_lib.runner.telling import refuse_untellable, tell
+from runbook_lib.runner.telling import is_url, refuse_untellable, tell
 from runbook_lib.runner.terminal import coloured, fit, width
 from runbook_lib.runner.values import declared, load, own, read_arguments, resolve, take_notebooks
 
@@ -234,10 +234,16 @@ def _options(request: Request, given: list[str]) -> list[str]:
         ("--runs", request.runs, plain.runs),
         ("--notebooks", request.notebooks, plain.notebooks),
         ("--timeout", f"{request.timeout_s:g}", f"{plain.timeout_s:g}"),
-        ("--tell", request.tell, os.environ.get("RUNBOOK_TELL", "")),
+        ("--tell", _program(request.tell), ""),
     ):
         words += [option, str(value)] if value != usual else []
     return words
+
+
+def _program(told: str) -> str:
+    # a URL may itself be a secret, and the command stands in the report; the variable goes on by
+    # itself
+    return "" if is_url(told) or told == os.environ.get("RUNBOOK_TELL") else told
 
 
 def _give_back(

@@ -30,7 +30,7 @@ def refuse_untellable(what: str) -> None:
     """
     problem = ""
     try:
-        if _is_url(what):
+        if is_url(what):
             problem = "" if urlsplit(what).hostname else "the URL has no host"
         elif what and not shutil.which((shlex.split(what) or [""])[0]):
             problem = "there is no such program"
@@ -50,7 +50,7 @@ def tell(what: str, message: Mapping[str, Any]) -> str:
     """
     reasons = ["no answer within the time"]
     text = json.dumps(message)
-    act = _post if _is_url(what) else _start
+    act = _post if is_url(what) else _start
 
     def attempt() -> None:
         reasons[0] = act(what, text)
@@ -62,7 +62,10 @@ def tell(what: str, message: Mapping[str, Any]) -> str:
     return reasons[0]
 
 
-def _is_url(what: str) -> bool:
+def is_url(what: str) -> bool:
+    """
+    Check whether a URL is to be told, and not a program.
+    """
     return what.startswith(("https://", "http://"))
 
 

@@ -79,6 +79,18 @@ def test_a_run_stops_at_the_first_failure_and_says_how_to_go_on(checkout, capsys
     assert {"cluster": "lab", "count": 3} == record["parameters"]
 
 
+def test_a_url_that_is_told_stands_in_no_file_and_no_output(checkout, capsys):
+    """It may itself be a secret; the command that goes on is told without it."""
+    folder = checkout(n00="broken")
+    assert 1 == main(["run", "lab.yml", "--runs", "runs", "--tell", "http://127.0.0.1:1/hook-4711"])
+    said = capsys.readouterr()
+    files = [path for path in folder.rglob("*") if path.is_file()]
+
+    assert "nobody was told of it: ConnectionError" in said.out
+    assert "hook-4711" not in said.out + said.err
+    assert [] == [path for path in files if b"hook-4711" in path.read_bytes()]
+
+
 def test_a_secret_in_an_output_fails_the_run_and_stays_nowhere(checkout, capfd):
     folder = checkout(n00="leaks")
     assert 1 == main(["run", "lab.yml"])
